@@ -1,0 +1,1 @@
+//! Language models inside a Rust program.

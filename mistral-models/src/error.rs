@@ -1,0 +1,122 @@
+//! The errors of this crate; each says who must act.
+
+use std::path::{Path, PathBuf};
+
+/// Why a checkpoint, tokenizer, template or forward pass could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a file.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// No model was found at this path or under this id.
+    #[error("no checkpoint at `{what}`: {detail}")]
+    NotFound {
+        /// What the caller asked for.
+        what: String,
+        /// Where was looked, and for what.
+        detail: String,
+    },
+    /// The file is damaged or not what its name says.
+    #[error("{what} is malformed: {detail}")]
+    Malformed {
+        /// The file or the part of it.
+        what: String,
+        /// What was expected and found, with the byte offset where known.
+        detail: String,
+    },
+    /// A tensor, metadata key or file that the model needs is not there.
+    #[error("the checkpoint has no {kind} `{name}`")]
+    Missing {
+        /// `tensor`, `key` or `file`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A tensor has another shape than the configuration asks for.
+    #[error("tensor `{tensor}`: expected shape {expected:?}, found {found:?}")]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// From the configuration, outermost dimension first.
+        expected: Vec<usize>,
+        /// In the file, outermost dimension first.
+        found: Vec<usize>,
+    },
+    /// A configuration value that is missing, of the wrong type or contradictory.
+    #[error("configuration key `{key}`: {detail}")]
+    Config {
+        /// The key as the file spells it.
+        key: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Understood as valid, but this version cannot do it.
+    #[error("unsupported {what}: {detail}")]
+    Unsupported {
+        /// The kind of thing: architecture, configuration key, tokenizer, tensor format.
+        what: &'static str,
+        /// Which one.
+        detail: String,
+    },
+    /// A value exceeds one of the public limits.
+    #[error("{what} is {found}, above the limit of {limit}")]
+    Limit {
+        /// What was measured.
+        what: String,
+        /// The limit in force.
+        limit: u64,
+        /// The value found.
+        found: u64,
+    },
+    /// Text that cannot be tokenized or ids that cannot be decoded.
+    #[error("tokenizer: {detail}")]
+    Tokenizer {
+        /// What went wrong.
+        detail: String,
+    },
+    /// The chat template is invalid, refused the messages, or ran over its limits.
+    #[error("chat template{}: {detail}", line.map(|l| format!(" line {l}")).unwrap_or_default())]
+    Template {
+        /// What went wrong; for `raise_exception`, the template's own words.
+        detail: String,
+        /// The line of the template, where known.
+        line: Option<usize>,
+    },
+    /// A batch that does not fit the model or the cache.
+    #[error("batch: {detail}")]
+    Batch {
+        /// What does not fit, with token, position or block.
+        detail: String,
+    },
+    /// An operation of the backend failed.
+    #[error(transparent)]
+    Quant(#[from] mistral_quant::Error),
+}
+
+impl Error {
+    /// An I/O error at a path.
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    /// A damaged file or part of one.
+    pub(crate) fn malformed(what: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Malformed { what: what.into(), detail: detail.into() }
+    }
+
+    /// A configuration value that cannot be used.
+    pub(crate) fn config(key: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Config { key: key.into(), detail: detail.into() }
+    }
+
+    /// Something valid that this version cannot do.
+    pub(crate) fn unsupported(what: &'static str, detail: impl Into<String>) -> Self {
+        Self::Unsupported { what, detail: detail.into() }
+    }
+}

@@ -1,0 +1,211 @@
+//! Typed key-value metadata of a GGUF file. Arrays are stored as one typed vector, never as an enum an element.
+
+use std::collections::BTreeMap;
+
+use crate::Error;
+
+/// A list of strings in one buffer: an offset a string, no allocation a string.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Strings {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Strings {
+    /// Appends a string.
+    pub fn push(&mut self, s: &str) {
+        self.text.push_str(s);
+        self.ends.push(self.text.len());
+    }
+
+    /// The number of strings.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The string at `index`.
+    pub fn get(&self, index: usize) -> Option<&str> {
+        let end = *self.ends.get(index)?;
+        let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).copied().unwrap_or(0);
+        self.text.get(start..end)
+    }
+
+    /// All strings in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.len()).map(|i| self.get(i).unwrap_or_default())
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Strings {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(iter: I) -> Self {
+        let mut all = Self::default();
+        iter.into_iter().for_each(|s| all.push(s));
+        all
+    }
+}
+
+/// A typed array of GGUF metadata.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(missing_docs)] // the names are the element types
+pub enum Array {
+    U8(Vec<u8>),
+    I8(Vec<i8>),
+    U16(Vec<u16>),
+    I16(Vec<i16>),
+    U32(Vec<u32>),
+    I32(Vec<i32>),
+    U64(Vec<u64>),
+    I64(Vec<i64>),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    Bool(Vec<bool>),
+    Str(Strings),
+    /// Arrays of arrays, which the format allows and no known file uses deeply.
+    Nested(Vec<Array>),
+}
+
+/// One metadata value, in the type of the file.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+#[allow(missing_docs)] // the names are the types
+pub enum Value {
+    U8(u8),
+    I8(i8),
+    U16(u16),
+    I16(i16),
+    U32(u32),
+    I32(i32),
+    U64(u64),
+    I64(i64),
+    F32(f32),
+    F64(f64),
+    Bool(bool),
+    Str(String),
+    Array(Array),
+}
+
+impl Value {
+    /// Any integer type, as u64; `None` for negative numbers and other types.
+    pub fn as_u64(&self) -> Option<u64> {
+        match *self {
+            Self::U8(v) => Some(v.into()),
+            Self::U16(v) => Some(v.into()),
+            Self::U32(v) => Some(v.into()),
+            Self::U64(v) => Some(v),
+            Self::I8(v) => v.try_into().ok(),
+            Self::I16(v) => v.try_into().ok(),
+            Self::I32(v) => v.try_into().ok(),
+            Self::I64(v) => v.try_into().ok(),
+            _ => None,
+        }
+    }
+
+    /// A float type or an integer, as f64.
+    pub fn as_f64(&self) -> Option<f64> {
+        match *self {
+            Self::F32(v) => Some(v.into()),
+            Self::F64(v) => Some(v),
+            Self::I8(v) => Some(v.into()),
+            Self::I16(v) => Some(v.into()),
+            Self::I32(v) => Some(v.into()),
+            _ => self.as_u64().map(|v| v as f64),
+        }
+    }
+
+    /// A boolean.
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Self::Bool(v) = *self { Some(v) } else { None }
+    }
+
+    /// A string.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::Str(v) = self { Some(v) } else { None }
+    }
+
+    /// An array.
+    pub fn as_array(&self) -> Option<&Array> {
+        if let Self::Array(v) = self { Some(v) } else { None }
+    }
+}
+
+/// The metadata of a checkpoint, by key. Ordered by key.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metadata {
+    entries: BTreeMap<String, Value>,
+}
+
+impl Metadata {
+    /// Sets a key; the former value is returned (GGUF forbids duplicates, the reader reports them).
+    pub fn insert(&mut self, key: impl Into<String>, value: Value) -> Option<Value> {
+        self.entries.insert(key.into(), value)
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.entries.get(key)
+    }
+
+    /// All keys and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.entries.iter().map(|(k, v)| (k.as_str(), v))
+    }
+
+    fn typed<'a, T>(
+        &'a self,
+        key: &str,
+        kind: &str,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        self.get(key).map(|v| read(v).ok_or_else(|| Error::config(key, format!("is not {kind}")))).transpose()
+    }
+
+    /// An unsigned integer of any width. `Ok(None)` when absent, [`Error::Config`] when of another type; likewise below.
+    pub fn u64(&self, key: &str) -> Result<Option<u64>, Error> {
+        self.typed(key, "an unsigned integer", Value::as_u64)
+    }
+
+    /// A number.
+    pub fn f64(&self, key: &str) -> Result<Option<f64>, Error> {
+        self.typed(key, "a number", Value::as_f64)
+    }
+
+    /// A boolean.
+    pub fn bool(&self, key: &str) -> Result<Option<bool>, Error> {
+        self.typed(key, "a boolean", Value::as_bool)
+    }
+
+    /// A string.
+    pub fn str(&self, key: &str) -> Result<Option<&str>, Error> {
+        self.typed(key, "a string", Value::as_str)
+    }
+
+    /// A list of strings.
+    pub fn strings(&self, key: &str) -> Result<Option<&Strings>, Error> {
+        self.typed(key, "an array of strings", |v| match v.as_array() {
+            Some(Array::Str(s)) => Some(s),
+            _ => None,
+        })
+    }
+
+    /// A list of f32.
+    pub fn f32s(&self, key: &str) -> Result<Option<&[f32]>, Error> {
+        self.typed(key, "an array of f32", |v| match v.as_array() {
+            Some(Array::F32(a)) => Some(a.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// A list of i32 (u32 arrays of small numbers are not converted; token types are i32 in every known file).
+    pub fn i32s(&self, key: &str) -> Result<Option<&[i32]>, Error> {
+        self.typed(key, "an array of i32", |v| match v.as_array() {
+            Some(Array::I32(a)) => Some(a.as_slice()),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! Quantized tensor formats and the closed list of operations that a language model needs, on the CPU.
+//!
+//! Start at [`Backend`]: it names every operation once. [`Reference`] defines each of them by a naive loop, [`Cpu`] computes
+//! them with SIMD kernels chosen at run time ([`Kernels`]) on a [`ThreadPool`]. [`Format`] lists the ways in which
+//! weights are stored, [`Weight`] is a matrix in one of them.
+
+mod backend;
+mod bytes;
+mod error;
+mod format;
+mod weight;
+
+pub use backend::{Activation, Attention, Backend, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span};
+pub use bytes::SharedBytes;
+pub use error::Error;
+pub use format::Format;
+pub use weight::Weight;

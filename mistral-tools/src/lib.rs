@@ -1,0 +1,2 @@
+//! Tools that a language model may call.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! A member of the workspace that is never published.
