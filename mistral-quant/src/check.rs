@@ -61,6 +61,20 @@ pub(crate) fn rms_norm(len: usize, rows: usize, weight: &Weight, norm: RmsNorm) 
     holds("input of an rms norm", len, &[rows, norm.width])
 }
 
+/// The same of a sum and its norm; nothing may be written before all three are known to fit.
+pub(crate) fn add_rms_norm(
+    x_len: usize,
+    y_len: usize,
+    rows: usize,
+    weight: &Weight,
+    norm: RmsNorm,
+    out_len: usize,
+) -> Result<usize, Error> {
+    let len = rms_norm(x_len, rows, weight, norm)?;
+    holds("right summand", y_len, &[len])?;
+    holds("output of an rms norm", out_len, &[len])
+}
+
 /// One product: `x` holds `[tokens, cols]`, `out` `[tokens, rows]`.
 pub(crate) fn matmul(
     weight: &Weight,

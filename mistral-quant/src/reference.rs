@@ -265,6 +265,20 @@ impl Backend for Reference {
         }
         Ok(())
     }
+
+    fn add_rms_norm(
+        &mut self,
+        x: &mut Vec<f32>,
+        y: &Vec<f32>,
+        rows: usize,
+        weight: &Weight,
+        norm: RmsNorm,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        let len = check::add_rms_norm(x.len(), y.len(), rows, weight, norm, out.len())?;
+        self.add(x, y, len)?;
+        self.rms_norm(x, rows, weight, norm, out)
+    }
 }
 
 /// The error function to about 1e-15: the series `2/√π e^(-x²) Σ 2ⁿ x^(2n+1) / (2n+1)!!` where it is short, the continued
@@ -290,9 +304,10 @@ fn activated(x: f64, activation: Activation) -> f64 {
     match activation {
         Activation::Silu => x / (1.0 + (-x).exp()),
         Activation::Gelu => x * 0.5 * erfc(-x / std::f64::consts::SQRT_2),
+        // `x / 2 (1 + tanh(u))` in the form that does not cancel; u = √(2/π) (x + 0.044715 x³).
         Activation::GeluTanh => {
-            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
-            0.5 * x * (1.0 + inner.tanh())
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+            x / (1.0 + (-2.0 * u).exp())
         }
         Activation::Relu => x.max(0.0),
     }

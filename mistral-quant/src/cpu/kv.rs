@@ -32,6 +32,16 @@ pub(crate) enum Panel<'a> {
     F16(&'a [f16]),
 }
 
+impl Panel<'_> {
+    /// Elements of all slots.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::F32(stored) => stored.len(),
+            Self::F16(stored) => stored.len(),
+        }
+    }
+}
+
 impl CpuKv {
     /// Empty storage of a checked shape.
     pub(crate) fn new(shape: KvShape) -> Result<Self, Error> {

@@ -18,7 +18,7 @@ pub(crate) struct Job<'a> {
 
 /// Memory that products reuse.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch;
+pub(crate) struct Scratch {}
 
 /// `out = x · weightᵀ + bias` for every job; `x` is `[tokens, cols]`.
 pub(crate) fn matmul(

@@ -350,9 +350,8 @@ impl Backend for Cpu {
         norm: RmsNorm,
         out: &mut CpuBuffer,
     ) -> Result<(), Error> {
-        let len = check::rms_norm(x.values.len(), rows, &weight.weight, norm)?;
-        check::holds("right summand", y.values.len(), &[len])?;
-        check::holds("output of an rms norm", out.values.len(), &[len])?;
+        let (x_len, y_len) = (x.values.len(), y.values.len());
+        let len = check::add_rms_norm(x_len, y_len, rows, &weight.weight, norm, out.values.len())?;
         let x = Disjoint::new(&mut x.values[..len]);
         self.pieces(&mut out.values[..len], norm.width, COSTLY_PIECE, &|start, out| {
             // SAFETY: as `pieces` gives this task this part of `out` alone, so it has this part of `x` alone.

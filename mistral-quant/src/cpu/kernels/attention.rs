@@ -18,7 +18,8 @@ pub(crate) struct Rows<'a> {
 /// The kernels of this machine. Every output is summed in an order that does not depend on the other rows or keys.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AttentionKernels {
-    #[allow(dead_code)]
+    /// True only where the processor was found to have AVX2, FMA and F16C.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     avx2: bool,
 }
 
@@ -28,8 +29,18 @@ impl AttentionKernels {
         Self { avx2: elementwise.has_avx2() }
     }
 
-    /// `scores[row * stride + i] = queries[row] · keys[i]`; queries `[rows, dim]`.
+    /// `scores[row * stride + i] = queries[row] · keys[i]`; queries `[rows, dim]`, keys `[keys, dim]`.
     pub(crate) fn scores(self, queries: &[f32], keys: Panel<'_>, dim: usize, scores: &mut [f32], stride: usize) {
+        let (rows, count) = (queries.len() / dim, keys.len() / dim);
+        if rows == 0 || count == 0 || scores.len() < (rows - 1) * stride + count {
+            debug_assert!(rows == 0 || count == 0, "{} scores for {rows} x {stride}", scores.len());
+            return;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if self.avx2 {
+            // SAFETY: `avx2` is set only for a proven processor; the scores are long enough as just checked.
+            return unsafe { super::avx2::attention::scores(queries, keys, dim, scores, stride) };
+        }
         for (row, query) in queries.chunks_exact(dim).enumerate() {
             let scores = &mut scores[row * stride..];
             match keys {
@@ -43,7 +54,7 @@ impl AttentionKernels {
         }
     }
 
-    /// `sums[row] += Σ weights[row][i] * values[i]` over the `i` of `range(row)`; sums `[rows, dim]`.
+    /// `sums[row] += Σ weights[row][i] * values[i]` over the `i` of `range(row)`; sums `[rows, dim]`, values `[values, dim]`.
     pub(crate) fn accumulate(
         self,
         weights: Rows<'_>,
@@ -52,23 +63,35 @@ impl AttentionKernels {
         sums: &mut [f32],
         range: &dyn Fn(usize) -> Range<usize>,
     ) {
-        for (row, sums) in sums.chunks_exact_mut(dim).enumerate().take(weights.rows) {
+        let (rows, count) = (weights.rows, values.len() / dim);
+        if rows == 0 || sums.len() < rows * dim || weights.values.len() < (rows - 1) * weights.stride + count {
+            debug_assert!(rows == 0, "{} weights for {rows} x {}", weights.values.len(), weights.stride);
+            return;
+        }
+        let range = |row: usize| {
+            let range = range(row);
+            range.start.min(count)..range.end.min(count)
+        };
+        #[cfg(target_arch = "x86_64")]
+        if self.avx2 {
+            // SAFETY: `avx2` is set only for a proven processor; sums and weights are long enough as just checked, and the
+            // ranges were cut to the values.
+            return unsafe { super::avx2::attention::accumulate(weights, values, dim, sums, &range) };
+        }
+        for (row, sums) in sums.chunks_exact_mut(dim).enumerate().take(rows) {
             let weights = &weights.values[row * weights.stride..];
             for i in range(row) {
-                let weight = weights[i];
                 match values {
-                    Panel::F32(values) => {
-                        sums.iter_mut().zip(&values[i * dim..]).for_each(|(sum, value)| *sum += weight * value);
-                    }
-                    Panel::F16(values) => {
-                        sums.iter_mut()
-                            .zip(&values[i * dim..])
-                            .for_each(|(sum, value)| *sum += weight * value.to_f32());
-                    }
+                    Panel::F32(values) => add_weighted(sums, weights[i], &values[i * dim..], |x| x),
+                    Panel::F16(values) => add_weighted(sums, weights[i], &values[i * dim..], f16::to_f32),
                 }
             }
         }
     }
+}
+
+fn add_weighted<T: Copy>(sums: &mut [f32], weight: f32, values: &[T], widen: impl Fn(T) -> f32) {
+    sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += weight * widen(value));
 }
 
 fn dot<T: Copy>(query: &[f32], key: &[T], widen: impl Fn(T) -> f32) -> f32 {

@@ -1,6 +1,8 @@
 //! Which instruction sets this machine has.
 
 pub(crate) mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 
 /// An instruction set that kernels are written for, slowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
