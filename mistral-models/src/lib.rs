@@ -2,8 +2,10 @@
 
 mod batch;
 mod error;
+pub mod loader;
 mod metadata;
 
 pub use batch::{Batch, LogitRows, Logits, Sequence};
 pub use error::Error;
+pub use loader::Limits;
 pub use metadata::{Array, Metadata, Strings, Value};
