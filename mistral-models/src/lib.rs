@@ -3,7 +3,9 @@
 mod batch;
 mod error;
 mod metadata;
+mod tokenizer;
 
 pub use batch::{Batch, LogitRows, Logits, Sequence};
 pub use error::Error;
 pub use metadata::{Array, Metadata, Strings, Value};
+pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer};
