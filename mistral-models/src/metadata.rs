@@ -12,6 +12,11 @@ pub struct Strings {
 }
 
 impl Strings {
+    /// An empty list with room for `strings` strings of `bytes` bytes together.
+    pub fn with_capacity(strings: usize, bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), ends: Vec::with_capacity(strings) }
+    }
+
     /// Appends a string.
     pub fn push(&mut self, s: &str) {
         self.text.push_str(s);
