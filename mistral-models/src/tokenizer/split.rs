@@ -72,7 +72,8 @@ impl Splitter {
                     Compiled { regex: Regex::new_many(&patterns).map_err(failed)?, rule }
                 }
                 Stage::Thousands { word_end } => {
-                    let word = word_end.then(|| Regex::new(r"\A\w")).transpose().map_err(failed)?;
+                    // Oniguruma, for which the pattern was written, counts the Latin-1 numbers as parts of words.
+                    let word = word_end.then(|| Regex::new(r"\A[\w²³¹¼-¾]")).transpose().map_err(failed)?;
                     Compiled { regex: Regex::new(r"\d+").map_err(failed)?, rule: Rule::Thousands { word } }
                 }
             })
@@ -113,7 +114,9 @@ impl Compiled {
             // Patterns without look-around may be searched from the middle of the text.
             let Some(found) = self.regex.find(regex_automata::Input::new(text).range(at..)) else { break };
             let (start, end) = (found.start(), found.end());
-            push(start);
+            if !matches!(self.rule, Rule::Thousands { .. }) {
+                push(start);
+            }
             at = match &self.rule {
                 Rule::Spaces(alternative) if found.pattern().as_usize() == *alternative && end < text.len() => {
                     // The run is maximal, so the next character is not white space.
@@ -126,11 +129,13 @@ impl Compiled {
                     cut_by_powers(text, start, end, &mut push)
                 }
                 Rule::Thousands { word } => {
-                    let rest = text.get(end..).unwrap_or_default();
-                    if !word.as_ref().is_some_and(|w| w.is_match(rest)) {
+                    if !word.as_ref().is_some_and(|w| w.is_match(text.get(end..).unwrap_or_default())) {
+                        push(start);
                         cut_thousands(text, start, end, &mut push);
+                        push(end);
                     }
-                    end
+                    at = end;
+                    continue;
                 }
                 _ => end,
             };
