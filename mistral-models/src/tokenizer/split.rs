@@ -55,7 +55,6 @@ impl Splitter {
     /// # Errors
     /// [`Error::Unsupported`] for a pattern that does not compile, which the tests rule out for every known name.
     pub(super) fn new(stages: &[Stage]) -> Result<Self, Error> {
-        let failed = |e: regex_automata::meta::BuildError| Error::unsupported("pre-tokenizer", e.to_string());
         let compile = |stage: &Stage| {
             Ok(match *stage {
                 Stage::Any(alternatives) => {
@@ -69,12 +68,12 @@ impl Splitter {
                         .iter()
                         .map(|a| if [SPACES, SPACES_BY_POWERS].contains(a) { r"\s+" } else { a })
                         .collect();
-                    Compiled { regex: Regex::new_many(&patterns).map_err(failed)?, rule }
+                    Compiled { regex: build(&patterns)?, rule }
                 }
                 Stage::Thousands { word_end } => {
                     // Oniguruma, for which the pattern was written, counts the Latin-1 numbers as parts of words.
-                    let word = word_end.then(|| Regex::new(r"\A[\w²³¹¼-¾]")).transpose().map_err(failed)?;
-                    Compiled { regex: Regex::new(r"\d+").map_err(failed)?, rule: Rule::Thousands { word } }
+                    let word = word_end.then(|| build(&[r"\A[\w²³¹¼-¾]"])).transpose()?;
+                    Compiled { regex: build(&[r"\d+"])?, rule: Rule::Thousands { word } }
                 }
             })
         };
@@ -147,6 +146,10 @@ impl Compiled {
         }
         push(text.len());
     }
+}
+
+fn build(patterns: &[&str]) -> Result<Regex, Error> {
+    Regex::new_many(patterns).map_err(|e| Error::unsupported("pre-tokenizer", e.to_string()))
 }
 
 /// The start of the last character before `end`.
