@@ -6,6 +6,7 @@ mod batch;
 mod error;
 pub mod loader;
 mod metadata;
+mod tokenizer;
 
 pub use batch::{Batch, LogitRows, Logits, Sequence};
 pub use error::Error;
@@ -14,3 +15,4 @@ pub use loader::{
     RawTensor, ReadMode, TensorType, Weights,
 };
 pub use metadata::{Array, Metadata, Strings, Value};
+pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer};
