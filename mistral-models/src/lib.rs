@@ -3,7 +3,9 @@
 mod batch;
 mod error;
 mod metadata;
+mod template;
 
 pub use batch::{Batch, LogitRows, Logits, Sequence};
 pub use error::Error;
 pub use metadata::{Array, Metadata, Strings, Value};
+pub use template::{ChatTemplate, ChatTemplates, TemplateInput, TemplateLimits};
