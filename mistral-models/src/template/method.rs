@@ -91,6 +91,17 @@ pub(super) fn has_method(value: &Value, name: &str) -> bool {
     }
 }
 
+/// The methods that the sandbox hides because they would change the value.
+pub(super) fn changes_value(value: &Value, name: &str) -> bool {
+    match value {
+        Value::List(_) => {
+            matches!(name, "append" | "clear" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort")
+        }
+        Value::Dict(_) => matches!(name, "clear" | "pop" | "popitem" | "setdefault" | "update"),
+        _ => false,
+    }
+}
+
 /// Python's `str.title`: upper case after anything that is not a letter.
 fn title(text: &str) -> String {
     let mut after_letter = false;
