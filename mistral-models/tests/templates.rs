@@ -1,5 +1,7 @@
 //! Chat templates against renderings of the genuine implementations: published templates (shared folder) and our own battery.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -264,11 +264,11 @@ impl Interpreter<'_> {
                 let [] = given.bind(name, [])?;
                 self.charge(entries.len() * 96)?;
                 match name {
-                    "keys" => View::new(ViewKind::Keys, entries.iter().map(|e| e.0.clone()).collect()),
-                    "values" => View::new(ViewKind::Values, entries.iter().map(|e| e.1.clone()).collect()),
+                    "keys" => View::value(ViewKind::Keys, entries.iter().map(|e| e.0.clone()).collect()),
+                    "values" => View::value(ViewKind::Values, entries.iter().map(|e| e.1.clone()).collect()),
                     _ => {
                         let pairs = entries.iter().map(|(k, v)| Value::tuple(vec![k.clone(), v.clone()]));
-                        View::new(ViewKind::Items, pairs.collect::<Result<_, _>>()?)
+                        View::value(ViewKind::Items, pairs.collect::<Result<_, _>>()?)
                     }
                 }
             }

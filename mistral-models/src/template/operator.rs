@@ -324,7 +324,7 @@ impl Interpreter<'_> {
         {
             let kept = places.iter().filter_map(|&i| items.get(i)).cloned().collect();
             let range = ViewKind::Range { start: first + start * each, stop: first + stop * each, step: each * step };
-            return View::new(range, kept);
+            return View::value(range, kept);
         }
         let kept = places.iter().filter_map(|&i| items.get(i)).cloned().collect();
         if matches!(value, Value::Tuple(_)) { Value::tuple(kept) } else { Value::list(kept) }
