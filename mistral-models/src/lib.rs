@@ -7,6 +7,7 @@ mod error;
 pub mod loader;
 mod metadata;
 mod tokenizer;
+mod template;
 
 pub use batch::{Batch, LogitRows, Logits, Sequence};
 pub use error::Error;
@@ -16,3 +17,4 @@ pub use loader::{
 };
 pub use metadata::{Array, Metadata, Strings, Value};
 pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer};
+pub use template::{ChatTemplate, ChatTemplates, TemplateInput, TemplateLimits};
