@@ -4,10 +4,12 @@ mod batch;
 mod error;
 pub mod loader;
 mod metadata;
+mod template;
 mod tokenizer;
 
 pub use batch::{Batch, LogitRows, Logits, Sequence};
 pub use error::Error;
 pub use loader::Limits;
 pub use metadata::{Array, Metadata, Strings, Value};
+pub use template::{ChatTemplate, ChatTemplates, TemplateInput, TemplateLimits};
 pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer};
