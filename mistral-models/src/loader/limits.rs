@@ -11,7 +11,9 @@ pub struct Limits {
     pub header_bytes: u64,
     /// GGUF metadata keys and arrays inside arrays, counted together. 16,384.
     pub metadata_entries: u64,
-    /// Bytes of one string: a key, a value, a vocabulary entry, a chat template. 16 MiB.
+    /// Bytes of a tensor name or metadata key. 65,535, which is GGUF's own bound for keys.
+    pub name_bytes: u64,
+    /// Bytes of one string value: a vocabulary entry, a chat template. 16 MiB.
     pub string_bytes: u64,
     /// Elements of one metadata array. 16,777,216.
     pub array_length: u64,
@@ -19,13 +21,15 @@ pub struct Limits {
     pub array_depth: u32,
     /// Tensors of one checkpoint, all shards together. 262,144.
     pub tensors: u64,
-    /// Dimensions of one tensor. 8; GGUF itself allows 4.
+    /// Dimensions of one tensor. 8, which is also the most; GGUF itself allows 4.
     pub dimensions: u32,
     /// Bytes of the JSON header of one safetensors file. 100,000,000, the bound of the format.
     pub safetensors_header_bytes: u64,
     /// Files that one checkpoint is split into. 4,096.
     pub shards: u64,
-    /// Bytes of a file beside the weights: configuration, tokenizer, template, shard index. 256 MiB.
+    /// Bytes of a `config.json`; as a tree in memory it takes up to 30 times as much. 2 MiB.
+    pub config_bytes: u64,
+    /// Bytes of another file beside the weights: tokenizer, template, shard index. 256 MiB.
     pub sidecar_bytes: u64,
 }
 
@@ -34,6 +38,7 @@ impl Default for Limits {
         Self {
             header_bytes: 512 << 20,
             metadata_entries: 1 << 14,
+            name_bytes: 65_535,
             string_bytes: 16 << 20,
             array_length: 1 << 24,
             array_depth: 4,
@@ -41,6 +46,7 @@ impl Default for Limits {
             dimensions: 8,
             safetensors_header_bytes: 100_000_000,
             shards: 4096,
+            config_bytes: 2 << 20,
             sidecar_bytes: 256 << 20,
         }
     }
