@@ -44,12 +44,14 @@ struct Symbol {
     next: Option<usize>,
 }
 
+/// A possible merge: rank, left, right, and the ids of the two symbols at the time. Lowest rank first, then leftmost.
+type Candidate = Reverse<(u32, usize, usize, u32, u32)>;
+
 /// Memory reused from word to word.
 #[derive(Debug, Default)]
 struct Scratch {
     symbols: Vec<Symbol>,
-    /// Lowest rank first, then leftmost: rank, left, right, and the two symbols at the time.
-    queue: BinaryHeap<Reverse<(u32, usize, usize, u32, u32)>>,
+    queue: BinaryHeap<Candidate>,
     spelled: String,
 }
 

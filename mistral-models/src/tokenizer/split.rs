@@ -55,7 +55,6 @@ impl Splitter {
     /// # Errors
     /// [`Error::Unsupported`] for a pattern that does not compile, which the tests rule out for every known name.
     pub(super) fn new(stages: &[Stage]) -> Result<Self, Error> {
-        let failed = |e: regex_automata::meta::BuildError| Error::unsupported("pre-tokenizer", e.to_string());
         let compile = |stage: &Stage| {
             Ok(match *stage {
                 Stage::Any(alternatives) => {
@@ -69,11 +68,12 @@ impl Splitter {
                         .iter()
                         .map(|a| if [SPACES, SPACES_BY_POWERS].contains(a) { r"\s+" } else { a })
                         .collect();
-                    Compiled { regex: Regex::new_many(&patterns).map_err(failed)?, rule }
+                    Compiled { regex: build(&patterns)?, rule }
                 }
                 Stage::Thousands { word_end } => {
-                    let word = word_end.then(|| Regex::new(r"\A\w")).transpose().map_err(failed)?;
-                    Compiled { regex: Regex::new(r"\d+").map_err(failed)?, rule: Rule::Thousands { word } }
+                    // Oniguruma, for which the pattern was written, counts the Latin-1 numbers as parts of words.
+                    let word = word_end.then(|| build(&[r"\A[\w²³¹¼-¾]"])).transpose()?;
+                    Compiled { regex: build(&[r"\d+"])?, rule: Rule::Thousands { word } }
                 }
             })
         };
@@ -113,7 +113,9 @@ impl Compiled {
             // Patterns without look-around may be searched from the middle of the text.
             let Some(found) = self.regex.find(regex_automata::Input::new(text).range(at..)) else { break };
             let (start, end) = (found.start(), found.end());
-            push(start);
+            if !matches!(self.rule, Rule::Thousands { .. }) {
+                push(start);
+            }
             at = match &self.rule {
                 Rule::Spaces(alternative) if found.pattern().as_usize() == *alternative && end < text.len() => {
                     // The run is maximal, so the next character is not white space.
@@ -126,11 +128,13 @@ impl Compiled {
                     cut_by_powers(text, start, end, &mut push)
                 }
                 Rule::Thousands { word } => {
-                    let rest = text.get(end..).unwrap_or_default();
-                    if !word.as_ref().is_some_and(|w| w.is_match(rest)) {
+                    if !word.as_ref().is_some_and(|w| w.is_match(text.get(end..).unwrap_or_default())) {
+                        push(start);
                         cut_thousands(text, start, end, &mut push);
+                        push(end);
                     }
-                    end
+                    at = end;
+                    continue;
                 }
                 _ => end,
             };
@@ -142,6 +146,10 @@ impl Compiled {
         }
         push(text.len());
     }
+}
+
+fn build(patterns: &[&str]) -> Result<Regex, Error> {
+    Regex::new_many(patterns).map_err(|e| Error::unsupported("pre-tokenizer", e.to_string()))
 }
 
 /// The start of the last character before `end`.

@@ -2,6 +2,8 @@
 //!
 //! Nine bytes a node and no pointer, so that a vocabulary of 250,000 pieces costs about as much as its text.
 
+use std::ops::Range;
+
 /// Value of a node at which no key ends.
 const NO_VALUE: u32 = u32::MAX;
 
@@ -22,7 +24,7 @@ impl Trie {
         entries.sort_by(|a, b| a.0.cmp(b.0));
         let mut trie = Self { first_child: Vec::new(), labels: vec![0], values: vec![NO_VALUE] };
         // Ranges of entries that share a prefix of `depth` bytes, one for each node of the level.
-        let mut level = vec![0..entries.len()];
+        let mut level: Vec<Range<usize>> = std::iter::once(0..entries.len()).collect();
         let mut depth = 0;
         while !level.is_empty() {
             let mut next = Vec::new();
