@@ -6,8 +6,8 @@ mod batch;
 mod error;
 pub mod loader;
 mod metadata;
-mod tokenizer;
 mod template;
+mod tokenizer;
 
 pub use batch::{Batch, LogitRows, Logits, Sequence};
 pub use error::Error;
@@ -16,5 +16,5 @@ pub use loader::{
     RawTensor, ReadMode, TensorType, Weights,
 };
 pub use metadata::{Array, Metadata, Strings, Value};
-pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer};
 pub use template::{ChatTemplate, ChatTemplates, TemplateInput, TemplateLimits};
+pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer};
