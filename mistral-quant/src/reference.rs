@@ -3,7 +3,7 @@
 use half::f16;
 
 use crate::backend::sealed::Sealed;
-use crate::cpu::matmul::decode_row;
+use crate::decode_row;
 use crate::{
     Activation, Attention, Backend, Error, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, Weight, check,
 };

@@ -20,10 +20,11 @@ use self::elementwise::Elementwise;
 pub use self::kernels::Isa;
 pub(crate) use self::kernels::Kernels;
 pub use self::kv::CpuKv;
-use self::matmul::{Job, Scratch, decode_row};
+use self::matmul::{Job, Scratch};
 use crate::backend::sealed::Sealed;
 use crate::{
     Activation, Attention, Backend, Error, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, ThreadPool, Weight, check,
+    decode_row,
 };
 
 /// Elements below which a memory-bound operation is not worth waking threads for; also the size of a task's piece.
