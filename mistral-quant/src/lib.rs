@@ -8,10 +8,12 @@ mod backend;
 mod bytes;
 mod error;
 mod format;
+mod formats;
 mod weight;
 
 pub use backend::{Activation, Attention, Backend, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span};
 pub use bytes::SharedBytes;
 pub use error::Error;
 pub use format::Format;
+pub use formats::{decode_row, encode_row, quantize};
 pub use weight::Weight;
