@@ -47,7 +47,7 @@ def main():
         out = struct.pack("<I", count) + blocks.tobytes() + decoded.tobytes()
         try:
             # Ties are where rounding rules differ: quarter steps hit them often.
-            x = np.concatenate([rng.normal(size=640), rng.integers(-64, 65, 640) / 4.0, np.zeros(32)]).astype(np.float32)
+            x = np.concatenate([rng.normal(size=640), rng.integers(-64, 65, 608) / 4.0, np.zeros(32)]).astype(np.float32)
             encoded = gguf.quantize(x.reshape(1, -1), kind)
             out += struct.pack("<I", x.size // weights) + x.astype("<f4").tobytes() + encoded.tobytes()
         except NotImplementedError:
