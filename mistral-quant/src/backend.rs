@@ -220,8 +220,5 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
         weight: &Self::Weight,
         norm: RmsNorm,
         out: &mut Self::Buffer,
-    ) -> Result<(), Error> {
-        self.add(x, y, rows.saturating_mul(norm.width))?;
-        self.rms_norm(x, rows, weight, norm, out)
-    }
+    ) -> Result<(), Error>;
 }

@@ -1,0 +1,382 @@
+//! Causal attention over the paged cache by online softmax.
+//!
+//! Keys are visited in tiles of [`TILE`] and summed up in partitions of [`PARTITION`] positions, both cut at absolute positions
+//! of the sequence; the partitions of a query are then merged in order. What a query adds up, and in which order, is thus a
+//! matter of its own position alone: chunked prefill, batching and the number of threads change no bit of it, and a
+//! long context can be spread over threads.
+//!
+//! The queries of a task share the keys and values that they read: all query heads of one kv head, and for prefill several tokens.
+//! Source of the merge: Milakov and Gimelshein, 2018, arXiv:1805.02867; Dao et al., 2022, arXiv:2205.14135.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::cpu::disjoint::Disjoint;
+use crate::cpu::elementwise::Elementwise;
+use crate::cpu::kernels::attention::{AttentionKernels, Rows};
+use crate::cpu::kv::{CpuKv, Panel};
+use crate::cpu::storage::zeroed;
+use crate::{Attention, Error, KvFormat, KvShape, Span, ThreadPool, check};
+
+/// Positions whose scores are held at a time: a tile of f16 keys of width 128 takes half of a small L1 cache.
+const TILE: usize = 64;
+
+/// Positions whose sum is computed from nothing and then merged.
+const PARTITION: usize = 8 * TILE;
+
+/// Rows (query heads of tokens) that a task wants to have: enough to make loading keys cheap beside using them, and a
+/// multiple of the rows of a register tile.
+const TASK_ROWS: usize = 24;
+
+/// Rows from which a tile is widened to f32 once for all of them, instead of at each use.
+const WIDEN_ROWS: usize = 6;
+
+/// Values of partial sums kept for a context that is spread over threads (64 MiB); above, each task walks its context alone.
+const SPREAD_VALUES: usize = 16 << 20;
+
+/// Memory that attentions reuse.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    workers: Vec<Mutex<Vec<f32>>>,
+    spread: Vec<f32>,
+}
+
+/// The queries of a few consecutive tokens for one kv head.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    span: Span<'a>,
+    /// First token of the span, and how many.
+    first: usize,
+    tokens: usize,
+    kv_head: usize,
+    /// Where the task's partial sums lie, when the context is spread.
+    spread: usize,
+}
+
+/// What all tasks share.
+struct Plan<'a> {
+    kernels: AttentionKernels,
+    elementwise: Elementwise,
+    queries: &'a [f32],
+    kv: &'a CpuKv,
+    shape: KvShape,
+    attention: Attention<'a>,
+    /// Query heads a kv head.
+    group: usize,
+}
+
+/// Running softmax sums of some rows: the largest score, the sum of exponentials, the weighted sum of values `[rows, value_dim]`.
+struct Sums<'a> {
+    max: &'a mut [f32],
+    total: &'a mut [f32],
+    values: &'a mut [f32],
+}
+
+impl Scratch {
+    /// For a pool of `threads`.
+    pub(crate) fn new(threads: usize) -> Self {
+        Self { workers: (0..threads).map(|_| Mutex::new(Vec::new())).collect(), spread: Vec::new() }
+    }
+
+    /// Computes an attention whose arguments have been checked.
+    pub(crate) fn run(
+        &mut self,
+        pool: &ThreadPool,
+        elementwise: Elementwise,
+        queries: &[f32],
+        kv: &CpuKv,
+        attention: Attention<'_>,
+        out: &mut [f32],
+    ) -> Result<(), Error> {
+        let shape = kv.shape();
+        let group = attention.heads / shape.kv_heads;
+        let kernels = AttentionKernels::new(elementwise);
+        let plan = Plan { kernels, elementwise, queries, kv, shape, attention, group };
+        let mut tasks = plan.tasks();
+        let rows = tasks.iter().map(|task| task.tokens * group).max().unwrap_or_default();
+        let tile = TILE * shape.key_dim.max(shape.value_dim);
+        let values: usize = rows * (shape.key_dim + TILE) + 2 * rows * (shape.value_dim + 2) + tile;
+        for worker in &mut self.workers {
+            let worker = worker.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if worker.len() < values {
+                *worker = zeroed("attention scratch", values)?;
+            }
+        }
+        let threads = pool.threads();
+        let mut spread = 0usize;
+        for task in &mut tasks {
+            task.spread = spread;
+            spread = spread.saturating_add(plan.partitions(task).len().saturating_mul(plan.sums_len(task)));
+        }
+        let long = tasks.iter().any(|task| plan.partitions(task).len() > 1);
+        let out = Disjoint::new(out);
+        if threads == 1 || !long || tasks.len() >= 2 * threads || spread > SPREAD_VALUES {
+            return each(pool, tasks.len(), &self.workers, &|index, scratch| plan.whole(&tasks[index], scratch, &out));
+        }
+        if self.spread.len() < spread {
+            self.spread = zeroed("attention sums", spread)?;
+        }
+        let parts: Vec<(&Task<'_>, usize)> =
+            tasks.iter().flat_map(|task| plan.partitions(task).map(move |partition| (task, partition))).collect();
+        let sums = Disjoint::new(&mut self.spread);
+        each(pool, parts.len(), &self.workers, &|index, scratch| {
+            let (task, partition) = parts[index];
+            let len = plan.sums_len(task);
+            let start = task.spread + (partition - plan.partitions(task).start) * len;
+            // SAFETY: each pair of task and partition has a part of its own.
+            let part = Sums::new(unsafe { sums.slice(start, len) }, task.tokens * plan.group, shape.value_dim);
+            let (queries, scratch) = plan.gather_queries(task, scratch);
+            plan.partition(task, partition, queries, scratch, part);
+        })?;
+        each(pool, tasks.len(), &self.workers, &|index, scratch| {
+            let task = &tasks[index];
+            let (rows, len) = (task.tokens * plan.group, plan.sums_len(task));
+            let mut total = Sums::new(&mut scratch[..len], rows, shape.value_dim);
+            total.clear();
+            for (i, _) in plan.partitions(task).enumerate() {
+                // SAFETY: only this task reads its partial sums, which were completed by the job before.
+                let part = unsafe { sums.slice(task.spread + i * len, len) };
+                plan.merge(&mut total, &Sums::new(part, rows, shape.value_dim));
+            }
+            plan.finish(task, &total, &out);
+        })
+    }
+}
+
+/// Runs tasks on the pool with the scratch memory of the worker that runs them.
+fn each(
+    pool: &ThreadPool,
+    tasks: usize,
+    workers: &[Mutex<Vec<f32>>],
+    f: &(dyn Fn(usize, &mut [f32]) + Sync),
+) -> Result<(), Error> {
+    let next = AtomicUsize::new(0);
+    let work = |worker: usize| {
+        let Some(scratch) = workers.get(worker) else { return };
+        let mut scratch = scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let task = next.fetch_add(1, Ordering::Relaxed);
+            if task >= tasks {
+                break;
+            }
+            f(task, &mut scratch);
+        }
+    };
+    if tasks <= 1 { pool.for_each(tasks, &|_| work(0)) } else { pool.run(&work) }
+}
+
+impl<'a> Plan<'a> {
+    /// Blocks of tokens times kv heads; the tokens of one block are as alike in length as can be.
+    fn tasks(&self) -> Vec<Task<'a>> {
+        let block = (TASK_ROWS / self.group).max(1);
+        let mut tasks = Vec::new();
+        for span in self.attention.spans {
+            for first in (0..span.tokens).step_by(block) {
+                let tokens = block.min(span.tokens - first);
+                for kv_head in 0..self.shape.kv_heads {
+                    tasks.push(Task { span: *span, first, tokens, kv_head, spread: 0 });
+                }
+            }
+        }
+        tasks
+    }
+
+    /// What row `r` of a task sees.
+    fn seen(&self, task: &Task<'_>, row: usize) -> Range<usize> {
+        let position = task.span.position + task.first + row / self.group;
+        check::first_seen(position, self.attention.window)..position + 1
+    }
+
+    /// What any row of a task sees.
+    fn seen_by_any(&self, task: &Task<'_>) -> Range<usize> {
+        self.seen(task, 0).start..self.seen(task, (task.tokens * self.group).saturating_sub(1)).end
+    }
+
+    fn partitions(&self, task: &Task<'_>) -> Range<usize> {
+        let seen = self.seen_by_any(task);
+        seen.start / PARTITION..seen.end.div_ceil(PARTITION)
+    }
+
+    fn sums_len(&self, task: &Task<'_>) -> usize {
+        task.tokens * self.group * (self.shape.value_dim + 2)
+    }
+
+    /// Copies the task's queries together as `[rows, key_dim]`; the rest of the scratch.
+    fn gather_queries<'s>(&self, task: &Task<'_>, scratch: &'s mut [f32]) -> (&'s [f32], &'s mut [f32]) {
+        let width = self.group * self.shape.key_dim;
+        let (queries, rest) = scratch.split_at_mut(task.tokens * width);
+        for (i, token) in queries.chunks_exact_mut(width).enumerate() {
+            let row = task.span.start + task.first + i;
+            let start = (row * self.shape.kv_heads + task.kv_head) * width;
+            token.copy_from_slice(&self.queries[start..start + width]);
+        }
+        (queries, rest)
+    }
+
+    /// A task from beginning to end.
+    fn whole(&self, task: &Task<'_>, scratch: &mut [f32], out: &Disjoint<'_, f32>) {
+        let (rows, len) = (task.tokens * self.group, self.sums_len(task));
+        let (queries, scratch) = self.gather_queries(task, scratch);
+        let (total, scratch) = scratch.split_at_mut(len);
+        let (part, scratch) = scratch.split_at_mut(len);
+        let mut total = Sums::new(total, rows, self.shape.value_dim);
+        total.clear();
+        for partition in self.partitions(task) {
+            self.partition(task, partition, queries, scratch, Sums::new(part, rows, self.shape.value_dim));
+            self.merge(&mut total, &Sums::new(part, rows, self.shape.value_dim));
+        }
+        self.finish(task, &total, out);
+    }
+
+    /// Sums over one partition, from nothing. `scratch` holds scores `[rows, TILE]`, then a tile widened to f32.
+    fn partition(&self, task: &Task<'_>, partition: usize, queries: &[f32], scratch: &mut [f32], mut sums: Sums<'_>) {
+        let KvShape { block_tokens, key_dim, value_dim, .. } = self.shape;
+        let rows = task.tokens * self.group;
+        let (scores, wide) = scratch.split_at_mut(rows * TILE);
+        let widen = rows >= WIDEN_ROWS && self.shape.format != KvFormat::F32;
+        sums.clear();
+        let any = self.seen_by_any(task);
+        for tile in partition * (PARTITION / TILE)..(partition + 1) * (PARTITION / TILE) {
+            let (start, end) = ((tile * TILE).max(any.start), ((tile + 1) * TILE).min(any.end));
+            if start >= end {
+                continue;
+            }
+            let pieces = || blocks(task.span.blocks, start..end, block_tokens);
+            let ahead = |at: &Range<usize>| {
+                let next = at.start + TILE..(at.end + TILE).min(any.end);
+                blocks(task.span.blocks, next, block_tokens)
+            };
+            let keys = |positions: &Range<usize>, block| {
+                self.kv.keys(block, task.kv_head, positions.start % block_tokens, positions.len())
+            };
+            let values = |positions: &Range<usize>, block| {
+                self.kv.values(block, task.kv_head, positions.start % block_tokens, positions.len())
+            };
+            if widen {
+                pieces().for_each(|(at, block)| keys(&at, block).widen(&mut wide[(at.start - start) * key_dim..]));
+                let keys = Panel::F32(&wide[..(end - start) * key_dim]);
+                self.kernels.scores(queries, keys, key_dim, scores, TILE);
+            } else {
+                for (at, block) in pieces() {
+                    ahead(&at).for_each(|(at, block)| keys(&at, block).prefetch());
+                    self.kernels.scores(queries, keys(&at, block), key_dim, &mut scores[at.start - start..], TILE);
+                }
+            }
+            for row in 0..rows {
+                let seen = clip(self.seen(task, row), start..end);
+                if !seen.is_empty() {
+                    let scores = &mut scores[row * TILE..][seen.start - start..seen.end - start];
+                    self.weigh(scores, &mut sums, row);
+                }
+            }
+            let mut accumulate = |at: Range<usize>, values: Panel<'_>| {
+                let weights = Rows { values: &scores[at.start - start..], stride: TILE, rows };
+                self.kernels.accumulate(weights, values, value_dim, sums.values, &|row| {
+                    let seen = clip(self.seen(task, row), at.clone());
+                    seen.start - at.start..seen.end - at.start
+                });
+            };
+            if widen {
+                pieces().for_each(|(at, block)| values(&at, block).widen(&mut wide[(at.start - start) * value_dim..]));
+                accumulate(start..end, Panel::F32(&wide[..(end - start) * value_dim]));
+            } else {
+                for (at, block) in pieces() {
+                    ahead(&at).for_each(|(at, block)| values(&at, block).prefetch());
+                    accumulate(at.clone(), values(&at, block));
+                }
+            }
+        }
+    }
+
+    /// Turns the scores of one row in one tile into weights relative to the largest score so far.
+    fn weigh(&self, scores: &mut [f32], sums: &mut Sums<'_>, row: usize) {
+        let mut largest = self.elementwise.scale_and_max(scores, self.attention.scale);
+        if let Some(cap) = self.attention.soft_cap {
+            self.elementwise.soft_cap(scores, cap);
+            largest = self.elementwise.max(scores);
+        }
+        let max = largest.max(sums.max[row]);
+        if max > sums.max[row] {
+            let factor = relative(sums.max[row], max);
+            sums.total[row] *= factor;
+            self.elementwise.multiply(sums.row(row), factor);
+            sums.max[row] = max;
+        }
+        sums.total[row] += self.elementwise.exponentials(scores, if max == f32::NEG_INFINITY { 0.0 } else { max });
+    }
+
+    /// Adds a later partition to the sums before it.
+    fn merge(&self, sums: &mut Sums<'_>, part: &Sums<'_>) {
+        let width = self.shape.value_dim;
+        for row in 0..sums.max.len() {
+            let max = sums.max[row].max(part.max[row]);
+            let (own, other) = (relative(sums.max[row], max), relative(part.max[row], max));
+            sums.total[row] = sums.total[row] * own + part.total[row] * other;
+            self.elementwise.blend(sums.row(row), own, &part.values[row * width..(row + 1) * width], other);
+            sums.max[row] = max;
+        }
+    }
+
+    /// Divides by the sums of exponentials, into the task's part of `out`.
+    fn finish(&self, task: &Task<'_>, sums: &Sums<'_>, out: &Disjoint<'_, f32>) {
+        let width = self.shape.value_dim;
+        for i in 0..task.tokens {
+            let row = task.span.start + task.first + i;
+            let start = (row * self.shape.kv_heads + task.kv_head) * self.group * width;
+            // SAFETY: no two spans share a row, and no two tasks share tokens and kv head.
+            let out = unsafe { out.slice(start, self.group * width) };
+            let rows = i * self.group * width..(i + 1) * self.group * width;
+            out.copy_from_slice(&sums.values[rows]);
+            for (head, total) in out.chunks_exact_mut(width).zip(&sums.total[i * self.group..]) {
+                self.elementwise.multiply(head, 1.0 / total);
+            }
+        }
+    }
+}
+
+impl<'a> Sums<'a> {
+    fn new(memory: &'a mut [f32], rows: usize, value_dim: usize) -> Self {
+        let (max, memory) = memory.split_at_mut(rows);
+        let (total, memory) = memory.split_at_mut(rows);
+        Self { max, total, values: &mut memory[..rows * value_dim] }
+    }
+
+    fn clear(&mut self) {
+        self.max.fill(f32::NEG_INFINITY);
+        self.total.fill(0.0);
+        self.values.fill(0.0);
+    }
+
+    fn row(&mut self, row: usize) -> &mut [f32] {
+        let width = self.values.len() / self.max.len();
+        &mut self.values[row * width..(row + 1) * width]
+    }
+}
+
+/// `exp(score - max)` where both may be minus infinity.
+fn relative(score: f32, max: f32) -> f32 {
+    if score == f32::NEG_INFINITY { 0.0 } else { (score - max).exp() }
+}
+
+fn clip(a: Range<usize>, b: Range<usize>) -> Range<usize> {
+    let start = a.start.max(b.start);
+    start..a.end.min(b.end).max(start)
+}
+
+/// The pieces of a range of positions that lie in one block each, with the block.
+fn blocks(table: &[u32], range: Range<usize>, block_tokens: usize) -> impl Iterator<Item = (Range<usize>, u32)> + '_ {
+    let mut start = range.start;
+    std::iter::from_fn(move || {
+        if start >= range.end {
+            return None;
+        }
+        let index = start / block_tokens;
+        let piece = start..range.end.min((index + 1) * block_tokens);
+        start = piece.end;
+        Some((piece, *table.get(index)?))
+    })
+}
+
+#[cfg(test)]
+mod tests;

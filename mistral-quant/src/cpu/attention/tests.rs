@@ -1,0 +1,135 @@
+use crate::cpu::tests::{Random, buffer, contents, cpu};
+use crate::{Attention, Backend, Isa, KvFormat, KvShape, Reference, Span};
+
+/// A random batch of sequences with shuffled block tables.
+struct Scene {
+    shape: KvShape,
+    heads: usize,
+    window: Option<usize>,
+    soft_cap: Option<f32>,
+    /// Length and block table of each sequence.
+    sequences: Vec<(usize, Vec<u32>)>,
+    /// Queries, keys and values of each sequence, one row a position.
+    rows: Vec<(Vec<f32>, Vec<f32>, Vec<f32>)>,
+}
+
+impl Scene {
+    fn new(random: &mut Random, shape: KvShape, group: usize, lengths: &[usize]) -> Self {
+        let mut free: Vec<u32> = (0..shape.blocks as u32).collect();
+        for i in (1..free.len()).rev() {
+            free.swap(i, random.below(0..i + 1));
+        }
+        let heads = shape.kv_heads * group;
+        let sequences: Vec<(usize, Vec<u32>)> =
+            lengths.iter().map(|&len| (len, free.split_off(free.len() - len.div_ceil(shape.block_tokens)))).collect();
+        let rows = lengths
+            .iter()
+            .map(|&len| {
+                let queries = random.values(len * heads * shape.key_dim);
+                let keys = random.values(len * shape.kv_heads * shape.key_dim);
+                (queries, keys, random.values(len * shape.kv_heads * shape.value_dim))
+            })
+            .collect();
+        Self { shape, heads, window: None, soft_cap: None, sequences, rows }
+    }
+
+    /// Feeds all sequences in pieces of up to `chunk` tokens, all that have tokens left in one batch; outputs by sequence.
+    fn run<B: Backend>(&self, backend: &mut B, chunk: usize) -> Vec<Vec<f32>> {
+        let mut kv = backend.kv(self.shape).unwrap();
+        let mut outputs = vec![Vec::new(); self.sequences.len()];
+        let mut position = 0;
+        let width = self.heads * self.shape.value_dim;
+        loop {
+            let (mut spans, mut queries, mut keys, mut values) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let mut owners = Vec::new();
+            let mut start = 0;
+            for (i, ((len, blocks), rows)) in self.sequences.iter().zip(&self.rows).enumerate() {
+                let tokens = chunk.min(len.saturating_sub(position));
+                if tokens > 0 {
+                    let take = |from: &[f32]| {
+                        let width = from.len() / len;
+                        from[position * width..(position + tokens) * width].to_vec()
+                    };
+                    queries.extend(take(&rows.0));
+                    keys.extend(take(&rows.1));
+                    values.extend(take(&rows.2));
+                    spans.push(Span { start, tokens, position, blocks });
+                    owners.push(i);
+                    start += tokens;
+                }
+            }
+            if spans.is_empty() {
+                return outputs;
+            }
+            let (queries, keys, values) = (buffer(backend, &queries), buffer(backend, &keys), buffer(backend, &values));
+            let mut out = backend.buffer(start * width).unwrap();
+            backend.append(&mut kv, &keys, &values, &spans).unwrap();
+            let scale = 1.0 / (self.shape.key_dim as f32).sqrt();
+            let Self { heads, window, soft_cap, .. } = *self;
+            let attention = Attention { heads, scale, window, soft_cap, spans: &spans };
+            backend.attention(&queries, &kv, attention, &mut out).unwrap();
+            let out = contents(backend, &out, start * width);
+            for (span, owner) in spans.iter().zip(owners) {
+                outputs[owner].extend(&out[span.start * width..(span.start + span.tokens) * width]);
+            }
+            position += chunk;
+        }
+    }
+}
+
+fn bits(outputs: &[Vec<f32>]) -> Vec<Vec<u32>> {
+    outputs.iter().map(|output| output.iter().map(|value| value.to_bits()).collect()).collect()
+}
+
+fn check(scene: &Scene, chunks: &[usize]) {
+    let expected = scene.run(&mut Reference, usize::MAX / 2);
+    let whole = scene.run(&mut cpu(1, None), usize::MAX / 2);
+    let near = |found: &[Vec<f32>]| {
+        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+            // Weights sum to 1 and values are below 4.
+            assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
+        }
+    };
+    near(&whole);
+    near(&scene.run(&mut cpu(2, Some(Isa::Scalar)), 7));
+    for &chunk in chunks {
+        for threads in [1, 3] {
+            let chunked = scene.run(&mut cpu(threads, None), chunk);
+            assert_eq!(bits(&chunked), bits(&whole), "chunks of {chunk}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn small_scenes() {
+    let mut random = Random::new(3);
+    for round in 0..60 {
+        let block_tokens = random.below(1..20);
+        let lengths: Vec<usize> = (0..random.below(1..4)).map(|_| random.below(1..90)).collect();
+        let shape = KvShape {
+            blocks: lengths.iter().map(|len| len.div_ceil(block_tokens)).sum::<usize>() + 2,
+            block_tokens,
+            kv_heads: random.below(1..4),
+            key_dim: random.below(1..40),
+            value_dim: random.below(1..40),
+            format: if round % 2 == 0 { KvFormat::F16 } else { KvFormat::F32 },
+        };
+        let group = random.below(1..6);
+        let mut scene = Scene::new(&mut random, shape, group, &lengths);
+        scene.window = (round % 3 == 1).then(|| random.below(1..40));
+        scene.soft_cap = (round % 4 == 3).then_some(2.0);
+        check(&scene, &[1, 5, 1000]);
+    }
+}
+
+#[test]
+fn long_contexts_that_are_spread() {
+    let mut random = Random::new(4);
+    for window in [None, Some(700)] {
+        let shape =
+            KvShape { blocks: 120, block_tokens: 16, kv_heads: 1, key_dim: 24, value_dim: 16, format: KvFormat::F16 };
+        let mut scene = Scene::new(&mut random, shape, 3, &[1300, 520]);
+        scene.window = window;
+        check(&scene, &[1, 257]);
+    }
+}

@@ -1,0 +1,365 @@
+//! The operations on the CPU: SIMD kernels chosen at run time, on the threads of a pool.
+//!
+//! Results do not depend on the number of threads, nor on which other tokens share the batch: every output element is
+//! computed by one task in an order that only its own row and its position in the sequence decide.
+
+mod attention;
+mod disjoint;
+mod elementwise;
+mod kernels;
+mod kv;
+mod matmul;
+pub(crate) mod pool;
+mod storage;
+
+use std::sync::Mutex;
+use std::thread;
+
+use self::disjoint::Disjoint;
+use self::elementwise::Elementwise;
+pub use self::kernels::Isa;
+pub(crate) use self::kernels::Kernels;
+pub use self::kv::CpuKv;
+use self::matmul::{Job, Scratch};
+use crate::backend::sealed::Sealed;
+use crate::{
+    Activation, Attention, Backend, Error, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, ThreadPool, Weight, check,
+    decode_row,
+};
+
+/// Elements below which a memory-bound operation is not worth waking threads for; also the size of a task's piece.
+const CHEAP_PIECE: usize = 16 * 1024;
+
+/// The same for operations with exponentials or sums.
+const COSTLY_PIECE: usize = 4 * 1024;
+
+/// How a [`Cpu`] is set up. The default takes all cores and the best instruction set.
+///
+/// ```
+/// use mistral_quant::{Cpu, CpuOptions, Isa};
+/// let mut options = CpuOptions::default();
+/// options.threads = Some(1);
+/// options.isa_limit = Some(Isa::Scalar);
+/// let cpu = Cpu::new(options)?;
+/// assert_eq!(cpu.threads(), 1);
+/// # Ok::<(), mistral_quant::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct CpuOptions {
+    /// Threads of a new pool, the caller included. `None`: what [`thread::available_parallelism`] answers, which respects
+    /// affinity and container limits but counts hardware threads; on a processor with two of them a core, half that number
+    /// generates as fast or faster, because one thread a core already uses up the memory bandwidth. Ignored when `pool` is set.
+    pub threads: Option<usize>,
+    /// The best instruction set to use; `None`: the best that the machine has. For tests and comparisons.
+    pub isa_limit: Option<Isa>,
+    /// An existing pool to share; `None`: a pool of its own.
+    pub pool: Option<ThreadPool>,
+}
+
+/// The CPU backend.
+///
+/// ```
+/// use mistral_quant::{Backend, Cpu, CpuOptions, MatMul, Weight};
+/// let mut cpu = Cpu::new(CpuOptions::default())?;
+/// let weight = cpu.weight(Weight::from_f32(2, 3, &[1.0, 0.0, 0.0, 0.0, 1.0, 1.0])?)?;
+/// let (mut x, mut out) = (cpu.buffer(3)?, cpu.buffer(2)?);
+/// cpu.write(&mut x, &[5.0, 6.0, 7.0])?;
+/// cpu.matmul(&x, 1, &mut [MatMul { weight: &weight, bias: None, out: &mut out }])?;
+/// let mut y = [0.0; 2];
+/// cpu.read(&out, 0, &mut y)?;
+/// assert_eq!(y, [5.0, 13.0]);
+/// # Ok::<(), mistral_quant::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Cpu {
+    pool: ThreadPool,
+    kernels: Kernels,
+    elementwise: Elementwise,
+    products: Scratch,
+    attention: attention::Scratch,
+}
+
+/// f32 activations in host memory.
+#[derive(Debug)]
+pub struct CpuBuffer {
+    values: Vec<f32>,
+}
+
+/// A weight in the bytes of its checkpoint; one of a single row (a norm, a bias) also as f32.
+#[derive(Debug)]
+pub struct CpuWeight {
+    weight: Weight,
+    vector: Vec<f32>,
+}
+
+impl Cpu {
+    /// Starts the threads, unless a pool is given, and looks at the processor.
+    ///
+    /// # Errors
+    /// Those of [`ThreadPool::new`].
+    pub fn new(options: CpuOptions) -> Result<Self, Error> {
+        let pool = match options.pool {
+            Some(pool) => pool,
+            None => {
+                let cores = || thread::available_parallelism().map_or(1, |cores| cores.get());
+                ThreadPool::new(options.threads.unwrap_or_else(cores))?
+            }
+        };
+        let kernels = options.isa_limit.map_or_else(Kernels::detect, Kernels::with_limit);
+        let attention = attention::Scratch::new(pool.threads());
+        Ok(Self { elementwise: Elementwise::new(&kernels), pool, kernels, products: Scratch::default(), attention })
+    }
+
+    /// Threads that compute, the caller included.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// The pool, to share with another backend.
+    pub fn pool(&self) -> &ThreadPool {
+        &self.pool
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.kernels.isa()
+    }
+
+    /// Calls `f(start, piece)` for consecutive pieces of `values` that are multiples of `unit` long and near `piece`.
+    fn pieces(
+        &self,
+        values: &mut [f32],
+        unit: usize,
+        piece: usize,
+        f: &(dyn Fn(usize, &mut [f32]) + Sync),
+    ) -> Result<(), Error> {
+        let piece = (piece / unit.max(1)).max(1).saturating_mul(unit.max(1));
+        let len = values.len();
+        let tasks = len.div_ceil(piece);
+        let values = Disjoint::new(values);
+        self.pool.for_each(tasks, &|task| {
+            let start = task * piece;
+            // SAFETY: the pieces of different tasks do not overlap.
+            f(start, unsafe { values.slice(start, piece.min(len - start)) });
+        })
+    }
+}
+
+impl Sealed for Cpu {}
+
+impl Backend for Cpu {
+    type Buffer = CpuBuffer;
+    type Weight = CpuWeight;
+    type Kv = CpuKv;
+
+    fn buffer(&mut self, len: usize) -> Result<CpuBuffer, Error> {
+        Ok(CpuBuffer { values: storage::zeroed("a buffer", len)? })
+    }
+
+    fn write(&mut self, buffer: &mut CpuBuffer, values: &[f32]) -> Result<(), Error> {
+        check::holds("written buffer", buffer.values.len(), &[values.len()])?;
+        buffer.values[..values.len()].copy_from_slice(values);
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &CpuBuffer, offset: usize, values: &mut [f32]) -> Result<(), Error> {
+        let range = check::range("read buffer", buffer.values.len(), offset, values.len())?;
+        values.copy_from_slice(&buffer.values[range]);
+        Ok(())
+    }
+
+    fn weight(&mut self, weight: Weight) -> Result<CpuWeight, Error> {
+        let (cols, bytes) = if weight.rows() == 1 { (weight.cols(), weight.bytes()) } else { (0, &[][..]) };
+        let mut vector = storage::zeroed("a decoded row", cols)?;
+        decode_row(weight.format(), bytes, &mut vector)?;
+        Ok(CpuWeight { weight, vector })
+    }
+
+    fn kv(&mut self, shape: KvShape) -> Result<CpuKv, Error> {
+        CpuKv::new(shape)
+    }
+
+    fn embed(&mut self, table: &CpuWeight, ids: &[u32], scale: f32, out: &mut CpuBuffer) -> Result<(), Error> {
+        let table = &table.weight;
+        let (width, row) = (table.cols(), table.row_bytes());
+        check::ids("token id", ids, table.rows())?;
+        let len = check::holds("embedded tokens", out.values.len(), &[ids.len(), width])?;
+        let failed = Mutex::new(None);
+        self.pieces(&mut out.values[..len], width, COSTLY_PIECE, &|start, out| {
+            for (out, &id) in out.chunks_exact_mut(width).zip(&ids[start / width..]) {
+                let start = id as usize * row;
+                let bytes = table.bytes().get(start..start + row).unwrap_or_default();
+                if let Err(error) = decode_row(table.format(), bytes, out)
+                    && let Ok(mut failed) = failed.lock()
+                {
+                    *failed = Some(error);
+                }
+                if scale != 1.0 {
+                    out.iter_mut().for_each(|value| *value *= scale);
+                }
+            }
+        })?;
+        failed.into_inner().ok().flatten().map_or(Ok(()), Err)
+    }
+
+    fn gather(&mut self, x: &CpuBuffer, rows: &[u32], width: usize, out: &mut CpuBuffer) -> Result<(), Error> {
+        let len = check::holds("gathered rows", out.values.len(), &[rows.len(), width])?;
+        if width == 0 {
+            return Ok(());
+        }
+        check::ids("gathered row", rows, x.values.len() / width)?;
+        for (out, &row) in out.values[..len].chunks_exact_mut(width).zip(rows) {
+            let start = row as usize * width;
+            out.copy_from_slice(&x.values[start..start + width]);
+        }
+        Ok(())
+    }
+
+    fn rms_norm(
+        &mut self,
+        x: &CpuBuffer,
+        rows: usize,
+        weight: &CpuWeight,
+        norm: RmsNorm,
+        out: &mut CpuBuffer,
+    ) -> Result<(), Error> {
+        let len = check::rms_norm(x.values.len(), rows, &weight.weight, norm)?;
+        check::holds("output of an rms norm", out.values.len(), &[len])?;
+        self.pieces(&mut out.values[..len], norm.width, COSTLY_PIECE, &|start, out| {
+            for (x, out) in x.values[start..].chunks_exact(norm.width).zip(out.chunks_exact_mut(norm.width)) {
+                out.copy_from_slice(x);
+                self.elementwise.rms_norm(out, &weight.vector, norm);
+            }
+        })
+    }
+
+    fn rms_norm_in_place(
+        &mut self,
+        x: &mut CpuBuffer,
+        rows: usize,
+        weight: &CpuWeight,
+        norm: RmsNorm,
+    ) -> Result<(), Error> {
+        let len = check::rms_norm(x.values.len(), rows, &weight.weight, norm)?;
+        self.pieces(&mut x.values[..len], norm.width, COSTLY_PIECE, &|_, x| {
+            x.chunks_exact_mut(norm.width).for_each(|x| self.elementwise.rms_norm(x, &weight.vector, norm));
+        })
+    }
+
+    fn matmul(&mut self, x: &CpuBuffer, tokens: usize, group: &mut [MatMul<'_, Self>]) -> Result<(), Error> {
+        for product in &*group {
+            let bias = product.bias.map(|bias| &bias.weight);
+            check::matmul(&product.weight.weight, bias, tokens, x.values.len(), product.out.values.len())?;
+        }
+        let Some(cols) = group.first().map(|product| product.weight.weight.cols()) else { return Ok(()) };
+        if let Some(other) = group.iter().map(|product| product.weight.weight.cols()).find(|&other| other != cols) {
+            let what = "columns of a group of matrix products";
+            return Err(Error::Shape { what, expected: cols.to_string(), found: other.to_string() });
+        }
+        let mut jobs: Vec<Job<'_>> = group
+            .iter_mut()
+            .map(|MatMul { weight, bias, out }| Job {
+                weight: &weight.weight,
+                bias: bias.map(|bias| bias.vector.as_slice()),
+                out: &mut out.values[..tokens * weight.weight.rows()],
+            })
+            .collect();
+        matmul::matmul(&self.pool, &self.kernels, &mut self.products, &x.values[..tokens * cols], tokens, &mut jobs)
+    }
+
+    fn rope(
+        &mut self,
+        x: &mut CpuBuffer,
+        tokens: usize,
+        cos: &CpuBuffer,
+        sin: &CpuBuffer,
+        rope: Rope,
+    ) -> Result<(), Error> {
+        let len = check::rope(x.values.len(), tokens, cos.values.len(), sin.values.len(), rope)?;
+        let (width, half) = (rope.heads * rope.head_dim, rope.rotary_dim / 2);
+        if len == 0 || half == 0 {
+            return Ok(());
+        }
+        self.pieces(&mut x.values[..len], width, COSTLY_PIECE, &|start, x| {
+            for (i, token) in x.chunks_exact_mut(width).enumerate() {
+                let table = (start / width + i) * half;
+                let (cos, sin) = (&cos.values[table..table + half], &sin.values[table..table + half]);
+                for head in token.chunks_exact_mut(rope.head_dim) {
+                    match rope.style {
+                        RopeStyle::Halves => self.elementwise.rotate_halves(&mut head[..2 * half], cos, sin),
+                        RopeStyle::Pairs => self.elementwise.rotate_pairs(&mut head[..2 * half], cos, sin),
+                    }
+                }
+            }
+        })
+    }
+
+    fn append(
+        &mut self,
+        kv: &mut CpuKv,
+        keys: &CpuBuffer,
+        values: &CpuBuffer,
+        spans: &[Span<'_>],
+    ) -> Result<(), Error> {
+        check::append(kv.shape(), keys.values.len(), values.values.len(), spans)?;
+        kv.append(&self.pool, &keys.values, &values.values, spans)
+    }
+
+    fn attention(
+        &mut self,
+        queries: &CpuBuffer,
+        kv: &CpuKv,
+        attention: Attention<'_>,
+        out: &mut CpuBuffer,
+    ) -> Result<(), Error> {
+        check::attention(kv.shape(), &attention, queries.values.len(), out.values.len())?;
+        self.attention.run(&self.pool, self.elementwise, &queries.values, kv, attention, &mut out.values)
+    }
+
+    fn glu(&mut self, gate: &mut CpuBuffer, up: &CpuBuffer, len: usize, activation: Activation) -> Result<(), Error> {
+        check::holds("gate", gate.values.len(), &[len])?;
+        check::holds("up", up.values.len(), &[len])?;
+        self.pieces(&mut gate.values[..len], 1, COSTLY_PIECE, &|start, gate| {
+            self.elementwise.glu(gate, &up.values[start..start + gate.len()], activation);
+        })
+    }
+
+    fn add(&mut self, x: &mut CpuBuffer, y: &CpuBuffer, len: usize) -> Result<(), Error> {
+        check::holds("left summand", x.values.len(), &[len])?;
+        check::holds("right summand", y.values.len(), &[len])?;
+        self.pieces(&mut x.values[..len], 1, CHEAP_PIECE, &|start, x| {
+            self.elementwise.add(x, &y.values[start..start + x.len()]);
+        })
+    }
+
+    fn soft_cap(&mut self, x: &mut CpuBuffer, len: usize, cap: f32) -> Result<(), Error> {
+        check::positive_cap(cap)?;
+        check::holds("capped values", x.values.len(), &[len])?;
+        self.pieces(&mut x.values[..len], 1, COSTLY_PIECE, &|_, x| self.elementwise.soft_cap(x, cap))
+    }
+
+    fn add_rms_norm(
+        &mut self,
+        x: &mut CpuBuffer,
+        y: &CpuBuffer,
+        rows: usize,
+        weight: &CpuWeight,
+        norm: RmsNorm,
+        out: &mut CpuBuffer,
+    ) -> Result<(), Error> {
+        let (x_len, y_len) = (x.values.len(), y.values.len());
+        let len = check::add_rms_norm(x_len, y_len, rows, &weight.weight, norm, out.values.len())?;
+        let x = Disjoint::new(&mut x.values[..len]);
+        self.pieces(&mut out.values[..len], norm.width, COSTLY_PIECE, &|start, out| {
+            // SAFETY: as `pieces` gives this task this part of `out` alone, so it has this part of `x` alone.
+            let x = unsafe { x.slice(start, out.len()) };
+            self.elementwise.add(x, &y.values[start..start + x.len()]);
+            out.copy_from_slice(x);
+            out.chunks_exact_mut(norm.width).for_each(|row| self.elementwise.rms_norm(row, &weight.vector, norm));
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! Persistent threads for the forward pass.
+//!
+//! A step of a language model is some hundred short parallel jobs with little serial work between them, so a job must start
+//! in a microsecond or two, and an idle engine must cost nothing. A general work-stealing pool pays for what is not needed
+//! here (task objects, deques, splitting); this one hands the same closure to every worker and lets them share an index.
+
+use std::cell::Cell;
+use std::fmt;
+use std::hint;
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::Error;
+
+/// How long a thread looks for work, or for the end of a job, before it sleeps. Longer than the serial gap between two
+/// operations of a step, far shorter than the gap between two requests.
+const SPIN: Duration = Duration::from_micros(40);
+
+/// A fixed number of threads that run one job at a time; the calling thread is worker 0.
+///
+/// A clone is another handle on the same threads, which end when the last handle is dropped. Two engines that share a pool
+/// take turns, job by job.
+///
+/// Cost: starting and finishing a job takes one to three microseconds while the workers are awake, and one wake-up by the system
+/// (some tens of microseconds) after a pause of more than 40 µs. During such a pause, and only then, waiting threads burn
+/// CPU time, offering their core to others every few microseconds; after it they sleep. A pool with more threads than the
+/// machine has cores never spins.
+///
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// let pool = mistral_quant::ThreadPool::new(2)?;
+/// let sum = AtomicUsize::new(0);
+/// pool.for_each(10, &|task| {
+///     sum.fetch_add(task, Ordering::Relaxed);
+/// })?;
+/// assert_eq!(sum.into_inner(), 45);
+/// # Ok::<(), mistral_quant::Error>(())
+/// ```
+///
+/// # Synchronization
+/// At most one job is in flight: its caller holds `turn` from before it is published until every worker has left it.
+///
+/// | variable | written by | read by | order and reason |
+/// |---|---|---|---|
+/// | `job` | the caller, before `epoch` | workers, after `epoch` | relaxed: ordered by `epoch` in one direction and by `pending` in the other |
+/// | `pending` | set by the caller before `epoch`; each worker subtracts 1 as its last access to the job | the caller | the subtraction releases what the job wrote, the caller's load acquires it: results are visible, and the closure may be dropped, when 0 is seen |
+/// | `epoch` | the caller, once a job | workers | `SeqCst`: publishes `job` and `pending`, and takes part in the exchange below |
+/// | `sleepers` | workers, holding `door` | the caller | `SeqCst`: a worker adds itself and then looks at `epoch`; the caller changes `epoch` and then looks at `sleepers`. In the single order of these four accesses one of the two sees the other, so no worker sleeps through a job |
+/// | `panicked` | workers, before `pending` | the caller, after `pending` | relaxed: ordered by `pending` |
+/// | `closed` | the last handle, before `epoch` | workers, after `epoch` | relaxed: ordered by `epoch` |
+///
+/// Sleeping goes through two condition variables. `door` is taken by the caller between the change of `epoch` and the
+/// notification, `done` by the last worker between its subtraction and the notification: a sleeper that checked its
+/// condition under the lock is already waiting when the notification comes.
+///
+/// A thread that is inside a job never waits for a turn. A nested job whose pool is busy runs on the thread that asked, so
+/// chains of pools cannot lock each other out.
+#[derive(Clone)]
+pub struct ThreadPool {
+    crew: Arc<Crew>,
+}
+
+impl ThreadPool {
+    /// Starts `threads - 1` threads. `threads = 1` starts none and runs every job on the caller.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for 0 threads, [`Error::Resource`] when the system gives no more threads.
+    pub fn new(threads: usize) -> Result<Self, Error> {
+        if threads == 0 {
+            return Err(Error::Shape { what: "threads of a pool", expected: "at least 1".into(), found: "0".into() });
+        }
+        let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+        let shared = Arc::new(Shared {
+            threads,
+            spin: threads <= cores,
+            turn: Mutex::new(()),
+            job: AtomicPtr::new(ptr::null_mut()),
+            pending: AtomicUsize::new(0),
+            epoch: AtomicUsize::new(0),
+            sleepers: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            door: Mutex::new(()),
+            published: Condvar::new(),
+            done: Mutex::new(()),
+            finished: Condvar::new(),
+        });
+        let mut crew = Crew { shared, handles: Vec::new() };
+        for index in 1..threads {
+            let shared = Arc::clone(&crew.shared);
+            let spawned = thread::Builder::new().name(format!("mistral-{index}")).spawn(move || shared.work(index));
+            match spawned {
+                Ok(handle) => crew.handles.push(handle),
+                Err(error) => {
+                    let what = format!("thread {index} of {threads}");
+                    return Err(Error::Resource { what, detail: error.to_string() });
+                }
+            }
+        }
+        Ok(Self { crew: Arc::new(crew) })
+    }
+
+    /// How many workers run a job, the caller included.
+    pub fn threads(&self) -> usize {
+        self.crew.shared.threads
+    }
+
+    /// Calls `f(worker)` once for every worker `0..threads()` and returns when all have returned. Waits for its turn while
+    /// another thread's job runs.
+    ///
+    /// The calls run at the same time, except in a job started inside a job, where they may run one after the
+    /// other: `f` must not wait for another worker.
+    ///
+    /// # Errors
+    /// [`Error::WorkerPanicked`] when any call panicked; the others have run to their end and the pool stays usable. The panic
+    /// message goes to the panic hook, the payload is leaked.
+    pub fn run(&self, f: &(dyn Fn(usize) + Sync)) -> Result<(), Error> {
+        let shared = &*self.crew.shared;
+        if shared.threads == 1 {
+            return contained(|| f(0));
+        }
+        let _turn = if INSIDE.get() {
+            match shared.turn.try_lock() {
+                Ok(turn) => turn,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return contained(|| (0..shared.threads).for_each(f)),
+            }
+        } else {
+            lock(&shared.turn)
+        };
+        shared.publish(f)
+    }
+
+    /// Calls `f(task)` once for every task `0..tasks`; workers take runs of consecutive tasks from a shared counter.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); after a panic some tasks have not run.
+    pub fn for_each(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) -> Result<(), Error> {
+        let threads = self.threads();
+        if threads == 1 || tasks <= 1 {
+            return contained(|| (0..tasks).for_each(f));
+        }
+        let run = (tasks / threads.saturating_mul(8)).max(1);
+        let next = AtomicUsize::new(0);
+        self.run(&|_| {
+            loop {
+                let start = next.fetch_add(run, Ordering::Relaxed);
+                if start >= tasks {
+                    break;
+                }
+                (start..tasks.min(start.saturating_add(run))).for_each(f);
+            }
+        })
+    }
+}
+
+impl fmt::Debug for ThreadPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadPool").field("threads", &self.threads()).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// Whether this thread is running a job of any pool.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The threads; dropped with the last handle, which is never inside a job because `run` borrows one.
+struct Crew {
+    shared: Arc<Shared>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::Relaxed);
+        self.shared.wake_workers();
+        for handle in self.handles.drain(..) {
+            // A worker contains every panic of a job, so there is nothing to report.
+            let _ = handle.join();
+        }
+    }
+}
+
+/// What a worker calls. It lies on the caller's stack, which stays until `pending` is 0.
+struct Job<'a> {
+    call: &'a (dyn Fn(usize) + Sync),
+}
+
+struct Shared {
+    threads: usize,
+    spin: bool,
+    turn: Mutex<()>,
+    job: AtomicPtr<Job<'static>>,
+    pending: AtomicUsize,
+    epoch: AtomicUsize,
+    sleepers: AtomicUsize,
+    panicked: AtomicBool,
+    closed: AtomicBool,
+    door: Mutex<()>,
+    published: Condvar,
+    done: Mutex<()>,
+    finished: Condvar,
+}
+
+impl Shared {
+    /// Runs one job on all workers; the caller holds `turn`.
+    fn publish(&self, f: &(dyn Fn(usize) + Sync)) -> Result<(), Error> {
+        let job = Job { call: f };
+        self.job.store(ptr::from_ref(&job).cast_mut().cast::<Job<'static>>(), Ordering::Relaxed);
+        self.pending.store(self.threads - 1, Ordering::Relaxed);
+        self.wake_workers();
+        // A panic of the caller's own share must not unwind past `job` while workers hold its address.
+        let own = contained(|| f(0));
+        if !spin_until(self.spin, || self.pending.load(Ordering::Acquire) == 0) {
+            let mut done = lock(&self.done);
+            while self.pending.load(Ordering::Acquire) != 0 {
+                done = wait(&self.finished, done);
+            }
+        }
+        let others = self.panicked.swap(false, Ordering::Relaxed);
+        if others { Err(Error::WorkerPanicked) } else { own }
+    }
+
+    fn wake_workers(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            drop(lock(&self.door));
+            self.published.notify_all();
+        }
+    }
+
+    /// The life of a worker.
+    fn work(&self, index: usize) {
+        let mut seen = 0;
+        loop {
+            self.await_change(seen);
+            seen = seen.wrapping_add(1);
+            if self.closed.load(Ordering::Relaxed) {
+                return;
+            }
+            let job = self.job.load(Ordering::Relaxed);
+            // SAFETY: the epoch changed and the pool is not closed, so `publish` stored the address of a live `Job` and
+            // does not return, nor unwind, before this worker has subtracted itself from `pending` below. The shared borrow ends here.
+            let call = unsafe { (*job).call };
+            if contained(|| call(index)).is_err() {
+                self.panicked.store(true, Ordering::Relaxed);
+            }
+            if self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
+                drop(lock(&self.done));
+                self.finished.notify_one();
+            }
+        }
+    }
+
+    fn await_change(&self, seen: usize) {
+        let changed = || self.epoch.load(Ordering::SeqCst) != seen;
+        if spin_until(self.spin, changed) {
+            return;
+        }
+        let mut door = lock(&self.door);
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        while !changed() {
+            door = wait(&self.published, door);
+        }
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Runs a share of a job, marking the thread as inside one and containing a panic.
+fn contained(share: impl FnOnce()) -> Result<(), Error> {
+    let outer = INSIDE.replace(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(share));
+    INSIDE.set(outer);
+    result.map_err(|payload| {
+        // Dropping a payload may panic again; there is nobody above to contain that.
+        std::mem::forget(payload);
+        Error::WorkerPanicked
+    })
+}
+
+/// Polls for up to [`SPIN`]; false when the time is over.
+fn spin_until(spin: bool, ready: impl Fn() -> bool) -> bool {
+    if !spin {
+        if !ready() {
+            thread::yield_now();
+        }
+        return ready();
+    }
+    let mut start = None;
+    loop {
+        for _ in 0..64 {
+            if ready() {
+                return true;
+            }
+            hint::spin_loop();
+        }
+        if start.get_or_insert_with(Instant::now).elapsed() > SPIN {
+            return false;
+        }
+        thread::yield_now();
+    }
+}
+
+fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait<'a>(condition: &Condvar, guard: MutexGuard<'a, ()>) -> MutexGuard<'a, ()> {
+    condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

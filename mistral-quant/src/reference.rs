@@ -1,0 +1,348 @@
+//! The definition of every operation as the loop that is plainly right, in f64; the oracle of all backends.
+
+use half::f16;
+
+use crate::backend::sealed::Sealed;
+use crate::{
+    Activation, Attention, Backend, Error, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, Weight, check,
+    decode_row,
+};
+
+/// The naive backend: one thread, no SIMD, sums in f64, every intermediate result rounded to f32 once.
+///
+/// It computes with every format that can be decoded and takes minutes where [`Cpu`](crate::Cpu) takes a second: use it to
+/// check a backend or a model, not to serve one.
+///
+/// ```
+/// use mistral_quant::{Backend, Reference};
+/// let mut backend = Reference;
+/// let mut x = backend.buffer(3)?;
+/// backend.write(&mut x, &[1.0, -2.0])?;
+/// let y = x.clone();
+/// backend.add(&mut x, &y, 2)?;
+/// assert_eq!(x, [2.0, -4.0, 0.0]);
+/// # Ok::<(), mistral_quant::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reference;
+
+/// Keys `[blocks, block_tokens, kv_heads, key_dim]` and values of one layer, rounded to the cache's format.
+#[derive(Debug, Clone)]
+pub struct ReferenceKv {
+    shape: KvShape,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl Sealed for Reference {}
+
+impl Backend for Reference {
+    type Buffer = Vec<f32>;
+    type Weight = Weight;
+    type Kv = ReferenceKv;
+
+    fn buffer(&mut self, len: usize) -> Result<Vec<f32>, Error> {
+        zeros("a buffer", len)
+    }
+
+    fn write(&mut self, buffer: &mut Vec<f32>, values: &[f32]) -> Result<(), Error> {
+        check::holds("written buffer", buffer.len(), &[values.len()])?;
+        buffer[..values.len()].copy_from_slice(values);
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &Vec<f32>, offset: usize, values: &mut [f32]) -> Result<(), Error> {
+        let range = check::range("read buffer", buffer.len(), offset, values.len())?;
+        values.copy_from_slice(&buffer[range]);
+        Ok(())
+    }
+
+    fn weight(&mut self, weight: Weight) -> Result<Weight, Error> {
+        row(&weight, 0)?;
+        Ok(weight)
+    }
+
+    fn kv(&mut self, shape: KvShape) -> Result<ReferenceKv, Error> {
+        let (keys, values) = check::kv(shape)?;
+        Ok(ReferenceKv { shape, keys: zeros("cached keys", keys)?, values: zeros("cached values", values)? })
+    }
+
+    fn embed(&mut self, table: &Weight, ids: &[u32], scale: f32, out: &mut Vec<f32>) -> Result<(), Error> {
+        check::ids("token id", ids, table.rows())?;
+        check::holds("embedded tokens", out.len(), &[ids.len(), table.cols()])?;
+        for (i, &id) in ids.iter().enumerate() {
+            for (j, value) in row(table, id as usize)?.into_iter().enumerate() {
+                out[i * table.cols() + j] = scale * value;
+            }
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self, x: &Vec<f32>, rows: &[u32], width: usize, out: &mut Vec<f32>) -> Result<(), Error> {
+        check::holds("gathered rows", out.len(), &[rows.len(), width])?;
+        if width == 0 {
+            return Ok(());
+        }
+        check::ids("gathered row", rows, x.len() / width)?;
+        for (i, &row) in rows.iter().enumerate() {
+            for j in 0..width {
+                out[i * width + j] = x[row as usize * width + j];
+            }
+        }
+        Ok(())
+    }
+
+    fn rms_norm(
+        &mut self,
+        x: &Vec<f32>,
+        rows: usize,
+        weight: &Weight,
+        norm: RmsNorm,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        let len = check::rms_norm(x.len(), rows, weight, norm)?;
+        check::holds("output of an rms norm", out.len(), &[len])?;
+        out[..len].copy_from_slice(&x[..len]);
+        self.rms_norm_in_place(out, rows, weight, norm)
+    }
+
+    fn rms_norm_in_place(
+        &mut self,
+        x: &mut Vec<f32>,
+        rows: usize,
+        weight: &Weight,
+        norm: RmsNorm,
+    ) -> Result<(), Error> {
+        let len = check::rms_norm(x.len(), rows, weight, norm)?;
+        let weight = row(weight, 0)?;
+        for x in x[..len].chunks_exact_mut(norm.width.max(1)) {
+            let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            let scale = 1.0 / (squares / norm.width as f64 + f64::from(norm.eps)).sqrt();
+            for (x, &w) in x.iter_mut().zip(&weight) {
+                *x = (f64::from(*x) * scale * (f64::from(norm.offset) + f64::from(w))) as f32;
+            }
+        }
+        Ok(())
+    }
+
+    fn matmul(&mut self, x: &Vec<f32>, tokens: usize, group: &mut [MatMul<'_, Self>]) -> Result<(), Error> {
+        for product in &*group {
+            check::matmul(product.weight, product.bias, tokens, x.len(), product.out.len())?;
+        }
+        for MatMul { weight, bias, out } in group {
+            let (rows, cols) = (weight.rows(), weight.cols());
+            let bias = bias.map(|bias| row(bias, 0)).transpose()?;
+            for i in 0..rows {
+                let w = row(weight, i)?;
+                for t in 0..tokens {
+                    let start = bias.as_ref().map_or(0.0, |bias| f64::from(bias[i]));
+                    let sum = start + dot(&w, &x[t * cols..(t + 1) * cols]);
+                    out[t * rows + i] = sum as f32;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rope(
+        &mut self,
+        x: &mut Vec<f32>,
+        tokens: usize,
+        cos: &Vec<f32>,
+        sin: &Vec<f32>,
+        rope: Rope,
+    ) -> Result<(), Error> {
+        let half = rope.rotary_dim / 2;
+        let tokens = if check::rope(x.len(), tokens, cos.len(), sin.len(), rope)? == 0 { 0 } else { tokens };
+        for t in 0..tokens {
+            for h in 0..rope.heads {
+                let head = (t * rope.heads + h) * rope.head_dim;
+                for i in 0..half {
+                    let (first, second) = match rope.style {
+                        RopeStyle::Halves => (head + i, head + i + half),
+                        RopeStyle::Pairs => (head + 2 * i, head + 2 * i + 1),
+                    };
+                    let (c, s) = (f64::from(cos[t * half + i]), f64::from(sin[t * half + i]));
+                    let (a, b) = (f64::from(x[first]), f64::from(x[second]));
+                    x[first] = (a * c - b * s) as f32;
+                    x[second] = (a * s + b * c) as f32;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        kv: &mut ReferenceKv,
+        keys: &Vec<f32>,
+        values: &Vec<f32>,
+        spans: &[Span<'_>],
+    ) -> Result<(), Error> {
+        check::append(kv.shape, keys.len(), values.len(), spans)?;
+        let KvShape { kv_heads, key_dim, value_dim, format, .. } = kv.shape;
+        let rounded = |x: f32| match format {
+            KvFormat::F32 => x,
+            KvFormat::F16 => f16::from_f32(x).to_f32(),
+        };
+        for span in spans {
+            for i in 0..span.tokens {
+                let (row, slot) = (span.start + i, slot(kv.shape, span, span.position + i));
+                for j in 0..kv_heads * key_dim {
+                    kv.keys[slot * kv_heads * key_dim + j] = rounded(keys[row * kv_heads * key_dim + j]);
+                }
+                for j in 0..kv_heads * value_dim {
+                    kv.values[slot * kv_heads * value_dim + j] = rounded(values[row * kv_heads * value_dim + j]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn attention(
+        &mut self,
+        queries: &Vec<f32>,
+        kv: &ReferenceKv,
+        attention: Attention<'_>,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        check::attention(kv.shape, &attention, queries.len(), out.len())?;
+        let KvShape { kv_heads, key_dim, value_dim, .. } = kv.shape;
+        for span in attention.spans {
+            for i in 0..span.tokens {
+                let position = span.position + i;
+                let seen = check::first_seen(position, attention.window)..position + 1;
+                for h in 0..attention.heads {
+                    let kv_head = h * kv_heads / attention.heads;
+                    let query = ((span.start + i) * attention.heads + h) * key_dim;
+                    let query = &queries[query..query + key_dim];
+                    let mut scores = Vec::new();
+                    for position in seen.clone() {
+                        let key = (slot(kv.shape, span, position) * kv_heads + kv_head) * key_dim;
+                        let score = f64::from(attention.scale) * dot(query, &kv.keys[key..key + key_dim]);
+                        scores.push(attention.soft_cap.map_or(score, |cap| capped(score, f64::from(cap))));
+                    }
+                    let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let exponentials: Vec<f64> = scores.iter().map(|score| (score - max).exp()).collect();
+                    let sum: f64 = exponentials.iter().sum();
+                    for j in 0..value_dim {
+                        let mut value = 0.0;
+                        for (position, exponential) in seen.clone().zip(&exponentials) {
+                            let at = (slot(kv.shape, span, position) * kv_heads + kv_head) * value_dim + j;
+                            value += exponential / sum * f64::from(kv.values[at]);
+                        }
+                        out[((span.start + i) * attention.heads + h) * value_dim + j] = value as f32;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn glu(&mut self, gate: &mut Vec<f32>, up: &Vec<f32>, len: usize, activation: Activation) -> Result<(), Error> {
+        check::holds("gate", gate.len(), &[len])?;
+        check::holds("up", up.len(), &[len])?;
+        for (gate, &up) in gate.iter_mut().zip(up).take(len) {
+            *gate = (activated(f64::from(*gate), activation) * f64::from(up)) as f32;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, x: &mut Vec<f32>, y: &Vec<f32>, len: usize) -> Result<(), Error> {
+        check::holds("left summand", x.len(), &[len])?;
+        check::holds("right summand", y.len(), &[len])?;
+        for (x, &y) in x.iter_mut().zip(y).take(len) {
+            *x += y;
+        }
+        Ok(())
+    }
+
+    fn soft_cap(&mut self, x: &mut Vec<f32>, len: usize, cap: f32) -> Result<(), Error> {
+        check::positive_cap(cap)?;
+        check::holds("capped values", x.len(), &[len])?;
+        for x in x.iter_mut().take(len) {
+            *x = capped(f64::from(*x), f64::from(cap)) as f32;
+        }
+        Ok(())
+    }
+
+    fn add_rms_norm(
+        &mut self,
+        x: &mut Vec<f32>,
+        y: &Vec<f32>,
+        rows: usize,
+        weight: &Weight,
+        norm: RmsNorm,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        let len = check::add_rms_norm(x.len(), y.len(), rows, weight, norm, out.len())?;
+        self.add(x, y, len)?;
+        self.rms_norm(x, rows, weight, norm, out)
+    }
+}
+
+/// The error function to about 1e-15: the series `2/√π e^(-x²) Σ 2ⁿ x^(2n+1) / (2n+1)!!` where it is short, the continued
+/// fraction of `erfc` elsewhere. Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.6 and 7.1.14.
+pub(crate) fn erfc(x: f64) -> f64 {
+    if x < 0.0 {
+        return 2.0 - erfc(-x);
+    }
+    let gauss = (-x * x).exp() / std::f64::consts::PI.sqrt();
+    if x < 2.0 {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..60 {
+            term *= 2.0 * x * x / f64::from(2 * n + 1);
+            sum += term;
+        }
+        return 1.0 - 2.0 * gauss * sum;
+    }
+    // x + (1/2)/(x + 1/(x + (3/2)/(x + ...))), from the inside out.
+    gauss / (1..120).rev().fold(x, |inner, n| x + f64::from(n) / 2.0 / inner)
+}
+
+fn activated(x: f64, activation: Activation) -> f64 {
+    match activation {
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Gelu => x * 0.5 * erfc(-x / std::f64::consts::SQRT_2),
+        // `x / 2 (1 + tanh(u))` in the form that does not cancel; u = √(2/π) (x + 0.044715 x³).
+        Activation::GeluTanh => {
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+            x / (1.0 + (-2.0 * u).exp())
+        }
+        Activation::Relu => x.max(0.0),
+    }
+}
+
+fn capped(x: f64, cap: f64) -> f64 {
+    cap * (x / cap).tanh()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
+
+/// The slot of a position over all blocks; the span has been checked.
+fn slot(shape: KvShape, span: &Span<'_>, position: usize) -> usize {
+    span.blocks[position / shape.block_tokens] as usize * shape.block_tokens + position % shape.block_tokens
+}
+
+/// One row as f32; zeros for a row that does not exist, which only a weight of no rows can be asked for.
+fn row(weight: &Weight, index: usize) -> Result<Vec<f32>, Error> {
+    let bytes = weight.row_bytes();
+    let mut values = zeros("a row", weight.cols())?;
+    if let Some(bytes) = weight.bytes().get(index * bytes..(index + 1) * bytes)
+        && weight.rows() > 0
+    {
+        decode_row(weight.format(), bytes, &mut values)?;
+    }
+    Ok(values)
+}
+
+fn zeros(what: &str, len: usize) -> Result<Vec<f32>, Error> {
+    let mut values = Vec::new();
+    values
+        .try_reserve_exact(len)
+        .map_err(|error| Error::Resource { what: format!("{what} of {len} values"), detail: error.to_string() })?;
+    values.resize(len, 0.0);
+    Ok(values)
+}
