@@ -1,37 +1,59 @@
-#!/usr/bin/env python3
-"""Writes FORMAT.bin for every format with arithmetic: blocks of random and of extreme bytes, then what they decode to.
+"""Writes goldens/<format>.bin: blocks with the weights that the `gguf` package (PyPI) reads from them.
 
-The decoder is that of the `gguf` package on PyPI. A file is: number of blocks (u32), the blocks, the weights (f32), all
-little-endian. Run from this folder: `python3 make.py`.
+Layout, little-endian:
+  u32 blocks, the blocks' bytes, their weights as f32           random, extreme and zero blocks for the decoder
+  u32 blocks, weights as f32, the blocks' bytes                 for the encoder; 0 blocks where `gguf` cannot encode the format
+
+Usage: python make.py  (needs numpy and gguf; tested with gguf 0.19)
 """
 
-import numpy as np
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as T
-from gguf.quants import dequantize
+import pathlib
+import struct
 
-# Byte offsets of the f16 fields of a block.
-HALVES = {
-    T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0], T.Q2_K: [80, 82], T.Q3_K: [108],
-    T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208],
+import gguf
+import numpy as np
+
+# Format: offsets of the f16 scales in a block.
+FORMATS = {
+    "F32": [], "F16": [], "BF16": [],
+    "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
+    "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
 }
 
 
+def blocks_of(rng, size, scales, count):
+    blocks = rng.integers(0, 256, (count, size), dtype=np.uint8)
+    blocks[0] = 0
+    blocks[1] = 255
+    blocks[2] = 127
+    values = [1.0, -1.0, 65504.0, -65504.0, 2.0**-24, 2.0**-14, 0.0, -0.0, np.inf]
+    for row in range(1, count - 1):  # the last block keeps whatever the bytes say
+        for i, at in enumerate(scales):
+            value = values[(row + 3 * i) % len(values)] if row < 12 else rng.normal() * 0.01
+            blocks[row, at:at + 2] = np.frombuffer(np.float16(value).tobytes(), dtype=np.uint8)
+    return blocks
+
+
 def main():
-    rng = np.random.default_rng(20261121)
-    for kind, halves in HALVES.items():
-        weights, size = GGML_QUANT_SIZES[kind]
-        blocks = rng.integers(0, 256, (10 if weights > 32 else 40, size), dtype=np.uint8)
-        blocks[0], blocks[1], blocks[2], blocks[3] = 0, 255, 0x80, 0x7F
-        scales = rng.normal(0, 0.1, (len(blocks), len(halves))).astype(np.float16)
-        scales[4], scales[5] = np.float16(6e-8), np.float16(-65504)
-        for column, at in enumerate(halves):
-            blocks[:, at : at + 2] = scales[:, column : column + 1].view(np.uint8)
-        values = dequantize(blocks, kind).astype("<f4")
-        assert np.isfinite(values).all()
-        with open(f"{kind.name.lower()}.bin", "wb") as file:
-            file.write(np.uint32(len(blocks)).tobytes() + blocks.tobytes() + values.tobytes())
-        print(kind.name, len(blocks), values.size)
+    folder = pathlib.Path(__file__).parent
+    rng = np.random.default_rng(20240607)
+    for name, scales in FORMATS.items():
+        kind = gguf.GGMLQuantizationType[name]
+        weights, size = gguf.GGML_QUANT_SIZES[kind]
+        count = {1: 256, 32: 40, 256: 14}[weights]
+        blocks = blocks_of(rng, size, scales, count)
+        with np.errstate(all="ignore"):
+            decoded = gguf.dequantize(blocks.reshape(1, -1), kind).astype("<f4").reshape(-1)
+        out = struct.pack("<I", count) + blocks.tobytes() + decoded.tobytes()
+        try:
+            # Ties are where rounding rules differ: quarter steps hit them often.
+            x = np.concatenate([rng.normal(size=640), rng.integers(-64, 65, 608) / 4.0, np.zeros(32)]).astype(np.float32)
+            encoded = gguf.quantize(x.reshape(1, -1), kind)
+            out += struct.pack("<I", x.size // weights) + x.astype("<f4").tobytes() + encoded.tobytes()
+        except NotImplementedError:
+            out += struct.pack("<I", 0)
+        (folder / f"{name.lower()}.bin").write_bytes(out)
+        print(name, len(out))
 
 
-if __name__ == "__main__":
-    main()
+main()

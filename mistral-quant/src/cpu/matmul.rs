@@ -1,4 +1,4 @@
-//! Matrix products of the plain number formats, row by row.
+//! Matrix products row by row: each is decoded and multiplied with every token.
 
 use crate::cpu::Kernels;
 use crate::cpu::disjoint::Disjoint;

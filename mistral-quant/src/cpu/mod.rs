@@ -8,7 +8,7 @@ mod disjoint;
 mod elementwise;
 mod kernels;
 mod kv;
-pub(crate) mod matmul;
+mod matmul;
 pub(crate) mod pool;
 mod storage;
 
@@ -170,13 +170,10 @@ impl Backend for Cpu {
     }
 
     fn weight(&mut self, weight: Weight) -> Result<CpuWeight, Error> {
-        let mut first = storage::zeroed("a decoded row", if weight.rows() == 1 { weight.cols() } else { 0 })?;
-        decode_row(
-            weight.format(),
-            weight.bytes().get(..if weight.rows() == 1 { weight.row_bytes() } else { 0 }).unwrap_or_default(),
-            &mut first,
-        )?;
-        Ok(CpuWeight { weight, vector: first })
+        let (cols, bytes) = if weight.rows() == 1 { (weight.cols(), weight.bytes()) } else { (0, &[][..]) };
+        let mut vector = storage::zeroed("a decoded row", cols)?;
+        decode_row(weight.format(), bytes, &mut vector)?;
+        Ok(CpuWeight { weight, vector })
     }
 
     fn kv(&mut self, shape: KvShape) -> Result<CpuKv, Error> {

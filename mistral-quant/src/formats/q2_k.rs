@@ -1,48 +1,65 @@
-//! Q2_K: 256 weights in 84 bytes, 16 sub-blocks of 16, `w = d * scale * q - dmin * min`.
+//! Q2_K: 256 weights in 84 bytes, 2.625 bits a weight; 16 groups of 16 with a 4-bit scale and min each.
 //!
 //! ```text
-//! byte  0                        16                                        80     82     84
-//!       | 16 x (min    | scale)  | 2 x 32 bytes, one half each:            | d    | dmin |
-//!       | high nibble  | low     | q[128 h + 32 k + l] at bit 2 k of byte l | f16  | f16  |
+//! 0..16   scales  byte g: low nibble scale, high nibble min of group g
+//! 16..80  codes   two halves of 32 bytes for 128 weights each; byte l, bits 2t..2t+2: weight l + 32t of the half
+//! 80..82  d       f16, scale of the scales
+//! 82..84  dmin    f16, scale of the mins
+//! weight[i] = d * scale[i / 16] * code[i] - dmin * min[i / 16]
 //! ```
 
-use super::{Block, half_at, inverse, k_quant, set_half};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
 use crate::Format;
 
-pub(crate) struct Q2K;
+/// One block.
+#[allow(non_camel_case_types)]
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Q2_K {
+    pub scales: [u8; 16],
+    pub codes: [u8; 64],
+    pub d: [u8; 2],
+    pub dmin: [u8; 2],
+}
 
-impl Block for Q2K {
+// SAFETY: byte arrays only.
+unsafe impl Block for Q2_K {
     const FORMAT: Format = Format::Q2_K;
     const WEIGHTS: usize = 256;
-    const BYTES: usize = 84;
 
-    fn decode(block: &[u8], out: &mut [f32]) {
-        let (d, dmin) = (half_at(block, 80), half_at(block, 82));
-        for (i, out) in out.iter_mut().enumerate() {
-            let head = block[i / 16];
-            let q = block[16 + 32 * (i / 128) + i % 32] >> (2 * (i / 32 % 4)) & 3;
-            *out = d * f32::from(head & 15) * f32::from(q) - dmin * f32::from(head >> 4);
-        }
+    fn decode(&self, out: &mut [f32]) {
+        self.decode_units(out);
     }
 
-    fn encode(weights: &[f32], block: &mut [u8]) {
-        let mut fitted = [(0f32, 0f32); 16];
-        for (fit, part) in fitted.iter_mut().zip(weights.chunks_exact(16)) {
-            let mut importance = [0f32; 16];
-            importance.iter_mut().zip(part).for_each(|(i, w)| *i = w.abs());
-            *fit = k_quant::scale_and_min(part, &importance, 3, true);
+    fn encode(weights: &[f32]) -> Self {
+        let fitted = fit::affine_block::<16, 16>(&finite(weights), 3, 15);
+        let mut codes = [0; 64];
+        for (i, &code) in fitted.codes.iter().enumerate() {
+            codes[i / 128 * 32 + i % 32] |= code << (i / 32 % 4 * 2);
         }
-        let (top, top_min) = fitted.iter().fold((0f32, 0f32), |(s, m), fit| (s.max(fit.0), m.max(fit.1)));
-        block.fill(0);
-        let (d, dmin) = (set_half(block, 80, top / 15.0), set_half(block, 82, top_min / 15.0));
-        let code = |value: f32, by: f32| (value * by).round().clamp(0.0, 15.0) as u8;
-        for (byte, (scale, min)) in block[..16].iter_mut().zip(fitted) {
-            *byte = code(scale, inverse(d)) | code(min, inverse(dmin)) << 4;
+        Self {
+            scales: std::array::from_fn(|g| fitted.scales[g] | fitted.mins[g] << 4),
+            codes,
+            d: f16_bytes(fitted.d),
+            dmin: f16_bytes(fitted.dmin),
         }
-        for (i, &w) in weights.iter().enumerate() {
-            let head = block[i / 16];
-            let q = k_quant::code(w, (d * f32::from(head & 15), dmin * f32::from(head >> 4)), 3);
-            block[16 + 32 * (i / 128) + i % 32] |= q << (2 * (i / 32 % 4));
+    }
+}
+
+impl Grid for Q2_K {
+    const OFFSET: i8 = 0;
+    const MAX_CODE: i32 = 3;
+    const HALVES: bool = true;
+    const MINS: bool = true;
+
+    fn unit(&self, index: usize) -> Unit {
+        let index = index % 8;
+        let shift = index % 4 * 2;
+        let pair = [self.scales[2 * index], self.scales[2 * index + 1]];
+        Unit {
+            codes: std::array::from_fn(|l| (self.codes[index / 4 * 32 + l] >> shift & 3) as i8),
+            scales: pair.map(|byte| f16_value(self.d) * f32::from(byte & 15)),
+            mins: pair.map(|byte| f16_value(self.dmin) * f32::from(byte >> 4)),
         }
     }
 }

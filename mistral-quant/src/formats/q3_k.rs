@@ -1,60 +1,71 @@
-//! Q3_K: 256 weights in 110 bytes, 16 sub-blocks of 16, `w = d * (scale - 32) * (q - 4)`.
+//! Q3_K: 256 weights in 110 bytes, 3.4375 bits a weight; 16 groups of 16 with a signed 6-bit scale each.
 //!
 //! ```text
-//! byte  0                        32                                     96                  108    110
-//!       | bit j of byte l:       | 2 x 32 bytes, one half each:         | scales            | d    |
-//!       | bit 2 of q[32 j + l]   | q[128 h + 32 k + l] at bit 2 k of l  | 16 x 6 bits       | f16  |
-//!
-//! Scale i: bits 0 to 3 in nibble i / 8 of byte 96 + i % 8, bits 4 and 5 at bit 2 (i / 4) of byte 104 + i % 4.
+//! 0..32     high    byte l, bit u: the third bit of weight l of unit u (32 weights)
+//! 32..96    low     two halves of 32 bytes for 128 weights each; byte l, bits 2t..2t+2: weight l + 32t of the half
+//! 96..108   scales  16 scales of 6 bits, stored + 32. Low nibbles: byte g holds groups g and g + 8 (high nibble), g in 0..8;
+//!                   upper bits: byte 8 + g % 4, bits 2(g / 4).. of group g
+//! 108..110  d       f16
+//! weight[i] = d * (scale[i / 16] - 32) * (code[i] - 4)
 //! ```
 
-use super::{Block, half_at, inverse, k_quant, set_half};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
 use crate::Format;
 
-pub(crate) struct Q3K;
-
-/// The 16 signed scales of the 12 packed bytes.
-pub(crate) fn scales(packed: &[u8]) -> [i8; 16] {
-    std::array::from_fn(|i| {
-        let low = packed[i % 8] >> (4 * (i / 8)) & 15;
-        let high = packed[8 + i % 4] >> (2 * (i / 4)) & 3;
-        (low | high << 4) as i8 - 32
-    })
+/// One block.
+#[allow(non_camel_case_types)]
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Q3_K {
+    pub high: [u8; 32],
+    pub low: [u8; 64],
+    pub scales: [u8; 12],
+    pub d: [u8; 2],
 }
 
-impl Block for Q3K {
+// SAFETY: byte arrays only.
+unsafe impl Block for Q3_K {
     const FORMAT: Format = Format::Q3_K;
     const WEIGHTS: usize = 256;
-    const BYTES: usize = 110;
 
-    fn decode(block: &[u8], out: &mut [f32]) {
-        let d = half_at(block, 108);
-        let scales = scales(&block[96..108]);
-        for (i, out) in out.iter_mut().enumerate() {
-            let low = block[32 + 32 * (i / 128) + i % 32] >> (2 * (i / 32 % 4)) & 3;
-            let high = block[i % 32] >> (i / 32) & 1;
-            *out = d * f32::from(scales[i / 16]) * f32::from((low | high << 2) as i8 - 4);
-        }
+    fn decode(&self, out: &mut [f32]) {
+        self.decode_units(out);
     }
 
-    fn encode(weights: &[f32], block: &mut [u8]) {
-        let mut fitted = [0f32; 16];
-        for (scale, part) in fitted.iter_mut().zip(weights.chunks_exact(16)) {
-            *scale = k_quant::scale_alone(part, 4);
+    fn encode(weights: &[f32]) -> Self {
+        let fitted = fit::symmetric_block(&finite(weights), 4, 32);
+        let (mut low, mut high, mut scales) = ([0; 64], [0; 32], [0; 12]);
+        for (i, &code) in fitted.codes.iter().enumerate() {
+            low[i / 128 * 32 + i % 32] |= (code & 3) << (i / 32 % 4 * 2);
+            high[i % 32] |= (code >> 2) << (i / 32);
         }
-        block.fill(0);
-        let d = set_half(block, 108, super::peak(&fitted) / -32.0);
-        let codes = fitted.map(|scale| (scale * inverse(d)).round().clamp(-32.0, 31.0) as i8);
-        for (i, code) in codes.into_iter().enumerate() {
-            let code = (code + 32) as u8;
-            block[96 + i % 8] |= (code & 15) << (4 * (i / 8));
-            block[104 + i % 4] |= code >> 4 << (2 * (i / 4));
+        for (g, &scale) in fitted.scales.iter().enumerate() {
+            let scale = (scale + 32) as u8;
+            scales[g % 8] |= (scale & 15) << (g / 8 * 4);
+            scales[8 + g % 4] |= (scale >> 4) << (g / 4 * 2);
         }
-        for (i, w) in weights.iter().enumerate() {
-            let by = inverse(d * f32::from(codes[i / 16]));
-            let q = ((w * by).round().clamp(-4.0, 3.0) + 4.0) as u8;
-            block[32 + 32 * (i / 128) + i % 32] |= (q & 3) << (2 * (i / 32 % 4));
-            block[i % 32] |= q >> 2 << (i / 32);
+        Self { high, low, scales, d: f16_bytes(fitted.d) }
+    }
+}
+
+impl Grid for Q3_K {
+    const OFFSET: i8 = 4;
+    const MAX_CODE: i32 = 7;
+    const HALVES: bool = true;
+    const MINS: bool = false;
+
+    fn unit(&self, index: usize) -> Unit {
+        let index = index % 8;
+        let shift = index % 4 * 2;
+        let code = |l: usize| self.low[index / 4 * 32 + l] >> shift & 3 | (self.high[l] >> index & 1) << 2;
+        let scale = |g: usize| {
+            let stored = self.scales[g % 8] >> (g / 8 * 4) & 15 | (self.scales[8 + g % 4] >> (g / 4 * 2) & 3) << 4;
+            f16_value(self.d) * (f32::from(stored) - 32.0)
+        };
+        Unit {
+            codes: std::array::from_fn(|l| code(l) as i8),
+            scales: [scale(2 * index), scale(2 * index + 1)],
+            mins: [0.0; 2],
         }
     }
 }

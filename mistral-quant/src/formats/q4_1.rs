@@ -1,38 +1,51 @@
-//! Q4_1: 32 weights in 20 bytes, `w = d * q + m`.
+//! Q4_1: 32 weights in 20 bytes, 5 bits a weight.
 //!
 //! ```text
-//! byte  0      2      4                                            20
-//!       | d    | m    | q[16] q[0] | q[17] q[1] | ...   q[31] q[15] |
-//!       | f16  | f16  | high  low nibble                            |
+//! 0..2   d      f16
+//! 2..4   m      f16
+//! 4..20  codes  byte j: low nibble weight j, high nibble weight j + 16
+//! weight[i] = d * code[i] + m
 //! ```
 
-use super::{Block, half_at, inverse, set_half};
+use super::q4_0::{pack_nibbles, unpack_nibbles};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit, inverse};
 use crate::Format;
 
-pub(crate) struct Q4_1;
+/// One block.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Q4_1 {
+    pub d: [u8; 2],
+    pub m: [u8; 2],
+    pub codes: [u8; 16],
+}
 
-impl Block for Q4_1 {
+// SAFETY: byte arrays only.
+unsafe impl Block for Q4_1 {
     const FORMAT: Format = Format::Q4_1;
     const WEIGHTS: usize = 32;
-    const BYTES: usize = 20;
 
-    fn decode(block: &[u8], out: &mut [f32]) {
-        let (d, m) = (half_at(block, 0), half_at(block, 2));
-        for (j, &byte) in block[4..].iter().enumerate() {
-            out[j] = f32::from(byte & 15) * d + m;
-            out[j + 16] = f32::from(byte >> 4) * d + m;
-        }
+    fn decode(&self, out: &mut [f32]) {
+        self.decode_units(out);
     }
 
-    fn encode(weights: &[f32], block: &mut [u8]) {
-        let (min, max) = weights.iter().fold((f32::MAX, f32::MIN), |(a, b), &w| (a.min(w), b.max(w)));
-        let d = (max - min) / 15.0;
-        let by = inverse(d);
-        set_half(block, 0, d);
-        set_half(block, 2, min);
-        let code = |w: f32| (((w - min) * by + 0.5) as u8).min(15);
-        for (j, byte) in block[4..].iter_mut().enumerate() {
-            *byte = code(weights[j]) | code(weights[j + 16]) << 4;
-        }
+    fn encode(weights: &[f32]) -> Self {
+        let x: [f32; 32] = finite(weights);
+        let (min, max) = fit::range(&x);
+        let scale = (max - min) / 15.0;
+        let per_scale = inverse(scale);
+        let codes = x.map(|x| (((x - min) * per_scale + 0.5) as u8).min(15));
+        Self { d: f16_bytes(scale), m: f16_bytes(min), codes: pack_nibbles(&codes) }
+    }
+}
+
+impl Grid for Q4_1 {
+    const OFFSET: i8 = 0;
+    const MAX_CODE: i32 = 15;
+    const HALVES: bool = false;
+    const MINS: bool = true;
+
+    fn unit(&self, _: usize) -> Unit {
+        Unit { codes: unpack_nibbles(&self.codes), scales: [f16_value(self.d); 2], mins: [-f16_value(self.m); 2] }
     }
 }

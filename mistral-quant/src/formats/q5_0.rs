@@ -1,47 +1,63 @@
-//! Q5_0: 32 weights in 22 bytes, `w = d * (q - 16)`.
+//! Q5_0: 32 weights in 22 bytes, 5.5 bits a weight.
 //!
 //! ```text
-//! byte  0      2              6                                            22
-//!       | d    | bit 4 of q[] | q[16] q[0] | q[17] q[1] | ...   q[31] q[15] |
-//!       | f16  | u32          | bits 0 to 3: high  low nibble               |
+//! 0..2   d      f16
+//! 2..6   high   u32, little-endian: bit i is the fifth bit of weight i
+//! 6..22  low    byte j: low nibble weight j, high nibble weight j + 16
+//! weight[i] = d * (code[i] - 16)
 //! ```
 
-use super::{Block, half_at, inverse, peak, set_half};
+use super::q4_0::{pack_nibbles, unpack_nibbles};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit, inverse};
 use crate::Format;
 
-pub(crate) struct Q5_0;
+/// One block.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Q5_0 {
+    pub d: [u8; 2],
+    pub high: [u8; 4],
+    pub low: [u8; 16],
+}
 
-impl Block for Q5_0 {
+// SAFETY: byte arrays only.
+unsafe impl Block for Q5_0 {
     const FORMAT: Format = Format::Q5_0;
     const WEIGHTS: usize = 32;
-    const BYTES: usize = 22;
 
-    fn decode(block: &[u8], out: &mut [f32]) {
-        let d = half_at(block, 0);
-        let high = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
-        let bit = |j: usize| ((high >> j) as i32 & 1) << 4;
-        for (j, &byte) in block[6..].iter().enumerate() {
-            out[j] = ((i32::from(byte & 15) | bit(j)) - 16) as f32 * d;
-            out[j + 16] = ((i32::from(byte >> 4) | bit(j + 16)) - 16) as f32 * d;
-        }
+    fn decode(&self, out: &mut [f32]) {
+        self.decode_units(out);
     }
 
-    fn encode(weights: &[f32], block: &mut [u8]) {
-        let d = peak(weights) / -16.0;
-        let by = inverse(d);
-        set_half(block, 0, d);
-        let code = |w: f32| ((w * by + 16.5) as u8).min(31);
-        pack(weights, &mut block[2..], code);
+    /// The weight of largest magnitude becomes code 0, which reaches one step further than code 31.
+    fn encode(weights: &[f32]) -> Self {
+        let x: [f32; 32] = finite(weights);
+        let scale = fit::extreme(&x) / -16.0;
+        let per_scale = inverse(scale);
+        let codes = x.map(|x| ((x * per_scale + 16.5) as u8).min(31));
+        Self { d: f16_bytes(scale), high: pack_fifth_bits(&codes), low: pack_nibbles(&codes) }
     }
 }
 
-/// Five-bit codes: the 32 high bits, then the low nibbles. Q5_1 packs the same way.
-pub(super) fn pack(weights: &[f32], bytes: &mut [u8], code: impl Fn(f32) -> u8) {
-    let mut high = 0u32;
-    for j in 0..16 {
-        let (low, up) = (code(weights[j]), code(weights[j + 16]));
-        high |= u32::from(low >> 4) << j | u32::from(up >> 4) << (j + 16);
-        bytes[4 + j] = low & 15 | (up & 15) << 4;
+impl Grid for Q5_0 {
+    const OFFSET: i8 = 16;
+    const MAX_CODE: i32 = 31;
+    const HALVES: bool = false;
+    const MINS: bool = false;
+
+    fn unit(&self, _: usize) -> Unit {
+        Unit { codes: unpack_five_bits(self.high, &self.low), scales: [f16_value(self.d); 2], mins: [0.0; 2] }
     }
-    bytes[..4].copy_from_slice(&high.to_le_bytes());
+}
+
+/// Bit 4 of code `i` as bit `i` of a little-endian u32.
+pub(super) fn pack_fifth_bits(codes: &[u8; 32]) -> [u8; 4] {
+    codes.iter().enumerate().fold(0u32, |bits, (i, code)| bits | u32::from(code >> 4 & 1) << i).to_le_bytes()
+}
+
+/// Codes of nibbles and fifth bits.
+pub(super) fn unpack_five_bits(high: [u8; 4], low: &[u8; 16]) -> [i8; 32] {
+    let high = u32::from_le_bytes(high);
+    let low = unpack_nibbles(low);
+    std::array::from_fn(|i| low[i] | ((high >> i & 1) << 4) as i8)
 }

@@ -1,37 +1,55 @@
-//! Q5_1: 32 weights in 24 bytes, `w = d * q + m`.
+//! Q5_1: 32 weights in 24 bytes, 6 bits a weight.
 //!
 //! ```text
-//! byte  0      2      4              8                                            24
-//!       | d    | m    | bit 4 of q[] | q[16] q[0] | q[17] q[1] | ...   q[31] q[15] |
-//!       | f16  | f16  | u32          | bits 0 to 3: high  low nibble               |
+//! 0..2   d      f16
+//! 2..4   m      f16
+//! 4..8   high   u32, little-endian: bit i is the fifth bit of weight i
+//! 8..24  low    byte j: low nibble weight j, high nibble weight j + 16
+//! weight[i] = d * code[i] + m
 //! ```
 
-use super::{Block, half_at, inverse, q5_0, set_half};
+use super::q4_0::pack_nibbles;
+use super::q5_0::{pack_fifth_bits, unpack_five_bits};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit, inverse};
 use crate::Format;
 
-pub(crate) struct Q5_1;
+/// One block.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Q5_1 {
+    pub d: [u8; 2],
+    pub m: [u8; 2],
+    pub high: [u8; 4],
+    pub low: [u8; 16],
+}
 
-impl Block for Q5_1 {
+// SAFETY: byte arrays only.
+unsafe impl Block for Q5_1 {
     const FORMAT: Format = Format::Q5_1;
     const WEIGHTS: usize = 32;
-    const BYTES: usize = 24;
 
-    fn decode(block: &[u8], out: &mut [f32]) {
-        let (d, m) = (half_at(block, 0), half_at(block, 2));
-        let high = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
-        let bit = |j: usize| ((high >> j) as u8 & 1) << 4;
-        for (j, &byte) in block[8..].iter().enumerate() {
-            out[j] = f32::from(byte & 15 | bit(j)) * d + m;
-            out[j + 16] = f32::from(byte >> 4 | bit(j + 16)) * d + m;
-        }
+    fn decode(&self, out: &mut [f32]) {
+        self.decode_units(out);
     }
 
-    fn encode(weights: &[f32], block: &mut [u8]) {
-        let (min, max) = weights.iter().fold((f32::MAX, f32::MIN), |(a, b), &w| (a.min(w), b.max(w)));
-        let d = (max - min) / 31.0;
-        let by = inverse(d);
-        set_half(block, 0, d);
-        set_half(block, 2, min);
-        q5_0::pack(weights, &mut block[4..], |w| (((w - min) * by + 0.5) as u8).min(31));
+    fn encode(weights: &[f32]) -> Self {
+        let x: [f32; 32] = finite(weights);
+        let (min, max) = fit::range(&x);
+        let scale = (max - min) / 31.0;
+        let per_scale = inverse(scale);
+        let codes = x.map(|x| (((x - min) * per_scale + 0.5) as u8).min(31));
+        Self { d: f16_bytes(scale), m: f16_bytes(min), high: pack_fifth_bits(&codes), low: pack_nibbles(&codes) }
+    }
+}
+
+impl Grid for Q5_1 {
+    const OFFSET: i8 = 0;
+    const MAX_CODE: i32 = 31;
+    const HALVES: bool = false;
+    const MINS: bool = true;
+
+    fn unit(&self, _: usize) -> Unit {
+        let codes = unpack_five_bits(self.high, &self.low);
+        Unit { codes, scales: [f16_value(self.d); 2], mins: [-f16_value(self.m); 2] }
     }
 }

@@ -1,45 +1,72 @@
-//! Q5_K: 256 weights in 176 bytes, 8 sub-blocks of 32, `w = d * scale * q - dmin * min`.
+//! Q5_K: 256 weights in 176 bytes, 5.5 bits a weight; Q4_K with a fifth bit.
 //!
 //! ```text
-//! byte  0      2      4                    16                        48                                  176
-//!       | d    | dmin | scales and minima  | bit j of byte l:        | 4 x 32 bytes as in Q4_K:           |
-//!       | f16  | f16  | 8 x (6 + 6) bits   | bit 4 of q[32 j + l]    | bits 0 to 3 of the codes           |
+//! 0..2     d       f16, scale of the scales
+//! 2..4     dmin    f16, scale of the mins
+//! 4..16    scales  8 scales and 8 mins of 6 bits, as in Q4_K
+//! 16..48   high    byte l, bit u: the fifth bit of weight l of unit u
+//! 48..176  low     four groups of 32 bytes; byte l of group g: low nibble weight l of unit 2g, high nibble of unit 2g + 1
+//! weight[i] = d * scale[i / 32] * code[i] - dmin * min[i / 32]
 //! ```
 
-use super::{Block, half_at, k_quant};
+use super::q4_k::{pack_scales, scale_and_min};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
 use crate::Format;
 
-pub(crate) struct Q5K;
+/// One block.
+#[allow(non_camel_case_types)]
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Q5_K {
+    pub d: [u8; 2],
+    pub dmin: [u8; 2],
+    pub scales: [u8; 12],
+    pub high: [u8; 32],
+    pub low: [u8; 128],
+}
 
-impl Block for Q5K {
+// SAFETY: byte arrays only.
+unsafe impl Block for Q5_K {
     const FORMAT: Format = Format::Q5_K;
     const WEIGHTS: usize = 256;
-    const BYTES: usize = 176;
 
-    fn decode(block: &[u8], out: &mut [f32]) {
-        let (d, dmin) = (half_at(block, 0), half_at(block, 2));
-        let high = &block[16..48];
-        for (j, out) in out.chunks_exact_mut(32).enumerate() {
-            let (scale, min) = k_quant::scale_min(&block[4..16], j);
-            let (step, offset) = (d * f32::from(scale), dmin * f32::from(min));
-            let codes = &block[48 + 32 * (j / 2)..][..32];
-            for ((out, code), high) in out.iter_mut().zip(codes).zip(high) {
-                *out = step * f32::from(code >> (4 * (j % 2)) & 15 | (high >> j & 1) << 4) - offset;
-            }
-        }
+    fn decode(&self, out: &mut [f32]) {
+        self.decode_units(out);
     }
 
-    fn encode(weights: &[f32], block: &mut [u8]) {
-        let steps = k_quant::encode_head(weights, 31, block);
-        let (high, low) = block[16..].split_at_mut(32);
-        high.fill(0);
-        for (g, bytes) in low.chunks_exact_mut(32).enumerate() {
-            for (l, byte) in bytes.iter_mut().enumerate() {
-                let code = |j: usize| k_quant::code(weights[32 * j + l], steps[j], 31);
-                let (first, second) = (code(2 * g), code(2 * g + 1));
-                *byte = first & 15 | (second & 15) << 4;
-                high[l] |= first >> 4 << (2 * g) | second >> 4 << (2 * g + 1);
-            }
+    fn encode(weights: &[f32]) -> Self {
+        let fitted = fit::affine_block::<8, 32>(&finite(weights), 31, 63);
+        let (mut low, mut high) = ([0; 128], [0; 32]);
+        for (i, &code) in fitted.codes.iter().enumerate() {
+            let (unit, l) = (i / 32, i % 32);
+            low[unit / 2 * 32 + l] |= (code & 15) << (unit % 2 * 4);
+            high[l] |= (code >> 4) << unit;
+        }
+        Self {
+            d: f16_bytes(fitted.d),
+            dmin: f16_bytes(fitted.dmin),
+            scales: pack_scales(&fitted.scales, &fitted.mins),
+            high,
+            low,
+        }
+    }
+}
+
+impl Grid for Q5_K {
+    const OFFSET: i8 = 0;
+    const MAX_CODE: i32 = 31;
+    const HALVES: bool = false;
+    const MINS: bool = true;
+
+    fn unit(&self, index: usize) -> Unit {
+        let index = index % 8;
+        let (scale, min) = scale_and_min(&self.scales, index);
+        let shift = index % 2 * 4;
+        let code = |l: usize| self.low[index / 2 * 32 + l] >> shift & 15 | (self.high[l] >> index & 1) << 4;
+        Unit {
+            codes: std::array::from_fn(|l| code(l) as i8),
+            scales: [f16_value(self.d) * f32::from(scale); 2],
+            mins: [f16_value(self.dmin) * f32::from(min); 2],
         }
     }
 }

@@ -1,56 +1,62 @@
-//! Q6_K: 256 weights in 210 bytes, 16 sub-blocks of 16, `w = d * scale * (q - 32)`.
+//! Q6_K: 256 weights in 210 bytes, 6.5625 bits a weight; 16 groups of 16 with a signed 8-bit scale each.
 //!
 //! ```text
-//! byte  0                         128                      192            208    210
-//!       | bits 0 to 3: 2 x 64     | bits 4 and 5: 2 x 32   | scales       | d    |
-//!       | bytes, one half each    | bytes, one half each   | 16 x i8      | f16  |
-//!
-//! Half h holds q[128 h ..]; with k = 0..4 and l = 0..32, q[128 h + 32 k + l] has
-//!   bits 0 to 3 in nibble k / 2 of byte 64 h + 32 (k % 2) + l,  bits 4 and 5 at bit 2 k of byte 128 + 32 h + l.
+//! 0..128    low     two halves of 64 bytes for 128 weights each; in a half, byte l of 0..64:
+//!                   low nibble weight l, high nibble weight l + 64
+//! 128..192  high    two halves of 32 bytes; byte l, bits 2t..2t+2: bits 4 and 5 of weight l + 32t of the half
+//! 192..208  scales  i8[16]
+//! 208..210  d       f16
+//! weight[i] = d * scale[i / 16] * (code[i] - 32)
 //! ```
 
-use super::{Block, half_at, inverse, k_quant, set_half};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
 use crate::Format;
 
-pub(crate) struct Q6K;
+/// One block.
+#[allow(non_camel_case_types)]
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Q6_K {
+    pub low: [u8; 128],
+    pub high: [u8; 64],
+    pub scales: [u8; 16],
+    pub d: [u8; 2],
+}
 
-impl Block for Q6K {
+// SAFETY: byte arrays only.
+unsafe impl Block for Q6_K {
     const FORMAT: Format = Format::Q6_K;
     const WEIGHTS: usize = 256;
-    const BYTES: usize = 210;
 
-    fn decode(block: &[u8], out: &mut [f32]) {
-        let d = half_at(block, 208);
-        let (low, rest) = block.split_at(128);
-        let (high, scales) = rest.split_at(64);
-        for (part, out) in out.chunks_exact_mut(32).enumerate() {
-            let (h, k) = (part / 4, part % 4);
-            for (l, out) in out.iter_mut().enumerate() {
-                let q = low[64 * h + 32 * (k % 2) + l] >> (4 * (k / 2)) & 15 | (high[32 * h + l] >> (2 * k) & 3) << 4;
-                let step = d * f32::from(scales[2 * part + l / 16] as i8);
-                *out = step * (f32::from(q) - 32.0);
-            }
-        }
+    fn decode(&self, out: &mut [f32]) {
+        self.decode_units(out);
     }
 
-    fn encode(weights: &[f32], block: &mut [u8]) {
-        let mut scales = [0f32; 16];
-        for (scale, part) in scales.iter_mut().zip(weights.chunks_exact(16)) {
-            *scale = k_quant::scale_alone(part, 32);
+    fn encode(weights: &[f32]) -> Self {
+        let fitted = fit::symmetric_block(&finite(weights), 32, 128);
+        let (mut low, mut high) = ([0; 128], [0; 64]);
+        for (i, &code) in fitted.codes.iter().enumerate() {
+            let (half, t, l) = (i / 128, i / 32 % 4, i % 32);
+            low[half * 64 + t % 2 * 32 + l] |= (code & 15) << (t / 2 * 4);
+            high[half * 32 + l] |= (code >> 4) << (2 * t);
         }
-        block.fill(0);
-        let d = set_half(block, 208, super::peak(&scales) / -128.0);
-        let by = inverse(d);
-        let codes = scales.map(|scale| (scale * by).round().clamp(-128.0, 127.0) as i8);
-        for (byte, code) in block[192..208].iter_mut().zip(codes) {
-            *byte = code as u8;
-        }
-        for (i, w) in weights.iter().enumerate() {
-            let by = inverse(d * f32::from(codes[i / 16]));
-            let q = ((w * by).round().clamp(-32.0, 31.0) + 32.0) as u8;
-            let (h, k, l) = (i / 128, i / 32 % 4, i % 32);
-            block[64 * h + 32 * (k % 2) + l] |= (q & 15) << (4 * (k / 2));
-            block[128 + 32 * h + l] |= q >> 4 << (2 * k);
-        }
+        Self { low, high, scales: fitted.scales.map(|scale| scale as i8 as u8), d: f16_bytes(fitted.d) }
+    }
+}
+
+impl Grid for Q6_K {
+    const OFFSET: i8 = 32;
+    const MAX_CODE: i32 = 63;
+    const HALVES: bool = true;
+    const MINS: bool = false;
+
+    fn unit(&self, index: usize) -> Unit {
+        let index = index % 8;
+        let (half, t) = (index / 4, index % 4);
+        let code = |l: usize| {
+            self.low[half * 64 + t % 2 * 32 + l] >> (t / 2 * 4) & 15 | (self.high[half * 32 + l] >> (2 * t) & 3) << 4
+        };
+        let scale = |i: usize| f16_value(self.d) * f32::from(self.scales[2 * index + i] as i8);
+        Unit { codes: std::array::from_fn(|l| code(l) as i8), scales: [scale(0), scale(1)], mins: [0.0; 2] }
     }
 }

@@ -1,34 +1,47 @@
-//! Q8_0: 32 weights in 34 bytes, `w = d * q`.
+//! Q8_0: 32 weights in 34 bytes, 8.5 bits a weight.
 //!
 //! ```text
-//! byte  0      2                                 34
-//!       | d    | q[0] q[1] ...             q[31] |
-//!       | f16  | i8                              |
+//! 0..2   d      f16
+//! 2..34  codes  i8[32]
+//! weight[i] = d * codes[i]
 //! ```
 
-use super::{Block, half_at, inverse, set_half};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, inverse};
 use crate::Format;
 
-pub(crate) struct Q8_0;
+/// One block.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Q8_0 {
+    pub d: [u8; 2],
+    pub codes: [u8; 32],
+}
 
-impl Block for Q8_0 {
+// SAFETY: byte arrays only.
+unsafe impl Block for Q8_0 {
     const FORMAT: Format = Format::Q8_0;
     const WEIGHTS: usize = 32;
-    const BYTES: usize = 34;
 
-    fn decode(block: &[u8], out: &mut [f32]) {
-        let d = half_at(block, 0);
-        for (out, &q) in out.iter_mut().zip(&block[2..]) {
-            *out = f32::from(q as i8) * d;
-        }
+    fn decode(&self, out: &mut [f32]) {
+        self.decode_units(out);
     }
 
-    fn encode(weights: &[f32], block: &mut [u8]) {
-        let d = weights.iter().fold(0f32, |m, w| m.max(w.abs())) / 127.0;
-        let by = inverse(d);
-        set_half(block, 0, d);
-        for (q, w) in block[2..].iter_mut().zip(weights) {
-            *q = (w * by).round() as i8 as u8;
-        }
+    fn encode(weights: &[f32]) -> Self {
+        let x: [f32; 32] = finite(weights);
+        let scale = x.iter().fold(0.0f32, |max, x| max.max(x.abs())) / 127.0;
+        let per_scale = inverse(scale);
+        Self { d: f16_bytes(scale), codes: x.map(|x| ((x * per_scale).round() as i8) as u8) }
+    }
+}
+
+impl Grid for Q8_0 {
+    const OFFSET: i8 = 0;
+    const MAX_CODE: i32 = 128;
+    const HALVES: bool = false;
+    const MINS: bool = false;
+
+    fn unit(&self, _: usize) -> Unit {
+        let d = f16_value(self.d);
+        Unit { codes: self.codes.map(|code| code as i8), scales: [d; 2], mins: [0.0; 2] }
     }
 }
