@@ -1,5 +1,7 @@
 //! Everything that is read from a checkpoint: weights, configuration, tokenizer, chat template and the decoder they describe.
 
+#![deny(unsafe_code)] // one exception: loader/mmap.rs
+
 mod batch;
 mod error;
 pub mod loader;
@@ -8,6 +10,9 @@ mod tokenizer;
 
 pub use batch::{Batch, LogitRows, Logits, Sequence};
 pub use error::Error;
-pub use loader::Limits;
+pub use loader::{
+    Checkpoint, CheckpointKind, CheckpointOptions, GgufTensor, GgufWriter, Limits, RandomTensor, RandomWeights,
+    RawTensor, ReadMode, TensorType, Weights,
+};
 pub use metadata::{Array, Metadata, Strings, Value};
 pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer};

@@ -17,6 +17,12 @@ impl Strings {
         Self { text: String::with_capacity(bytes), ends: Vec::with_capacity(strings) }
     }
 
+    /// Gives unused room back.
+    pub fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     /// Appends a string.
     pub fn push(&mut self, s: &str) {
         self.text.push_str(s);

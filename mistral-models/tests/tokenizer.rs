@@ -1,10 +1,13 @@
 //! Decoding as a stream, the files of Hugging Face, roles of tokens, damaged vocabularies, long texts.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mistral_models::{
-    Array, EncodeOptions, Error, Limits, Metadata, Strings, TextStream, Tokenizer, Value, loader::gguf::read_metadata,
+    Array, Checkpoint, EncodeOptions, Error, Limits, Metadata, Strings, TextStream, Tokenizer, Value,
+    loader::gguf::read_metadata,
 };
 use proptest::prelude::*;
 
@@ -153,7 +156,7 @@ fn damage(metadata: &mut Metadata, key: prop::sample::Index, how: u8, number: u6
         (0, _) => Value::U64(number),
         (1, _) => Value::I32(number as i32),
         (2, _) => Value::U32(u32::MAX),
-        (3, _) => Value::Bool(number % 2 == 0),
+        (3, _) => Value::Bool(number.is_multiple_of(2)),
         (4, _) => Value::Str(["gpt2", "llama", "bert", "t5", "rwkv", "qwen2", ""][place(7)].into()),
         (5, _) => Value::Array(Array::Str(Strings::default())),
         (6, Value::Array(Array::Str(s))) => Value::Array(Array::Str(s.iter().take(place(s.len())).collect())),
@@ -364,4 +367,27 @@ fn long_texts_take_linear_time() {
             assert!(start.elapsed() < Duration::from_secs(20), "{unit:?}: {:?}", start.elapsed());
         }
     }
+}
+
+#[test]
+fn checkpoints_carry_their_tokenizer() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vocab/spm.gguf");
+    let checkpoint = Checkpoint::open(path).unwrap();
+    assert_eq!(Tokenizer::from_checkpoint(&checkpoint).unwrap().eos(), [2]);
+
+    let folder = std::env::temp_dir().join(format!("tokenizer-of-a-checkpoint-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let put = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).unwrap();
+    safetensors::serialize_to_file([("x", view)], None, &folder.join("model.safetensors")).unwrap();
+    put("config.json", r#"{"model_type": "llama", "eos_token_id": 2}"#);
+    let checkpoint = Checkpoint::open(&folder).unwrap();
+    let missing = Tokenizer::from_checkpoint(&checkpoint);
+    assert!(matches!(&missing, Err(Error::Missing { name, .. }) if name == "tokenizer.json"), "{missing:?}");
+    put("tokenizer.json", &json(DECODERS[0]));
+    put("tokenizer_config.json", r#"{"bos_token": null}"#);
+    put("special_tokens_map.json", r#"{"bos_token": {"content": "<s>"}}"#);
+    let tokenizer = Tokenizer::from_checkpoint(&checkpoint).unwrap();
+    assert_eq!((tokenizer.bos(), tokenizer.eos()), (Some(13), &[2][..]));
+    std::fs::remove_dir_all(&folder).unwrap();
 }

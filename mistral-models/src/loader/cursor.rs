@@ -18,6 +18,11 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0, what, limits }
     }
 
+    /// The name of the file.
+    pub(crate) fn what(&self) -> &'a str {
+        self.what
+    }
+
     /// The offset of the next byte.
     pub(crate) fn at(&self) -> usize {
         self.at
@@ -81,6 +86,16 @@ impl<'a> Cursor<'a> {
             self.limit(of, len, self.limits.string_bytes)?;
         }
         self.take(len, of)
+    }
+
+    /// A key or tensor name: not empty, of bounded length.
+    pub(crate) fn name(&mut self, of: &str) -> Result<&'a str, Error> {
+        let name = self.string(of)?;
+        if name.is_empty() {
+            return Err(self.malformed(format_args!("empty {of}")));
+        }
+        self.limit(of, name.len() as u64, self.limits.name_bytes)?;
+        Ok(name)
     }
 
     /// A string of UTF-8.

@@ -33,6 +33,7 @@ impl Hf {
     pub(super) fn new(
         tokenizer_json: &[u8],
         config: Option<&[u8]>,
+        special_tokens_map: Option<&[u8]>,
         generation_config: Option<&[u8]>,
     ) -> Result<(Self, Pieces, Ids), Error> {
         let malformed = |e: String| Error::malformed("tokenizer.json", e);
@@ -41,11 +42,14 @@ impl Hf {
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
         let config = json("tokenizer_config.json", config)?;
+        let map = json("special_tokens_map.json", special_tokens_map)?;
         let generation = json("generation_config.json", generation_config)?;
         let pieces = pieces(&tokenizer)?;
 
         let named = |role: &str| {
-            let text = match config.get(role)? {
+            let set = |file: &'_ Value| file.get(role).filter(|v| !v.is_null()).cloned();
+            let value = set(&config).or_else(|| set(&map))?;
+            let text = match &value {
                 Value::Object(token) => token.get("content")?.as_str()?,
                 other => other.as_str()?,
             };
@@ -335,7 +339,7 @@ mod tests {
             let reference = reference(DECODERS[which]);
             // The crate leaves the mark of a continued word in place on the first token.
             prop_assume!(which != 4 || ids.first() != Some(&5) && !(ids.contains(&9) && skip));
-            let (model, pieces, roles) = Hf::new(reference.to_string(false).unwrap().as_bytes(), None, None).unwrap();
+            let (model, pieces, roles) = Hf::new(reference.to_string(false).unwrap().as_bytes(), None, None, None).unwrap();
             let ours = super::super::Tokenizer::new(super::super::Model::Hf(Box::new(model)), pieces, roles);
             prop_assert_eq!(ours.decode(&ids, skip).unwrap(), reference.decode(&ids, skip).unwrap());
         }

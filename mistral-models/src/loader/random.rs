@@ -1,0 +1,125 @@
+//! Weights drawn from a named hash: whole models without a file, the same on every machine.
+
+use std::collections::HashMap;
+
+use mistral_quant::{Format, SharedBytes};
+
+use crate::{Error, RawTensor, TensorType, Weights};
+
+/// One tensor of [`RandomWeights`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct RandomTensor {
+    /// Its name, which seeds its values.
+    pub name: String,
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// F32, F16 or BF16.
+    pub format: Format,
+    /// Middle of the values: 1 for most norms, 0 else.
+    pub mean: f32,
+    /// Values lie in `[mean - scale, mean + scale)`, all equally likely.
+    pub scale: f32,
+}
+
+/// Seeded random weights that implement [`Weights`]: for goldens, benchmarks and tests that must not need a download.
+///
+/// The definition is public and will not change, so that other programs can compute the same numbers. All arithmetic of hashes is modulo 2^64:
+///
+/// ```text
+/// fnv(name)  = FNV-1a over the bytes of the name: h = 0xcbf29ce484222325; for each byte: h = (h ^ byte) * 0x100000001b3
+/// mix(z)     = SplitMix64's finaliser: z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9; z = (z ^ z >> 27) * 0x94d049bb133111eb; z ^ z >> 31
+/// z(i)       = mix(fnv(name) + seed * 0xd1342543de82ef95 + (i + 1) * 0x9e3779b97f4a7c15)      i: index of the element, row-major
+/// unit(i)    = (z(i) >> 40) / 2^23 - 1                                                        exact in f32, in [-1, 1)
+/// value(i)   = mean + scale * unit(i)                                                         product and sum each rounded to f32
+/// ```
+///
+/// F16 and BF16 round the value to nearest even. Sources: Fowler, Noll and Vo's hash; Steele, Lea and Flood, "Fast splittable
+/// pseudorandom number generators", OOPSLA 2014. Each [`Weights::get`] computes its tensor anew: about 1 ns an element.
+#[derive(Debug, Clone)]
+pub struct RandomWeights {
+    seed: u64,
+    tensors: Vec<RandomTensor>,
+    places: HashMap<String, usize>,
+}
+
+impl RandomWeights {
+    /// The weights of a list of tensors.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a name that occurs twice or a size that overflows, [`Error::Unsupported`] for another format than F32, F16 and BF16.
+    pub fn new(seed: u64, tensors: impl IntoIterator<Item = RandomTensor>) -> Result<Self, Error> {
+        let tensors: Vec<_> = tensors.into_iter().collect();
+        let mut places = HashMap::with_capacity(tensors.len());
+        for (place, tensor) in tensors.iter().enumerate() {
+            if !matches!(tensor.format, Format::F32 | Format::F16 | Format::BF16) {
+                return Err(Error::unsupported("format of random weights", tensor.format.name()));
+            }
+            let elements = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+            if elements.and_then(|n| tensor.format.byte_len(n)).is_none() {
+                return Err(Error::malformed(&tensor.name, format!("shape {:?} overflows", tensor.shape)));
+            }
+            if places.insert(tensor.name.clone(), place).is_some() {
+                return Err(Error::malformed(&tensor.name, "two random tensors of this name"));
+            }
+        }
+        Ok(Self { seed, tensors, places })
+    }
+
+    /// The tensors, in the order of the list.
+    pub fn tensors(&self) -> &[RandomTensor] {
+        &self.tensors
+    }
+
+    /// The values of a tensor, row-major, before they are rounded to its format. The iterator is as long as the tensor has elements.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is none of this name.
+    pub fn values(&self, name: &str) -> Result<impl ExactSizeIterator<Item = f32> + use<>, Error> {
+        let tensor = self.find(name)?;
+        let elements = tensor.shape.iter().product::<usize>();
+        let start = fnv(name).wrapping_add(self.seed.wrapping_mul(0xd134_2543_de82_ef95));
+        let (mean, scale) = (tensor.mean, tensor.scale);
+        Ok((0..elements).map(move |i| {
+            let z = mix(start.wrapping_add((i as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+            let unit = (z >> 40) as f32 / (1u32 << 23) as f32 - 1.0;
+            mean + scale * unit
+        }))
+    }
+
+    fn find(&self, name: &str) -> Result<&RandomTensor, Error> {
+        let place = self.places.get(name).and_then(|&place| self.tensors.get(place));
+        place.ok_or_else(|| Error::Missing { kind: "tensor", name: name.to_owned() })
+    }
+}
+
+impl Weights for RandomWeights {
+    fn get(&self, name: &str) -> Result<RawTensor, Error> {
+        let tensor = self.find(name)?;
+        let values = self.values(name)?;
+        let bytes: Vec<u8> = match tensor.format {
+            Format::F16 => values.flat_map(|v| half::f16::from_f32(v).to_le_bytes()).collect(),
+            Format::BF16 => values.flat_map(|v| half::bf16::from_f32(v).to_le_bytes()).collect(),
+            _ => values.flat_map(f32::to_le_bytes).collect(),
+        };
+        let kind = TensorType::Format(tensor.format);
+        Ok(RawTensor { name: name.to_owned(), kind, shape: tensor.shape.clone(), bytes: SharedBytes::new(bytes) })
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.tensors.iter().map(|tensor| tensor.name.as_str()))
+    }
+}
+
+fn fnv(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn mix(z: u64) -> u64 {
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
