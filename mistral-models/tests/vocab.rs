@@ -1,5 +1,7 @@
 //! Real GGUF vocabularies with the ids that their own tokenizers give: every text of every file, exactly.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
+
 use std::path::{Path, PathBuf};
 
 use mistral_models::{EncodeOptions, Limits, Metadata, Tokenizer, Value, loader::gguf::read_metadata};
