@@ -133,5 +133,5 @@ pub(crate) fn byte_tokenizer() -> Tokenizer {
 
 /// A text side of bytes without a chat template.
 pub(crate) fn byte_text() -> TextModel {
-    TextModel { tokenizer: Some(byte_tokenizer()), ..TextModel::default() }
+    TextModel::new(Some(byte_tokenizer()), None)
 }
