@@ -13,4 +13,6 @@ pub use loader::{
     Checkpoint, CheckpointKind, CheckpointOptions, GgufTensor, GgufWriter, Limits, RandomTensor, RandomWeights,
     RawTensor, ReadMode, TensorType, Weights,
 };
+#[cfg(feature = "hub")]
+pub use loader::{Download, DownloadProgress};
 pub use metadata::{Array, Metadata, Strings, Value};
