@@ -11,8 +11,17 @@ use crate::memory::{MemoryPlan, Needs};
 /// The model that comes with this crate; `assets/default-model/README.md` is its card.
 static EMBEDDED: &[u8] = include_bytes!("../assets/default-model/model.gguf");
 
-/// The checkpoint inside this crate. Linked only into programs that ask for it.
-pub(crate) fn embedded() -> Result<Checkpoint, Error> {
+/// The checkpoint inside this crate, three megabytes that are linked only into programs that ask for them.
+///
+/// ```
+/// let checkpoint = mistral_core::embedded()?;
+/// assert!(checkpoint.tensor_bytes() < 4_000_000);
+/// # Ok::<(), mistral_core::Error>(())
+/// ```
+///
+/// # Errors
+/// None in practice: the file is known to be good.
+pub fn embedded() -> Result<Checkpoint, Error> {
     Ok(Checkpoint::from_bytes(EMBEDDED)?)
 }
 

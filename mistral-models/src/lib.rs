@@ -26,6 +26,8 @@ pub use loader::{
     Checkpoint, CheckpointKind, CheckpointOptions, GgufTensor, GgufWriter, Limits, RandomTensor, RandomWeights,
     RawTensor, ReadMode, TensorType, Weights,
 };
+#[cfg(feature = "hub")]
+pub use loader::{Download, DownloadProgress};
 pub use metadata::{Array, Metadata, Strings, Value};
 pub use spec::{AttentionSpec, DecoderSpec, FfnSpec, LayerSpec, Mixer, NormSpec, Placement, RopeScaling, RopeSpec};
 pub use template::{ChatTemplate, ChatTemplates, TemplateInput, TemplateLimits};
