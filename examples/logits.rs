@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let checkpoint = options.open(&model)?;
     let description = Description::new(&checkpoint)?;
-    let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, &checkpoint, description)?;
+    let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
     let blocks = width.max(prefix + greedy).div_ceil(BLOCK);
     let mut cache = decoder.cache(CacheOptions { blocks, block_tokens: BLOCK, format: KvFormat::F32 })?;
 

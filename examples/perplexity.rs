@@ -4,7 +4,9 @@
 //! before it (the measure of llama.cpp's `perplexity`). Lower is better; compare only models with one vocabulary.
 
 use mistral_core::Source;
-use mistral_core::models::{Batch, CacheOptions, Checkpoint, Decoder, Description, EncodeOptions, LogitRows, Logits, Tokenizer};
+use mistral_core::models::{
+    Batch, CacheOptions, Checkpoint, Decoder, Description, EncodeOptions, LogitRows, Logits, Tokenizer,
+};
 use mistral_core::quant::{Cpu, CpuOptions, KvFormat};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err(format!("{} tokens do not fill one window of {context}", tokens.len()).into());
     }
 
-    let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, &checkpoint, description)?;
+    let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
     let mut cache = decoder.cache(CacheOptions { blocks: 1, block_tokens: context, format: KvFormat::F32 })?;
     let (mut batch, mut logits) = (Batch::default(), Logits::default());
     let (mut total, mut square, mut count) = (0f64, 0f64, 0usize);

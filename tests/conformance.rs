@@ -153,7 +153,7 @@ fn decoder<B: Backend>(backend: B, model: &Path, config: Option<&Path>) -> Decod
     }
     let checkpoint = options.open(model).unwrap();
     let description = Description::new(&checkpoint).unwrap();
-    Decoder::load(backend, &checkpoint, description).unwrap()
+    Decoder::load(backend, checkpoint.weights(), description).unwrap()
 }
 
 #[test]

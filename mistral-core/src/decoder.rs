@@ -45,7 +45,7 @@ pub(crate) fn load(
     options: Options,
 ) -> Result<Box<dyn Forward>, Error> {
     let MemoryPlan { context_length, block_tokens, blocks } = *plan;
-    let mut decoder = Decoder::load(Cpu::new(options.cpu)?, checkpoint, description)?;
+    let mut decoder = Decoder::load(Cpu::new(options.cpu)?, checkpoint.weights(), description)?;
     let cache = decoder.cache(CacheOptions { blocks, block_tokens, format: options.kv_format })?;
     Ok(Box::new(Loaded { decoder, cache, context_length }))
 }

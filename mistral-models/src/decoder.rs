@@ -10,7 +10,8 @@ use crate::loading::Loading;
 use crate::names::{Names, Role};
 use crate::rope::RopeTable;
 use crate::spec::{DecoderSpec, LayerSpec, Mixer, NormSpec, Placement};
-use crate::{Checkpoint, Error, arch};
+use crate::{Checkpoint, Error, Weights, arch};
+use serde_json::{Map, Value};
 
 /// What one checkpoint's configuration says, before any weight is read.
 ///
@@ -33,15 +34,27 @@ impl Description {
     /// [`Error::Unsupported`] for an architecture, a scaling or a key that this version does not know; [`Error::Config`] for
     /// values that cannot be.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let config = match (checkpoint.metadata(), checkpoint.config_json()) {
-            (_, Some(json)) => Config::from_json(json)?,
-            (Some(metadata), None) => Config::from_metadata(metadata)?,
-            (None, None) => return Err(Error::Missing { kind: "file", name: "config.json".into() }),
-        };
-        let arch = arch::find(&config)?;
-        let spec = (arch.spec)(&config, checkpoint.weights())?;
+        match (checkpoint.metadata(), checkpoint.config_json()) {
+            (_, Some(json)) => Self::from_json(json, checkpoint.weights()),
+            (Some(metadata), None) => Self::build(&Config::from_metadata(metadata)?, checkpoint.weights()),
+            (None, None) => Err(Error::Missing { kind: "file", name: "config.json".into() }),
+        }
+    }
+
+    /// The same for a configuration in the form of Hugging Face's `config.json` and weights under that form's names, wherever both
+    /// are kept.
+    ///
+    /// # Errors
+    /// As [`Description::new`].
+    pub fn from_json(config: &Map<String, Value>, weights: &dyn Weights) -> Result<Self, Error> {
+        Self::build(&Config::from_json(config)?, weights)
+    }
+
+    fn build(config: &Config, weights: &dyn Weights) -> Result<Self, Error> {
+        let arch = arch::find(config)?;
+        let spec = (arch.spec)(config, weights)?;
         config.finish()?;
-        Ok(Self { spec, names: Names::new(&config, arch.renames) })
+        Ok(Self { spec, names: Names::new(config, arch.renames) })
     }
 
     /// The decoder.
@@ -95,15 +108,15 @@ pub struct Decoder<B: Backend> {
 }
 
 impl<B: Backend> Decoder<B> {
-    /// Takes the weights of a checkpoint; on a backend that reads host memory nothing is copied but norms and biases.
+    /// Takes the weights that a description belongs to; on a backend that reads host memory nothing is copied but norms and biases.
     ///
     /// # Errors
     /// [`Error::Missing`] or [`Error::Shape`] for a tensor that is not as the configuration says, [`Error::Unsupported`] for a tensor
     /// format without arithmetic and for tensors that the architecture does not use.
-    pub fn load(mut backend: B, checkpoint: &Checkpoint, description: Description) -> Result<Self, Error> {
+    pub fn load(mut backend: B, weights: &dyn Weights, description: Description) -> Result<Self, Error> {
         let Description { spec, names } = description;
         let DecoderSpec { hidden_size, vocab_size, .. } = spec;
-        let mut loading = Loading::new(&mut backend, checkpoint.weights(), names);
+        let mut loading = Loading::new(&mut backend, weights, names);
         let mut ropes: Vec<RopeTable> = Vec::new();
         let mut layers = Vec::with_capacity(spec.layers.len());
         for (index, layer) in spec.layers.iter().enumerate() {
