@@ -108,16 +108,46 @@ macro_rules! with_block {
 macro_rules! with_grid {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
         match $format {
-            $crate::Format::Q8_0 => { type $block = $crate::formats::Q8_0; $body }
-            $crate::Format::Q4_0 => { type $block = $crate::formats::Q4_0; $body }
-            $crate::Format::Q4_1 => { type $block = $crate::formats::Q4_1; $body }
-            $crate::Format::Q5_0 => { type $block = $crate::formats::Q5_0; $body }
-            $crate::Format::Q5_1 => { type $block = $crate::formats::Q5_1; $body }
-            $crate::Format::Q2_K => { type $block = $crate::formats::Q2_K; $body }
-            $crate::Format::Q3_K => { type $block = $crate::formats::Q3_K; $body }
-            $crate::Format::Q4_K => { type $block = $crate::formats::Q4_K; $body }
-            $crate::Format::Q5_K => { type $block = $crate::formats::Q5_K; $body }
-            $crate::Format::Q6_K => { type $block = $crate::formats::Q6_K; $body }
+            $crate::Format::Q8_0 => {
+                type $block = $crate::formats::Q8_0;
+                $body
+            }
+            $crate::Format::Q4_0 => {
+                type $block = $crate::formats::Q4_0;
+                $body
+            }
+            $crate::Format::Q4_1 => {
+                type $block = $crate::formats::Q4_1;
+                $body
+            }
+            $crate::Format::Q5_0 => {
+                type $block = $crate::formats::Q5_0;
+                $body
+            }
+            $crate::Format::Q5_1 => {
+                type $block = $crate::formats::Q5_1;
+                $body
+            }
+            $crate::Format::Q2_K => {
+                type $block = $crate::formats::Q2_K;
+                $body
+            }
+            $crate::Format::Q3_K => {
+                type $block = $crate::formats::Q3_K;
+                $body
+            }
+            $crate::Format::Q4_K => {
+                type $block = $crate::formats::Q4_K;
+                $body
+            }
+            $crate::Format::Q5_K => {
+                type $block = $crate::formats::Q5_K;
+                $body
+            }
+            $crate::Format::Q6_K => {
+                type $block = $crate::formats::Q6_K;
+                $body
+            }
             _ => $other,
         }
     };

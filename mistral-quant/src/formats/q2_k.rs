@@ -8,7 +8,7 @@
 //! weight[i] = d * scale[i / 16] * code[i] - dmin * min[i / 16]
 //! ```
 
-use super::{Block, Grid, Unit, f16_bytes, f16_value, fit, finite};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
 use crate::Format;
 
 /// One block.

@@ -9,7 +9,7 @@
 //! weight[i] = d * (scale[i / 16] - 32) * (code[i] - 4)
 //! ```
 
-use super::{Block, Grid, Unit, f16_bytes, f16_value, fit, finite};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
 use crate::Format;
 
 /// One block.

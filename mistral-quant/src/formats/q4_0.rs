@@ -6,7 +6,7 @@
 //! weight[i] = d * (code[i] - 8)
 //! ```
 
-use super::{Block, Grid, Unit, f16_bytes, f16_value, fit, finite, inverse};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit, inverse};
 use crate::Format;
 
 /// One block.

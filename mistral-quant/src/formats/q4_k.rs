@@ -13,7 +13,7 @@
 //! byte j + 8   bits 0..4 low of scale j + 4   bits 4..8 low of min j + 4
 //! ```
 
-use super::{Block, Grid, Unit, f16_bytes, f16_value, fit, finite};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
 use crate::Format;
 
 /// One block.

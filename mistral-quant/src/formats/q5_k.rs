@@ -10,7 +10,7 @@
 //! ```
 
 use super::q4_k::{pack_scales, scale_and_min};
-use super::{Block, Grid, Unit, f16_bytes, f16_value, fit, finite};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
 use crate::Format;
 
 /// One block.

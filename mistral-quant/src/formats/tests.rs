@@ -1,3 +1,5 @@
+mod goldens;
+
 use super::*;
 
 fn computable() -> impl Iterator<Item = Format> {
