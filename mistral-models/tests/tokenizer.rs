@@ -276,6 +276,12 @@ fn roles_are_those_of_the_file() {
     assert_eq!(typeless.encode("<|im_end|>", EncodeOptions::TEMPLATE).unwrap(), [id("<|im_end|>")]);
 
     let spm = &tokenizers()[1];
+    let mark = spm.token_to_id("<|mark|>").unwrap() as usize;
+    let all = own("spm");
+    let texts = all.strings("tokenizer.ggml.tokens").unwrap().unwrap();
+    let texts = texts.iter().enumerate().map(|(id, t)| if id == mark { "▁▁▁▁▁" } else { t }).collect();
+    let spaces = changed("spm", "tokens", Value::Array(Array::Str(texts))).unwrap();
+    assert_eq!(spaces.token_bytes(mark as u32), Some(&b"     "[..]));
     assert_eq!((spm.bos(), spm.eos(), spm.unk()), (Some(1), &[2][..], Some(0)));
     assert_eq!(spm.token_bytes(3 + 0x0A), Some(&b"\n"[..]));
 }

@@ -72,6 +72,7 @@ impl Bpe {
                 *extra.entry(text.into()).or_insert(next)
             })
         };
+        let mut merged = String::new();
         let mut ranked = HashMap::with_capacity_and_hasher(merges.len(), ahash::RandomState::new());
         for (rank, merge) in merges.iter().enumerate() {
             // The first part may begin with a space itself, hence the search from the second character on.
@@ -83,8 +84,9 @@ impl Bpe {
                 return Err(Error::config("tokenizer.ggml.merges", detail));
             };
             let pair = (symbol(left), symbol(right));
-            let merged = symbol(&[left, right].concat());
-            ranked.entry(pair).or_insert((rank as u32, merged));
+            merged.clear();
+            merged.extend([left, right]);
+            ranked.entry(pair).or_insert((rank as u32, symbol(&merged)));
         }
         let alphabet = match chars {
             Some(newline_words) => Alphabet::Chars { newline_words },

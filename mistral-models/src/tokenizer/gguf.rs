@@ -281,7 +281,11 @@ fn pieces(vocab: &Vocab, kind: &Kind) -> Pieces {
     let special = Attributes::CONTROL.with(Attributes::UNKNOWN);
     let mut pieces = Pieces::default();
     for (_, text, attributes) in vocab.iter() {
-        if attributes.any(special.with(Attributes::USER_DEFINED)) {
+        // Some converters leave runs of spaces escaped where they are tokens of their own.
+        let spaces = !matches!(kind, Kind::Bpe { escape: false, .. }) && text.chars().all(|c| c == '▁');
+        if attributes.any(Attributes::USER_DEFINED) && spaces {
+            pieces.push(text.replace('▁', " ").as_bytes(), attributes.any(special));
+        } else if attributes.any(special.with(Attributes::USER_DEFINED)) {
             pieces.push(text.as_bytes(), attributes.any(special));
         } else if attributes.any(Attributes::BYTE) {
             pieces.push(byte_of_text(text).as_slice(), false);

@@ -44,7 +44,7 @@ impl Hf {
         let config = json("tokenizer_config.json", config)?;
         let map = json("special_tokens_map.json", special_tokens_map)?;
         let generation = json("generation_config.json", generation_config)?;
-        let pieces = pieces(&tokenizer)?;
+        let mut pieces = pieces(&tokenizer)?;
 
         let named = |role: &str| {
             let set = |file: &'_ Value| file.get(role).filter(|v| !v.is_null()).cloned();
@@ -76,6 +76,11 @@ impl Hf {
         let mut seen = std::collections::HashSet::new();
         ends.retain(|id| seen.insert(*id));
 
+        // What ends a generation is no text, even if it was added as text; but an ordinary token (a newline) stays one.
+        let added = tokenizer.get_added_vocabulary().get_added_tokens_decoder();
+        for id in ends.iter().filter(|id| added.contains_key(id)) {
+            pieces.set_special(*id, true);
+        }
         let asked = |key: &str| config.get(key).and_then(Value::as_bool).unwrap_or(false);
         let bare = tokenizer.get_post_processor().is_none();
         let before = bos.filter(|_| bare && asked("add_bos_token"));

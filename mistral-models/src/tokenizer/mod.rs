@@ -26,7 +26,6 @@ use stream::{Lead, Pieces};
 
 /// How text is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct EncodeOptions {
     /// Add what the model expects around a text: BOS, EOS, SEP, as its files say.
     pub add_special: bool,
@@ -160,11 +159,7 @@ impl Tokenizer {
         Ok(Self::new(Model::Gguf(Box::new(model)), pieces, ids))
     }
 
-    fn new(model: Model, mut pieces: Pieces, ids: Ids) -> Self {
-        // Whatever ends a generation is not text, even where the file forgot to call it a control token.
-        for &id in &ids.ends {
-            pieces.set_special(id, true);
-        }
+    fn new(model: Model, pieces: Pieces, ids: Ids) -> Self {
         let text = |id: Option<u32>| id.and_then(|id| model.text(id));
         let special = SpecialTokens {
             bos_token: text(ids.bos),
@@ -237,7 +232,8 @@ impl Tokenizer {
         self.inner.model.text(id)
     }
 
-    /// Whether a token is no text: a control token, unknown, or one that ends a generation.
+    /// Whether a token is no text: a control token or the unknown token. Tokens known to end turns are control tokens even
+    /// where the file calls them something else.
     pub fn is_special(&self, id: u32) -> bool {
         self.pieces.is_special(id)
     }

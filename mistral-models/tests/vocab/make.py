@@ -193,6 +193,35 @@ def sentencepiece():
     save("spm", cases)
 
 
+# ------------------------------------------------------------------------------ BPE over characters (gemma4)
+
+
+def characters():
+    trained = Tokenizer(models.BPE())
+    trained.normalizer = normalizers.Replace(" ", "▁")
+    trained.pre_tokenizer = pre_tokenizers.Split(Regex(r"[^\n]+|[\n]+"), "isolated")
+    lines = [" ".join(draw.sample(line.split(" "), 3)) for line in CORPUS[:1500]] + ["a\n\nb\n"] * 20
+    trained.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=500, limit_alphabet=80, show_progress=False))
+    model = json.loads(trained.to_str())["model"]
+    start = ["<pad>", "<bos>", "<eos>", "<unk>"] + [f"<0x{b:02X}>" for b in range(256)]
+    tokens = start + sorted(model["vocab"], key=model["vocab"].get) + ["<mark>"]
+    types = [CONTROL] * 3 + [UNKNOWN] + [BYTE] * 256 + [NORMAL] * len(model["vocab"]) + [USER]
+    merges = [tuple(m) for m in model["merges"]]
+    write("gemma", "gemma4", tokens, types, merges=[" ".join(m) for m in merges],
+          values=[("add_bos_token_id", 1), ("add_eos_token_id", 2), ("add_unk_token_id", 3), ("add_pad_token_id", 0)])
+    vocab = {t: i for i, t in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = trained.normalizer, trained.pre_tokenizer
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in start[:4]])
+    tokenizer.add_tokens([AddedToken("<mark>", special=False, normalized=False)])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
+    cases = []
+    for t in TEXTS + ["a<mark>b", "<bos>a", "\n\n\n\na"]:
+        cases.append(case(tokenizer, t, add_special=True, parse_special=True))
+        cases.append(case(tokenizer, t))
+    save("gemma", cases)
+
+
 # ----------------------------------------------------------------------------------------------- WordPiece (bert)
 
 
@@ -299,5 +328,6 @@ def unigram():
 
 byte_level()
 sentencepiece()
+characters()
 wordpiece()
 unigram()
