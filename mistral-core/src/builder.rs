@@ -22,7 +22,7 @@ use crate::{Engine, Error, Model};
 ///
 /// Without a checkpoint there is nothing to load:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// use mistral_core::Model;
 /// let model = Model::builder().load()?;
 /// # Ok::<(), mistral_core::Error>(())

@@ -7,7 +7,7 @@ use mistral_models::{Batch, LogitRows, Logits};
 
 use crate::block_pool::BlockPool;
 use crate::forward::Forward;
-use crate::sample::{Candidate, split_mix};
+use crate::sample::{Scratch, split_mix};
 use crate::scheduler::{Chunk, Scheduler};
 use crate::sequence::Sequence;
 use crate::text::TextModel;
@@ -46,7 +46,7 @@ pub struct Engine {
     chunks: Vec<Chunk>,
     batch: Batch,
     logits: Logits,
-    candidates: Vec<Candidate>,
+    scratch: Scratch,
 }
 
 /// What a call of [`Engine::step`] did.
@@ -89,7 +89,7 @@ impl Engine {
             chunks: Vec::new(),
             batch: Batch::default(),
             logits: Logits::default(),
-            candidates: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -230,7 +230,7 @@ impl Engine {
                 continue;
             }
             let Some(row) = rows.next() else { break };
-            let sampled = sequence.sampler.sample(row, &mut self.candidates);
+            let sampled = sequence.sampler.sample(row, &mut self.scratch);
             self.metrics.generated_tokens += u64::from(sampled.is_ok());
             match sampled.and_then(|(token, logprobs)| sequence.accept(token, logprobs)) {
                 Ok(None) => {
