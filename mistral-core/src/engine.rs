@@ -31,6 +31,25 @@ mod tests;
 ///    [`is_idle`](Self::is_idle) says when there is nothing to step for.
 ///
 /// The text of a request is the same alone or beside others, in one chunk or in many, preempted or not.
+///
+/// ```no_run
+/// use std::time::Instant;
+/// use mistral_core::{EventKind, Model, Request};
+///
+/// let mut engine = Model::builder().embedded().engine()?;
+/// let hero = engine.submit(Request::new("The hero says:").max_tokens(20), Instant::now())?;
+/// while !engine.is_idle() {
+///     engine.step(Instant::now()); // once a frame
+///     while let Some(event) = engine.poll_event() {
+///         match event.kind {
+///             EventKind::Piece(piece) if event.sequence == hero => print!("{piece}"),
+///             EventKind::Failed(error) => eprintln!("{}: {error}", event.sequence),
+///             _ => {}
+///         }
+///     }
+/// }
+/// # Ok::<(), mistral_core::Error>(())
+/// ```
 pub struct Engine {
     forward: Box<dyn Forward>,
     text: TextModel,

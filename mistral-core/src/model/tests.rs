@@ -80,6 +80,16 @@ async fn next(generation: &mut Generation) -> Option<Result<Piece, Error>> {
 }
 
 #[test]
+fn handles_cross_threads() {
+    fn crosses<T: Send + Sync + 'static>() {}
+    crosses::<Model>();
+    crosses::<Generation>();
+    crosses::<Error>();
+    fn moves<T: Send + 'static>() {}
+    moves::<Engine>();
+}
+
+#[test]
 fn iterator_text_completion_and_stream_agree() {
     let model = model(says(2, "hi, wörld"));
     let mut text = String::new();

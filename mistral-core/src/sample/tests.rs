@@ -139,6 +139,20 @@ fn bias_comes_before_penalties_and_can_ban() {
 }
 
 #[test]
+fn what_was_sampled_is_penalised_from_the_next_token_on() {
+    let cases = [
+        (Sampling { presence_penalty: 0.25, ..Sampling::default() }, [0, 1, 2, 0, 0]),
+        (Sampling { frequency_penalty: 0.25, ..Sampling::default() }, [0, 1, 2, 0, 1]),
+        (Sampling { repetition_penalty: 2.0, repetition_window: Some(2), ..Sampling::default() }, [0, 1, 2, 0, 1]),
+    ];
+    for (sampling, expected) in cases {
+        let mut sampler = Sampler::new(sampling.clone(), None, 0, &[]);
+        let found = expected.map(|_| sampler.sample(&mut [1.0, 0.9, 0.8], &mut Scratch::default()).unwrap().0);
+        assert_eq!(found, expected, "{sampling:?}");
+    }
+}
+
+#[test]
 fn unusable_logits_are_an_error_with_any_parameters() {
     let warm = Sampling { temperature: 1.0, top_p: 0.5, ..Sampling::default() };
     for sampling in [Sampling::default(), warm] {
