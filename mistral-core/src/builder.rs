@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
-use mistral_models::{Checkpoint, ReadMode};
+use mistral_models::{Checkpoint, Description, ReadMode};
 use mistral_quant::{CpuOptions, Isa, KvFormat, ThreadPool};
 
 use crate::decoder;
@@ -199,12 +199,12 @@ impl ModelBuilder<Ready> {
             Source::Open(checkpoint) => *checkpoint,
             Source::Embedded => decoder::embedded()?,
         };
-        let needs = decoder::measure(&checkpoint, &options)?;
-        let plan = MemoryPlan::new(&needs, &options.wishes)?;
+        let description = Description::new(&checkpoint)?;
+        let plan = MemoryPlan::new(&decoder::measure(&checkpoint, &description, &options), &options.wishes)?;
         let text = TextModel::from_checkpoint(&checkpoint)?;
-        let forward = decoder::load(&checkpoint, &plan, &options)?;
-        let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(0u64));
-        Ok(Engine::new(forward, text, options.limits, seed))
+        let (limits, seed) = (options.limits, options.seed.unwrap_or_else(|| RandomState::new().hash_one(0u64)));
+        let forward = decoder::load(&checkpoint, description, &plan, options)?;
+        Ok(Engine::new(forward, text, limits, seed))
     }
 
     fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {

@@ -219,7 +219,7 @@ impl Engine {
             let rows = if end == sequence.tokens.len() { LogitRows::Last } else { LogitRows::None };
             let table = sequence.blocks.iter().map(|block| block.0).collect();
             let tokens = sequence.tokens.get(sequence.computed..end).unwrap_or_default();
-            self.batch.push(tokens, sequence.computed, table, rows);
+            self.batch.push(tokens, sequence.computed, sequence.tokens.len(), table, rows);
         }
     }
 

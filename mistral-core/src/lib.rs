@@ -49,6 +49,7 @@ mod text;
 mod worker;
 
 pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
+pub use decoder::embedded;
 pub use chat::{Message, Role, ToolCall};
 pub use engine::{Engine, Step};
 pub use error::Error;

@@ -53,13 +53,8 @@ impl TextModel {
                 None | Some("none" | "no_vocab") => None,
                 Some(_) => Some(Tokenizer::from_gguf(metadata)?),
             },
-            None => match checkpoint.file("tokenizer.json")? {
-                Some(json) => {
-                    let generation = checkpoint.file("generation_config.json")?;
-                    Some(Tokenizer::from_json(&json, config.as_deref(), generation.as_deref())?)
-                }
-                None => None,
-            },
+            None if checkpoint.file("tokenizer.json")?.is_none() => None,
+            None => Some(Tokenizer::from_checkpoint(checkpoint)?),
         };
         let jinja = checkpoint.file("chat_template.jinja")?;
         let jinja = jinja.as_deref().map(String::from_utf8_lossy);

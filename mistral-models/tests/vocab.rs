@@ -1,8 +1,10 @@
 //! Real GGUF vocabularies with the ids that their own tokenizers give: every text of every file, exactly.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
+
 use std::path::{Path, PathBuf};
 
-use mistral_models::{EncodeOptions, Limits, Tokenizer, loader::gguf::read_metadata};
+use mistral_models::{EncodeOptions, Limits, Metadata, Tokenizer, Value, loader::gguf::read_metadata};
 
 /// The folder of shared test data, or a note that it is absent; absence is a failure on CI.
 fn shared(folder: &str) -> Option<PathBuf> {
@@ -14,10 +16,13 @@ fn shared(folder: &str) -> Option<PathBuf> {
     Some(Path::new(&root).join(folder))
 }
 
-fn open(path: &Path) -> Tokenizer {
+fn metadata(path: &Path) -> Metadata {
     let bytes = std::fs::read(path).unwrap();
-    let metadata = read_metadata(&bytes, &path.display().to_string(), &Limits::default()).unwrap();
-    Tokenizer::from_gguf(&metadata).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    read_metadata(&bytes, &path.display().to_string(), &Limits::default()).unwrap()
+}
+
+fn open(path: &Path) -> Tokenizer {
+    Tokenizer::from_gguf(&metadata(path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -59,4 +64,39 @@ fn every_text_gives_the_expected_ids() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Vocabularies made and trained by `vocab/make.py`, with ids computed by Hugging Face's `tokenizers`.
+#[test]
+fn own_vocabularies_give_the_ids_of_the_reference() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vocab");
+    let mut counts = Vec::new();
+    let mut wrong = Vec::new();
+    for name in ["bpe", "spm", "bert", "t5"] {
+        let mut metadata = metadata(&folder.join(format!("{name}.gguf")));
+        let cases = std::fs::read(folder.join(format!("{name}.json"))).unwrap();
+        let cases: Vec<serde_json::Value> = serde_json::from_slice(&cases).unwrap();
+        counts.push(cases.len());
+        let mut pre = None;
+        let mut tokenizer = Tokenizer::from_gguf(&metadata).unwrap();
+        for case in cases {
+            let wanted = case["pre"].as_str().map(str::to_owned);
+            if wanted != pre {
+                let name = wanted.clone().unwrap_or_else(|| "qwen2".into());
+                metadata.insert("tokenizer.ggml.pre", Value::Str(name));
+                tokenizer = Tokenizer::from_gguf(&metadata).unwrap();
+                pre = wanted;
+            }
+            let flag = |key: &str| case[key].as_bool().unwrap();
+            let options = EncodeOptions::new(flag("add_special"), flag("parse_special"));
+            let text = case["text"].as_str().unwrap();
+            let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+            let found = tokenizer.encode(text, options).unwrap();
+            if found != ids {
+                wrong.push(format!("{name} {pre:?} {options:?} {text:?}\n  expected {ids:?}\n  found    {found:?}"));
+            }
+        }
+    }
+    assert!(counts.iter().zip([400, 130, 130, 100]).all(|(n, least)| *n >= least), "{counts:?}");
+    assert!(wrong.is_empty(), "{} wrong of {counts:?}:\n{}", wrong.len(), wrong.join("\n"));
 }

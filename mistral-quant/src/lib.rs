@@ -10,6 +10,7 @@ mod check;
 mod cpu;
 mod error;
 mod format;
+mod formats;
 mod reference;
 mod weight;
 
@@ -19,5 +20,6 @@ pub use cpu::pool::ThreadPool;
 pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa};
 pub use error::Error;
 pub use format::Format;
+pub use formats::{decode_row, encode_row, quantize};
 pub use reference::{Reference, ReferenceKv};
 pub use weight::Weight;

@@ -3,9 +3,9 @@
 use half::f16;
 
 use crate::backend::sealed::Sealed;
-use crate::cpu::matmul::decode_row;
 use crate::{
     Activation, Attention, Backend, Error, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, Weight, check,
+    decode_row,
 };
 
 /// The naive backend: one thread, no SIMD, sums in f64, every intermediate result rounded to f32 once.

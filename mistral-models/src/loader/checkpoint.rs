@@ -113,6 +113,42 @@ impl CheckpointOptions {
         }
     }
 
+    /// A GGUF file that is in memory already; see [`Checkpoint::from_bytes`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_bytes(self, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Checkpoint, Error> {
+        let what = "bytes in memory";
+        if let Some(config) = &self.config {
+            return Err(config_beside_gguf(config));
+        }
+        let (metadata, tensors) = gguf::from_bytes(SharedBytes::new(bytes), what, &self.limits)?;
+        Ok(Checkpoint {
+            path: what.into(),
+            directory: None,
+            tensors,
+            about: About::Gguf(metadata),
+            limits: self.limits,
+        })
+    }
+
+    /// A safetensors file that is in memory already, with the text of its `config.json`. There are no files beside it.
+    ///
+    /// # Errors
+    /// As [`CheckpointOptions::open`] for the content.
+    pub fn from_safetensors(
+        self,
+        config: &[u8],
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<Checkpoint, Error> {
+        let what = "bytes in memory";
+        let config = json::object(config, "config.json", &self.limits)?;
+        let shard = safetensors::read(SharedBytes::new(bytes), what.to_owned(), &self.limits)?;
+        let tensors = Tensors::new(vec![shard], &self.limits)?;
+        let about = About::Safetensors(config);
+        Ok(Checkpoint { path: what.into(), directory: None, tensors, about, limits: self.limits })
+    }
+
     fn open_id(self, path: &Path) -> Result<Checkpoint, Error> {
         let not_found = |detail: &str| Error::NotFound { what: path.display().to_string(), detail: detail.into() };
         let id = path.to_str().and_then(ModelId::parse);
@@ -146,8 +182,7 @@ impl CheckpointOptions {
 
     fn open_gguf(self, path: &Path) -> Result<Checkpoint, Error> {
         if let Some(config) = &self.config {
-            let detail = format!("{} beside the metadata of a GGUF file", config.display());
-            return Err(Error::unsupported("configuration file", detail));
+            return Err(config_beside_gguf(config));
         }
         let (metadata, tensors) = gguf::open(path, self.mode, &self.limits)?;
         let path = path.to_owned();
@@ -160,7 +195,7 @@ impl CheckpointOptions {
         let what = config_path.display().to_string();
         let bytes = mmap::read_small(&config_path, self.limits.config_bytes)?;
         let bytes = bytes.ok_or_else(|| Error::Missing { kind: "file", name: what.clone() })?;
-        let config = json::object(&bytes, &what)?;
+        let config = json::object(&bytes, &what, &self.limits)?;
         let open = if is_index { safetensors::open_index } else { safetensors::open };
         let tensors = open(path, self.mode, &self.limits)?;
         let path = path.to_owned();
@@ -210,6 +245,10 @@ impl CheckpointOptions {
     }
 }
 
+fn config_beside_gguf(config: &Path) -> Error {
+    Error::unsupported("configuration file", format!("{} beside the metadata of a GGUF file", config.display()))
+}
+
 fn file_name(path: &Path) -> &str {
     path.file_name().and_then(OsStr::to_str).unwrap_or_default()
 }
@@ -253,10 +292,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`CheckpointOptions::open`] for the content.
     pub fn from_bytes(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, Error> {
-        let limits = Limits::default();
-        let path = PathBuf::from("bytes in memory");
-        let (metadata, tensors) = gguf::from_bytes(SharedBytes::new(bytes), "bytes in memory", &limits)?;
-        Ok(Self { path, directory: None, tensors, about: About::Gguf(metadata), limits })
+        Self::options().from_bytes(bytes)
     }
 
     /// The container.

@@ -139,13 +139,16 @@ fn tensors(cursor: &mut Cursor<'_>, count: u64, alignment: u64) -> Result<Table,
         return Err(cursor.malformed(format_args!("{count} tensors, {} bytes are left", cursor.remaining())));
     }
     let mut rows = cursor.clone();
+    let (mut name_bytes, mut dimensions) = (0, 0);
     for _ in 0..count {
-        tensor(&mut rows)?;
+        let row = tensor(&mut rows)?;
+        name_bytes += row.name.len();
+        dimensions += row.rank;
         rows.limit("header size", rows.at() as u64, rows.limits.header_bytes)?;
     }
     let start = (rows.at() as u64).next_multiple_of(alignment);
     let end = (cursor.at() as u64).saturating_add(cursor.remaining());
-    let mut table = Table::with_capacity(count as usize);
+    let mut table = Table::with_capacity(count as usize, name_bytes, dimensions);
     for _ in 0..count {
         let row = tensor(cursor)?;
         let shown = || format!("tensor `{}`", row.name);
@@ -347,3 +350,6 @@ fn strings(cursor: &mut Cursor<'_>, len: u64) -> Result<Strings, Error> {
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests;

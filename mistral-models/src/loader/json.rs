@@ -2,13 +2,22 @@
 
 use serde_json::{Map, Value};
 
-use crate::Error;
+use crate::{Error, Limits};
 
 /// Parses a JSON object.
 ///
 /// Python writes infinite numbers as bare `Infinity`, which is not JSON but stands in published configurations. They are
 /// read as `{"__float__": "Infinity"}`, the spelling that newer versions of the same software write; likewise `-Infinity` and `NaN`.
-pub(crate) fn object(bytes: &[u8], what: &str) -> Result<Map<String, Value>, Error> {
+pub(crate) fn object(bytes: &[u8], what: &str, limits: &Limits) -> Result<Map<String, Value>, Error> {
+    // One more than the separators is at least the number of values; those inside strings are counted too, which does no harm.
+    let found = bytes.iter().filter(|b| matches!(b, b',' | b'[' | b'{')).count() as u64 + 1;
+    for (measured, found, limit) in
+        [("size", bytes.len() as u64, limits.config_bytes), ("number of values", found, limits.config_values)]
+    {
+        if found > limit {
+            return Err(Error::Limit { what: format!("{measured} of {what}"), limit, found });
+        }
+    }
     serde_json::from_slice(bytes)
         .or_else(|error| match quote_bare_floats(bytes) {
             Some(quoted) => serde_json::from_slice(&quoted),
@@ -49,6 +58,10 @@ fn quote_bare_floats(bytes: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
+    fn object(bytes: &[u8], what: &str) -> Result<Map<String, Value>, Error> {
+        super::object(bytes, what, &Limits::default())
+    }
+
     #[test]
     fn bare_infinities_are_read_as_their_quoted_spelling() {
         let read = object(br#"{"a": [0.0, Infinity], "b": -Infinity, "c": "Infinity \" NaN", "d": NaN}"#, "x").unwrap();
@@ -60,10 +73,12 @@ mod tests {
 
     #[test]
     fn damage_is_an_error_with_the_file_name() {
-        for text in ["", "[]", "{", "{\"a\": \"\\", "Infinity", "{\"a\": Infinit}", "\u{feff}{}"] {
+        for text in ["", "[]", "{", "{\"a\": \"\\", "{\"a\": Infinit}", "\u{feff}{}"] {
             assert!(object(text.as_bytes(), "config.json").unwrap_err().to_string().starts_with("config.json"));
         }
-        let deep = "[".repeat(100_000);
+        let many = format!("{{\"a\": [{}0]}}", "0,".repeat(100_000));
+        assert!(matches!(object(many.as_bytes(), "config.json"), Err(Error::Limit { .. })));
+        let deep = "[".repeat(10_000);
         assert!(object(deep.as_bytes(), "config.json").is_err());
     }
 }

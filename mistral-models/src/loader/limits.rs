@@ -2,7 +2,8 @@
 
 /// Bounds on checkpoint files. Everything above one of them is [`Error::Limit`](crate::Error::Limit), found before anything is allocated.
 ///
-/// Independently of these, every length in a file is held against the bytes that remain in it. The defaults leave a factor of
+/// With the defaults, opening a checkpoint takes at most as much memory as its headers have bytes, plus 32 MiB, plus the files themselves
+/// where they are read and not mapped. Independently of these, every length in a file is held against the bytes that remain in it. The defaults leave a factor of
 /// ten and more above the largest published checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,8 +28,10 @@ pub struct Limits {
     pub safetensors_header_bytes: u64,
     /// Files that one checkpoint is split into. 4,096.
     pub shards: u64,
-    /// Bytes of a `config.json`; as a tree in memory it takes up to 30 times as much. 2 MiB.
+    /// Bytes of a `config.json`. 16 MiB.
     pub config_bytes: u64,
+    /// Values in a `config.json`: each takes some hundred bytes in memory, however short it is in the file. 100,000.
+    pub config_values: u64,
     /// Bytes of another file beside the weights: tokenizer, template, shard index. 256 MiB.
     pub sidecar_bytes: u64,
 }
@@ -46,7 +49,8 @@ impl Default for Limits {
             dimensions: 8,
             safetensors_header_bytes: 100_000_000,
             shards: 4096,
-            config_bytes: 2 << 20,
+            config_bytes: 16 << 20,
+            config_values: 100_000,
             sidecar_bytes: 256 << 20,
         }
     }

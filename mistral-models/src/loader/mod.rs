@@ -6,6 +6,8 @@
 
 mod checkpoint;
 mod cursor;
+#[cfg(feature = "hub")]
+mod download;
 pub mod gguf;
 mod gguf_write;
 mod hub;
@@ -19,6 +21,8 @@ mod table;
 mod weights;
 
 pub use checkpoint::{Checkpoint, CheckpointKind, CheckpointOptions};
+#[cfg(feature = "hub")]
+pub use download::{Download, DownloadProgress};
 pub use gguf_write::{GgufTensor, GgufWriter};
 pub use hub::default_cache_dir;
 pub use limits::Limits;

@@ -123,3 +123,72 @@ fn mix(z: u64) -> u64 {
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(name: &str, shape: &[usize], format: Format, mean: f32, scale: f32) -> RandomTensor {
+        RandomTensor { name: name.into(), shape: shape.to_vec(), format, mean, scale }
+    }
+
+    /// The bit patterns were computed from the definition by a few lines of Python.
+    #[test]
+    fn values_are_those_of_the_definition() {
+        let name = "blk.0.attn_q.weight";
+        for (seed, matrix, norm) in [
+            (0, [1_031_953_554, 1_021_821_434, 1_033_276_746, 1_036_380_299], 0x3f7e_b5bf),
+            (7, [1_029_029_485, 1_026_090_899, 3_181_409_555, 3_175_294_951], 0x3f81_401f),
+        ] {
+            let list = [tensor(name, &[2, 3], Format::F32, 0.0, 0.1), tensor("n", &[1], Format::F32, 1.0, 0.05)];
+            let weights = RandomWeights::new(seed, list).unwrap();
+            let bits: Vec<_> = weights.values(name).unwrap().map(f32::to_bits).collect();
+            assert_eq!([bits[0], bits[1], bits[2], bits[5]], matrix);
+            assert_eq!(weights.values("n").unwrap().next().unwrap().to_bits(), norm);
+            let stored = weights.get(name).unwrap().matrix(2, 3).unwrap();
+            assert!(stored.bytes().iter().copied().eq(bits.iter().flat_map(|b| b.to_le_bytes())));
+        }
+    }
+
+    #[test]
+    fn values_fill_their_range() {
+        let weights = RandomWeights::new(1, [tensor("w", &[100_000], Format::F32, 1.0, 0.5)]).unwrap();
+        let (mut low, mut high, mut sum) = (f32::MAX, f32::MIN, 0.0);
+        for v in weights.values("w").unwrap() {
+            (low, high, sum) = (low.min(v), high.max(v), sum + f64::from(v));
+        }
+        assert!((0.5..0.5001).contains(&low) && (1.4999..=1.5).contains(&high), "{low} {high}");
+        // The standard error is 0.5 / sqrt(3 * 100,000).
+        assert!((sum / 100_000.0 - 1.0).abs() < 5.0 * 0.0009);
+    }
+
+    #[test]
+    fn half_formats_round_to_nearest_even() {
+        let list = [tensor("a", &[64], Format::F32, 0.0, 1.0)];
+        let exact: Vec<f32> = RandomWeights::new(0, list).unwrap().values("a").unwrap().collect();
+        for format in [Format::F16, Format::BF16] {
+            let weights = RandomWeights::new(0, [tensor("a", &[64], format, 0.0, 1.0)]).unwrap();
+            let bytes = weights.get("a").unwrap().bytes;
+            for (pair, &x) in bytes.as_slice().chunks_exact(2).zip(&exact) {
+                let bits = u16::from_le_bytes([pair[0], pair[1]]);
+                let (read, unit) = match format {
+                    Format::F16 => (half::f16::from_bits(bits).to_f32(), 2f32.powi(-11)),
+                    _ => (half::bf16::from_bits(bits).to_f32(), 2f32.powi(-8)),
+                };
+                assert!((read - x).abs() <= unit * x.abs().max(2f32.powi(-14)), "{format} {x} {read}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_refused() {
+        let twice = [tensor("a", &[1], Format::F32, 0.0, 1.0), tensor("a", &[1], Format::F32, 0.0, 1.0)];
+        assert!(matches!(RandomWeights::new(0, twice), Err(Error::Malformed { .. })));
+        let huge = [tensor("a", &[usize::MAX, 2], Format::F32, 0.0, 1.0)];
+        assert!(matches!(RandomWeights::new(0, huge), Err(Error::Malformed { .. })));
+        let quantized = [tensor("a", &[32], Format::Q8_0, 0.0, 1.0)];
+        assert!(matches!(RandomWeights::new(0, quantized), Err(Error::Unsupported { .. })));
+        let none = RandomWeights::new(0, []).unwrap();
+        assert!(matches!(none.get("a"), Err(Error::Missing { .. })));
+    }
+}

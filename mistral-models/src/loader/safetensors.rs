@@ -88,8 +88,10 @@ pub(crate) fn read(bytes: SharedBytes, what: String, limits: &Limits) -> Result<
     if json.first() != Some(&b'{') {
         return Err(malformed("the header does not start with `{`".into()));
     }
+    check_tokens(json).map_err(|detail| malformed(detail.into()))?;
     let mut header = HeaderSeed {
-        table: Table::with_name_bytes(json.len()),
+        // Room for any names that fit in the header, so that they are not moved while they grow.
+        table: Table::with_capacity(0, json.len(), 0),
         limits,
         limit: None,
         start: start as u64,
@@ -105,6 +107,39 @@ pub(crate) fn read(bytes: SharedBytes, what: String, limits: &Limits) -> Result<
     table.shrink();
     table.check_layout(&what, start as u64, all.len() as u64, false)?;
     Ok(Shard { what, bytes, table })
+}
+
+/// The longest string of a header: names are far shorter, but `__metadata__` may hold whole training logs.
+const MAX_STRING: usize = 4 << 20;
+
+/// Refuses strings and nesting for which the JSON parser would need memory of its own.
+fn check_tokens(json: &[u8]) -> Result<(), &'static str> {
+    let (mut in_string, mut escaped, mut length, mut depth) = (false, false, 0usize, 0usize);
+    for &byte in json {
+        if in_string {
+            length += 1;
+            if length > MAX_STRING {
+                return Err("the header holds a string of more than 4 MiB");
+            }
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => (in_string, length) = (true, 0),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > 8 {
+            return Err("the header is nested deeper than 8 levels");
+        }
+    }
+    Ok(())
 }
 
 /// The element types of the format: bits an element, and the [`Format`] where there is one.
@@ -203,7 +238,8 @@ impl HeaderSeed<'_> {
         }
         let kind = match format {
             Some(format) => Some(Kind::Format(format)),
-            None => self.table.other(&row.dtype).filter(|_| row.dtype.len() <= 64),
+            None if row.dtype.len() > 64 => return wrong("an element type with a name of more than 64 bytes".into()),
+            None => self.table.other(&row.dtype),
         };
         let Some(kind) = kind else { return wrong("too many element types".into()) };
         self.table.push(name, kind, shape.into_iter().take(row.shape.rank), self.start + begin, end - begin);
@@ -373,3 +409,6 @@ impl<'de> Visitor<'de> for WeightMap<'_, '_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

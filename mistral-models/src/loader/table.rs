@@ -21,7 +21,8 @@ pub(crate) enum Kind {
 struct Row {
     kind: Kind,
     rank: u32,
-    dims: usize,
+    /// Where its dimensions begin in [`Table::dims`].
+    dims: u32,
     start: u64,
     len: u64,
 }
@@ -36,14 +37,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Room for `tensors` tensors, which the caller has held against the size of the file.
-    pub(crate) fn with_capacity(tensors: usize) -> Self {
-        Self { rows: Vec::with_capacity(tensors), ..Self::default() }
-    }
-
-    /// Room for names of this length together, so that they are never moved while they grow.
-    pub(crate) fn with_name_bytes(bytes: usize) -> Self {
-        Self { names: Strings::with_capacity(0, bytes), ..Self::default() }
+    /// Room for exactly this much, which the caller has seen in the file.
+    pub(crate) fn with_capacity(tensors: usize, name_bytes: usize, dimensions: usize) -> Self {
+        Self {
+            names: Strings::with_capacity(tensors, name_bytes),
+            other: Strings::default(),
+            dims: Vec::with_capacity(dimensions),
+            rows: Vec::with_capacity(tensors),
+        }
     }
 
     /// Gives unused room back.
@@ -73,9 +74,14 @@ impl Table {
     pub(crate) fn push(&mut self, name: &str, kind: Kind, shape: impl Iterator<Item = usize>, start: u64, len: u64) {
         let dims = self.dims.len();
         self.dims.extend(shape);
-        let rank = (self.dims.len() - dims) as u32;
+        let (rank, dims) = ((self.dims.len() - dims) as u32, dims as u32);
         self.names.push(name);
         self.rows.push(Row { kind, rank, dims, start, len });
+    }
+
+    fn dims(&self, row: &Row) -> &[usize] {
+        let rest = self.dims.get(row.dims as usize..).unwrap_or_default();
+        rest.get(..row.rank as usize).unwrap_or_default()
     }
 
     /// Checks that no two tensors share bytes. With `holes` false, also that they cover `start..end` entirely.
@@ -188,7 +194,7 @@ impl Weights for Tensors {
                 return Err(Error::unsupported("tensor format", format!("GGUF type id {id} of `{name}`")));
             }
         };
-        let shape = shard.table.dims.get(row.dims..row.dims + row.rank as usize).unwrap_or_default().to_vec();
+        let shape = shard.table.dims(row).to_vec();
         let outside = || Error::malformed(&shard.what, format!("tensor `{name}` lies outside of the file"));
         let start = usize::try_from(row.start).map_err(|_| outside())?;
         let end = usize::try_from(row.len).ok().and_then(|len| start.checked_add(len)).ok_or_else(outside)?;

@@ -82,7 +82,7 @@ impl Interpreter<'_> {
             .ok_or_else(|| Fault::new(format!("range too big, the sandbox allows {RANGE_LIMIT} items")))?;
         self.charge(length as usize * 32)?;
         let items = (0..length).map(|i| Value::Int(start + i * step)).collect();
-        View::new(ViewKind::Range { start, stop, step }, items)
+        View::value(ViewKind::Range { start, stop, step }, items)
     }
 
     /// `dict(mapping or pairs, name=value, ...)`

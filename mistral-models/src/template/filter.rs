@@ -23,7 +23,7 @@ impl Interpreter<'_> {
     /// Filters of text and single values; gives the arguments back when the name is none of them.
     fn text_filter(&mut self, name: &str, value: &Value, given: Given) -> Result<Result<Value, Given>, Fault> {
         Ok(Ok(match name {
-            "tojson" => self.to_json(value, given)?,
+            "tojson" => self.json_filter(value, given)?,
             "trim" => {
                 let [chars] = given.bind(name, ["chars"])?;
                 let text = self.text(value)?;
@@ -84,7 +84,7 @@ impl Interpreter<'_> {
                 };
                 Value::str(self.printf(&format, &values)?)
             }
-            "int" => self.to_int(value, given)?,
+            "int" => self.int_filter(value, given)?,
             "float" => {
                 let [default] = given.bind(name, ["default"])?;
                 let parsed = match value {
@@ -133,7 +133,7 @@ impl Interpreter<'_> {
         }))
     }
 
-    fn to_json(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
+    fn json_filter(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
         let [ascii, indent, separators, sort_keys] =
             given.bind("tojson", ["ensure_ascii", "indent", "separators", "sort_keys"])?;
         let indent = match indent {
@@ -198,7 +198,7 @@ impl Interpreter<'_> {
         Ok(Value::str(out))
     }
 
-    fn to_int(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
+    fn int_filter(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
         let [default, base] = given.bind("int", ["default", "base"])?;
         let base = base.as_ref().and_then(Value::as_int).unwrap_or(10);
         let from_float = |f: f64| (f.is_finite() && f.abs() < 1e38).then(|| Value::Int(f.trunc() as i128));

@@ -91,6 +91,17 @@ pub(super) fn has_method(value: &Value, name: &str) -> bool {
     }
 }
 
+/// The methods that the sandbox hides because they would change the value.
+pub(super) fn changes_value(value: &Value, name: &str) -> bool {
+    match value {
+        Value::List(_) => {
+            matches!(name, "append" | "clear" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort")
+        }
+        Value::Dict(_) => matches!(name, "clear" | "pop" | "popitem" | "setdefault" | "update"),
+        _ => false,
+    }
+}
+
 /// Python's `str.title`: upper case after anything that is not a letter.
 fn title(text: &str) -> String {
     let mut after_letter = false;
@@ -253,11 +264,11 @@ impl Interpreter<'_> {
                 let [] = given.bind(name, [])?;
                 self.charge(entries.len() * 96)?;
                 match name {
-                    "keys" => View::new(ViewKind::Keys, entries.iter().map(|e| e.0.clone()).collect()),
-                    "values" => View::new(ViewKind::Values, entries.iter().map(|e| e.1.clone()).collect()),
+                    "keys" => View::value(ViewKind::Keys, entries.iter().map(|e| e.0.clone()).collect()),
+                    "values" => View::value(ViewKind::Values, entries.iter().map(|e| e.1.clone()).collect()),
                     _ => {
                         let pairs = entries.iter().map(|(k, v)| Value::tuple(vec![k.clone(), v.clone()]));
-                        View::new(ViewKind::Items, pairs.collect::<Result<_, _>>()?)
+                        View::value(ViewKind::Items, pairs.collect::<Result<_, _>>()?)
                     }
                 }
             }

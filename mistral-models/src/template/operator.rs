@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::Fault;
 use super::ast::{Arithmetic, Comparison};
 use super::interpreter::Interpreter;
-use super::method::has_method;
-use super::value::Value;
+use super::method::{changes_value, has_method};
+use super::value::{Value, View, ViewKind};
 
 fn overflow() -> Fault {
     Fault::new("an integer exceeds 128 bits")
@@ -224,6 +224,12 @@ impl Interpreter<'_> {
         if let Value::Undefined(what) = value {
             return Err(missing(what));
         }
+        if changes_value(value, name) {
+            return Ok(Value::missing(format!(
+                "access to attribute '{name}' of '{}' object is unsafe",
+                value.type_name()
+            )));
+        }
         if has_method(value, name) {
             self.charge(64)?;
             return Ok(Value::Method(Rc::new((value.clone(), name.into()))));
@@ -280,7 +286,7 @@ impl Interpreter<'_> {
                     chars = Vec::new();
                     items.len()
                 }
-                None => return Ok(Value::missing(format!("'{} object' cannot be sliced", value.type_name()))),
+                None => return Err(Fault::new(format!("'{}' object cannot be sliced", value.type_name()))),
             },
         };
         let mut numbers = [None; 3];
@@ -289,7 +295,7 @@ impl Interpreter<'_> {
                 Value::None => None,
                 _ => match bound.as_int() {
                     Some(i) => Some(i),
-                    None => return Ok(Value::missing("slice indices must be integers or None")),
+                    None => return Err(Fault::new("slice indices must be integers or None")),
                 },
             };
         }
@@ -313,6 +319,13 @@ impl Interpreter<'_> {
             return Ok(Value::str(places.iter().filter_map(|&i| chars.get(i)).collect::<String>()));
         }
         let items = value.items().unwrap_or_default();
+        if let Value::View(view) = value
+            && let ViewKind::Range { start: first, step: each, .. } = view.kind
+        {
+            let kept = places.iter().filter_map(|&i| items.get(i)).cloned().collect();
+            let range = ViewKind::Range { start: first + start * each, stop: first + stop * each, step: each * step };
+            return View::value(range, kept);
+        }
         let kept = places.iter().filter_map(|&i| items.get(i)).cloned().collect();
         if matches!(value, Value::Tuple(_)) { Value::tuple(kept) } else { Value::list(kept) }
     }

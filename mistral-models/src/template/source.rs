@@ -75,10 +75,10 @@ impl ChatTemplates {
             self.insert("default", source);
         }
         for (key, _) in metadata.iter() {
-            if let Some(name) = key.strip_prefix(GGUF_KEY).and_then(|rest| rest.strip_prefix('.')) {
-                if let Some(source) = metadata.str(key)? {
-                    self.insert(name, source);
-                }
+            if let Some(name) = key.strip_prefix(GGUF_KEY).and_then(|rest| rest.strip_prefix('.'))
+                && let Some(source) = metadata.str(key)?
+            {
+                self.insert(name, source);
             }
         }
         Ok(())

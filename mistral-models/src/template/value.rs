@@ -105,7 +105,7 @@ impl Items {
 }
 
 impl View {
-    pub(super) fn new(kind: ViewKind, items: Vec<Value>) -> Result<Value, Fault> {
+    pub(super) fn value(kind: ViewKind, items: Vec<Value>) -> Result<Value, Fault> {
         let depth = nest(items.iter().map(Value::depth))?;
         Ok(Value::View(Rc::new(Self { kind, items, depth })))
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use stream::TextStream;
 
-use crate::{Error, Metadata};
+use crate::{Checkpoint, Error, Metadata};
 use stream::{Lead, Pieces};
 
 /// How text is read.
@@ -123,7 +123,30 @@ impl Tokenizer {
         config: Option<&[u8]>,
         generation_config: Option<&[u8]>,
     ) -> Result<Self, Error> {
-        let (model, pieces, ids) = hf::Hf::new(tokenizer_json, config, generation_config)?;
+        let (model, pieces, ids) = hf::Hf::new(tokenizer_json, config, None, generation_config)?;
+        Ok(Self::new(Model::Hf(Box::new(model)), pieces, ids))
+    }
+
+    /// From a checkpoint: the vocabulary of a GGUF file, or `tokenizer.json` and the files beside it.
+    ///
+    /// `special_tokens_map.json` fills in for `tokenizer_config.json`, and `config.json` for `generation_config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] for a checkpoint without a tokenizer; otherwise as [`from_gguf`](Self::from_gguf) and
+    /// [`from_json`](Self::from_json).
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        if let Some(metadata) = checkpoint.metadata() {
+            return Self::from_gguf(metadata);
+        }
+        let missing = || Error::Missing { kind: "file", name: "tokenizer.json".into() };
+        let json = checkpoint.file("tokenizer.json")?.ok_or_else(missing)?;
+        let config = checkpoint.file("tokenizer_config.json")?;
+        let map = checkpoint.file("special_tokens_map.json")?;
+        let generation = match checkpoint.file("generation_config.json")? {
+            Some(bytes) => Some(bytes),
+            None => checkpoint.config_json().map(serde_json::to_vec).transpose().map_err(failed)?,
+        };
+        let (model, pieces, ids) = hf::Hf::new(&json, config.as_deref(), map.as_deref(), generation.as_deref())?;
         Ok(Self::new(Model::Hf(Box::new(model)), pieces, ids))
     }
 

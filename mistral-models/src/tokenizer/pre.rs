@@ -192,3 +192,147 @@ const KIMI: Stage = Stage::Any(&[
     NEWLINES,
     SPACES,
 ]);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tokenizer::split::Splitter;
+
+    const NAMES: &[&str] = &[
+        "",
+        "a.x-4.0",
+        "bailingmoe",
+        "bailingmoe2",
+        "bloom",
+        "chameleon",
+        "chatglm-bpe",
+        "codeshell",
+        "cohere2moe",
+        "command-r",
+        "dbrx",
+        "deepseek-coder",
+        "deepseek-llm",
+        "deepseek-r1-qwen",
+        "deepseek-v3",
+        "default",
+        "exaone",
+        "exaone-moe",
+        "exaone4",
+        "f2llmv2",
+        "falcon",
+        "falcon-h1",
+        "falcon3",
+        "gemma4",
+        "gigachat",
+        "glm4",
+        "gpt-2",
+        "gpt-4o",
+        "gpt3-finnish",
+        "granite-docling",
+        "granite-embed-multi-311m",
+        "grok-2",
+        "hunyuan",
+        "hunyuan-dense",
+        "hy_v4",
+        "jais",
+        "jais-2",
+        "jina-de",
+        "jina-es",
+        "jina-v1-en",
+        "jina-v2-code",
+        "jina-v2-de",
+        "jina-v2-es",
+        "jina-v5-nano",
+        "joyai-llm",
+        "kanana2",
+        "kimi-k2",
+        "kormo",
+        "laguna",
+        "lfm2",
+        "llada-moe",
+        "llama-bpe",
+        "llama-v3",
+        "llama3",
+        "llama4",
+        "megrez",
+        "mellum",
+        "mellum2",
+        "midm-2.0",
+        "minerva-7b",
+        "minicpm5",
+        "minimax-m2",
+        "modern-bert",
+        "mpt",
+        "olmo",
+        "phi-2",
+        "pixtral",
+        "poro-chat",
+        "qwen2",
+        "qwen35",
+        "refact",
+        "roberta-bpe",
+        "sarvam-moe",
+        "seed-coder",
+        "smaug-bpe",
+        "smollm",
+        "solar-open",
+        "spark2_5",
+        "stablelm2",
+        "starcoder",
+        "superbpe",
+        "talkie",
+        "tekken",
+        "tiny_aya",
+        "trillion",
+        "ufakzeka",
+        "viking",
+        "youtu",
+    ];
+
+    fn splitters() -> &'static [(&'static str, Splitter)] {
+        static ALL: std::sync::OnceLock<Vec<(&str, Splitter)>> = std::sync::OnceLock::new();
+        ALL.get_or_init(|| NAMES.iter().map(|n| (*n, Splitter::new(pre(n).unwrap().stages).unwrap())).collect())
+    }
+
+    fn pieces<'t>(name: &str, text: &'t str) -> Vec<&'t str> {
+        let (_, splitter) = splitters().iter().find(|(n, _)| *n == name).unwrap();
+        splitter.split(text).into_iter().map(|range| &text[range]).collect()
+    }
+
+    #[test]
+    fn words_are_cut_as_published() {
+        let text = "I'M  12345 caféTéA.\n\n  x";
+        assert_eq!(pieces("llama-bpe", text), ["I", "'M", " ", " ", "123", "45", " caféTéA", ".\n\n", " ", " x"]);
+        assert_eq!(pieces("gpt-2", "it's   1 a\n\nb"), ["it", "'s", "  ", " 1", " a", "\n", "\n", "b"]);
+        assert_eq!(pieces("gpt-4o", "iPhoneXL's"), ["i", "Phone", "XL's"]);
+        assert_eq!(pieces("superbpe", "ab 1234567 c"), ["ab ", "1", "234", "567", " c"]);
+        assert_eq!(pieces("tiny_aya", "1234567 1234a"), ["1", "234", "567", " ", "123", "4", "a"]);
+        assert_eq!(pieces("jais-2", &" ".repeat(8)), [" ".repeat(8)]);
+        assert_eq!(pieces("jais-2", "         x"), ["        ", " x"]);
+    }
+
+    #[test]
+    fn unknown_names_are_refused() {
+        for name in ["afmoe", "whitespace", "QWEN2", "llama-4", "bert-bge"] {
+            assert!(matches!(pre(name), Err(Error::Unsupported { .. })), "{name}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn pieces_make_up_the_text(text in "(\\PC|[ \t\r\n]|[ a-zA-Z'0-9.]){0,40}") {
+            for (name, splitter) in splitters() {
+                let mut end = 0;
+                for range in splitter.split(&text) {
+                    prop_assert!(range.start == end && range.end > end, "{name}: {range:?} after {end}");
+                    end = range.end;
+                }
+                prop_assert_eq!(end, text.len());
+            }
+        }
+    }
+}

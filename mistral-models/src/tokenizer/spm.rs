@@ -115,3 +115,49 @@ impl Spm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::metadata::{Array, Metadata, Strings, Value};
+
+    /// Merges the best pair of neighbours, the leftmost of equals, until there is none: the definition.
+    fn naive(vocab: &Vocab, text: &str) -> Vec<String> {
+        let mut parts: Vec<String> = text.chars().map(String::from).collect();
+        loop {
+            let mut best: Option<(f32, usize)> = None;
+            for at in 1..parts.len() {
+                if let Some(id) = vocab.id(&[parts[at - 1].as_str(), &parts[at]].concat())
+                    && best.is_none_or(|(score, _)| vocab.score(id) > score)
+                {
+                    best = Some((vocab.score(id), at));
+                }
+            }
+            let Some((_, at)) = best else { return parts };
+            let right = parts.remove(at);
+            parts[at - 1].push_str(&right);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn merges_as_the_definition_does(
+            tokens in prop::collection::hash_map("[abc]{2,5}", -3..3i8, 0..40), text in "[abcd]{0,40}",
+        ) {
+            let letters = ["a", "b", "c", "d"].map(|l| (l.to_owned(), 0));
+            let all: Vec<(String, i8)> = letters.into_iter().chain(tokens).collect();
+            let mut metadata = Metadata::default();
+            let texts: Strings = all.iter().map(|(t, _)| t.as_str()).collect();
+            metadata.insert("tokenizer.ggml.tokens", Value::Array(Array::Str(texts)));
+            let scores = all.iter().map(|(_, s)| f32::from(*s)).collect();
+            metadata.insert("tokenizer.ggml.scores", Value::Array(Array::F32(scores)));
+            let vocab = Vocab::new(&metadata).unwrap();
+            let mut ids = Vec::new();
+            Spm::new(&vocab, None).encode(&vocab, &text, &mut ids);
+            let found: Vec<&str> = ids.iter().map(|id| vocab.text(*id).unwrap()).collect();
+            prop_assert_eq!(found, naive(&vocab, &text));
+        }
+    }
+}

@@ -15,9 +15,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::elementwise::Elementwise;
 use crate::cpu::kernels::attention::{AttentionKernels, Rows};
-use crate::cpu::kv::CpuKv;
+use crate::cpu::kv::{CpuKv, Panel};
 use crate::cpu::storage::zeroed;
-use crate::{Attention, Error, KvShape, Span, ThreadPool, check};
+use crate::{Attention, Error, KvFormat, KvShape, Span, ThreadPool, check};
 
 /// Positions whose scores are held at a time: a tile of f16 keys of width 128 takes half of a small L1 cache.
 const TILE: usize = 64;
@@ -25,8 +25,12 @@ const TILE: usize = 64;
 /// Positions whose sum is computed from nothing and then merged.
 const PARTITION: usize = 8 * TILE;
 
-/// Rows (query heads of tokens) that a task wants to have: enough to make loading keys cheap beside using them.
-const TASK_ROWS: usize = 16;
+/// Rows (query heads of tokens) that a task wants to have: enough to make loading keys cheap beside using them, and a
+/// multiple of the rows of a register tile.
+const TASK_ROWS: usize = 24;
+
+/// Rows from which a tile is widened to f32 once for all of them, instead of at each use.
+const WIDEN_ROWS: usize = 6;
 
 /// Values of partial sums kept for a context that is spread over threads (64 MiB); above, each task walks its context alone.
 const SPREAD_VALUES: usize = 16 << 20;
@@ -91,7 +95,8 @@ impl Scratch {
         let plan = Plan { kernels, elementwise, queries, kv, shape, attention, group };
         let mut tasks = plan.tasks();
         let rows = tasks.iter().map(|task| task.tokens * group).max().unwrap_or_default();
-        let values: usize = rows * (shape.key_dim + TILE) + 2 * rows * (shape.value_dim + 2);
+        let tile = TILE * shape.key_dim.max(shape.value_dim);
+        let values: usize = rows * (shape.key_dim + TILE) + 2 * rows * (shape.value_dim + 2) + tile;
         for worker in &mut self.workers {
             let worker = worker.get_mut().unwrap_or_else(PoisonError::into_inner);
             if worker.len() < values {
@@ -224,11 +229,12 @@ impl<'a> Plan<'a> {
         self.finish(task, &total, out);
     }
 
-    /// Sums over one partition, from nothing. `scratch` holds scores `[rows, TILE]`.
+    /// Sums over one partition, from nothing. `scratch` holds scores `[rows, TILE]`, then a tile widened to f32.
     fn partition(&self, task: &Task<'_>, partition: usize, queries: &[f32], scratch: &mut [f32], mut sums: Sums<'_>) {
         let KvShape { block_tokens, key_dim, value_dim, .. } = self.shape;
         let rows = task.tokens * self.group;
-        let scores = &mut scratch[..rows * TILE];
+        let (scores, wide) = scratch.split_at_mut(rows * TILE);
+        let widen = rows >= WIDEN_ROWS && self.shape.format != KvFormat::F32;
         sums.clear();
         let any = self.seen_by_any(task);
         for tile in partition * (PARTITION / TILE)..(partition + 1) * (PARTITION / TILE) {
@@ -236,9 +242,26 @@ impl<'a> Plan<'a> {
             if start >= end {
                 continue;
             }
-            for (positions, block) in blocks(task.span.blocks, start..end, block_tokens) {
-                let keys = self.kv.keys(block, task.kv_head, positions.start % block_tokens, positions.len());
-                self.kernels.scores(queries, keys, key_dim, &mut scores[positions.start - start..], TILE);
+            let pieces = || blocks(task.span.blocks, start..end, block_tokens);
+            let ahead = |at: &Range<usize>| {
+                let next = at.start + TILE..(at.end + TILE).min(any.end);
+                blocks(task.span.blocks, next, block_tokens)
+            };
+            let keys = |positions: &Range<usize>, block| {
+                self.kv.keys(block, task.kv_head, positions.start % block_tokens, positions.len())
+            };
+            let values = |positions: &Range<usize>, block| {
+                self.kv.values(block, task.kv_head, positions.start % block_tokens, positions.len())
+            };
+            if widen {
+                pieces().for_each(|(at, block)| keys(&at, block).widen(&mut wide[(at.start - start) * key_dim..]));
+                let keys = Panel::F32(&wide[..(end - start) * key_dim]);
+                self.kernels.scores(queries, keys, key_dim, scores, TILE);
+            } else {
+                for (at, block) in pieces() {
+                    ahead(&at).for_each(|(at, block)| keys(&at, block).prefetch());
+                    self.kernels.scores(queries, keys(&at, block), key_dim, &mut scores[at.start - start..], TILE);
+                }
             }
             for row in 0..rows {
                 let seen = clip(self.seen(task, row), start..end);
@@ -247,13 +270,21 @@ impl<'a> Plan<'a> {
                     self.weigh(scores, &mut sums, row);
                 }
             }
-            for (positions, block) in blocks(task.span.blocks, start..end, block_tokens) {
-                let values = self.kv.values(block, task.kv_head, positions.start % block_tokens, positions.len());
-                let weights = Rows { values: &scores[positions.start - start..], stride: TILE, rows };
+            let mut accumulate = |at: Range<usize>, values: Panel<'_>| {
+                let weights = Rows { values: &scores[at.start - start..], stride: TILE, rows };
                 self.kernels.accumulate(weights, values, value_dim, sums.values, &|row| {
-                    let seen = clip(self.seen(task, row), positions.clone());
-                    seen.start - positions.start..seen.end - positions.start
+                    let seen = clip(self.seen(task, row), at.clone());
+                    seen.start - at.start..seen.end - at.start
                 });
+            };
+            if widen {
+                pieces().for_each(|(at, block)| values(&at, block).widen(&mut wide[(at.start - start) * value_dim..]));
+                accumulate(start..end, Panel::F32(&wide[..(end - start) * value_dim]));
+            } else {
+                for (at, block) in pieces() {
+                    ahead(&at).for_each(|(at, block)| values(&at, block).prefetch());
+                    accumulate(at.clone(), values(&at, block));
+                }
             }
         }
     }

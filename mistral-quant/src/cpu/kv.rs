@@ -40,6 +40,32 @@ impl Panel<'_> {
             Self::F16(stored) => stored.len(),
         }
     }
+
+    /// Asks for the panel to be brought near, where the processor can be asked: blocks lie scattered, so that its own
+    /// guess ends at each block.
+    pub(crate) fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let (start, bytes) = match self {
+                Self::F32(stored) => (stored.as_ptr().cast::<i8>(), size_of_val(*stored)),
+                Self::F16(stored) => (stored.as_ptr().cast::<i8>(), size_of_val(*stored)),
+            };
+            for line in (0..bytes).step_by(64) {
+                // SAFETY: a hint that touches no memory; SSE belongs to every x86-64.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
+            }
+        }
+    }
+
+    /// Copies all elements to the start of `out`.
+    pub(crate) fn widen(&self, out: &mut [f32]) {
+        let Some(out) = out.get_mut(..self.len()) else { return };
+        match self {
+            Self::F32(stored) => out.copy_from_slice(stored),
+            Self::F16(stored) => stored.convert_to_f32_slice(out),
+        }
+    }
 }
 
 impl CpuKv {

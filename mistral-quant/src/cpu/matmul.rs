@@ -1,10 +1,8 @@
-//! Matrix products of the plain number formats, row by row.
-
-use half::{bf16, f16};
+//! Matrix products row by row: each is decoded and multiplied with every token.
 
 use crate::cpu::Kernels;
 use crate::cpu::disjoint::Disjoint;
-use crate::{Error, Format, ThreadPool, Weight};
+use crate::{Error, ThreadPool, Weight, decode_row};
 
 /// One product of a group over the same input.
 pub(crate) struct Job<'a> {
@@ -47,29 +45,6 @@ pub(crate) fn matmul(
                 out.fill((sum + f64::from(bias)) as f32);
             }
         })?;
-    }
-    Ok(())
-}
-
-/// Decodes one row into as many f32 values as `out` holds.
-pub(crate) fn decode_row(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<(), Error> {
-    match format {
-        Format::F32 => {
-            for (out, b) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *out = f32::from_le_bytes(*b);
-            }
-        }
-        Format::F16 => {
-            for (out, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                *out = f16::from_le_bytes(*b).to_f32();
-            }
-        }
-        Format::BF16 => {
-            for (out, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                *out = bf16::from_le_bytes(*b).to_f32();
-            }
-        }
-        _ => return Err(Error::UnsupportedFormat { format, operation: "decode" }),
     }
     Ok(())
 }

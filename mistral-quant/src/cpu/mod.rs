@@ -8,7 +8,7 @@ mod disjoint;
 mod elementwise;
 mod kernels;
 mod kv;
-pub(crate) mod matmul;
+mod matmul;
 pub(crate) mod pool;
 mod storage;
 
@@ -20,10 +20,11 @@ use self::elementwise::Elementwise;
 pub use self::kernels::Isa;
 pub(crate) use self::kernels::Kernels;
 pub use self::kv::CpuKv;
-use self::matmul::{Job, Scratch, decode_row};
+use self::matmul::{Job, Scratch};
 use crate::backend::sealed::Sealed;
 use crate::{
     Activation, Attention, Backend, Error, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, ThreadPool, Weight, check,
+    decode_row,
 };
 
 /// Elements below which a memory-bound operation is not worth waking threads for; also the size of a task's piece.
@@ -169,13 +170,10 @@ impl Backend for Cpu {
     }
 
     fn weight(&mut self, weight: Weight) -> Result<CpuWeight, Error> {
-        let mut first = storage::zeroed("a decoded row", if weight.rows() == 1 { weight.cols() } else { 0 })?;
-        decode_row(
-            weight.format(),
-            weight.bytes().get(..if weight.rows() == 1 { weight.row_bytes() } else { 0 }).unwrap_or_default(),
-            &mut first,
-        )?;
-        Ok(CpuWeight { weight, vector: first })
+        let (cols, bytes) = if weight.rows() == 1 { (weight.cols(), weight.bytes()) } else { (0, &[][..]) };
+        let mut vector = storage::zeroed("a decoded row", cols)?;
+        decode_row(weight.format(), bytes, &mut vector)?;
+        Ok(CpuWeight { weight, vector })
     }
 
     fn kv(&mut self, shape: KvShape) -> Result<CpuKv, Error> {

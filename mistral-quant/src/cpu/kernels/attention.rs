@@ -106,3 +106,6 @@ fn dot<T: Copy>(query: &[f32], key: &[T], widen: impl Fn(T) -> f32) -> f32 {
     let rest: f32 = query_rest.iter().zip(key_rest).map(|(&q, &k)| q * widen(k)).sum();
     sums.iter().sum::<f32>() + rest
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,9 +96,13 @@ unsafe fn all_scores<const HALF: bool>(
                     score_rows::<HALF, 1, 8>(query, cached, keys, score, stride);
                     1
                 }
-                2 | 4 => {
+                2 => {
                     score_rows::<HALF, 2, 4>(query, cached, keys, score, stride);
                     2
+                }
+                4 => {
+                    score_rows::<HALF, 4, 2>(query, cached, keys, score, stride);
+                    4
                 }
                 _ => {
                     score_rows::<HALF, 3, 4>(query, cached, keys, score, stride);
@@ -170,12 +174,12 @@ unsafe fn score_tile<const HALF: bool, const R: usize, const K: usize>(
             if let &[a, b, c, d] = four {
                 // SAFETY: four keys, so four scores, from here.
                 unsafe { _mm_storeu_ps(row.wrapping_add(4 * i), horizontal_sums(a, b, c, d)) };
-            } else if let &[a] = four {
-                let mut sums = [0.0; 4];
-                // SAFETY: `sums` holds four, `row` one score.
+            } else if let [a, .., b] | [a @ b] = four {
+                let mut both = [0.0; 4];
+                // SAFETY: `both` holds four numbers, `row` one score a vector of the chunk.
                 unsafe {
-                    _mm_storeu_ps(sums.as_mut_ptr(), horizontal_sums(a, a, a, a));
-                    row.write(sums[0]);
+                    _mm_storeu_ps(both.as_mut_ptr(), horizontal_sums(*a, *b, *a, *b));
+                    row.copy_from_nonoverlapping(both.as_ptr(), four.len());
                 }
             }
         }

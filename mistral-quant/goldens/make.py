@@ -1,0 +1,59 @@
+"""Writes goldens/<format>.bin: blocks with the weights that the `gguf` package (PyPI) reads from them.
+
+Layout, little-endian:
+  u32 blocks, the blocks' bytes, their weights as f32           random, extreme and zero blocks for the decoder
+  u32 blocks, weights as f32, the blocks' bytes                 for the encoder; 0 blocks where `gguf` cannot encode the format
+
+Usage: python make.py  (needs numpy and gguf; tested with gguf 0.19)
+"""
+
+import pathlib
+import struct
+
+import gguf
+import numpy as np
+
+# Format: offsets of the f16 scales in a block.
+FORMATS = {
+    "F32": [], "F16": [], "BF16": [],
+    "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
+    "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+}
+
+
+def blocks_of(rng, size, scales, count):
+    blocks = rng.integers(0, 256, (count, size), dtype=np.uint8)
+    blocks[0] = 0
+    blocks[1] = 255
+    blocks[2] = 127
+    values = [1.0, -1.0, 65504.0, -65504.0, 2.0**-24, 2.0**-14, 0.0, -0.0, np.inf]
+    for row in range(1, count - 1):  # the last block keeps whatever the bytes say
+        for i, at in enumerate(scales):
+            value = values[(row + 3 * i) % len(values)] if row < 12 else rng.normal() * 0.01
+            blocks[row, at:at + 2] = np.frombuffer(np.float16(value).tobytes(), dtype=np.uint8)
+    return blocks
+
+
+def main():
+    folder = pathlib.Path(__file__).parent
+    rng = np.random.default_rng(20240607)
+    for name, scales in FORMATS.items():
+        kind = gguf.GGMLQuantizationType[name]
+        weights, size = gguf.GGML_QUANT_SIZES[kind]
+        count = {1: 256, 32: 40, 256: 14}[weights]
+        blocks = blocks_of(rng, size, scales, count)
+        with np.errstate(all="ignore"):
+            decoded = gguf.dequantize(blocks.reshape(1, -1), kind).astype("<f4").reshape(-1)
+        out = struct.pack("<I", count) + blocks.tobytes() + decoded.tobytes()
+        try:
+            # Ties are where rounding rules differ: quarter steps hit them often.
+            x = np.concatenate([rng.normal(size=640), rng.integers(-64, 65, 608) / 4.0, np.zeros(32)]).astype(np.float32)
+            encoded = gguf.quantize(x.reshape(1, -1), kind)
+            out += struct.pack("<I", x.size // weights) + x.astype("<f4").tobytes() + encoded.tobytes()
+        except NotImplementedError:
+            out += struct.pack("<I", 0)
+        (folder / f"{name.lower()}.bin").write_bytes(out)
+        print(name, len(out))
+
+
+main()

@@ -1,0 +1,263 @@
+//! What the bytes of each format mean: one file a format, with its byte diagram, its decoder and its encoder.
+//!
+//! Meaning lives here, speed in `cpu/kernels`. A format is a struct of bytes that implements [`Block`]; the block formats
+//! also implement [`Grid`], which states every weight as `scale * (code - offset) - min` with small integer codes. The integer
+//! kernels of every instruction set are written against [`Grid`], so that a new format is right everywhere at once.
+//! Source of the layouts: ggml (`ggml-common.h`) and the GGUF specification; the tests hold the decoders to the `gguf` package.
+
+mod fit;
+mod float;
+pub(crate) mod q2_k;
+pub(crate) mod q3_k;
+pub(crate) mod q4_0;
+pub(crate) mod q4_1;
+pub(crate) mod q4_k;
+pub(crate) mod q5_0;
+pub(crate) mod q5_1;
+pub(crate) mod q5_k;
+pub(crate) mod q6_k;
+pub(crate) mod q8_0;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use float::{BF16, F16, F32};
+pub(crate) use q2_k::Q2_K;
+pub(crate) use q3_k::Q3_K;
+pub(crate) use q4_0::Q4_0;
+pub(crate) use q4_1::Q4_1;
+pub(crate) use q4_k::Q4_K;
+pub(crate) use q5_0::Q5_0;
+pub(crate) use q5_1::Q5_1;
+pub(crate) use q5_k::Q5_K;
+pub(crate) use q6_k::Q6_K;
+pub(crate) use q8_0::Q8_0;
+
+use crate::{Error, Format, SharedBytes, Weight};
+
+/// One block of weights as it lies in a file.
+///
+/// # Safety
+/// The type is `repr(C)` and made of byte arrays only: alignment 1, no padding, every bit pattern valid, and its size is
+/// `FORMAT.block_bytes()`. [`blocks`] relies on this to see bytes as blocks.
+pub(crate) unsafe trait Block: Copy + Send + Sync + 'static {
+    /// The format whose blocks these are.
+    const FORMAT: Format;
+    /// Weights a block.
+    const WEIGHTS: usize;
+
+    /// Writes the weights to the first `WEIGHTS` places of `out`; a shorter `out` takes what fits.
+    fn decode(&self, out: &mut [f32]);
+
+    /// The block nearest to `WEIGHTS` finite weights; missing ones count as zero.
+    fn encode(weights: &[f32]) -> Self;
+}
+
+/// How many weights share one set of integer codes: the unit in which kernels and activations work.
+pub(crate) const UNIT: usize = 32;
+
+/// 32 weights taken apart: `weight[i] = scales[i / 16] * (codes[i] - OFFSET) - mins[i / 16]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unit {
+    /// `0..=MAX_CODE`, or `-128..=127` where `OFFSET` is 0 and `MAX_CODE` is 128.
+    pub codes: [i8; UNIT],
+    /// One scale for each half; equal where the format has one for all 32.
+    pub scales: [f32; 2],
+    /// One min for each half; zero where `MINS` is false.
+    pub mins: [f32; 2],
+}
+
+/// A block format whose weights are small integers on an affine grid.
+pub(crate) trait Grid: Block {
+    /// Subtracted from every code.
+    const OFFSET: i8;
+    /// The largest magnitude of a code. 128 marks signed codes, all others are unsigned.
+    const MAX_CODE: i32;
+    /// Whether the two halves of a unit have scales and mins of their own.
+    const HALVES: bool;
+    /// Whether there are mins.
+    const MINS: bool;
+
+    /// Takes unit `index % (WEIGHTS / UNIT)` apart.
+    fn unit(&self, index: usize) -> Unit;
+
+    /// [`Block::decode`] by way of [`Grid::unit`]: product and difference rounded separately, as ggml's reference does.
+    fn decode_units(&self, out: &mut [f32]) {
+        for (index, out) in out.chunks_mut(UNIT).take(Self::WEIGHTS / UNIT).enumerate() {
+            let unit = self.unit(index);
+            for (i, (out, &code)) in out.iter_mut().zip(&unit.codes).enumerate() {
+                let half = i / 16;
+                *out = unit.scales[half] * (i32::from(code) - i32::from(Self::OFFSET)) as f32 - unit.mins[half];
+            }
+        }
+    }
+}
+
+/// Names the block type of a format and evaluates an expression with it; the one list of what can be computed.
+macro_rules! with_block {
+    ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
+        $crate::formats::with_grid!($format, $block => $body, _ => match $format {
+            $crate::Format::F32 => { type $block = $crate::formats::F32; $body }
+            $crate::Format::F16 => { type $block = $crate::formats::F16; $body }
+            $crate::Format::BF16 => { type $block = $crate::formats::BF16; $body }
+            _ => $other,
+        })
+    };
+}
+
+/// As `with_block`, for the formats that implement [`Grid`].
+macro_rules! with_grid {
+    ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
+        match $format {
+            $crate::Format::Q8_0 => {
+                type $block = $crate::formats::Q8_0;
+                $body
+            }
+            $crate::Format::Q4_0 => {
+                type $block = $crate::formats::Q4_0;
+                $body
+            }
+            $crate::Format::Q4_1 => {
+                type $block = $crate::formats::Q4_1;
+                $body
+            }
+            $crate::Format::Q5_0 => {
+                type $block = $crate::formats::Q5_0;
+                $body
+            }
+            $crate::Format::Q5_1 => {
+                type $block = $crate::formats::Q5_1;
+                $body
+            }
+            $crate::Format::Q2_K => {
+                type $block = $crate::formats::Q2_K;
+                $body
+            }
+            $crate::Format::Q3_K => {
+                type $block = $crate::formats::Q3_K;
+                $body
+            }
+            $crate::Format::Q4_K => {
+                type $block = $crate::formats::Q4_K;
+                $body
+            }
+            $crate::Format::Q5_K => {
+                type $block = $crate::formats::Q5_K;
+                $body
+            }
+            $crate::Format::Q6_K => {
+                type $block = $crate::formats::Q6_K;
+                $body
+            }
+            _ => $other,
+        }
+    };
+}
+pub(crate) use {with_block, with_grid};
+
+impl Format {
+    /// Whether this version can decode, encode and multiply weights of this format.
+    pub fn is_computable(self) -> bool {
+        with_block!(self, _Block => true, _ => false)
+    }
+}
+
+/// Decodes a whole number of blocks (a row, several rows) to `out.len()` weights; exact, as ggml's reference does.
+///
+/// # Errors
+/// [`Error::UnsupportedFormat`]; [`Error::Shape`] when `out` is not whole blocks or `bytes` has another length than they need.
+pub fn decode_row(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<(), Error> {
+    check_row(format, out.len(), Some(bytes.len()))?;
+    with_block!(format, B => {
+        for (block, out) in blocks::<B>(bytes).iter().zip(out.chunks_exact_mut(B::WEIGHTS)) {
+            block.decode(out);
+        }
+        Ok(())
+    }, _ => Err(Error::UnsupportedFormat { format, operation: "decode" }))
+}
+
+/// Encodes a whole number of blocks of weights. NaN counts as zero, infinities as the largest f32 in block formats; F32, F16 and
+/// BF16 keep both. The K-quants search for the scales with the least weighted square error, about 1 us for 32 weights.
+///
+/// # Errors
+/// [`Error::UnsupportedFormat`]; [`Error::Shape`] when `weights` are not whole blocks.
+pub fn encode_row(format: Format, weights: &[f32]) -> Result<Vec<u8>, Error> {
+    let len = check_row(format, weights.len(), None)?;
+    let mut bytes = Vec::with_capacity(len);
+    with_block!(format, B => {
+        for weights in weights.chunks_exact(B::WEIGHTS) {
+            bytes.extend_from_slice(as_bytes(&B::encode(weights)));
+        }
+        Ok(bytes)
+    }, _ => Err(Error::UnsupportedFormat { format, operation: "encode" }))
+}
+
+/// Encodes a row-major matrix `[rows, cols]`.
+///
+/// # Errors
+/// As [`encode_row`], for rows of `cols`; [`Error::Shape`] when `weights.len() != rows * cols`.
+pub fn quantize(format: Format, rows: usize, cols: usize, weights: &[f32]) -> Result<Weight, Error> {
+    if rows.checked_mul(cols) != Some(weights.len()) {
+        return Err(Error::Shape {
+            what: "weights to quantize",
+            expected: format!("{rows} x {cols} values"),
+            found: format!("{} values", weights.len()),
+        });
+    }
+    check_row(format, cols, None)?;
+    Weight::new(format, rows, cols, SharedBytes::new(encode_row(format, weights)?))
+}
+
+/// The blocks that fill `bytes`; bytes after the last whole block are left out.
+pub(crate) fn blocks<B: Block>(bytes: &[u8]) -> &[B] {
+    const { assert!(align_of::<B>() == 1 && size_of::<B>() > 0) };
+    let count = bytes.len() / size_of::<B>();
+    // SAFETY: `count` blocks of `size_of::<B>()` bytes lie inside `bytes`; by the contract of `Block` the alignment is 1 and every
+    // bit pattern is a value. The lifetime and the shared borrow are those of `bytes`.
+    unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<B>(), count) }
+}
+
+fn as_bytes<B: Block>(block: &B) -> &[u8] {
+    // SAFETY: by the contract of `Block` the value is `size_of::<B>()` initialised bytes without padding.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(block).cast::<u8>(), size_of::<B>()) }
+}
+
+fn check_row(format: Format, weights: usize, bytes: Option<usize>) -> Result<usize, Error> {
+    let len = format.byte_len(weights).ok_or_else(|| Error::Shape {
+        what: "row of weights",
+        expected: format!("whole {format} blocks of {}", format.block_weights()),
+        found: format!("{weights} weights"),
+    })?;
+    match bytes {
+        Some(found) if found != len => Err(Error::Shape {
+            what: "bytes of a row",
+            expected: format!("{len} bytes for {weights} {format} weights"),
+            found: format!("{found} bytes"),
+        }),
+        _ => Ok(len),
+    }
+}
+
+/// The value of a little-endian f16.
+pub(crate) fn f16_value(bytes: [u8; 2]) -> f32 {
+    half::f16::from_le_bytes(bytes).to_f32()
+}
+
+/// The f16 nearest to a scale, held inside the finite range.
+fn f16_bytes(value: f32) -> [u8; 2] {
+    half::f16::from_f32(value.clamp(-65504.0, 65504.0)).to_le_bytes()
+}
+
+/// Weights with which an encoder can calculate: NaN is zero, magnitudes end at 1e30 (beyond any f16 scale, squares still finite in f64).
+fn finite<const N: usize>(weights: &[f32]) -> [f32; N] {
+    let mut out = [0.0; N];
+    for (out, &weight) in out.iter_mut().zip(weights) {
+        *out = if weight.is_nan() { 0.0 } else { weight.clamp(-1e30, 1e30) };
+    }
+    out
+}
+
+/// `1 / value`, or zero where that has no finite value.
+fn inverse(value: f32) -> f32 {
+    let inverse = 1.0 / value;
+    if inverse.is_finite() { inverse } else { 0.0 }
+}

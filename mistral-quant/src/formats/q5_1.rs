@@ -1,0 +1,55 @@
+//! Q5_1: 32 weights in 24 bytes, 6 bits a weight.
+//!
+//! ```text
+//! 0..2   d      f16
+//! 2..4   m      f16
+//! 4..8   high   u32, little-endian: bit i is the fifth bit of weight i
+//! 8..24  low    byte j: low nibble weight j, high nibble weight j + 16
+//! weight[i] = d * code[i] + m
+//! ```
+
+use super::q4_0::pack_nibbles;
+use super::q5_0::{pack_fifth_bits, unpack_five_bits};
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit, inverse};
+use crate::Format;
+
+/// One block.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Q5_1 {
+    pub d: [u8; 2],
+    pub m: [u8; 2],
+    pub high: [u8; 4],
+    pub low: [u8; 16],
+}
+
+// SAFETY: byte arrays only.
+unsafe impl Block for Q5_1 {
+    const FORMAT: Format = Format::Q5_1;
+    const WEIGHTS: usize = 32;
+
+    fn decode(&self, out: &mut [f32]) {
+        self.decode_units(out);
+    }
+
+    fn encode(weights: &[f32]) -> Self {
+        let x: [f32; 32] = finite(weights);
+        let (min, max) = fit::range(&x);
+        let scale = (max - min) / 31.0;
+        let per_scale = inverse(scale);
+        let codes = x.map(|x| (((x - min) * per_scale + 0.5) as u8).min(31));
+        Self { d: f16_bytes(scale), m: f16_bytes(min), high: pack_fifth_bits(&codes), low: pack_nibbles(&codes) }
+    }
+}
+
+impl Grid for Q5_1 {
+    const OFFSET: i8 = 0;
+    const MAX_CODE: i32 = 31;
+    const HALVES: bool = false;
+    const MINS: bool = true;
+
+    fn unit(&self, _: usize) -> Unit {
+        let codes = unpack_five_bits(self.high, &self.low);
+        Unit { codes, scales: [f16_value(self.d); 2], mins: [-f16_value(self.m); 2] }
+    }
+}
