@@ -215,11 +215,18 @@ impl Engine {
         self.batch.clear();
         for chunk in &self.chunks {
             let Some(sequence) = self.scheduler.get_mut(chunk.index) else { continue };
-            let end = sequence.computed + chunk.tokens;
-            let rows = if end == sequence.tokens.len() { LogitRows::Last } else { LogitRows::None };
-            let table = sequence.blocks.iter().map(|block| block.0).collect();
-            let tokens = sequence.tokens.get(sequence.computed..end).unwrap_or_default();
-            self.batch.push(tokens, sequence.computed, sequence.tokens.len(), table, rows);
+            let (mut at, end) = (sequence.computed, sequence.computed + chunk.tokens);
+            let prompt = sequence.usage().prompt_tokens;
+            let table: Vec<u32> = sequence.blocks.iter().map(|block| block.0).collect();
+            // A token is computed again, after a preemption, with the length its sequence had the first time: rope scalings
+            // that look at the length then give the same keys. So generated tokens are runs of one, as they were.
+            while at < end {
+                let (stop, length) = if at < prompt { (end.min(prompt), prompt) } else { (at + 1, at + 1) };
+                let rows = if stop == sequence.tokens.len() { LogitRows::Last } else { LogitRows::None };
+                let tokens = sequence.tokens.get(at..stop).unwrap_or_default();
+                self.batch.push(tokens, at, length, table.clone(), rows);
+                at = stop;
+            }
         }
     }
 

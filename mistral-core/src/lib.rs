@@ -49,8 +49,8 @@ mod text;
 mod worker;
 
 pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
-pub use decoder::embedded;
 pub use chat::{Message, Role, ToolCall};
+pub use decoder::embedded;
 pub use engine::{Engine, Step};
 pub use error::Error;
 pub use event::{Event, EventKind, FinishReason, Piece, Usage};
