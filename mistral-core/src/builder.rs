@@ -28,7 +28,7 @@ use crate::{Engine, Error, Model};
 /// # Ok::<(), mistral_core::Error>(())
 /// ```
 ///
-/// ```no_run
+/// ```
 /// use mistral_core::Model;
 /// let model = Model::builder().embedded().load()?;
 /// # Ok::<(), mistral_core::Error>(())

@@ -32,7 +32,7 @@ mod tests;
 ///
 /// The text of a request is the same alone or beside others, in one chunk or in many, preempted or not.
 ///
-/// ```no_run
+/// ```
 /// use std::time::Instant;
 /// use mistral_core::{EventKind, Model, Request};
 ///
