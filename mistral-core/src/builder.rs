@@ -22,13 +22,13 @@ use crate::{Engine, Error, Model};
 ///
 /// Without a checkpoint there is nothing to load:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// use mistral_core::Model;
 /// let model = Model::builder().load()?;
 /// # Ok::<(), mistral_core::Error>(())
 /// ```
 ///
-/// ```no_run
+/// ```
 /// use mistral_core::Model;
 /// let model = Model::builder().embedded().load()?;
 /// # Ok::<(), mistral_core::Error>(())

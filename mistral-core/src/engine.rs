@@ -7,7 +7,7 @@ use mistral_models::{Batch, LogitRows, Logits};
 
 use crate::block_pool::BlockPool;
 use crate::forward::Forward;
-use crate::sample::{Candidate, split_mix};
+use crate::sample::{Scratch, split_mix};
 use crate::scheduler::{Chunk, Scheduler};
 use crate::sequence::Sequence;
 use crate::text::TextModel;
@@ -31,6 +31,25 @@ mod tests;
 ///    [`is_idle`](Self::is_idle) says when there is nothing to step for.
 ///
 /// The text of a request is the same alone or beside others, in one chunk or in many, preempted or not.
+///
+/// ```
+/// use std::time::Instant;
+/// use mistral_core::{EventKind, Model, Request};
+///
+/// let mut engine = Model::builder().embedded().engine()?;
+/// let hero = engine.submit(Request::new("The hero says:").max_tokens(20), Instant::now())?;
+/// while !engine.is_idle() {
+///     engine.step(Instant::now()); // once a frame
+///     while let Some(event) = engine.poll_event() {
+///         match event.kind {
+///             EventKind::Piece(piece) if event.sequence == hero => print!("{piece}"),
+///             EventKind::Failed(error) => eprintln!("{}: {error}", event.sequence),
+///             _ => {}
+///         }
+///     }
+/// }
+/// # Ok::<(), mistral_core::Error>(())
+/// ```
 pub struct Engine {
     forward: Box<dyn Forward>,
     text: TextModel,
@@ -46,7 +65,7 @@ pub struct Engine {
     chunks: Vec<Chunk>,
     batch: Batch,
     logits: Logits,
-    candidates: Vec<Candidate>,
+    scratch: Scratch,
 }
 
 /// What a call of [`Engine::step`] did.
@@ -89,7 +108,7 @@ impl Engine {
             chunks: Vec::new(),
             batch: Batch::default(),
             logits: Logits::default(),
-            candidates: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -196,11 +215,18 @@ impl Engine {
         self.batch.clear();
         for chunk in &self.chunks {
             let Some(sequence) = self.scheduler.get_mut(chunk.index) else { continue };
-            let end = sequence.computed + chunk.tokens;
-            let rows = if end == sequence.tokens.len() { LogitRows::Last } else { LogitRows::None };
-            let table = sequence.blocks.iter().map(|block| block.0).collect();
-            let tokens = sequence.tokens.get(sequence.computed..end).unwrap_or_default();
-            self.batch.push(tokens, sequence.computed, sequence.tokens.len(), table, rows);
+            let (mut at, end) = (sequence.computed, sequence.computed + chunk.tokens);
+            let prompt = sequence.usage().prompt_tokens;
+            let table: Vec<u32> = sequence.blocks.iter().map(|block| block.0).collect();
+            // A token is computed again, after a preemption, with the length its sequence had the first time: rope scalings
+            // that look at the length then give the same keys. So generated tokens are runs of one, as they were.
+            while at < end {
+                let (stop, length) = if at < prompt { (end.min(prompt), prompt) } else { (at + 1, at + 1) };
+                let rows = if stop == sequence.tokens.len() { LogitRows::Last } else { LogitRows::None };
+                let tokens = sequence.tokens.get(at..stop).unwrap_or_default();
+                self.batch.push(tokens, at, length, table.clone(), rows);
+                at = stop;
+            }
         }
     }
 
@@ -230,7 +256,7 @@ impl Engine {
                 continue;
             }
             let Some(row) = rows.next() else { break };
-            let sampled = sequence.sampler.sample(row, &mut self.candidates);
+            let sampled = sequence.sampler.sample(row, &mut self.scratch);
             self.metrics.generated_tokens += u64::from(sampled.is_ok());
             match sampled.and_then(|(token, logprobs)| sequence.accept(token, logprobs)) {
                 Ok(None) => {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_core::Stream;
+use futures_core::stream::{FusedStream, Stream};
 
 use crate::feed::{End, Feed, Next};
 use crate::worker::Handle;
@@ -153,6 +153,12 @@ impl Stream for Generation {
             Poll::Ready(next) => Poll::Ready(self.take(next)),
             Poll::Pending => Poll::Pending,
         }
+    }
+}
+
+impl FusedStream for Generation {
+    fn is_terminated(&self) -> bool {
+        self.end.is_some()
     }
 }
 

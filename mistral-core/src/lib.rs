@@ -1,6 +1,6 @@
 //! Language models inside a Rust program.
 //!
-//! ```no_run
+//! ```
 //! use mistral_core::{Message, Model, Request};
 //!
 //! let model = Model::embedded()?; // or Model::open("qwen3-0.6b-q4_k_m.gguf")?

@@ -22,7 +22,10 @@ pub(crate) struct Scripted {
     script: Script,
     context: usize,
     block_tokens: usize,
-    slots: Vec<Option<u32>>,
+    /// Token and length of the sequence when it was written.
+    slots: Vec<Option<(u32, usize)>>,
+    /// Whether the script sees the lengths too, as a model with a rope scaling by length does.
+    pub(crate) sees_lengths: bool,
     /// The next forward pass fails while this is set.
     pub(crate) broken: Arc<AtomicBool>,
 }
@@ -30,7 +33,7 @@ pub(crate) struct Scripted {
 impl Scripted {
     pub(crate) fn new(context: usize, blocks: usize, block_tokens: usize, script: Script) -> Self {
         let slots = vec![None; blocks * block_tokens];
-        Self { script, context, block_tokens, slots, broken: Arc::default() }
+        Self { script, context, block_tokens, slots, sees_lengths: false, broken: Arc::default() }
     }
 }
 
@@ -58,11 +61,13 @@ impl Forward for Scripted {
         let slot = |table: &[u32], at: usize| {
             table[at / self.block_tokens] as usize * self.block_tokens + at % self.block_tokens
         };
+        let by_length = if self.sees_lengths { 1 << 10 } else { 0 };
+        let seen = |(token, length): (u32, usize)| token + by_length * length as u32;
         let mut rows = Vec::new();
         for sequence in batch.sequences() {
             let tokens = &batch.tokens()[sequence.start..sequence.start + sequence.tokens];
             for (at, &token) in (sequence.position..).zip(tokens) {
-                self.slots[slot(&sequence.block_table, at)] = Some(token);
+                self.slots[slot(&sequence.block_table, at)] = Some((token, sequence.length));
             }
         }
         // Read only after every write, so that two sequences in one block would be seen.
@@ -71,7 +76,7 @@ impl Forward for Scripted {
             assert!(end <= self.context);
             if sequence.logits == LogitRows::Last {
                 let history: Vec<u32> =
-                    (0..end).map(|at| self.slots[slot(&sequence.block_table, at)].unwrap()).collect();
+                    (0..end).map(|at| self.slots[slot(&sequence.block_table, at)].map(seen).unwrap()).collect();
                 rows.extend((self.script)(&history));
             }
         }

@@ -1,7 +1,7 @@
 //! A message of a conversation, in the shape that chat templates and OpenAI's API share.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// Who says something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,11 +20,12 @@ pub enum Role {
     Tool,
 }
 
-/// A call of a tool by the model.
+/// A call of a tool by the model. In JSON it has OpenAI's shape, `{"id", "type": "function", "function": {"name", "arguments"}}`, with
+/// arguments as an object, as chat templates want them; arguments that are JSON in a string are read as well.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Call", into = "Call")]
 pub struct ToolCall {
     /// Ties the result to the call; templates that need none get none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The tool.
     pub name: String,
@@ -44,8 +45,8 @@ pub struct ToolCall {
 pub struct Message {
     /// Who says it.
     pub role: Role,
-    /// What is said.
-    #[serde(default)]
+    /// What is said; empty beside calls of tools. (Templates cope with an empty text better than with none.)
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub content: String,
     /// What the model thought before, where the template shows it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,53 +95,80 @@ impl Message {
         self
     }
 
-    /// What chat templates read: keys without a value are absent, calls have OpenAI's shape with arguments as an object.
+    /// What chat templates read: keys without a value are absent.
     pub fn to_json(&self) -> Value {
-        let mut message = Map::new();
-        message.insert("role".into(), json!(self.role));
-        message.insert("content".into(), json!(self.content));
-        let optional = [
-            ("reasoning_content", &self.reasoning_content),
-            ("tool_call_id", &self.tool_call_id),
-            ("name", &self.name),
-        ];
-        for (key, value) in optional.into_iter().filter_map(|(key, value)| value.as_ref().map(|v| (key, v))) {
-            message.insert(key.into(), json!(value));
-        }
-        if !self.tool_calls.is_empty() {
-            message.insert("tool_calls".into(), self.tool_calls.iter().map(ToolCall::to_json).collect());
-        }
-        Value::Object(message)
+        // Strings, lists and JSON values have no way to fail.
+        serde_json::to_value(self).unwrap_or_default()
     }
 }
 
-impl ToolCall {
-    fn to_json(&self) -> Value {
-        let mut call = Map::new();
-        if let Some(id) = &self.id {
-            call.insert("id".into(), json!(id));
-        }
-        call.insert("type".into(), json!("function"));
-        call.insert("function".into(), json!({"name": self.name, "arguments": self.arguments}));
-        Value::Object(call)
+/// The JSON of a [`ToolCall`].
+#[derive(Serialize, Deserialize)]
+struct Call {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(rename = "type", default = "function")]
+    kind: String,
+    function: Function,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Function {
+    name: String,
+    #[serde(default)]
+    arguments: Value,
+}
+
+fn function() -> String {
+    "function".into()
+}
+
+impl From<ToolCall> for Call {
+    fn from(call: ToolCall) -> Self {
+        let ToolCall { id, name, arguments } = call;
+        Self { id, kind: function(), function: Function { name, arguments } }
     }
+}
+
+impl From<Call> for ToolCall {
+    fn from(call: Call) -> Self {
+        let Function { name, arguments } = call.function;
+        let object = arguments.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        Self { id: call.id, name, arguments: object.filter(Value::is_object).unwrap_or(arguments) }
+    }
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn json_has_the_shape_of_templates() {
+    fn json_has_the_shape_of_templates_and_reads_back() {
         let call = ToolCall { id: Some("c1".into()), name: "add".into(), arguments: json!({"a": 1}) };
         let message = Message::assistant("").with_tool_calls([call]);
-        assert_eq!(
-            message.to_json(),
-            json!({"role": "assistant", "content": "", "tool_calls": [
-                {"id": "c1", "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]})
-        );
+        let json = json!({"role": "assistant", "content": "", "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]});
+        assert_eq!(message.to_json(), json);
+        assert_eq!(serde_json::from_value::<Message>(json).unwrap(), message);
         assert_eq!(Message::tool("add", "2").to_json(), json!({"role": "tool", "content": "2", "name": "add"}));
-        let back: Message = serde_json::from_value(json!({"role": "user", "content": "hi"})).unwrap();
-        assert_eq!(back, Message::user("hi"));
+    }
+
+    #[test]
+    fn openai_json_is_read() {
+        let read = |json| serde_json::from_value::<Message>(json).unwrap();
+        assert_eq!(read(json!({"role": "user", "content": "hi"})), Message::user("hi"));
+        let call = json!({"function": {"name": "add", "arguments": "{\"a\": 1}"}});
+        let message = read(json!({"role": "assistant", "content": null, "tool_calls": [call]}));
+        assert_eq!((message.content.as_str(), &message.tool_calls[0].arguments), ("", &json!({"a": 1})));
+        let odd =
+            read(json!({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "no json"}}]}));
+        assert_eq!(odd.tool_calls[0].arguments, json!("no json"), "kept as it is");
+        assert!(serde_json::from_value::<Message>(json!({"role": "nobody", "content": ""})).is_err());
     }
 }

@@ -18,6 +18,15 @@ pub(crate) struct Candidate {
     pub(crate) weight: f64,
 }
 
+/// Memory that is kept from token to token, shared by all sequences of an engine.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// What [`Filter::apply`] leaves.
+    pub(crate) candidates: Vec<Candidate>,
+    /// Of the whole vocabulary.
+    weights: Vec<f64>,
+}
+
 /// The filters of one request. `top_k` 0, `top_p` 1 and `min_p` 0 are off.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Filter {
@@ -31,48 +40,55 @@ pub(crate) struct Filter {
 const FIRST_SELECTION: usize = 256;
 
 impl Filter {
-    /// Writes the tokens that pass, with their weights, to `out`; at least one as long as one logit is above -inf.
+    /// Leaves the tokens that pass in `scratch`, with their weights; at least one as long as one logit is above -inf.
     /// `logits` holds no NaN and no +inf, `largest` is the largest of them. Cost: one or two passes over the vocabulary.
-    pub(crate) fn apply(&self, logits: &[f32], largest: f32, out: &mut Vec<Candidate>) {
-        let weigh = |c: &mut Candidate| c.weight = self.weight(c.logit, largest);
+    pub(crate) fn apply(&self, logits: &[f32], largest: f32, scratch: &mut Scratch) {
+        let (largest, sharpness) = (f64::from(largest), 1.0 / f64::from(self.temperature));
+        let weigh = |logit: f32| exp_of_negative((f64::from(logit) - largest) * sharpness);
+        let Scratch { candidates, weights } = scratch;
         if self.top_k > 0 && self.top_k < logits.len() {
-            select_top(logits, self.top_k, out);
-            out.iter_mut().for_each(weigh);
+            select_top(logits, self.top_k, candidates);
+            candidates.iter_mut().for_each(|c| c.weight = weigh(c.logit));
             if self.top_p < 1.0 {
-                let total: f64 = out.iter().map(|c| c.weight).sum();
-                let kept = nucleus(out, self.top_p, total).unwrap_or(out.len());
-                out.truncate(kept);
-            }
-        } else if self.top_p < 1.0 {
-            let total: f64 = logits.iter().map(|&l| self.weight(l, largest)).sum();
-            let mut count = FIRST_SELECTION;
-            loop {
-                select_top(logits, count, out);
-                out.iter_mut().for_each(weigh);
-                if let Some(kept) = nucleus(out, self.top_p, total) {
-                    out.truncate(kept);
-                    break;
-                }
-                if count >= logits.len() {
-                    break;
-                }
-                count *= 8;
+                let total: f64 = candidates.iter().map(|c| c.weight).sum();
+                let kept = nucleus(candidates, self.top_p, total).unwrap_or(candidates.len());
+                candidates.truncate(kept);
             }
         } else {
-            out.clear();
-            out.extend((0u32..).zip(logits).filter_map(|(token, &logit)| {
-                let weight = self.weight(logit, largest);
-                (weight > 0.0).then_some(Candidate { token, logit, weight })
-            }));
+            weights.clear();
+            weights.extend(logits.iter().map(|&logit| weigh(logit)));
+            if self.top_p < 1.0 {
+                let total: f64 = weights.iter().sum();
+                let mut count = FIRST_SELECTION;
+                loop {
+                    select_top(logits, count, candidates);
+                    candidates.iter_mut().for_each(|c| c.weight = weigh(c.logit));
+                    if let Some(kept) = nucleus(candidates, self.top_p, total) {
+                        candidates.truncate(kept);
+                        break;
+                    }
+                    if count >= logits.len() {
+                        break;
+                    }
+                    count *= 8;
+                }
+            } else {
+                let least = f64::from(self.min_p).max(f64::MIN_POSITIVE);
+                let all = (0u32..).zip(logits).zip(weights.iter());
+                candidates.clear();
+                candidates.extend(
+                    all.filter(|(_, weight)| **weight >= least).map(|((token, &logit), &weight)| Candidate {
+                        token,
+                        logit,
+                        weight,
+                    }),
+                );
+            }
         }
         if self.min_p > 0.0 {
             // Probabilities relative to the largest, whose weight is 1: no normalisation needed.
-            out.retain(|c| c.weight >= f64::from(self.min_p));
+            candidates.retain(|c| c.weight >= f64::from(self.min_p));
         }
-    }
-
-    fn weight(&self, logit: f32, largest: f32) -> f64 {
-        exp_of_negative((f64::from(logit) - f64::from(largest)) / f64::from(self.temperature))
     }
 }
 

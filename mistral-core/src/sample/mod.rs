@@ -22,7 +22,7 @@ mod rng;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use filter::Candidate;
+pub(crate) use filter::Scratch;
 pub use logprobs::{Logprobs, TokenLogprob};
 pub use params::Sampling;
 pub(crate) use rng::{Rng, split_mix};
@@ -57,10 +57,10 @@ impl Sampler {
     pub(crate) fn sample(
         &mut self,
         logits: &mut [f32],
-        scratch: &mut Vec<Candidate>,
+        scratch: &mut Scratch,
     ) -> Result<(u32, Option<Logprobs>), Error> {
         largest_of(logits)?;
-        let raw = self.logprobs.map(|top| RawRow::new(logits, top, scratch));
+        let raw = self.logprobs.map(|top| RawRow::new(logits, top, &mut scratch.candidates));
         let keep = raw.is_some().then(|| logits.to_vec());
         for &(token, bias) in &self.sampling.logit_bias {
             if let Some(logit) = logits.get_mut(token as usize) {
@@ -78,33 +78,42 @@ impl Sampler {
         Ok((token, raw.zip(chosen).map(|(raw, logit)| raw.chosen(logit))))
     }
 
-    fn draw(&mut self, logits: &[f32], largest: f32, scratch: &mut Vec<Candidate>) -> Option<u32> {
+    fn draw(&mut self, logits: &[f32], largest: f32, scratch: &mut Scratch) -> Option<u32> {
         let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
         Filter { temperature, top_k, top_p, min_p }.apply(logits, largest, scratch);
-        let total: f64 = scratch.iter().map(|c| c.weight).sum();
+        let candidates = &scratch.candidates;
+        let total: f64 = candidates.iter().map(|c| c.weight).sum();
         let mut rest = self.rng.unit() * total;
-        let drawn = scratch.iter().find(|c| {
+        let drawn = candidates.iter().find(|c| {
             rest -= c.weight;
             rest < 0.0
         });
         // Rounding may leave a trace after the last candidate.
-        drawn.or(scratch.last()).map(|c| c.token)
+        drawn.or(candidates.last()).map(|c| c.token)
     }
 }
 
 /// The lowest id of the largest logit, and that logit.
 fn largest_of(logits: &[f32]) -> Result<(u32, f32), Error> {
-    let (mut token, mut largest) = (0, f32::NEG_INFINITY);
-    for (id, &logit) in (0u32..).zip(logits) {
-        if logit > largest {
-            (token, largest) = (id, logit);
-        }
-        if logit.is_nan() {
-            return Err(Error::NonFiniteLogits { token: id, value: logit });
+    // Eight independent maxima without an index become SIMD code; the index is looked up afterwards.
+    let (mut largest, mut trace) = ([f32::NEG_INFINITY; 8], [0.0f32; 8]);
+    let mut octets = logits.chunks_exact(8);
+    for octet in &mut octets {
+        for ((&logit, largest), trace) in octet.iter().zip(&mut largest).zip(&mut trace) {
+            *largest = if logit > *largest { logit } else { *largest };
+            *trace += if logit.is_nan() { 1.0 } else { 0.0 };
         }
     }
-    match largest.is_finite() {
+    for (&logit, (largest, trace)) in octets.remainder().iter().zip(largest.iter_mut().zip(&mut trace)) {
+        *largest = largest.max(logit);
+        *trace += if logit.is_nan() { 1.0 } else { 0.0 };
+    }
+    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let bad = trace.iter().any(|&count| count > 0.0);
+    let wanted = |logit: f32| if bad { logit.is_nan() } else { logit == largest };
+    let token = logits.iter().position(|&logit| wanted(logit)).unwrap_or(0) as u32;
+    match largest.is_finite() && !bad {
         true => Ok((token, largest)),
-        false => Err(Error::NonFiniteLogits { token, value: largest }),
+        false => Err(Error::NonFiniteLogits { token, value: if bad { f32::NAN } else { largest } }),
     }
 }

@@ -1,6 +1,6 @@
 //! Filters against a full sort, draws against their probabilities, and what unusable logits do.
 
-use super::filter::select_top;
+use super::filter::{Scratch, select_top};
 use super::*;
 
 fn random_logits(rng: &mut Rng, len: usize, spread: f64) -> Vec<f32> {
@@ -40,7 +40,7 @@ fn naive(logits: &[f32], filter: Filter) -> Vec<u32> {
 #[test]
 fn filters_keep_what_a_full_sort_keeps() {
     let mut rng = Rng::new(3);
-    let mut out = Vec::new();
+    let mut scratch = Scratch::default();
     for round in 0..1500 {
         let len = 1 + (rng.bits() % 3000) as usize;
         let spread = [0.5, 4.0, 30.0][round % 3];
@@ -56,8 +56,8 @@ fn filters_keep_what_a_full_sort_keeps() {
             top_p: [1.0, 0.0, 0.3, 0.9, 0.999][(rng.bits() % 5) as usize],
             min_p: [0.0, 0.05, 0.5][(rng.bits() % 3) as usize],
         };
-        filter.apply(&logits, largest, &mut out);
-        let mut tokens: Vec<u32> = out.iter().map(|c| c.token).collect();
+        filter.apply(&logits, largest, &mut scratch);
+        let mut tokens: Vec<u32> = scratch.candidates.iter().map(|c| c.token).collect();
         tokens.sort_unstable();
         assert_eq!(tokens, naive(&logits, filter), "round {round}, {len} logits, {filter:?}");
         assert!(!tokens.is_empty());
@@ -85,7 +85,7 @@ fn counts(sampling: Sampling, logits: &[f32], draws: usize) -> Vec<f64> {
     let mut sampler = Sampler::new(sampling, None, 5, &[]);
     let mut counts = vec![0.0; logits.len()];
     for _ in 0..draws {
-        let (token, _) = sampler.sample(&mut logits.to_vec(), &mut Vec::new()).unwrap();
+        let (token, _) = sampler.sample(&mut logits.to_vec(), &mut Scratch::default()).unwrap();
         counts[token as usize] += 1.0;
     }
     counts
@@ -121,7 +121,7 @@ fn draws_follow_the_probabilities() {
 fn greedy_takes_the_lowest_id_of_equals_and_draws_nothing() {
     let mut sampler = Sampler::new(Sampling::default(), None, 0, &[]);
     let before = format!("{:?}", sampler.rng);
-    assert_eq!(sampler.sample(&mut [1.0, 3.0, 3.0, 2.0], &mut Vec::new()).unwrap().0, 1);
+    assert_eq!(sampler.sample(&mut [1.0, 3.0, 3.0, 2.0], &mut Scratch::default()).unwrap().0, 1);
     assert_eq!(format!("{:?}", sampler.rng), before);
 }
 
@@ -134,8 +134,22 @@ fn bias_comes_before_penalties_and_can_ban() {
     };
     let mut sampler = Sampler::new(sampling, None, 0, &[1]);
     let mut logits = [9.0, 0.0, 0.5];
-    assert_eq!(sampler.sample(&mut logits, &mut Vec::new()).unwrap().0, 1);
+    assert_eq!(sampler.sample(&mut logits, &mut Scratch::default()).unwrap().0, 1);
     assert_eq!(logits, [f32::NEG_INFINITY, 1.0, 0.5], "(0 + 2 + 2) / 4");
+}
+
+#[test]
+fn what_was_sampled_is_penalised_from_the_next_token_on() {
+    let cases = [
+        (Sampling { presence_penalty: 0.25, ..Sampling::default() }, [0, 1, 2, 0, 0]),
+        (Sampling { frequency_penalty: 0.25, ..Sampling::default() }, [0, 1, 2, 0, 1]),
+        (Sampling { repetition_penalty: 2.0, repetition_window: Some(2), ..Sampling::default() }, [0, 1, 2, 0, 1]),
+    ];
+    for (sampling, expected) in cases {
+        let mut sampler = Sampler::new(sampling.clone(), None, 0, &[]);
+        let found = expected.map(|_| sampler.sample(&mut [1.0, 0.9, 0.8], &mut Scratch::default()).unwrap().0);
+        assert_eq!(found, expected, "{sampling:?}");
+    }
 }
 
 #[test]
@@ -145,13 +159,13 @@ fn unusable_logits_are_an_error_with_any_parameters() {
         for logprobs in [None, Some(2)] {
             for bad in [vec![0.0, f32::NAN], vec![f32::INFINITY, 0.0], vec![f32::NEG_INFINITY; 2], vec![]] {
                 let mut sampler = Sampler::new(sampling.clone(), logprobs, 0, &[]);
-                let result = sampler.sample(&mut bad.clone(), &mut Vec::new());
+                let result = sampler.sample(&mut bad.clone(), &mut Scratch::default());
                 assert!(matches!(result, Err(Error::NonFiniteLogits { .. })), "{bad:?}");
             }
         }
     }
     let all_banned = Sampling { logit_bias: vec![(0, f32::NEG_INFINITY)], ..Sampling::default() };
-    let result = Sampler::new(all_banned, None, 0, &[]).sample(&mut [1.0], &mut Vec::new());
+    let result = Sampler::new(all_banned, None, 0, &[]).sample(&mut [1.0], &mut Scratch::default());
     assert!(matches!(result, Err(Error::NonFiniteLogits { .. })));
 }
 
@@ -159,7 +173,8 @@ fn unusable_logits_are_an_error_with_any_parameters() {
 fn logprobs_are_the_log_softmax_of_the_raw_row() {
     let row = [1.0f32, 2.0, 0.5, -3.0];
     let sampling = Sampling { logit_bias: vec![(3, 100.0)], ..Sampling::default() };
-    let (token, logprobs) = Sampler::new(sampling, Some(2), 0, &[]).sample(&mut row.clone(), &mut Vec::new()).unwrap();
+    let (token, logprobs) =
+        Sampler::new(sampling, Some(2), 0, &[]).sample(&mut row.clone(), &mut Scratch::default()).unwrap();
     let logprobs = logprobs.unwrap();
     let normalizer = row.iter().map(|&l| f64::from(l).exp()).sum::<f64>().ln();
     assert_eq!(token, 3);
