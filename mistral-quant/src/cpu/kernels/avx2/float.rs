@@ -6,11 +6,15 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::{load_floats, load_half, sum};
+use super::lanes::{load_floats, load_half, prefetch, sum};
 use crate::Format;
-use crate::cpu::kernels::strip::{ROWS, Strip, Sums};
+use crate::cpu::kernels::strip::{STRIP, Strip, Sums};
 use crate::formats::{BF16, Block, F16, F32, blocks};
 
+/// Tokens whose lanes are kept between the steps of a strip.
+const GROUP: usize = 12;
+/// Columns of a step, a multiple of 8: the weights of a strip and the activations of a group stay in a level 1 cache.
+const STEP: usize = 256;
 /// Rows of a register tile.
 const TILE_ROWS: usize = 4;
 /// Lanes of a register.
@@ -72,35 +76,55 @@ fn bytes_of<B: Block>(values: &[B; LANES]) -> &[u8; 16] {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn strip_of<B: Widen>(strip: Strip<'_>, tokens: &[f32], sums: &mut [Sums]) {
-    sums.fill(Sums::default());
-    let cols = strip.cols;
-    let token = |t: usize| tokens.get(t * cols..(t + 1) * cols).unwrap_or_default();
-    for row in (0..strip.rows()).step_by(TILE_ROWS) {
-        let rows = [0, 1, 2, 3].map(|i| blocks::<B>(strip.row(row + i)));
-        let (threes, rest) = sums.as_chunks_mut::<3>();
-        let after = 3 * threes.len();
-        for (i, sums) in threes.iter_mut().enumerate() {
-            tile(rows, [token(3 * i), token(3 * i + 1), token(3 * i + 2)], sums, row);
-        }
-        match rest {
-            [_, _] => {
-                if let Some(sums) = rest.first_chunk_mut::<2>() {
-                    tile(rows, [token(after), token(after + 1)], sums, row);
+    let (cols, bytes) = (strip.cols, strip.row_bytes);
+    let rows: [&[B]; STRIP] = std::array::from_fn(|row| blocks(strip.row(row)));
+    if rows.iter().any(|row| row.len() != cols) || tokens.len() < sums.len() * cols {
+        return sums.fill(Sums::default());
+    }
+    for (group, sums) in sums.chunks_mut(GROUP).enumerate() {
+        let tokens = &tokens[group * GROUP * cols..];
+        let mut lanes = [[_mm256_setzero_ps(); STRIP]; GROUP];
+        // One or two tokens gain nothing from steps: each weight is used once or twice and gone.
+        let step = if sums.len() <= 3 { cols } else { STEP };
+        for first in (0..cols).step_by(step.max(1)) {
+            let count = step.min(cols - first);
+            let token = |t: usize| &tokens[t * cols + first..t * cols + first + count];
+            for row in (0..strip.rows()).step_by(TILE_ROWS) {
+                let rows = [0, 1, 2, 3].map(|i| &rows[row + i][first..first + count]);
+                for (t, lanes) in lanes[..sums.len()].chunks_mut(3).enumerate() {
+                    let t = 3 * t;
+                    match lanes {
+                        [a, b, c] => tile(rows, [token(t), token(t + 1), token(t + 2)], [a, b, c], row, bytes),
+                        [a, b] => tile(rows, [token(t), token(t + 1)], [a, b], row, bytes),
+                        [a] => tile(rows, [token(t)], [a], row, bytes),
+                        _ => {}
+                    }
                 }
             }
-            _ => {
-                if let Some(sums) = rest.first_chunk_mut::<1>() {
-                    tile(rows, [token(after)], sums, row);
-                }
+        }
+        for (sums, lanes) in sums.iter_mut().zip(&lanes) {
+            for (out, &lanes) in sums.as_flattened_mut().iter_mut().zip(lanes) {
+                *out = sum(lanes);
             }
         }
     }
 }
 
-/// Products of 4 rows and `N` tokens.
+/// Adds the products of 4 rows and `N` tokens to their lanes.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tile<B: Widen, const N: usize>(rows: [&[B]; TILE_ROWS], tokens: [&[f32]; N], sums: &mut [Sums; N], row: usize) {
+fn tile<B: Widen, const N: usize>(
+    rows: [&[B]; TILE_ROWS],
+    tokens: [&[f32]; N],
+    lanes: [&mut [__m256; STRIP]; N],
+    row: usize,
+    row_bytes: usize,
+) {
     let mut totals = [[_mm256_setzero_ps(); N]; TILE_ROWS];
+    for r in 0..TILE_ROWS {
+        for c in 0..N {
+            totals[r][c] = lanes[c][row + r];
+        }
+    }
     let whole = rows[0].len() / LANES;
     let weights = rows.map(|row| row.as_chunks::<LANES>());
     let values = tokens.map(|token| token.as_chunks::<LANES>());
@@ -113,6 +137,10 @@ fn tile<B: Widen, const N: usize>(rows: [&[B]; TILE_ROWS], tokens: [&[f32]; N], 
             x[c] = load_floats(&values[c].0[i]);
         }
         for r in 0..TILE_ROWS {
+            if N == 1 && (i * LANES * size_of::<B>()).is_multiple_of(64) {
+                // The next four rows: as in the integer kernels, the streams are too short for the processor's prefetcher.
+                prefetch(&weights[r].0[i], TILE_ROWS * row_bytes, 1);
+            }
             // SAFETY: this function has the features.
             let weights = unsafe { B::widen(&weights[r].0[i]) };
             for c in 0..N {
@@ -135,7 +163,7 @@ fn tile<B: Widen, const N: usize>(rows: [&[B]; TILE_ROWS], tokens: [&[f32]; N], 
     }
     for r in 0..TILE_ROWS {
         for c in 0..N {
-            sums[c][(row + r) / ROWS][(row + r) % ROWS] = sum(totals[r][c]);
+            lanes[c][row + r] = totals[r][c];
         }
     }
 }

@@ -87,6 +87,18 @@ pub(super) fn transpose(rows: [&[u8; 16]; 8]) -> [__m256i; 4] {
     ]
 }
 
+/// Asks for the cache lines of `len` bytes that lie `distance` bytes behind the start of `bytes`; there may be nothing there.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+#[allow(unused_unsafe)] // Later compilers have made the intrinsic safe.
+pub(super) fn prefetch<T>(start: &[T], distance: usize, len: usize) {
+    let start = start.as_ptr().wrapping_byte_add(distance).cast::<i8>();
+    for line in (0..len).step_by(64) {
+        // SAFETY: a prefetch is a hint: it reads nothing that the program can see and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
+    }
+}
+
 /// The sum of 8 lanes, in one fixed tree.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

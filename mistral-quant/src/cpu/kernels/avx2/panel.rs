@@ -20,8 +20,6 @@ pub(super) trait Repack: Grid {
     }
 }
 
-impl Repack for Q3_K {}
-
 /// A format of 32 weights a block: each unit is a block of its own.
 macro_rules! repack_units {
     ($block:ident, $unit:ident) => {
@@ -56,6 +54,7 @@ repack_units!(Q4_1, q4_1);
 repack_units!(Q5_0, q5_0);
 repack_units!(Q5_1, q5_1);
 repack_blocks!(Q2_K, q2_k);
+repack_blocks!(Q3_K, q3_k);
 repack_blocks!(Q4_K, q4_k);
 repack_blocks!(Q5_K, q5_k);
 repack_blocks!(Q6_K, q6_k);
@@ -123,6 +122,14 @@ fn q5_1(unit: &mut PanelUnit, blocks: [&Q5_1; ROWS]) {
     store_floats(&mut unit.mins[0], negated(widen(blocks.map(|block| block.m))));
 }
 
+/// One word of each row.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn words(bytes: [[u8; 4]; ROWS]) -> __m256i {
+    let word = |row: usize| i32::from_le_bytes(bytes[row]);
+    _mm256_setr_epi32(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7))
+}
+
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn negated(values: __m256) -> __m256 {
@@ -145,8 +152,7 @@ fn nibbles(unit: &mut PanelUnit, bytes: [&[u8; 16]; ROWS]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn five_bits(unit: &mut PanelUnit, bytes: [&[u8; 16]; ROWS], high: [[u8; 4]; ROWS]) {
     let low = _mm256_set1_epi8(15);
-    let word = |row: usize| i32::from_le_bytes(high[row]);
-    let high = _mm256_setr_epi32(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7));
+    let high = words(high);
     // Group g holds columns 4g..4g + 4: bits 4 (g % 2).. of byte g / 2 of the word, one for each byte of the lane.
     let even = _mm256_set1_epi32(0x0804_0201);
     let odd = _mm256_slli_epi32::<4>(even);
@@ -190,6 +196,50 @@ fn q2_k(panel: &mut Panel, blocks: [&Q2_K; ROWS]) {
             store_floats(&mut unit.scales[byte % 2], _mm256_mul_ps(_mm256_cvtepi32_ps(scale), d));
             store_floats(&mut unit.mins[byte % 2], _mm256_mul_ps(_mm256_cvtepi32_ps(min), dmin));
         }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn q3_k(panel: &mut Panel, blocks: [&Q3_K; ROWS]) {
+    let (low_bits, high_bit) = (_mm256_set1_epi8(3), _mm256_set1_epi8(4));
+    for part in 0..2 {
+        let high = transpose(blocks.map(|block| piece(&block.high, part)));
+        for (half, units) in panel.units.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            let low = transpose(blocks.map(|block| piece(&block.low, 2 * half + part)));
+            for g in 0..4 {
+                // Bit u of a byte belongs to unit u; shifting right unit by unit brings it to bit 2.
+                let mut low = low[g];
+                let mut high =
+                    if half == 0 { _mm256_slli_epi16::<2>(high[g]) } else { _mm256_srli_epi16::<2>(high[g]) };
+                for unit in units.iter_mut() {
+                    let codes = _mm256_or_si256(_mm256_and_si256(low, low_bits), _mm256_and_si256(high, high_bit));
+                    store(&mut unit.codes[4 * part + g], codes);
+                    low = _mm256_srli_epi16::<2>(low);
+                    high = _mm256_srli_epi16::<1>(high);
+                }
+            }
+        }
+    }
+    let d = widen(blocks.map(|block| block.d));
+    let word = |index: usize| words(blocks.map(|block| block.scales.as_chunks::<4>().0[index]));
+    let (a, b, mut upper) = (word(0), word(1), word(2));
+    let (nibble, two) = (_mm256_set1_epi8(15), _mm256_set1_epi8(3));
+    for (w, low) in [a, b, _mm256_srli_epi32::<4>(a), _mm256_srli_epi32::<4>(b)].into_iter().enumerate() {
+        let high = _mm256_slli_epi32::<4>(_mm256_and_si256(upper, two));
+        let six = _mm256_sub_epi8(_mm256_or_si256(_mm256_and_si256(low, nibble), high), _mm256_set1_epi8(32));
+        signed_scales(panel, w, six, d);
+        upper = _mm256_srli_epi32::<2>(upper);
+    }
+}
+
+/// Scales `4w..4w + 4` of a format with signed scales, one a byte, times `d`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn signed_scales(panel: &mut Panel, w: usize, words: __m256i, d: __m256) {
+    for byte in 0..4 {
+        let upper = _mm256_sllv_epi32(words, _mm256_set1_epi32(24 - 8 * byte as i32));
+        let scale = _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(upper));
+        store_floats(&mut panel.units[2 * w + byte / 2].scales[byte % 2], _mm256_mul_ps(scale, d));
     }
 }
 
@@ -285,10 +335,6 @@ fn q6_k(panel: &mut Panel, blocks: [&Q6_K; ROWS]) {
     }
     let d = widen(blocks.map(|block| block.d));
     for (w, words) in transpose(blocks.map(|block| &block.scales)).into_iter().enumerate() {
-        for byte in 0..4 {
-            let upper = _mm256_sllv_epi32(words, _mm256_set1_epi32(24 - 8 * byte as i32));
-            let scale = _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(upper));
-            store_floats(&mut panel.units[2 * w + byte / 2].scales[byte % 2], _mm256_mul_ps(scale, d));
-        }
+        signed_scales(panel, w, words, d);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::{broadcast, load, load_floats, store_floats};
+use super::lanes::{broadcast, load, load_floats, prefetch, store_floats};
 use super::panel::Repack;
 use crate::cpu::activations::ActivationUnit;
 use crate::cpu::kernels::strip::{Panel, ROWS, Strip, Sums, UNITS};
@@ -23,6 +23,12 @@ fn strip_of<B: Repack>(strip: Strip<'_>, tokens: &[ActivationUnit], sums: &mut [
         let rows = strip.blocks::<B>(half);
         for first in (0..units).step_by(UNITS) {
             let count = UNITS.min(units - first);
+            // Eight short streams that start anew every strip are too much for the prefetcher of the processor.
+            let bytes = size_of::<B>() * (UNITS * UNIT / B::WEIGHTS);
+            let start = first * UNIT / B::WEIGHTS;
+            for row in &rows {
+                prefetch(row, start * size_of::<B>() + ROWS * strip.row_bytes, bytes);
+            }
             // SAFETY: this function has the features.
             unsafe { B::repack(&mut panel, &rows, first, count) };
             let column =

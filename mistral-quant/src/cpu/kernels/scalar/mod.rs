@@ -45,8 +45,8 @@ fn add_block<B: Grid>(block: &B, first: usize, tokens: &[ActivationUnit], units:
                 isums[i / 16] += (i32::from(weights.codes[i]) - i32::from(B::OFFSET)) * i32::from(activation);
             }
             if B::HALVES {
-                for half in 0..2 {
-                    *sum += isums[half] as f32 * (weights.scales[half] * unit.scale);
+                for (half, isum) in isums.into_iter().enumerate() {
+                    *sum += isum as f32 * (weights.scales[half] * unit.scale);
                     if B::MINS {
                         *sum -= weights.mins[half] * (unit.scale * unit.sums[half] as f32);
                     }
