@@ -120,7 +120,7 @@ impl Format {
         TABLE.iter().map(|row| row.0)
     }
 
-    fn row(self) -> &'static (Format, u32, &'static str, usize, usize) {
+    const fn row(self) -> &'static (Format, u32, &'static str, usize, usize) {
         // The table lists the variants in declaration order; a test holds this.
         &TABLE[self as usize]
     }
@@ -146,12 +146,12 @@ impl Format {
     }
 
     /// How many weights one block holds; 1 for plain number types.
-    pub fn block_weights(self) -> usize {
+    pub const fn block_weights(self) -> usize {
         self.row().3
     }
 
     /// How many bytes one block takes.
-    pub fn block_bytes(self) -> usize {
+    pub const fn block_bytes(self) -> usize {
         self.row().4
     }
 

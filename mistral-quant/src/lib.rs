@@ -12,6 +12,8 @@ mod error;
 mod format;
 mod formats;
 mod reference;
+#[cfg(test)]
+mod testing;
 mod weight;
 
 pub use backend::{Activation, Attention, Backend, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span};

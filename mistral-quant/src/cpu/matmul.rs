@@ -1,8 +1,23 @@
-//! Matrix products row by row: each is decoded and multiplied with every token.
+//! Matrix products: which worker computes which outputs.
+//!
+//! The unit of work is a strip of 16 rows for a tile of tokens. With few tokens the weights are read once from memory and
+//! nothing else matters: nine tenths of the strips belong to fixed workers, so that the same core reads the same rows in every
+//! step, and the rest goes to whoever is done first. With many tokens all strips are shared out one by one, tile of
+//! tokens after tile of tokens, so that the activations of a tile stay in the cache while the weights pass by.
 
-use crate::cpu::Kernels;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::cpu::activations::Activations;
 use crate::cpu::disjoint::Disjoint;
-use crate::{Error, ThreadPool, Weight, decode_row};
+use crate::cpu::kernels::{Kernels, STRIP, Strip, Sums};
+use crate::formats::with_grid;
+use crate::{Error, ThreadPool, Weight};
+
+/// Tokens of a tile: enough to pay for the repacking of a strip, few enough that their activations fit into a level 2 cache.
+const TILE: usize = 64;
+
+/// Products below which waking threads costs more than it brings: some microseconds of work.
+const ALONE: usize = 64 * 1024;
 
 /// One product of a group over the same input.
 pub(crate) struct Job<'a> {
@@ -16,35 +31,191 @@ pub(crate) struct Job<'a> {
 
 /// Memory that products reuse.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {}
+pub(crate) struct Scratch {
+    activations: Activations,
+}
 
-/// `out = x · weightᵀ + bias` for every job; `x` is `[tokens, cols]`.
+/// `out = x · weightᵀ + bias` for every job; `x` is `[tokens, cols]`. Float formats multiply with `x` itself, block formats with
+/// `x` in 8-bit codes. An output depends on its row, its token and the instruction set, not on the threads or the other tokens.
+///
+/// # Errors
+/// [`Error::Shape`] and [`Error::UnsupportedFormat`] before anything is written; those of the pool.
 pub(crate) fn matmul(
     pool: &ThreadPool,
-    _kernels: &Kernels,
-    _scratch: &mut Scratch,
+    kernels: &Kernels,
+    scratch: &mut Scratch,
     x: &[f32],
     tokens: usize,
     jobs: &mut [Job<'_>],
 ) -> Result<(), Error> {
-    for job in jobs {
-        let (rows, cols, bytes) = (job.weight.rows(), job.weight.cols(), job.weight.row_bytes());
-        let out = Disjoint::new(job.out);
-        pool.for_each(rows, &|i| {
-            let mut row = vec![0.0; cols];
-            let decoded = job.weight.bytes().get(i * bytes..(i + 1) * bytes).unwrap_or_default();
-            if decode_row(job.weight.format(), decoded, &mut row).is_err() {
+    let Some(cols) = check(x, tokens, jobs)? else { return Ok(()) };
+    if jobs.iter().any(|job| is_block_format(job.weight)) {
+        scratch.activations.quantize(pool, kernels, x, cols)?;
+    }
+    let input = Input { kernels, activations: &scratch.activations, x, cols, tokens };
+    let mut first = 0;
+    let parts: Vec<Part<'_>> = jobs
+        .iter_mut()
+        .map(|job| {
+            let part = Part {
+                weight: job.weight,
+                blocks: is_block_format(job.weight),
+                bias: job.bias,
+                out: Disjoint::new(job.out),
+                first,
+                strips: job.weight.rows().div_ceil(STRIP),
+            };
+            first += part.strips;
+            part
+        })
+        .collect();
+    let products: usize = parts.iter().map(|part| part.weight.rows() * cols).sum();
+    if pool.threads() == 1 || products.saturating_mul(tokens) <= ALONE {
+        return pool.for_each(1, &|_| all(&input, &parts));
+    }
+    if tokens <= TILE { few(pool, &input, &parts) } else { many(pool, &input, &parts, first) }
+}
+
+/// What all products of a group read.
+struct Input<'a> {
+    kernels: &'a Kernels,
+    activations: &'a Activations,
+    x: &'a [f32],
+    cols: usize,
+    tokens: usize,
+}
+
+/// A job whose output many workers write.
+struct Part<'a> {
+    weight: &'a Weight,
+    blocks: bool,
+    bias: Option<&'a [f32]>,
+    out: Disjoint<'a, f32>,
+    /// The number of its first strip among those of all jobs.
+    first: usize,
+    strips: usize,
+}
+
+/// Every strip and tile, on this thread.
+fn all(input: &Input<'_>, parts: &[Part<'_>]) {
+    let mut sums = [Sums::default(); TILE];
+    for tile in (0..input.tokens).step_by(TILE) {
+        for part in parts {
+            (0..part.strips).for_each(|strip| part.compute(input, strip, tile, &mut sums));
+        }
+    }
+}
+
+/// One tile of tokens: fixed strips, then the shared rest.
+fn few(pool: &ThreadPool, input: &Input<'_>, parts: &[Part<'_>]) -> Result<(), Error> {
+    let threads = pool.threads();
+    // Rounded down to whole strips for each worker, so that the fixed shares are equal.
+    let fixed = |part: &Part<'_>| part.strips * 9 / 10 / threads;
+    let shared: usize = parts.iter().map(|part| part.strips - fixed(part) * threads).sum();
+    let next = AtomicUsize::new(0);
+    pool.run(&|worker| {
+        let mut sums = [Sums::default(); TILE];
+        for part in parts {
+            let count = fixed(part);
+            (worker * count..(worker + 1) * count).for_each(|strip| part.compute(input, strip, 0, &mut sums));
+        }
+        loop {
+            // Relaxed: the counter only shares out numbers; the pool orders what the workers write.
+            let mut index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= shared {
                 return;
             }
-            for t in 0..tokens {
-                let x = x.get(t * cols..(t + 1) * cols).unwrap_or_default();
-                let sum: f64 = row.iter().zip(x).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
-                let bias = job.bias.and_then(|bias| bias.get(i)).copied().unwrap_or_default();
-                // SAFETY: element `t * rows + i` belongs to task `i` alone.
-                let out = unsafe { out.slice(t * rows + i, 1) };
-                out.fill((sum + f64::from(bias)) as f32);
+            for part in parts {
+                let start = fixed(part) * threads;
+                if index < part.strips - start {
+                    part.compute(input, start + index, 0, &mut sums);
+                    break;
+                }
+                index -= part.strips - start;
             }
-        })?;
-    }
-    Ok(())
+        }
+    })
 }
+
+/// Many tokens: every strip of every tile is a task of its own.
+fn many(pool: &ThreadPool, input: &Input<'_>, parts: &[Part<'_>], strips: usize) -> Result<(), Error> {
+    let tasks = strips * input.tokens.div_ceil(TILE);
+    let next = AtomicUsize::new(0);
+    pool.run(&|_| {
+        let mut sums = [Sums::default(); TILE];
+        loop {
+            // Relaxed: as in `few`.
+            let task = next.fetch_add(1, Ordering::Relaxed);
+            if task >= tasks {
+                return;
+            }
+            let (tile, strip) = (task / strips * TILE, task % strips);
+            if let Some(part) = parts.iter().rfind(|part| part.first <= strip && part.strips > 0) {
+                part.compute(input, strip - part.first, tile, &mut sums);
+            }
+        }
+    })
+}
+
+impl Part<'_> {
+    /// The outputs of one strip for the tokens from `first`, up to a tile of them.
+    fn compute(&self, input: &Input<'_>, strip: usize, first: usize, sums: &mut [Sums; TILE]) {
+        let count = TILE.min(input.tokens - first);
+        let sums = &mut sums[..count];
+        let rows = self.weight.rows();
+        let start = strip * STRIP;
+        let end = rows.min(start + STRIP);
+        let row_bytes = self.weight.row_bytes();
+        let bytes = self.weight.bytes().get(start * row_bytes..end * row_bytes).unwrap_or_default();
+        let operand = Strip { format: self.weight.format(), cols: input.cols, bytes, row_bytes };
+        if self.blocks {
+            input.kernels.integer_strip(operand, input.activations.tokens(first, count), sums);
+        } else {
+            let x = input.x.get(first * input.cols..(first + count) * input.cols).unwrap_or_default();
+            input.kernels.float_strip(operand, x, sums);
+        }
+        let bias = self.bias.and_then(|bias| bias.get(start..end));
+        for (token, sums) in sums.iter().enumerate() {
+            // SAFETY: each strip of each tile is computed once in a job, and these outputs belong to it alone.
+            let out = unsafe { self.out.slice((first + token) * rows + start, end - start) };
+            match bias {
+                Some(bias) => {
+                    out.iter_mut().zip(sums.as_flattened()).zip(bias).for_each(|((out, sum), bias)| *out = sum + bias);
+                }
+                None => out.iter_mut().zip(sums.as_flattened()).for_each(|(out, sum)| *out = *sum),
+            }
+        }
+    }
+}
+
+fn is_block_format(weight: &Weight) -> bool {
+    with_grid!(weight.format(), _Block => true, _ => false)
+}
+
+/// The common number of columns; `None` when there is nothing to compute.
+fn check(x: &[f32], tokens: usize, jobs: &[Job<'_>]) -> Result<Option<usize>, Error> {
+    let Some(cols) = jobs.first().map(|job| job.weight.cols()) else { return Ok(None) };
+    let same = |what: &'static str, expected: Option<usize>, found: usize| {
+        if expected == Some(found) {
+            return Ok(());
+        }
+        let expected = expected.map_or("a size below 2^64".into(), |expected| expected.to_string());
+        Err(Error::Shape { what, expected, found: found.to_string() })
+    };
+    same("input of a matrix product", tokens.checked_mul(cols), x.len())?;
+    for job in jobs {
+        let (format, rows) = (job.weight.format(), job.weight.rows());
+        if !format.is_computable() {
+            return Err(Error::UnsupportedFormat { format, operation: "matmul" });
+        }
+        same("columns of a group of matrix products", Some(cols), job.weight.cols())?;
+        same("output of a matrix product", tokens.checked_mul(rows), job.out.len())?;
+        if let Some(bias) = job.bias {
+            same("bias of a matrix product", Some(rows), bias.len())?;
+        }
+    }
+    Ok(Some(cols))
+}
+
+#[cfg(test)]
+mod tests;

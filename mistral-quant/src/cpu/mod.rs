@@ -3,10 +3,11 @@
 //! Results do not depend on the number of threads, nor on which other tokens share the batch: every output element is
 //! computed by one task in an order that only its own row and its position in the sequence decide.
 
+pub(crate) mod activations;
 mod attention;
 mod disjoint;
 mod elementwise;
-mod kernels;
+pub(crate) mod kernels;
 mod kv;
 mod matmul;
 pub(crate) mod pool;
@@ -362,4 +363,4 @@ impl Backend for Cpu {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

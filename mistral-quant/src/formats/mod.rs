@@ -17,8 +17,6 @@ pub(crate) mod q5_1;
 pub(crate) mod q5_k;
 pub(crate) mod q6_k;
 pub(crate) mod q8_0;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use float::{BF16, F16, F32};
 pub(crate) use q2_k::Q2_K;
@@ -152,7 +150,7 @@ macro_rules! with_grid {
         }
     };
 }
-pub(crate) use {with_block, with_grid};
+pub(crate) use with_grid;
 
 impl Format {
     /// Whether this version can decode, encode and multiply weights of this format.
@@ -209,14 +207,15 @@ pub fn quantize(format: Format, rows: usize, cols: usize, weights: &[f32]) -> Re
 
 /// The blocks that fill `bytes`; bytes after the last whole block are left out.
 pub(crate) fn blocks<B: Block>(bytes: &[u8]) -> &[B] {
-    const { assert!(align_of::<B>() == 1 && size_of::<B>() > 0) };
+    const { assert!(align_of::<B>() == 1 && size_of::<B>() == B::FORMAT.block_bytes()) };
     let count = bytes.len() / size_of::<B>();
     // SAFETY: `count` blocks of `size_of::<B>()` bytes lie inside `bytes`; by the contract of `Block` the alignment is 1 and every
     // bit pattern is a value. The lifetime and the shared borrow are those of `bytes`.
     unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<B>(), count) }
 }
 
-fn as_bytes<B: Block>(block: &B) -> &[u8] {
+/// The bytes of a block.
+pub(crate) fn as_bytes<B: Block>(block: &B) -> &[u8] {
     // SAFETY: by the contract of `Block` the value is `size_of::<B>()` initialised bytes without padding.
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(block).cast::<u8>(), size_of::<B>()) }
 }
@@ -261,3 +260,6 @@ fn inverse(value: f32) -> f32 {
     let inverse = 1.0 / value;
     if inverse.is_finite() { inverse } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests;

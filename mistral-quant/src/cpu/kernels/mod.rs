@@ -1,8 +1,19 @@
-//! Which instruction sets this machine has.
+//! Speed by instruction set: which one this machine has, and the kernels written for it.
+//!
+//! The meaning of a format is in `formats/`; here are only ways to compute with it quickly. Every set must give, for the same
+//! quantized activations, the same integers in each unit of 32 columns as the scalar one.
 
 pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod scalar;
+mod strip;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
+
+use crate::cpu::activations::ActivationUnit;
 
 /// An instruction set that kernels are written for, slowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,7 +25,7 @@ pub enum Isa {
     Avx2,
 }
 
-/// Proof that the processor has an instruction set.
+/// The kernels of an instruction set, and proof that the processor has it: there is no way to make one but to look.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kernels {
     isa: Isa,
@@ -38,5 +49,35 @@ impl Kernels {
     /// The instruction set.
     pub(crate) fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// Quantizes consecutive units of 32 values.
+    pub(crate) fn quantize(&self, x: &[f32], units: &mut [ActivationUnit]) {
+        match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the features.
+            Isa::Avx2 => unsafe { avx2::quantize(x, units) },
+            _ => scalar::quantize(x, units),
+        }
+    }
+
+    /// A strip in a block format times tokens of `strip.cols / 32` units each; one [`Sums`] a token, overwritten.
+    pub(crate) fn integer_strip(&self, strip: Strip<'_>, tokens: &[ActivationUnit], sums: &mut [Sums]) {
+        match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the features.
+            Isa::Avx2 => unsafe { avx2::integer_strip(strip, tokens, sums) },
+            _ => scalar::integer_strip(strip, tokens, sums),
+        }
+    }
+
+    /// A strip of F32, F16 or BF16 times tokens of `strip.cols` values each, in f32; one [`Sums`] a token, overwritten.
+    pub(crate) fn float_strip(&self, strip: Strip<'_>, tokens: &[f32], sums: &mut [Sums]) {
+        match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found the features.
+            Isa::Avx2 => unsafe { avx2::float_strip(strip, tokens, sums) },
+            _ => scalar::float_strip(strip, tokens, sums),
+        }
     }
 }

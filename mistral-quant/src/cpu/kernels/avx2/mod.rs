@@ -1,3 +1,18 @@
 //! Kernels for AVX2, FMA and F16C.
 
 pub(crate) mod attention;
+mod float;
+mod lanes;
+mod panel;
+mod tile;
+
+pub(super) use float::float_strip;
+pub(super) use tile::integer_strip;
+
+use crate::cpu::activations::{ActivationUnit, quantize_units};
+
+/// Quantizes consecutive units of 32 values; the portable body, compiled for these features.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn quantize(x: &[f32], units: &mut [ActivationUnit]) {
+    quantize_units(x, units);
+}

@@ -1,0 +1,98 @@
+//! Seeded operands and exact answers for the tests of kernels: one bank for every instruction set.
+
+use crate::cpu::activations::{ActivationUnit, quantize_units};
+use crate::cpu::kernels::Kernels;
+use crate::cpu::tests::Random;
+use crate::formats::{Block, Grid, UNIT, blocks, with_grid};
+use crate::{Format, Isa, SharedBytes, Weight, encode_row};
+
+/// Every instruction set of this machine, the portable one included.
+pub(crate) fn instruction_sets() -> Vec<Kernels> {
+    let mut sets: Vec<Kernels> = vec![];
+    for isa in [Isa::Scalar, Isa::Avx2] {
+        let kernels = Kernels::with_limit(isa);
+        if sets.iter().all(|set| set.isa() != kernels.isa()) {
+            sets.push(kernels);
+        }
+    }
+    sets
+}
+
+/// The formats whose codes are integers.
+pub(crate) fn block_formats() -> impl Iterator<Item = Format> {
+    Format::all().filter(|&format| with_grid!(format, _Block => true, _ => false))
+}
+
+/// How the bytes of a weight come about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Bytes {
+    /// Encoded from roughly normal weights.
+    Encoded,
+    /// Random codes, sub-scales and mins under modest scales.
+    Random,
+    /// The same byte everywhere, under modest scales.
+    Constant(u8),
+    /// Anything, scales that are NaN or infinite included.
+    Wild,
+}
+
+/// A matrix of bytes of some kind.
+pub(crate) fn weight(random: &mut Random, format: Format, rows: usize, cols: usize, kind: Bytes) -> Weight {
+    let len = format.byte_len(cols).unwrap() * rows;
+    let mut bytes: Vec<u8> = match kind {
+        Bytes::Encoded => encode_row(format, &random.values(rows * cols)).unwrap(),
+        Bytes::Constant(byte) => vec![byte; len],
+        Bytes::Random | Bytes::Wild => (0..len).map(|_| random.next() as u8).collect(),
+    };
+    if matches!(kind, Bytes::Random | Bytes::Constant(_)) {
+        for block in bytes.chunks_exact_mut(format.block_bytes()) {
+            for &at in scale_places(format) {
+                let scale = half::f16::from_f32(0.01 * random.value());
+                block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
+            }
+        }
+    }
+    Weight::new(format, rows, cols, SharedBytes::new(bytes)).unwrap()
+}
+
+/// Where the f16 scales of a block lie.
+pub(crate) fn scale_places(format: Format) -> &'static [usize] {
+    match format {
+        Format::Q8_0 | Format::Q4_0 | Format::Q5_0 => &[0],
+        Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K => &[0, 2],
+        Format::Q2_K => &[80, 82],
+        Format::Q3_K => &[108],
+        Format::Q6_K => &[208],
+        _ => unreachable!("{format} has no scales"),
+    }
+}
+
+/// Rows of values as units; `x` is `[tokens, cols]`.
+pub(crate) fn quantized(x: &[f32]) -> Vec<ActivationUnit> {
+    let mut units = vec![ActivationUnit::default(); x.len() / UNIT];
+    quantize_units(x, &mut units);
+    units
+}
+
+/// `Σ w a` of a row and a quantized token in f64, and the sum of the magnitudes of all products, mins apart.
+pub(crate) fn exact_dot(weight: &Weight, row: usize, token: &[ActivationUnit]) -> (f64, f64) {
+    let bytes = &weight.bytes()[row * weight.row_bytes()..(row + 1) * weight.row_bytes()];
+    with_grid!(weight.format(), B => exact_dot_of::<B>(blocks(bytes), token), _ => unreachable!())
+}
+
+fn exact_dot_of<B: Grid>(row: &[B], token: &[ActivationUnit]) -> (f64, f64) {
+    let (mut sum, mut size) = (0.0, 0.0);
+    let per_block = <B as Block>::WEIGHTS / UNIT;
+    for (u, unit) in token.iter().enumerate() {
+        let weights = row[u / per_block].unit(u % per_block);
+        for (i, &code) in unit.codes.as_flattened().iter().enumerate() {
+            let activation = f64::from(unit.scale) * f64::from(code);
+            let scaled =
+                f64::from(weights.scales[i / 16]) * f64::from(i32::from(weights.codes[i]) - i32::from(B::OFFSET));
+            let min = f64::from(weights.mins[i / 16]);
+            sum += activation * (scaled - min);
+            size += activation.abs() * (scaled.abs() + min.abs());
+        }
+    }
+    (sum, size)
+}
