@@ -74,3 +74,21 @@ fn everything_that_can_go_wrong_with_a_request_leaves_the_model_serving() {
     }
     assert_eq!(model.generate(Request::new("Once").max_tokens(2)).unwrap().complete().unwrap().tokens.len(), 2);
 }
+
+#[test]
+fn absurd_options_are_errors_or_work() {
+    let ready = || Model::builder().embedded();
+    for tokens in [usize::MAX, usize::MAX / 2, 1 << 50] {
+        assert!(ready().kv_tokens(tokens).load().is_err(), "{tokens} slots");
+        assert!(ready().block_tokens(tokens).load().is_err(), "blocks of {tokens}");
+        let builder =
+            ready().max_batch_tokens(tokens).max_sequences(tokens).queue_capacity(tokens).context_length(tokens);
+        assert!(matches!(builder.memory_budget(1 << 40).load(), Ok(_) | Err(Error::OutOfMemoryBudget { .. })));
+    }
+    let model =
+        ready().max_batch_tokens(usize::MAX).max_sequences(usize::MAX).queue_capacity(usize::MAX).load().unwrap();
+    let answer = model.generate(Request::new("Once").max_tokens(3)).unwrap().complete().unwrap();
+    assert_eq!(answer.tokens.len(), 3);
+    let tiny = ready().kv_tokens(1).block_tokens(1).load().unwrap();
+    assert!(matches!(tiny.generate(vec![1]), Err(Error::PromptTooLong { tokens: 1, limit: 0 })));
+}

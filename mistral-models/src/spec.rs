@@ -184,28 +184,30 @@ pub enum RopeScaling {
 impl DecoderSpec {
     /// Bytes of cached keys and values a token, over all layers.
     pub fn kv_bytes_per_token(&self, format: KvFormat) -> u64 {
-        let elements: usize = self
-            .layers
-            .iter()
-            .map(|layer| match &layer.mixer {
-                Mixer::Attention(a) => 2 * a.kv_heads * a.head_dim,
-            })
-            .sum();
-        elements as u64 * if format == KvFormat::F32 { 4 } else { 2 }
+        // Saturating throughout: the numbers come from files and options, and are compared with a budget before anything is checked.
+        let elements = self.layers.iter().fold(0u64, |sum, layer| match &layer.mixer {
+            Mixer::Attention(a) => sum.saturating_add((a.kv_heads as u64).saturating_mul(a.head_dim as u64)),
+        });
+        elements.saturating_mul(if format == KvFormat::F32 { 8 } else { 4 })
     }
 
     /// Bytes of working memory of a step of `tokens` tokens that gives `rows` rows of logits.
     pub fn workspace_bytes(&self, tokens: usize, rows: usize) -> u64 {
         let (queries, keys, ffn) = self.widest();
-        let row = 3 * self.hidden_size + 2 * (queries + keys + ffn);
-        4 * (tokens as u64 * row as u64 + rows as u64 * (2 * self.hidden_size + self.vocab_size) as u64)
+        let widths = [self.hidden_size, queries, keys, ffn].map(|width| width as u64);
+        let row =
+            widths.into_iter().fold(self.hidden_size as u64, |sum, width| sum.saturating_add(width.saturating_mul(2)));
+        let last = (self.hidden_size as u64).saturating_mul(2).saturating_add(self.vocab_size as u64);
+        let all = (tokens as u64).saturating_mul(row).saturating_add((rows as u64).saturating_mul(last));
+        all.saturating_mul(4)
     }
 
     /// The widest rows of queries, of keys, and of intermediate values.
     pub(crate) fn widest(&self) -> (usize, usize, usize) {
         self.layers.iter().fold((0, 0, 0), |(queries, keys, ffn), layer| {
             let Mixer::Attention(a) = &layer.mixer;
-            (queries.max(a.heads * a.head_dim), keys.max(a.kv_heads * a.head_dim), ffn.max(layer.ffn.intermediate_size))
+            let width = |heads: usize| heads.saturating_mul(a.head_dim);
+            (queries.max(width(a.heads)), keys.max(width(a.kv_heads)), ffn.max(layer.ffn.intermediate_size))
         })
     }
 
