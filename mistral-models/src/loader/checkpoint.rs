@@ -26,8 +26,8 @@ pub enum CheckpointKind {
 
 /// An open checkpoint.
 ///
-/// Opening reads headers only: milliseconds for a model of any size, plus the vocabulary of a GGUF file. Tensors stay in the file
-/// (see [`ReadMode`]) and are handed out as shared bytes, which outlive the checkpoint.
+/// Opening reads headers only: milliseconds for a model of any size, plus the vocabulary of a GGUF file. Tensors stay
+/// in the file (see [`ReadMode`]) and are handed out as shared bytes, which outlive the checkpoint.
 ///
 /// ```
 /// use mistral_models::{Checkpoint, GgufWriter, Metadata, Value, Weights};
@@ -97,12 +97,13 @@ impl CheckpointOptions {
         self
     }
 
-    /// Opens a `.gguf` file (any part of a split one), a `.safetensors` file with a `config.json` beside it, a directory with either, or a model
-    /// that is already in the local Hugging Face cache, by its id: `org/name` or `org/name@revision`.
-    /// A path that exists is never taken for an id. Nothing is downloaded.
+    /// Opens a `.gguf` file (any part of a split one), a `.safetensors` file with a `config.json` beside it, a
+    /// directory with either, or a model that is already in the local Hugging Face cache, by its id: `org/name` or
+    /// `org/name@revision`. A path that exists is never taken for an id. Nothing is downloaded.
     ///
     /// # Errors
-    /// [`Error::NotFound`] says where was looked; [`Error::Malformed`], [`Error::Limit`], [`Error::Missing`] for damaged or incomplete checkpoints.
+    /// [`Error::NotFound`] says where was looked; [`Error::Malformed`], [`Error::Limit`], [`Error::Missing`] for
+    /// damaged or incomplete checkpoints.
     pub fn open(self, path_or_id: impl AsRef<Path>) -> Result<Checkpoint, Error> {
         let path = path_or_id.as_ref();
         match fs::metadata(path) {
@@ -328,11 +329,13 @@ impl Checkpoint {
         self.tensors.tensor_bytes()
     }
 
-    /// Reads a file that lies beside safetensors weights, such as `tokenizer.json` or `chat_template.jinja`. `None` when there is no such file, and always for GGUF,
-    /// which carries all of this inside: other files in its directory may belong to other models.
+    /// Reads a file that lies beside safetensors weights, such as `tokenizer.json` or `chat_template.jinja`. `None`
+    /// when there is no such file, and always for GGUF, which carries all of this inside: other files in its directory
+    /// may belong to other models.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Limit`] above [`Limits::sidecar_bytes`]; [`Error::NotFound`] for a name that leads out of the directory.
+    /// [`Error::Io`]; [`Error::Limit`] above [`Limits::sidecar_bytes`]; [`Error::NotFound`] for a name that leads out
+    /// of the directory.
     pub fn file(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let relative = Path::new(name);

@@ -46,7 +46,8 @@ impl Download {
         Self { id: id.into(), gguf: None, cache: None, endpoint: None, token: None, retries: 3 }
     }
 
-    /// Takes the GGUF file whose name contains this, such as `Q4_K_M` (case does not matter), also where there are safetensors.
+    /// Takes the GGUF file whose name contains this, such as `Q4_K_M` (case does not matter), also where there are
+    /// safetensors.
     #[must_use]
     pub fn gguf(mut self, part_of_name: impl Into<String>) -> Self {
         self.gguf = Some(part_of_name.into());
@@ -81,11 +82,12 @@ impl Download {
         self
     }
 
-    /// Downloads, and returns the path for [`Checkpoint::open`](crate::Checkpoint::open): a directory, or a GGUF file. Blocks; `progress` is called
-    /// from this thread.
+    /// Downloads, and returns the path for [`Checkpoint::open`](crate::Checkpoint::open): a directory, or a GGUF file.
+    /// Blocks; `progress` is called from this thread.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for what is no id or a repository without a usable model, [`Error::Download`] for the network and the server.
+    /// [`Error::NotFound`] for what is no id or a repository without a usable model, [`Error::Download`] for the
+    /// network and the server.
     pub fn run(&self, mut progress: impl FnMut(DownloadProgress<'_>)) -> Result<PathBuf, Error> {
         let not_found = |detail: &str| Error::NotFound { what: self.id.clone(), detail: detail.into() };
         let id =

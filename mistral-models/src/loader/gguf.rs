@@ -3,12 +3,15 @@
 //! Source: the GGUF specification in the ggml project (docs/gguf.md). Layout, all numbers little-endian:
 //!
 //! ```text
-//! "GGUF" | version u32 | tensors u64 | keys u64 | keys x (string, type u32, value) | tensors x (string, n u32, n x u64, type u32, offset u64)
+//! "GGUF" | version u32 | tensors u64 | keys u64
+//! keys x    (string, type u32, value)
+//! tensors x (string, rank u32, rank x u64, type u32, offset u64)
 //! padding to general.alignment (32 unless set) | data; tensor offsets count from here
 //! ```
 //!
-//! Dimensions are stored with the contiguous one first. A model may be split into files `NAME-00001-of-00003.gguf`, each of which is a
-//! GGUF file with keys `split.no`, `split.count` and `split.tensors.count`; the first one holds the metadata.
+//! Dimensions are stored with the contiguous one first. A model may be split into files `NAME-00001-of-00003.gguf`,
+//! each of which is a GGUF file with keys `split.no`, `split.count` and `split.tensors.count`; the first one holds the
+//! metadata.
 
 use std::path::{Path, PathBuf};
 
@@ -295,7 +298,8 @@ fn array(cursor: &mut Cursor<'_>, depth: u32, entries: &mut u64) -> Result<Array
     cursor.limit("array depth", depth.into(), cursor.limits.array_depth.into())?;
     let kind = cursor.u32("array type")?;
     let len = cursor.u64("array length")?;
-    // What cannot be in the file is damage; what could be but is absurd is a limit. The smallest element takes one byte.
+    // What cannot be in the file is damage; what could be but is absurd is a limit. The smallest element takes one
+    // byte.
     if len > cursor.remaining() {
         return Err(cursor.malformed(format_args!("array of {len} elements, {} bytes are left", cursor.remaining())));
     }

@@ -1,4 +1,5 @@
-//! Writing GGUF version 3: header first, then tensors one after another, so that a model never has to be in memory whole.
+//! Writing GGUF version 3: header first, then tensors one after another, so that a model never has to be in memory
+//! whole.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -34,8 +35,8 @@ impl GgufTensor {
     }
 }
 
-/// Writes a GGUF file: [`GgufWriter::new`] writes the header, then [`GgufWriter::tensor`] each tensor in the order of the
-/// list, then [`GgufWriter::finish`].
+/// Writes a GGUF file: [`GgufWriter::new`] writes the header, then [`GgufWriter::tensor`] each tensor in the order of
+/// the list, then [`GgufWriter::finish`].
 ///
 /// The alignment is the metadata's `general.alignment`, 32 bytes when absent. Nothing is added to the metadata.
 ///
@@ -75,8 +76,8 @@ impl<W: Write> GgufWriter<W> {
     /// Writes the header. Give a buffered writer: fields are written one by one.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for names that are empty or occur twice and shapes that do not fit their format, [`Error::Config`] for an invalid alignment,
-    /// [`Error::Io`] from the writer.
+    /// [`Error::Malformed`] for names that are empty or occur twice and shapes that do not fit their format,
+    /// [`Error::Config`] for an invalid alignment, [`Error::Io`] from the writer.
     pub fn new(out: W, metadata: &Metadata, tensors: &[GgufTensor]) -> Result<Self, Error> {
         Self::start(out, "GGUF output".into(), metadata, tensors)
     }

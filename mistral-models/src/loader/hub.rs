@@ -1,7 +1,7 @@
 //! Finding a model in the local cache of the Hugging Face hub. No network.
 //!
-//! Source: the cache layout that the huggingface_hub project documents:
-//! `CACHE/models--ORG--NAME/refs/REVISION` is a file with a commit hash, `CACHE/models--ORG--NAME/snapshots/HASH/` holds the files (links into `blobs/`).
+//! Source: the cache layout that the huggingface_hub project documents: `CACHE/models--ORG--NAME/refs/REVISION` is a
+//! file with a commit hash, `CACHE/models--ORG--NAME/snapshots/HASH/` holds the files (links into `blobs/`).
 
 use std::env;
 use std::path::{Component, Path, PathBuf};
@@ -37,8 +37,9 @@ impl<'a> ModelId<'a> {
     }
 }
 
-/// The cache directory of this user: `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `HF_HOME/hub`, `XDG_CACHE_HOME/huggingface/hub`, else
-/// `.cache/huggingface/hub` in the home directory (on every platform, Windows included). `None` without a home.
+/// The cache directory of this user: `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `HF_HOME/hub`,
+/// `XDG_CACHE_HOME/huggingface/hub`, else `.cache/huggingface/hub` in the home directory (on every platform, Windows
+/// included). `None` without a home.
 pub fn default_cache_dir() -> Option<PathBuf> {
     cache_dir_from(|key| env::var_os(key).filter(|v| !v.is_empty()).map(PathBuf::from), env::home_dir())
 }

@@ -6,10 +6,12 @@ use crate::{Error, Limits};
 
 /// Parses a JSON object.
 ///
-/// Python writes infinite numbers as bare `Infinity`, which is not JSON but stands in published configurations. They are
-/// read as `{"__float__": "Infinity"}`, the spelling that newer versions of the same software write; likewise `-Infinity` and `NaN`.
+/// Python writes infinite numbers as bare `Infinity`, which is not JSON but stands in published configurations. They
+/// are read as `{"__float__": "Infinity"}`, the spelling that newer versions of the same software write; likewise
+/// `-Infinity` and `NaN`.
 pub(crate) fn object(bytes: &[u8], what: &str, limits: &Limits) -> Result<Map<String, Value>, Error> {
-    // One more than the separators is at least the number of values; those inside strings are counted too, which does no harm.
+    // One more than the separators is at least the number of values; those inside strings are counted too, which does
+    // no harm.
     let found = bytes.iter().filter(|b| matches!(b, b',' | b'[' | b'{')).count() as u64 + 1;
     for (measured, found, limit) in
         [("size", bytes.len() as u64, limits.config_bytes), ("number of values", found, limits.config_values)]

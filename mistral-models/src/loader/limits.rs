@@ -1,10 +1,11 @@
 //! Bounds on what a file may claim, so that a hostile one costs time and memory in proportion to its own size.
 
-/// Bounds on checkpoint files. Everything above one of them is [`Error::Limit`](crate::Error::Limit), found before anything is allocated.
+/// Bounds on checkpoint files. Everything above one of them is [`Error::Limit`](crate::Error::Limit), found before
+/// anything is allocated.
 ///
-/// With the defaults, opening a checkpoint takes at most as much memory as its headers have bytes, plus 32 MiB, plus the files themselves
-/// where they are read and not mapped. Independently of these, every length in a file is held against the bytes that remain in it. The defaults leave a factor of
-/// ten and more above the largest published checkpoints.
+/// With the defaults, opening a checkpoint takes at most as much memory as its headers and configuration have bytes,
+/// plus 32 MiB, plus the files themselves where they are read and not mapped. Independently of these, every length in a
+/// file is held against the bytes that remain in it. The defaults leave room above the largest published checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

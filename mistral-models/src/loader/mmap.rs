@@ -12,11 +12,13 @@ use crate::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReadMode {
-    /// Map the files: nothing is copied, pages come from the page cache at their first use and are shared between processes.
+    /// Map the files: nothing is copied, pages come from the page cache at their first use and are shared between
+    /// processes.
     ///
-    /// The files must not change while the checkpoint is alive. A file that is truncated underneath kills the process with
-    /// a signal at the next access (`SIGBUS` on Unix, an exception on Windows); one that is rewritten changes the
-    /// weights. Choose [`ReadMode::Read`] where others may write to the files, or on network file systems that can fail.
+    /// The files must not change while the checkpoint is alive. A file that is truncated underneath kills the process
+    /// with a signal at the next access (`SIGBUS` on Unix, an exception on Windows); one that is rewritten changes the
+    /// weights. Choose [`ReadMode::Read`] where others may write to the files, or on network file systems that can
+    /// fail.
     #[default]
     Map,
     /// Read the files into memory: as many bytes of memory as the files have, nothing can change underneath.
@@ -70,9 +72,10 @@ fn read(file: File, len: u64) -> std::io::Result<Vec<u8>> {
 
 #[allow(unsafe_code)] // the single exception to the deny of this crate
 fn map(file: &File) -> std::io::Result<SharedBytes> {
-    // SAFETY: the map is read-only, lives behind an `Arc` for as long as any slice of it, and is never handed out as anything
-    // but bytes, for which every bit pattern is valid. What remains is that another process changes or truncates the
-    // file meanwhile, which no program can prevent on these systems: `ReadMode::Map` states it, `ReadMode::Read` avoids it.
+    // SAFETY: the map is read-only, lives behind an `Arc` for as long as any slice of it, and is never handed out as
+    // anything but bytes, for which every bit pattern is valid. What remains is that another process changes or
+    // truncates the file meanwhile, which no program can prevent on these systems: `ReadMode::Map` states it,
+    // `ReadMode::Read` avoids it.
     let map = unsafe { memmap2::Mmap::map(file)? };
     Ok(SharedBytes::new(map))
 }

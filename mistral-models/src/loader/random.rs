@@ -13,7 +13,7 @@ pub struct RandomTensor {
     pub name: String,
     /// Sizes, outermost first.
     pub shape: Vec<usize>,
-    /// F32, F16 or BF16.
+    /// Any format that this version can encode.
     pub format: Format,
     /// Middle of the values: 1 for most norms, 0 else.
     pub mean: f32,
@@ -21,20 +21,31 @@ pub struct RandomTensor {
     pub scale: f32,
 }
 
+impl RandomTensor {
+    /// The length of a row: the last dimension, 1 for a scalar.
+    fn cols(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+}
+
 /// Seeded random weights that implement [`Weights`]: for goldens, benchmarks and tests that must not need a download.
 ///
-/// The definition is public and will not change, so that other programs can compute the same numbers. All arithmetic of hashes is modulo 2^64:
+/// The definition is public and will not change, so that other programs can compute the same numbers. All arithmetic of
+/// hashes is modulo 2^64:
 ///
 /// ```text
-/// fnv(name)  = FNV-1a over the bytes of the name: h = 0xcbf29ce484222325; for each byte: h = (h ^ byte) * 0x100000001b3
-/// mix(z)     = SplitMix64's finaliser: z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9; z = (z ^ z >> 27) * 0x94d049bb133111eb; z ^ z >> 31
-/// z(i)       = mix(fnv(name) + seed * 0xd1342543de82ef95 + (i + 1) * 0x9e3779b97f4a7c15)      i: index of the element, row-major
-/// unit(i)    = (z(i) >> 40) / 2^23 - 1                                                        exact in f32, in [-1, 1)
-/// value(i)   = mean + scale * unit(i)                                                         product and sum each rounded to f32
+/// fnv(name) = FNV-1a over the bytes of the name: h = 0xcbf29ce484222325; for each byte: h = (h ^ byte) * 0x100000001b3
+/// mix(z)    = SplitMix64's finaliser: z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9; z = (z ^ z >> 27) * 0x94d049bb133111eb;
+///             z ^ z >> 31
+/// z(i)      = mix(fnv(name) + seed * 0xd1342543de82ef95 + (i + 1) * 0x9e3779b97f4a7c15)
+///             i: index of the element, row-major
+/// unit(i)   = (z(i) >> 40) / 2^23 - 1               exact in f32, in [-1, 1)
+/// value(i)  = mean + scale * unit(i)                product and sum each rounded to f32
 /// ```
 ///
-/// F16 and BF16 round the value to nearest even. Sources: Fowler, Noll and Vo's hash; Steele, Lea and Flood, "Fast splittable
-/// pseudorandom number generators", OOPSLA 2014. Each [`Weights::get`] computes its tensor anew: about 1 ns an element.
+/// The values are then encoded in the tensor's format by [`mistral_quant::encode_row`]; F16 and BF16 round to nearest
+/// even. Sources: Fowler, Noll and Vo's hash; Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
+/// OOPSLA 2014. Each [`Weights::get`] computes its tensor anew: about 1 ns an element, and the time of the encoder.
 #[derive(Debug, Clone)]
 pub struct RandomWeights {
     seed: u64,
@@ -46,17 +57,20 @@ impl RandomWeights {
     /// The weights of a list of tensors.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for a name that occurs twice or a size that overflows, [`Error::Unsupported`] for another format than F32, F16 and BF16.
+    /// [`Error::Malformed`] for a name that occurs twice or a size that overflows or whose rows are not whole blocks,
+    /// [`Error::Unsupported`] for another format than F32, F16 and BF16.
     pub fn new(seed: u64, tensors: impl IntoIterator<Item = RandomTensor>) -> Result<Self, Error> {
         let tensors: Vec<_> = tensors.into_iter().collect();
         let mut places = HashMap::with_capacity(tensors.len());
         for (place, tensor) in tensors.iter().enumerate() {
-            if !matches!(tensor.format, Format::F32 | Format::F16 | Format::BF16) {
+            if !tensor.format.is_computable() {
                 return Err(Error::unsupported("format of random weights", tensor.format.name()));
             }
             let elements = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-            if elements.and_then(|n| tensor.format.byte_len(n)).is_none() {
-                return Err(Error::malformed(&tensor.name, format!("shape {:?} overflows", tensor.shape)));
+            let row = tensor.format.byte_len(tensor.cols());
+            if row.is_none() || elements.and_then(|n| tensor.format.byte_len(n)).is_none() {
+                let detail = format!("shape {:?} overflows or is not whole blocks of {}", tensor.shape, tensor.format);
+                return Err(Error::malformed(&tensor.name, detail));
             }
             if places.insert(tensor.name.clone(), place).is_some() {
                 return Err(Error::malformed(&tensor.name, "two random tensors of this name"));
@@ -70,7 +84,8 @@ impl RandomWeights {
         &self.tensors
     }
 
-    /// The values of a tensor, row-major, before they are rounded to its format. The iterator is as long as the tensor has elements.
+    /// The values of a tensor, row-major, before they are rounded to its format. The iterator is as long as the tensor
+    /// has elements.
     ///
     /// # Errors
     /// [`Error::Missing`] when there is none of this name.
@@ -95,12 +110,14 @@ impl RandomWeights {
 impl Weights for RandomWeights {
     fn get(&self, name: &str) -> Result<RawTensor, Error> {
         let tensor = self.find(name)?;
-        let values = self.values(name)?;
-        let bytes: Vec<u8> = match tensor.format {
-            Format::F16 => values.flat_map(|v| half::f16::from_f32(v).to_le_bytes()).collect(),
-            Format::BF16 => values.flat_map(|v| half::bf16::from_f32(v).to_le_bytes()).collect(),
-            _ => values.flat_map(f32::to_le_bytes).collect(),
-        };
+        let mut values = self.values(name)?;
+        let mut bytes = Vec::with_capacity(tensor.format.byte_len(values.len()).unwrap_or_default());
+        let mut row = Vec::with_capacity(tensor.cols());
+        while values.len() > 0 {
+            row.clear();
+            row.extend(values.by_ref().take(tensor.cols()));
+            bytes.extend(mistral_quant::encode_row(tensor.format, &row)?);
+        }
         let kind = TensorType::Format(tensor.format);
         Ok(RawTensor { name: name.to_owned(), kind, shape: tensor.shape.clone(), bytes: SharedBytes::new(bytes) })
     }
@@ -181,13 +198,27 @@ mod tests {
     }
 
     #[test]
+    fn quantized_tensors_are_close_to_their_values() {
+        let weights = RandomWeights::new(0, [tensor("a", &[3, 2, 256], Format::Q8_0, 0.0, 1.0)]).unwrap();
+        let stored = weights.get("a").unwrap().to_weight().unwrap();
+        assert_eq!((stored.rows(), stored.cols()), (6, 256));
+        let mut read = vec![0.0; 6 * 256];
+        mistral_quant::decode_row(Format::Q8_0, stored.bytes(), &mut read).unwrap();
+        // Half a step of 1/127 of the block's maximum, and the rounding of the scale to f16.
+        let step = 0.5 / 127.0 + 2f32.powi(-11);
+        assert!(weights.values("a").unwrap().zip(&read).all(|(x, y)| (x - y).abs() <= step));
+    }
+
+    #[test]
     fn what_cannot_be_drawn_is_refused() {
         let twice = [tensor("a", &[1], Format::F32, 0.0, 1.0), tensor("a", &[1], Format::F32, 0.0, 1.0)];
         assert!(matches!(RandomWeights::new(0, twice), Err(Error::Malformed { .. })));
         let huge = [tensor("a", &[usize::MAX, 2], Format::F32, 0.0, 1.0)];
         assert!(matches!(RandomWeights::new(0, huge), Err(Error::Malformed { .. })));
-        let quantized = [tensor("a", &[32], Format::Q8_0, 0.0, 1.0)];
-        assert!(matches!(RandomWeights::new(0, quantized), Err(Error::Unsupported { .. })));
+        let half_block = [tensor("a", &[2, 16], Format::Q8_0, 0.0, 1.0)];
+        assert!(matches!(RandomWeights::new(0, half_block), Err(Error::Malformed { .. })));
+        let integers = [tensor("a", &[32], Format::I32, 0.0, 1.0)];
+        assert!(matches!(RandomWeights::new(0, integers), Err(Error::Unsupported { .. })));
         let none = RandomWeights::new(0, []).unwrap();
         assert!(matches!(none.get("a"), Err(Error::Missing { .. })));
     }

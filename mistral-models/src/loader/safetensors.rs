@@ -1,9 +1,9 @@
 //! safetensors: the header of one file, and the index of a checkpoint in several.
 //!
-//! Source: the format description of the safetensors project. Layout: header length u64 little-endian | JSON
-//! `{"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {...}}` | data without holes.
-//! The header is read here, not by the `safetensors` crate, for two reasons: an element type that is unknown must fail only
-//! when its tensor is used, and a header must not cost a multiple of its own size in memory.
+//! Source: the format description of the safetensors project. Layout: header length u64 little-endian | JSON `{"name":
+//! {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {...}}` | data without holes.
+//! The header is read here, not by the `safetensors` crate, for two reasons: an element type that is unknown must fail
+//! only when its tensor is used, and a header must not cost a multiple of its own size in memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

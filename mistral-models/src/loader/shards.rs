@@ -54,7 +54,8 @@ impl ShardName {
     }
 }
 
-/// Opens several files on a few threads (opening waits for the disk more than it computes); results in the order of `paths`.
+/// Opens several files on a few threads (opening waits for the disk more than it computes); results in the order of
+/// `paths`.
 pub(crate) fn open_all<T: Send>(
     paths: &[PathBuf],
     open: impl Fn(&PathBuf) -> Result<T, Error> + Sync,

@@ -1,7 +1,7 @@
 //! The tensors of one checkpoint: a table of names, shapes and places, and the bytes of its files.
 //!
-//! Names, dimensions and rows lie in a few flat vectors, so that the table takes about as much memory as the header it was read
-//! from: a file with very many tiny entries cannot blow it up.
+//! Names, dimensions and rows lie in a few flat vectors, so that the table takes about as much memory as the header it
+//! was read from: a file with very many tiny entries cannot blow it up.
 
 use mistral_quant::{Format, SharedBytes};
 

@@ -6,8 +6,8 @@ use mistral_quant::{Format, SharedBytes, Weight};
 
 use crate::Error;
 
-/// Named tensors. GGUF files, safetensors files and [`RandomWeights`](crate::RandomWeights) implement it, and so may a program
-/// that keeps weights elsewhere.
+/// Named tensors. GGUF files, safetensors files and [`RandomWeights`](crate::RandomWeights) implement it, and so may a
+/// program that keeps weights elsewhere.
 pub trait Weights: Send + Sync {
     /// The tensor of this name. Costs a lookup; the bytes are shared, not copied, where the source has them in memory.
     ///

@@ -176,7 +176,9 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_after_the_preamble_are_survived(tail in prop::collection::vec(any::<u8>(), 0..200), t in 0u64..3, k in 0u64..3) {
+    fn random_bytes_after_the_preamble_are_survived(
+        tail in prop::collection::vec(any::<u8>(), 0..200), t in 0u64..3, k in 0u64..3,
+    ) {
         let mut bytes = b"GGUF\x03\0\0\0".to_vec();
         bytes.extend(t.to_le_bytes());
         bytes.extend(k.to_le_bytes());

@@ -160,7 +160,8 @@ proptest! {
         let _ = open_and_use(bytes);
     }
 
-    /// What is accepted here is accepted by the format's own crate, with the same shapes and bytes, unless it holds a type of which that has never heard.
+    /// What is accepted here is accepted by the format's own crate, with the same shapes and bytes, unless it holds a
+    /// type of which that has never heard.
     #[test]
     fn accepted_files_agree_with_the_format_s_own_crate(at in 8usize..400, digit in b'0'..=b'9') {
         let mut bytes = valid();
