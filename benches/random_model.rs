@@ -71,7 +71,7 @@ fn format(mix: &str, name: &str, layer: usize, layers: usize, cols: usize) -> Re
     }
     let more = layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
     let sensitive = name == "token_embd" || more && (name.ends_with("attn_v") || name.ends_with("ffn_down"));
-    Ok(match (sensitive, cols % 256 == 0) {
+    Ok(match (sensitive, cols.is_multiple_of(256)) {
         (true, true) => Format::Q6_K,
         (true, false) => Format::Q8_0,
         (false, true) => Format::Q4_K,

@@ -1,5 +1,7 @@
 //! The whole way from text to text with the model inside the crate: what the engine promises must hold over real arithmetic.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
+
 use std::time::{Duration, Instant};
 
 use mistral_core::{Error, FinishReason, Generation, Message, Model, Request};

@@ -1,5 +1,7 @@
 //! The reader on real vocabulary files and tiny checkpoints.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
+
 use std::path::PathBuf;
 
 use mistral_models::loader::gguf;

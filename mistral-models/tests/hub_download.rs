@@ -1,4 +1,6 @@
 //! Downloading from a server inside the test: no network.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
 #![cfg(feature = "hub")]
 
 use std::collections::HashMap;

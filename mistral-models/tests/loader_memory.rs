@@ -1,6 +1,8 @@
 //! Headers that lie must not cost memory: the peak of the heap stays below the file's size plus a constant.
 //! One test alone in its process, because the allocator counts for all threads.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

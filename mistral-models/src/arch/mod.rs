@@ -42,7 +42,7 @@ pub(crate) fn find(config: &Config) -> Result<&'static Arch, Error> {
     if let Some(arch) = ARCHITECTURES.iter().find(|arch| known(arch).contains(&name)) {
         return Ok(arch);
     }
-    let all: Vec<&str> = ARCHITECTURES.iter().flat_map(|arch| known(arch)).copied().collect();
+    let all: Vec<&str> = ARCHITECTURES.iter().flat_map(known).copied().collect();
     Err(Error::unsupported("architecture", format!("`{name}` (known: {})", all.join(", "))))
 }
 
