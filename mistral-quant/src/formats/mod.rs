@@ -69,6 +69,7 @@ pub(crate) trait Grid: Block {
     /// Subtracted from every code.
     const OFFSET: i8;
     /// The largest magnitude of a code. 128 marks signed codes, all others are unsigned.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Bounds the sums of vector registers.
     const MAX_CODE: i32;
     /// Whether the two halves of a unit have scales and mins of their own.
     const HALVES: bool;
