@@ -1,1 +1,57 @@
-//! A member of the workspace that is never published.
+//! What the examples share: opening the model that the command line names.
+
+use std::path::PathBuf;
+
+use mistral_core::{Error, Model, ModelBuilder, Ready, Source};
+
+/// The source behind `--model`: a path or the id of a model in the local cache, or, without one, the model inside the crate.
+/// With feature `hub`, an id that is not in the cache yet is downloaded, with a progress bar.
+///
+/// # Errors
+/// Those of the download.
+pub fn source(model: Option<&str>) -> Result<Source, Error> {
+    Ok(match model {
+        None => Source::Embedded,
+        #[cfg(feature = "hub")]
+        Some(id) if !std::path::Path::new(id).exists() => Source::Path(download(id)?),
+        Some(path) => Source::Path(PathBuf::from(path)),
+    })
+}
+
+/// A builder for `--model` and `--threads` of the command line.
+///
+/// # Errors
+/// Those of [`source`], and of arguments that cannot be read.
+pub fn builder(args: &mut pico_args::Arguments) -> Result<ModelBuilder<Ready>, Box<dyn std::error::Error>> {
+    let model: Option<String> = args.opt_value_from_str(["-m", "--model"])?;
+    let builder = Model::builder().checkpoint(source(model.as_deref())?);
+    Ok(match args.opt_value_from_str(["-t", "--threads"])? {
+        Some(threads) => builder.threads(threads),
+        None => builder,
+    })
+}
+
+/// Refuses arguments that nobody asked for.
+///
+/// # Errors
+/// Names them.
+pub fn finish(args: pico_args::Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let left = args.finish();
+    if left.is_empty() { Ok(()) } else { Err(format!("unknown arguments: {left:?}").into()) }
+}
+
+#[cfg(feature = "hub")]
+fn download(id: &str) -> Result<PathBuf, Error> {
+    use indicatif::{ProgressBar, ProgressStyle};
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:40} {bytes}/{total_bytes} {bytes_per_sec}") {
+        bar.set_style(style);
+    }
+    let path = mistral_core::models::Download::new(id).run(|p| {
+        bar.set_message(p.file.to_owned());
+        bar.set_length(p.total);
+        bar.set_position(p.done);
+    })?;
+    bar.finish_and_clear();
+    Ok(path)
+}

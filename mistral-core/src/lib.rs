@@ -1,1 +1,65 @@
 //! Language models inside a Rust program.
+//!
+//! ```
+//! use mistral_core::{Message, Model, Request};
+//!
+//! let model = Model::embedded()?; // or Model::open("qwen3-0.6b-q4_k_m.gguf")?
+//!
+//! // Text, piece by piece as it is made. The same value is a `futures_core::Stream`, for any executor or none.
+//! for piece in model.generate(Request::new("Once upon a time").max_tokens(40))? {
+//!     print!("{}", piece?);
+//! }
+//!
+//! // A whole answer to a chat, with sampling.
+//! let request = Request::chat([Message::user("Hello! Who are you?")]).temperature(0.7).top_p(0.9).seed(1).max_tokens(40);
+//! let answer = model.generate(request)?.complete()?;
+//! println!("{} ({:?}, {} tokens)", answer.text, answer.reason, answer.usage.generated_tokens);
+//! # Ok::<(), mistral_core::Error>(())
+//! ```
+//!
+//! [`Model`] is a handle over a worker thread: clone it, call it from any thread, drop a [`Generation`] to cancel it.
+//! [`Engine`] is the state machine underneath, for programs that own their loop. [`Request`] says what to generate and how,
+//! [`ModelBuilder`] how to load. No async runtime is needed and none is started; nothing is downloaded.
+//!
+//! How it works and what it promises: [`manual`].
+#![deny(unsafe_code)]
+
+mod block_pool;
+mod builder;
+mod chat;
+mod decoder;
+mod engine;
+mod error;
+mod event;
+mod feed;
+mod forward;
+mod generation;
+pub mod manual;
+mod memory;
+mod metrics;
+mod model;
+mod request;
+mod sample;
+mod scheduler;
+mod sequence;
+mod stop;
+#[cfg(test)]
+mod testing;
+mod text;
+mod worker;
+
+pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
+pub use chat::{Message, Role, ToolCall};
+pub use decoder::embedded;
+pub use engine::{Engine, Step};
+pub use error::Error;
+pub use event::{Event, EventKind, FinishReason, Piece, Usage};
+pub use generation::{Completion, Generation, Pieces};
+pub use metrics::Metrics;
+pub use model::Model;
+pub use request::{Prompt, Request, SequenceId};
+pub use sample::{Logprobs, Sampling, TokenLogprob};
+
+pub use mistral_models as models;
+pub use mistral_quant as quant;
+pub use mistral_tools as tools;

@@ -22,6 +22,10 @@ pub struct Sequence {
     pub tokens: usize,
     /// Position of the first token; the cache holds positions `0..position` already.
     pub position: usize,
+    /// Tokens of the sequence that are known now, this run included: at least `position + tokens`, and the whole prompt's length
+    /// for every chunk of a prompt. Rope scalings that depend on the length (dynamic NTK, LongRoPE) read it, so that a
+    /// prompt in pieces gives what the whole prompt gives.
+    pub length: usize,
     /// Cache blocks, enough for `position + tokens` slots; see [`mistral_quant::Span::blocks`].
     pub block_table: Vec<u32>,
     /// Which rows get logits.
@@ -42,12 +46,15 @@ impl Batch {
         self.sequences.clear();
     }
 
-    /// Appends a run of tokens at `position`. An empty run is left out.
-    pub fn push(&mut self, tokens: &[u32], position: usize, block_table: Vec<u32>, logits: LogitRows) {
+    /// Appends a run of tokens at `position` of a sequence that is `length` tokens long so far (see [`Sequence::length`]).
+    /// An empty run is left out.
+    pub fn push(&mut self, tokens: &[u32], position: usize, length: usize, block_table: Vec<u32>, logits: LogitRows) {
         if tokens.is_empty() {
             return;
         }
-        self.sequences.push(Sequence { start: self.tokens.len(), tokens: tokens.len(), position, block_table, logits });
+        let length = length.max(position.saturating_add(tokens.len()));
+        let start = self.tokens.len();
+        self.sequences.push(Sequence { start, tokens: tokens.len(), position, length, block_table, logits });
         self.tokens.extend_from_slice(tokens);
     }
 

@@ -30,6 +30,14 @@ pub enum Error {
         /// What was expected and found, with the byte offset where known.
         detail: String,
     },
+    /// A model could not be downloaded (feature `hub`).
+    #[error("downloading {what}: {detail}")]
+    Download {
+        /// The model or the file.
+        what: String,
+        /// The answer of the network or the server.
+        detail: String,
+    },
     /// A tensor, metadata key or file that the model needs is not there.
     #[error("the checkpoint has no {kind} `{name}`")]
     Missing {

@@ -12,6 +12,17 @@ pub struct Strings {
 }
 
 impl Strings {
+    /// An empty list with room for `strings` strings of `bytes` bytes together.
+    pub fn with_capacity(strings: usize, bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), ends: Vec::with_capacity(strings) }
+    }
+
+    /// Gives unused room back.
+    pub fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     /// Appends a string.
     pub fn push(&mut self, s: &str) {
         self.text.push_str(s);

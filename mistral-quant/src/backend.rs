@@ -128,9 +128,13 @@ pub struct MatMul<'a, B: Backend> {
 
 /// The operations. Buffers hold at least what an operation names; more is left alone. `tokens` counts rows of activations.
 ///
+/// A row of the result depends on its own row of the input, on its position, and on the cache before it: to the bit it is the same alone
+/// or beside other rows, in one chunk or in many, on any number of threads. NaN and infinities spread within their row as f32
+/// arithmetic has it, and to later positions of their sequence through the cache.
+///
 /// # Errors
 /// Every operation checks the lengths and ids it is given and answers [`Error::Shape`] or [`Error::OutOfRange`] before it
-/// writes anything; no operation panics.
+/// writes anything; no operation panics. [`Error::WorkerPanicked`] would be a defect of this crate; the outputs are then undefined.
 pub trait Backend: sealed::Sealed + Send + Sized + 'static {
     /// f32 activations on the device.
     type Buffer: Send;
@@ -182,7 +186,8 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
         sin: &Self::Buffer,
         rope: Rope,
     ) -> Result<(), Error>;
-    /// Stores keys `[tokens, kv_heads * key_dim]` and values `[tokens, kv_heads * value_dim]` at the positions of the spans.
+    /// Stores keys `[tokens, kv_heads * key_dim]` and values `[tokens, kv_heads * value_dim]` at the positions of the spans. Of two
+    /// spans that name the same slot the later one wins.
     fn append(
         &mut self,
         kv: &mut Self::Kv,
@@ -190,7 +195,8 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
         values: &Self::Buffer,
         spans: &[Span<'_>],
     ) -> Result<(), Error>;
-    /// Queries `[tokens, heads * key_dim]` to out `[tokens, heads * value_dim]`.
+    /// Queries `[tokens, heads * key_dim]` to out `[tokens, heads * value_dim]`. Spans share no row; rows that belong to none are left
+    /// alone. Blocks that lie wholly before the window of a span's first query are not looked at: their ids may be stale.
     fn attention(
         &mut self,
         queries: &Self::Buffer,
@@ -211,7 +217,8 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
     /// `x[i] = cap * tanh(x[i] / cap)` for the first `len` elements.
     fn soft_cap(&mut self, x: &mut Self::Buffer, len: usize, cap: f32) -> Result<(), Error>;
 
-    /// `x += y`, then `out = norm(x)`: the seam between two blocks.
+    /// `x += y`, then `out = norm(x)`: the seam between two blocks, in one pass over the row. Equal to the bit to
+    /// [`add`](Self::add) followed by [`rms_norm`](Self::rms_norm).
     fn add_rms_norm(
         &mut self,
         x: &mut Self::Buffer,

@@ -346,3 +346,6 @@ fn zeros(what: &str, len: usize) -> Result<Vec<f32>, Error> {
     values.resize(len, 0.0);
     Ok(values)
 }
+
+#[cfg(test)]
+mod tests;

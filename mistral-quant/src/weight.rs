@@ -68,6 +68,16 @@ impl Weight {
         self.bytes.len().checked_div(self.rows).unwrap_or(0)
     }
 
+    /// All weights as f32. Shape `[rows, cols]`. Costs four bytes a weight: for vectors and tests.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedFormat`] for a format without arithmetic.
+    pub fn to_f32(&self) -> Result<Vec<f32>, Error> {
+        let mut out = vec![0.0; self.rows.saturating_mul(self.cols)];
+        crate::decode_row(self.format, self.bytes(), &mut out)?;
+        Ok(out)
+    }
+
     /// Some of the rows, sharing the bytes; how a fused projection (`qkv`, `gate_up`) is taken apart.
     ///
     /// # Errors

@@ -1,2 +1,10 @@
-//! Tools that a language model may call.
+//! Tools that a language model may call: specifications shared by templates, parsers and the engine.
+//!
+//! [`ToolSpec`] is what a model is told about a tool; chat templates render it into the prompt.
 #![forbid(unsafe_code)]
+
+mod error;
+mod spec;
+
+pub use error::Error;
+pub use spec::ToolSpec;

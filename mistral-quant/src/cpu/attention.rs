@@ -167,14 +167,14 @@ fn each(
 }
 
 impl<'a> Plan<'a> {
-    /// Blocks of tokens times kv heads; the tokens of one block are as alike in length as can be.
+    /// Kv heads times blocks of tokens, in this order, so that threads at work side by side read the same keys.
     fn tasks(&self) -> Vec<Task<'a>> {
         let block = (TASK_ROWS / self.group).max(1);
         let mut tasks = Vec::new();
         for span in self.attention.spans {
-            for first in (0..span.tokens).step_by(block) {
-                let tokens = block.min(span.tokens - first);
-                for kv_head in 0..self.shape.kv_heads {
+            for kv_head in 0..self.shape.kv_heads {
+                for first in (0..span.tokens).step_by(block) {
+                    let tokens = block.min(span.tokens - first);
                     tasks.push(Task { span: *span, first, tokens, kv_head, spread: 0 });
                 }
             }

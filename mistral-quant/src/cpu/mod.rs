@@ -32,7 +32,7 @@ use crate::{
 const CHEAP_PIECE: usize = 16 * 1024;
 
 /// The same for operations with exponentials or sums.
-const COSTLY_PIECE: usize = 4 * 1024;
+const COSTLY_PIECE: usize = 8 * 1024;
 
 /// How a [`Cpu`] is set up. The default takes all cores and the best instruction set.
 ///

@@ -9,12 +9,31 @@ use std::fmt;
 use std::hint;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread::{self, JoinHandle};
+use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+use self::primitives::{
+    Arc, AtomicBool, AtomicPtr, AtomicUsize, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, thread, thread_local,
+};
 use crate::Error;
+
+/// What the pool is built of; loom's models of the same when the pool is checked by loom.
+mod primitives {
+    #[cfg(all(test, loom))]
+    pub(super) use loom::{
+        sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
+        sync::{Arc, Condvar, Mutex, MutexGuard},
+        thread::{self, JoinHandle},
+        thread_local,
+    };
+    #[cfg(not(all(test, loom)))]
+    pub(super) use std::{
+        sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
+        sync::{Arc, Condvar, Mutex, MutexGuard},
+        thread::{self, JoinHandle},
+        thread_local,
+    };
+}
 
 /// How long a thread looks for work, or for the end of a job, before it sleeps. Longer than the serial gap between two
 /// operations of a step, far shorter than the gap between two requests.
@@ -48,14 +67,13 @@ const SPIN: Duration = Duration::from_micros(40);
 /// |---|---|---|---|
 /// | `job` | the caller, before `epoch` | workers, after `epoch` | relaxed: ordered by `epoch` in one direction and by `pending` in the other |
 /// | `pending` | set by the caller before `epoch`; each worker subtracts 1 as its last access to the job | the caller | the subtraction releases what the job wrote, the caller's load acquires it: results are visible, and the closure may be dropped, when 0 is seen |
-/// | `epoch` | the caller, once a job | workers | `SeqCst`: publishes `job` and `pending`, and takes part in the exchange below |
-/// | `sleepers` | workers, holding `door` | the caller | `SeqCst`: a worker adds itself and then looks at `epoch`; the caller changes `epoch` and then looks at `sleepers`. In the single order of these four accesses one of the two sees the other, so no worker sleeps through a job |
+/// | `epoch` | the caller, once a job, holding `door` | workers | released by the caller and acquired by workers: publishes `job` and `pending` |
 /// | `panicked` | workers, before `pending` | the caller, after `pending` | relaxed: ordered by `pending` |
 /// | `closed` | the last handle, before `epoch` | workers, after `epoch` | relaxed: ordered by `epoch` |
 ///
-/// Sleeping goes through two condition variables. `door` is taken by the caller between the change of `epoch` and the
-/// notification, `done` by the last worker between its subtraction and the notification: a sleeper that checked its
-/// condition under the lock is already waiting when the notification comes.
+/// Nobody sleeps through a change: `epoch` changes under `door`, and the last worker takes `done` between its
+/// subtraction and the notification, so a thread that looked under the lock and found nothing is already waiting when the
+/// notification comes. `door` also counts who sleeps, which spares the system call when nobody does.
 ///
 /// A thread that is inside a job never waits for a turn. A nested job whose pool is busy runs on the thread that asked, so
 /// chains of pools cannot lock each other out.
@@ -73,18 +91,17 @@ impl ThreadPool {
         if threads == 0 {
             return Err(Error::Shape { what: "threads of a pool", expected: "at least 1".into(), found: "0".into() });
         }
-        let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let shared = Arc::new(Shared {
             threads,
-            spin: threads <= cores,
+            spin: threads <= cores && !cfg!(all(test, loom)),
             turn: Mutex::new(()),
             job: AtomicPtr::new(ptr::null_mut()),
             pending: AtomicUsize::new(0),
             epoch: AtomicUsize::new(0),
-            sleepers: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            door: Mutex::new(()),
+            door: Mutex::new(0),
             published: Condvar::new(),
             done: Mutex::new(()),
             finished: Condvar::new(),
@@ -123,7 +140,7 @@ impl ThreadPool {
         if shared.threads == 1 {
             return contained(|| f(0));
         }
-        let _turn = if INSIDE.get() {
+        let _turn = if INSIDE.with(Cell::get) {
             match shared.turn.try_lock() {
                 Ok(turn) => turn,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -166,7 +183,9 @@ impl fmt::Debug for ThreadPool {
 
 thread_local! {
     /// Whether this thread is running a job of any pool.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    // Loom's macro has no const form.
+    #[allow(clippy::missing_const_for_thread_local)]
+    static INSIDE: Cell<bool> = Cell::new(false);
 }
 
 /// The threads; dropped with the last handle, which is never inside a job because `run` borrows one.
@@ -198,10 +217,10 @@ struct Shared {
     job: AtomicPtr<Job<'static>>,
     pending: AtomicUsize,
     epoch: AtomicUsize,
-    sleepers: AtomicUsize,
     panicked: AtomicBool,
     closed: AtomicBool,
-    door: Mutex<()>,
+    /// How many workers sleep.
+    door: Mutex<usize>,
     published: Condvar,
     done: Mutex<()>,
     finished: Condvar,
@@ -227,9 +246,11 @@ impl Shared {
     }
 
     fn wake_workers(&self) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
-        if self.sleepers.load(Ordering::SeqCst) > 0 {
-            drop(lock(&self.door));
+        let sleepers = lock(&self.door);
+        self.epoch.fetch_add(1, Ordering::Release);
+        let wake = *sleepers > 0;
+        drop(sleepers);
+        if wake {
             self.published.notify_all();
         }
     }
@@ -258,24 +279,24 @@ impl Shared {
     }
 
     fn await_change(&self, seen: usize) {
-        let changed = || self.epoch.load(Ordering::SeqCst) != seen;
+        let changed = || self.epoch.load(Ordering::Acquire) != seen;
         if spin_until(self.spin, changed) {
             return;
         }
-        let mut door = lock(&self.door);
-        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        let mut sleepers = lock(&self.door);
         while !changed() {
-            door = wait(&self.published, door);
+            *sleepers += 1;
+            sleepers = wait(&self.published, sleepers);
+            *sleepers -= 1;
         }
-        self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 /// Runs a share of a job, marking the thread as inside one and containing a panic.
 fn contained(share: impl FnOnce()) -> Result<(), Error> {
-    let outer = INSIDE.replace(true);
+    let outer = INSIDE.with(|inside| inside.replace(true));
     let result = panic::catch_unwind(AssertUnwindSafe(share));
-    INSIDE.set(outer);
+    INSIDE.with(|inside| inside.set(outer));
     result.map_err(|payload| {
         // Dropping a payload may panic again; there is nobody above to contain that.
         std::mem::forget(payload);
@@ -306,13 +327,15 @@ fn spin_until(spin: bool, ready: impl Fn() -> bool) -> bool {
     }
 }
 
-fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn wait<'a>(condition: &Condvar, guard: MutexGuard<'a, ()>) -> MutexGuard<'a, ()> {
+fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod model;
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -413,3 +413,43 @@ fn nothing_is_not_an_error() {
     check(&mut Reference);
     check(&mut cpu(2, None));
 }
+
+#[test]
+fn the_fused_norm_is_the_sum_and_then_the_norm() {
+    let mut random = Random::new(13);
+    let (rows, width) = (40, 333);
+    let (x, y, w) = (random.values(rows * width), random.values(rows * width), random.values(width));
+    let norm = RmsNorm { width, eps: 1e-6, offset: 0.0 };
+    for mut cpu in backends() {
+        let cpu = &mut cpu;
+        let (mut a, mut b, y, w) = (buffer(cpu, &x), buffer(cpu, &x), buffer(cpu, &y), vector(cpu, &w));
+        let (mut fused, mut apart) = (cpu.buffer(rows * width).unwrap(), cpu.buffer(rows * width).unwrap());
+        cpu.add_rms_norm(&mut a, &y, rows, &w, norm, &mut fused).unwrap();
+        cpu.add(&mut b, &y, rows * width).unwrap();
+        cpu.rms_norm(&b, rows, &w, norm, &mut apart).unwrap();
+        for (found, expected) in [(&a, &b), (&fused, &apart)] {
+            let (found, expected) = (contents(cpu, found, rows * width), contents(cpu, expected, rows * width));
+            assert_eq!(bits(&found), bits(&expected));
+        }
+    }
+}
+
+#[test]
+fn two_backends_compute_on_one_pool_at_a_time() {
+    let first = cpu(3, None);
+    let second = Cpu::new(CpuOptions { pool: Some(first.pool().clone()), ..CpuOptions::default() }).unwrap();
+    assert_eq!(second.threads(), 3);
+    std::thread::scope(|scope| {
+        for (number, mut cpu) in [first, second].into_iter().enumerate() {
+            scope.spawn(move || {
+                let len = 100_000;
+                let (mut x, y) = (buffer(&mut cpu, &vec![0.0; len]), buffer(&mut cpu, &vec![1.0 + number as f32; len]));
+                for _ in 0..50 {
+                    cpu.add(&mut x, &y, len).unwrap();
+                }
+                let expected = vec![50.0 * (1.0 + number as f32); len];
+                assert!(contents(&mut cpu, &x, len) == expected);
+            });
+        }
+    });
+}

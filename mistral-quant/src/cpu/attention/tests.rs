@@ -2,6 +2,7 @@ use crate::cpu::tests::{Random, buffer, contents, cpu};
 use crate::{Attention, Backend, Isa, KvFormat, KvShape, Reference, Span};
 
 /// A random batch of sequences with shuffled block tables.
+#[derive(Clone)]
 struct Scene {
     shape: KvShape,
     heads: usize,
@@ -131,5 +132,45 @@ fn long_contexts_that_are_spread() {
         let mut scene = Scene::new(&mut random, shape, 3, &[1300, 520]);
         scene.window = window;
         check(&scene, &[1, 257]);
+    }
+}
+
+#[test]
+fn what_is_not_a_number_stays_where_it_is_seen() {
+    let mut random = Random::new(9);
+    for format in [KvFormat::F16, KvFormat::F32] {
+        let shape = KvShape { blocks: 12, block_tokens: 8, kv_heads: 2, key_dim: 9, value_dim: 12, format };
+        let clean = Scene::new(&mut random, shape, 3, &[70, 5]);
+        let expected = clean.run(&mut cpu(1, None), usize::MAX / 2);
+        let (queries, outputs) = (6 * 9, 6 * 12);
+        for poison in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for place in 0..3 {
+                let mut scene = clean.clone();
+                let rows = &mut scene.rows[0];
+                match place {
+                    0 => rows.0[40 * queries..41 * queries].fill(poison),
+                    1 => rows.1[40 * 2 * 9..41 * 2 * 9].fill(poison),
+                    _ => rows.2[40 * 2 * 12..41 * 2 * 12].fill(poison),
+                }
+                for isa in [None, Some(Isa::Scalar)] {
+                    let found = scene.run(&mut cpu(2, isa), 64);
+                    let finite = |range: std::ops::Range<usize>| found[0][range].iter().all(|value| value.is_finite());
+                    assert!(finite(0..40 * outputs));
+                    assert!(!finite(40 * outputs..41 * outputs) || poison == f32::NEG_INFINITY && place == 1);
+                    if place == 0 {
+                        assert!(finite(41 * outputs..70 * outputs));
+                    }
+                    if isa.is_none() {
+                        assert_eq!(bits(&found)[0][..40 * outputs], bits(&expected)[0][..40 * outputs]);
+                        assert_eq!(bits(&found)[1], bits(&expected)[1]);
+                    }
+                }
+            }
+        }
+        let mut nothing = clean.clone();
+        nothing.rows[0].1.fill(f32::NEG_INFINITY);
+        nothing.rows[0].0.fill(1.0);
+        nothing.run(&mut cpu(2, None), 64);
+        nothing.run(&mut Reference, 64);
     }
 }

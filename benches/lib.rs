@@ -1,1 +1,0 @@
-//! A member of the workspace that is never published.

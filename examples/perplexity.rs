@@ -1,0 +1,61 @@
+//! Perplexity of a model on a text: `perplexity [--model PATH_OR_ID] --file TEXT [--context N]`.
+//!
+//! The text is cut into windows of N tokens; the second half of each is scored, so that every scored token has at least N / 2 tokens
+//! before it (the measure of llama.cpp's `perplexity`). Lower is better; compare only models with one vocabulary.
+
+use mistral_core::Source;
+use mistral_core::models::{
+    Batch, CacheOptions, Checkpoint, Decoder, Description, EncodeOptions, LogitRows, Logits, Tokenizer,
+};
+use mistral_core::quant::{Cpu, CpuOptions, KvFormat};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = pico_args::Arguments::from_env();
+    let model: Option<String> = args.opt_value_from_str(["-m", "--model"])?;
+    let text = std::fs::read_to_string(args.value_from_str::<_, String>(["-f", "--file"])?)?;
+    let wanted: usize = args.opt_value_from_str(["-c", "--context"])?.unwrap_or(512);
+    mistral_examples::finish(args)?;
+
+    let checkpoint = match mistral_examples::source(model.as_deref())? {
+        Source::Path(path) => Checkpoint::open(path)?,
+        _ => mistral_core::embedded()?,
+    };
+    let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
+    let description = Description::new(&checkpoint)?;
+    let context = wanted.min(description.spec().context_length);
+    let tokens = tokenizer.encode(&text, EncodeOptions::TEXT)?;
+    if context < 4 || tokens.len() < context {
+        return Err(format!("{} tokens do not fill one window of {context}", tokens.len()).into());
+    }
+
+    let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
+    let mut cache = decoder.cache(CacheOptions { blocks: 1, block_tokens: context, format: KvFormat::F32 })?;
+    let (mut batch, mut logits) = (Batch::default(), Logits::default());
+    let (mut total, mut square, mut count) = (0f64, 0f64, 0usize);
+    for (number, window) in tokens.chunks_exact(context).enumerate() {
+        batch.clear();
+        // A model that expects BOS gets one at the start of every window, in place of the token there.
+        let mut input = window.to_vec();
+        if let Some(bos) = tokenizer.bos().filter(|bos| tokens.first() == Some(bos)) {
+            input[0] = bos;
+        }
+        let first = context / 2 - 1;
+        batch.push(&input[..first], 0, context, vec![0], LogitRows::None);
+        decoder.forward(&batch, &mut cache, &mut logits)?;
+        batch.clear();
+        batch.push(&input[first..context - 1], first, context, vec![0], LogitRows::All);
+        decoder.forward(&batch, &mut cache, &mut logits)?;
+        for (row, &next) in window[first + 1..].iter().enumerate() {
+            let row = logits.row(row).ok_or("a row of logits is missing")?;
+            let peak = row.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
+            let sum: f64 = row.iter().map(|v| f64::from(v - peak).exp()).sum();
+            let loss = sum.ln() - f64::from(row[next as usize] - peak);
+            (total, square, count) = (total + loss, square + loss * loss, count + 1);
+        }
+        eprintln!("window {}: {:.4}", number + 1, (total / count as f64).exp());
+    }
+    let mean = total / count as f64;
+    let error = ((square / count as f64 - mean * mean) / count as f64).max(0.0).sqrt();
+    println!("perplexity {:.4} +/- {:.4} over {count} tokens", mean.exp(), mean.exp() * error);
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! Options before loading. The checkpoint has no safe default, so the type asks for it first; everything else has one.
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+
+use mistral_models::{Checkpoint, Description, ReadMode};
+use mistral_quant::{CpuOptions, Isa, KvFormat, ThreadPool};
+
+use crate::decoder;
+use crate::engine::Limits;
+use crate::memory::{MemoryPlan, Wishes};
+use crate::text::TextModel;
+use crate::{Engine, Error, Model};
+
+/// Loads a [`Model`]: first the checkpoint, then options in any order, then [`load`](Self::load).
+///
+/// ```no_run
+/// use mistral_core::Model;
+/// let model = Model::builder().checkpoint("model.gguf").context_length(4096).threads(4).load()?;
+/// # Ok::<(), mistral_core::Error>(())
+/// ```
+///
+/// Without a checkpoint there is nothing to load:
+///
+/// ```compile_fail,E0599
+/// use mistral_core::Model;
+/// let model = Model::builder().load()?;
+/// # Ok::<(), mistral_core::Error>(())
+/// ```
+///
+/// ```
+/// use mistral_core::Model;
+/// let model = Model::builder().embedded().load()?;
+/// # Ok::<(), mistral_core::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is loaded before `load` or `engine`"]
+pub struct ModelBuilder<State> {
+    state: State,
+}
+
+/// The state of a [`ModelBuilder`] that knows no checkpoint yet.
+#[derive(Debug)]
+pub struct NoCheckpoint(());
+
+/// The state of a [`ModelBuilder`] that can load.
+#[derive(Debug)]
+pub struct Ready {
+    source: Source,
+    options: Options,
+}
+
+/// Where a model comes from; what [`ModelBuilder::checkpoint`] takes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Source {
+    /// A path, or the id of a model in the local Hugging Face cache.
+    Path(PathBuf),
+    /// A checkpoint that is open already.
+    Open(Box<Checkpoint>),
+    /// The small model inside this crate.
+    Embedded,
+}
+
+/// Everything that has a default.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) cpu: CpuOptions,
+    pub(crate) kv_format: KvFormat,
+    pub(crate) read_mode: ReadMode,
+    pub(crate) limits: Limits,
+    pub(crate) wishes: Wishes,
+    pub(crate) seed: Option<u64>,
+}
+
+impl ModelBuilder<NoCheckpoint> {
+    pub(crate) fn new() -> Self {
+        Self { state: NoCheckpoint(()) }
+    }
+
+    /// The checkpoint: a path (`.gguf`, `.safetensors`, a directory), the id of a model in the local Hugging Face cache, or a
+    /// [`Checkpoint`] opened before.
+    pub fn checkpoint(self, source: impl Into<Source>) -> ModelBuilder<Ready> {
+        let limits = Limits { max_sequences: 8, queue_capacity: 64, max_batch_tokens: 512 };
+        let wishes = Wishes {
+            context_length: None,
+            kv_tokens: None,
+            max_sequences: limits.max_sequences,
+            block_tokens: 32,
+            budget: None,
+        };
+        let options = Options {
+            cpu: CpuOptions::default(),
+            kv_format: KvFormat::default(),
+            read_mode: ReadMode::default(),
+            limits,
+            wishes,
+            seed: None,
+        };
+        ModelBuilder { state: Ready { source: source.into(), options } }
+    }
+
+    /// The small model inside this crate.
+    pub fn embedded(self) -> ModelBuilder<Ready> {
+        self.checkpoint(Source::Embedded)
+    }
+}
+
+impl ModelBuilder<Ready> {
+    /// Threads that compute, at least 1. Default: as many as the system says are available.
+    pub fn threads(self, threads: usize) -> Self {
+        self.with(|o| o.cpu.threads = Some(threads))
+    }
+
+    /// A pool of threads to share with other models, instead of one of its own.
+    pub fn thread_pool(self, pool: ThreadPool) -> Self {
+        self.with(|o| o.cpu.pool = Some(pool))
+    }
+
+    /// The best instruction set to use, for tests and comparisons. Default: the best that the machine has.
+    pub fn isa_limit(self, isa: Isa) -> Self {
+        self.with(|o| o.cpu.isa_limit = Some(isa))
+    }
+
+    /// Positions that one sequence may have, prompt and output together; the model's own limit holds as well.
+    /// Default: 8192.
+    pub fn context_length(self, tokens: usize) -> Self {
+        self.with(|o| o.wishes.context_length = Some(tokens))
+    }
+
+    /// Token slots of the KV cache, shared by all sequences. Default: `max_sequences` full contexts, but at most 16384 slots if
+    /// that holds one full context, and no more than fit into the memory budget.
+    pub fn kv_tokens(self, tokens: usize) -> Self {
+        self.with(|o| o.wishes.kv_tokens = Some(tokens))
+    }
+
+    /// How keys and values are kept. Default: F16.
+    pub fn kv_format(self, format: KvFormat) -> Self {
+        self.with(|o| o.kv_format = format)
+    }
+
+    /// Token slots of a cache block. Default: 32.
+    pub fn block_tokens(self, tokens: usize) -> Self {
+        self.with(|o| o.wishes.block_tokens = tokens)
+    }
+
+    /// Sequences that run together in one step. Default: 8.
+    pub fn max_sequences(self, sequences: usize) -> Self {
+        self.with(|o| {
+            o.limits.max_sequences = sequences;
+            o.wishes.max_sequences = sequences;
+        })
+    }
+
+    /// Requests that may wait beside the running ones before [`Error::QueueFull`]. Default: 64.
+    pub fn queue_capacity(self, requests: usize) -> Self {
+        self.with(|o| o.limits.queue_capacity = requests)
+    }
+
+    /// Tokens of one step, decodes and chunks of prompts together. More make long prompts faster, fewer make the steps of
+    /// others shorter meanwhile. Default: 512; at least `max_sequences` in any case.
+    pub fn max_batch_tokens(self, tokens: usize) -> Self {
+        self.with(|o| o.limits.max_batch_tokens = tokens)
+    }
+
+    /// Bytes for weights, KV cache and workspace together. Default: no bound.
+    pub fn memory_budget(self, bytes: u64) -> Self {
+        self.with(|o| o.wishes.budget = Some(bytes))
+    }
+
+    /// Seeds the requests that bring no seed. Default: different in every process.
+    pub fn seed(self, seed: u64) -> Self {
+        self.with(|o| o.seed = Some(seed))
+    }
+
+    /// Map files into memory (the default) or read them. A checkpoint that is open already stays as it is.
+    pub fn read_mode(self, mode: ReadMode) -> Self {
+        self.with(|o| o.read_mode = mode)
+    }
+
+    /// Loads the model and starts its worker thread.
+    ///
+    /// # Errors
+    /// As [`engine`](Self::engine), and [`Error::Thread`].
+    pub fn load(self) -> Result<Model, Error> {
+        Model::from_engine(self.engine()?)
+    }
+
+    /// Loads the model into an engine without a thread, for programs that own their loop.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] for an option out of range; [`Error::OutOfMemoryBudget`] before any weight is touched;
+    /// [`Error::Models`] with the reason why the checkpoint cannot be used.
+    pub fn engine(self) -> Result<Engine, Error> {
+        let Ready { source, options } = self.state;
+        options.check()?;
+        let checkpoint = match source {
+            Source::Path(path) => Checkpoint::options().mode(options.read_mode).open(path)?,
+            Source::Open(checkpoint) => *checkpoint,
+            Source::Embedded => decoder::embedded()?,
+        };
+        let description = Description::new(&checkpoint)?;
+        let plan = MemoryPlan::new(&decoder::measure(&checkpoint, &description, &options), &options.wishes)?;
+        let text = TextModel::from_checkpoint(&checkpoint)?;
+        let (limits, seed) = (options.limits, options.seed.unwrap_or_else(|| RandomState::new().hash_one(0u64)));
+        let forward = decoder::load(&checkpoint, description, &plan, options)?;
+        Ok(Engine::new(forward, text, limits, seed))
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
+        set(&mut self.state.options);
+        self
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), Error> {
+        let counts = [
+            ("threads", self.cpu.threads.unwrap_or(1)),
+            ("context_length", self.wishes.context_length.unwrap_or(1)),
+            ("kv_tokens", self.wishes.kv_tokens.unwrap_or(1)),
+            ("block_tokens", self.wishes.block_tokens),
+            ("max_sequences", self.limits.max_sequences),
+            ("max_batch_tokens", self.limits.max_batch_tokens),
+        ];
+        match counts.into_iter().find(|count| count.1 == 0) {
+            Some((name, _)) => Err(Error::InvalidParameter { name, detail: "0 is not at least 1".into() }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<&Path> for Source {
+    fn from(path: &Path) -> Self {
+        Self::Path(path.to_owned())
+    }
+}
+
+impl From<PathBuf> for Source {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl From<&PathBuf> for Source {
+    fn from(path: &PathBuf) -> Self {
+        Self::Path(path.clone())
+    }
+}
+
+impl From<&str> for Source {
+    fn from(path: &str) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+impl From<String> for Source {
+    fn from(path: String) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+impl From<Checkpoint> for Source {
+    fn from(checkpoint: Checkpoint) -> Self {
+        Self::Open(Box::new(checkpoint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_out_of_range_are_named_before_anything_is_opened() {
+        let ready = || Model::builder().checkpoint("/nowhere/model.gguf");
+        let named = |builder: ModelBuilder<Ready>| match builder.load().unwrap_err() {
+            Error::InvalidParameter { name, .. } => name,
+            other => panic!("{other}"),
+        };
+        assert_eq!(named(ready().threads(0)), "threads");
+        assert_eq!(named(ready().context_length(0)), "context_length");
+        assert_eq!(named(ready().kv_tokens(0)), "kv_tokens");
+        assert_eq!(named(ready().block_tokens(0)), "block_tokens");
+        assert_eq!(named(ready().max_sequences(0)), "max_sequences");
+        assert_eq!(named(ready().max_batch_tokens(0)), "max_batch_tokens");
+        assert!(matches!(ready().load(), Err(Error::Models(_))), "not found");
+    }
+}

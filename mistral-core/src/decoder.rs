@@ -1,0 +1,80 @@
+//! From a checkpoint to something the engine can run.
+
+use mistral_models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, Logits};
+use mistral_quant::{Backend, Cpu};
+
+use crate::Error;
+use crate::builder::Options;
+use crate::forward::Forward;
+use crate::memory::{MemoryPlan, Needs};
+
+/// The model that comes with this crate; `assets/default-model/README.md` is its card.
+static EMBEDDED: &[u8] = include_bytes!("../assets/default-model/model.gguf");
+
+/// The checkpoint inside this crate, three megabytes that are linked only into programs that ask for them.
+///
+/// ```
+/// let checkpoint = mistral_core::embedded()?;
+/// assert!(checkpoint.tensor_bytes() < 4_000_000);
+/// # Ok::<(), mistral_core::Error>(())
+/// ```
+///
+/// # Errors
+/// None in practice: the file is known to be good.
+pub fn embedded() -> Result<Checkpoint, Error> {
+    Ok(Checkpoint::from_bytes(EMBEDDED)?)
+}
+
+/// What the model of a checkpoint will take, without loading it.
+pub(crate) fn measure(checkpoint: &Checkpoint, description: &Description, options: &Options) -> Needs {
+    let spec = description.spec();
+    let rows = options.limits.max_sequences;
+    Needs {
+        context_length: spec.context_length,
+        weights: checkpoint.tensor_bytes(),
+        kv_token: spec.kv_bytes_per_token(options.kv_format),
+        workspace: spec.workspace_bytes(options.limits.max_batch_tokens.max(rows), rows),
+    }
+}
+
+/// Loads the model of a checkpoint with a cache of the planned size.
+pub(crate) fn load(
+    checkpoint: &Checkpoint,
+    description: Description,
+    plan: &MemoryPlan,
+    options: Options,
+) -> Result<Box<dyn Forward>, Error> {
+    let MemoryPlan { context_length, block_tokens, blocks } = *plan;
+    let mut decoder = Decoder::load(Cpu::new(options.cpu)?, checkpoint.weights(), description)?;
+    let cache = decoder.cache(CacheOptions { blocks, block_tokens, format: options.kv_format })?;
+    Ok(Box::new(Loaded { decoder, cache, context_length }))
+}
+
+/// A decoder and its cache.
+struct Loaded<B: Backend> {
+    decoder: Decoder<B>,
+    cache: Cache<B>,
+    context_length: usize,
+}
+
+impl<B: Backend> Forward for Loaded<B> {
+    fn vocab_size(&self) -> usize {
+        self.decoder.spec().vocab_size
+    }
+
+    fn context_length(&self) -> usize {
+        self.context_length
+    }
+
+    fn block_tokens(&self) -> usize {
+        self.cache.options().block_tokens
+    }
+
+    fn blocks(&self) -> usize {
+        self.cache.options().blocks
+    }
+
+    fn forward(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), mistral_models::Error> {
+        self.decoder.forward(batch, &mut self.cache, logits)
+    }
+}

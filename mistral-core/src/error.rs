@@ -1,0 +1,97 @@
+//! The errors of this crate; each says who must act. Cloneable, because one failure may end many sequences.
+
+use std::sync::Arc;
+
+/// Why a model could not be opened, a request was refused, or a sequence failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Request: there is nothing to continue.
+    #[error("the prompt has no tokens")]
+    EmptyPrompt,
+    /// Request: the prompt leaves no room for a generated token.
+    #[error("the prompt has {tokens} tokens; this model takes at most {limit}")]
+    PromptTooLong {
+        /// Tokens in the prompt.
+        tokens: usize,
+        /// The longest prompt that leaves room for one generated token.
+        limit: usize,
+    },
+    /// Request: a token id that the model does not have.
+    #[error("token id {token} is out of range: the model has {vocab_size} tokens")]
+    TokenOutOfRange {
+        /// The id.
+        token: u32,
+        /// Ids are below this.
+        vocab_size: usize,
+    },
+    /// Request or builder: a parameter outside its range.
+    #[error("invalid {name}: {detail}")]
+    InvalidParameter {
+        /// The parameter, as its setter is called.
+        name: &'static str,
+        /// The value and the range.
+        detail: String,
+    },
+    /// Request: its deadline had passed when it was submitted.
+    #[error("the deadline of the request has already passed")]
+    DeadlinePassed,
+    /// Limit: as many requests as allowed are running and waiting. Try again when one has ended.
+    #[error("the queue is full: {capacity} requests are running or waiting")]
+    QueueFull {
+        /// How many may be running or waiting together.
+        capacity: usize,
+    },
+    /// Checkpoint: text was given or asked for, but there is no tokenizer.
+    #[error("the checkpoint has no tokenizer; give token ids")]
+    NoTokenizer,
+    /// Checkpoint: messages were given, but there is no chat template.
+    #[error("the checkpoint has no chat template; give text or token ids")]
+    NoChatTemplate,
+    /// Checkpoint, tokenizer, template or forward pass: the reason from `mistral-models`.
+    #[error(transparent)]
+    Models(Arc<mistral_models::Error>),
+    /// Checkpoint or device: the forward pass gave logits from which nothing can be chosen.
+    #[error("the logit of token {token} is {value}: nothing can be sampled")]
+    NonFiniteLogits {
+        /// A token with such a logit.
+        token: u32,
+        /// NaN or an infinity.
+        value: f32,
+    },
+    /// Limit: the engine does not fit in its memory budget. Nothing was loaded.
+    #[error(
+        "{needed} bytes are needed (weights {weights}, KV cache {kv}, workspace {workspace}), the budget is {budget}; \
+         lower context_length, max_sequences or kv_format, or choose a smaller checkpoint"
+    )]
+    OutOfMemoryBudget {
+        /// Sum of the next three, in bytes.
+        needed: u64,
+        /// Bytes of all weights.
+        weights: u64,
+        /// Bytes of the KV cache.
+        kv: u64,
+        /// Bytes of activations and logits of one step.
+        workspace: u64,
+        /// The budget given.
+        budget: u64,
+    },
+    /// I/O: the system refused the worker thread.
+    #[error("the worker thread could not be started: {0}")]
+    Thread(Arc<std::io::Error>),
+    /// Device: the worker thread panicked. This model is lost; other models in the process are not.
+    #[error("the worker thread of the model panicked")]
+    WorkerPanicked,
+}
+
+impl From<mistral_models::Error> for Error {
+    fn from(error: mistral_models::Error) -> Self {
+        Self::Models(Arc::new(error))
+    }
+}
+
+impl From<mistral_quant::Error> for Error {
+    fn from(error: mistral_quant::Error) -> Self {
+        mistral_models::Error::from(error).into()
+    }
+}

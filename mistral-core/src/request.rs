@@ -1,0 +1,316 @@
+//! What the user submits: a prompt and how it is to be continued.
+
+use std::fmt;
+use std::time::Instant;
+
+use mistral_tools::ToolSpec;
+
+use crate::chat::Message;
+use crate::{Error, Sampling};
+
+/// What is to be continued.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Prompt {
+    /// Plain text. BOS is added where the model expects it; control tokens spelled in the text stay text.
+    Text(String),
+    /// Token ids, taken as they are.
+    Tokens(Vec<u32>),
+    /// Messages, rendered by the chat template of the checkpoint with its generation prompt.
+    Chat {
+        /// The conversation so far.
+        messages: Vec<Message>,
+        /// Tools that the model may call.
+        tools: Vec<ToolSpec>,
+    },
+}
+
+/// A prompt and how to continue it. Every setting has a default: greedy, to the end of the text or of the context.
+///
+/// ```
+/// use mistral_core::Request;
+/// let request = Request::new("Once upon a time").max_tokens(64).temperature(0.8).top_p(0.95).seed(7).stop("\n\n");
+/// assert_eq!(request.max_tokens, Some(64));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Request {
+    /// What is to be continued.
+    pub prompt: Prompt,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Seed of the draws; `None` derives one from the engine's seed and the number of the sequence.
+    pub seed: Option<u64>,
+    /// At most this many generated tokens, at least 1; `None`: until the context is full.
+    pub max_tokens: Option<usize>,
+    /// Texts that end the generation, also across token boundaries; none may be empty.
+    pub stop_strings: Vec<String>,
+    /// Tokens that end the generation, beside those of the checkpoint.
+    pub stop_tokens: Vec<u32>,
+    /// Whether the stop string is part of the text; by default it is not.
+    pub include_stop: bool,
+    /// Go on past the checkpoint's end tokens (benchmarks).
+    pub ignore_eos: bool,
+    /// Show special tokens in the text instead of leaving them out.
+    pub special_text: bool,
+    /// Report log probabilities and so many alternatives a token; `Some(0)`: of the chosen token only.
+    pub logprobs: Option<usize>,
+    /// The sequence ends at the first step at or after this time.
+    pub deadline: Option<Instant>,
+}
+
+impl Request {
+    /// A request with every setting at its default.
+    pub fn new(prompt: impl Into<Prompt>) -> Self {
+        Self {
+            prompt: prompt.into(),
+            sampling: Sampling::default(),
+            seed: None,
+            max_tokens: None,
+            stop_strings: Vec::new(),
+            stop_tokens: Vec::new(),
+            include_stop: false,
+            ignore_eos: false,
+            special_text: false,
+            logprobs: None,
+            deadline: None,
+        }
+    }
+
+    /// Messages for the chat template.
+    pub fn chat(messages: impl IntoIterator<Item = Message>) -> Self {
+        Self::new(Prompt::Chat { messages: messages.into_iter().collect(), tools: Vec::new() })
+    }
+
+    /// Tools that the model may call; heard by chat prompts only.
+    pub fn tools(mut self, specs: impl IntoIterator<Item = ToolSpec>) -> Self {
+        if let Prompt::Chat { tools, .. } = &mut self.prompt {
+            tools.extend(specs);
+        }
+        self
+    }
+
+    /// Sets all sampling parameters at once.
+    pub fn sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = sampling;
+        self
+    }
+
+    /// See [`Sampling::temperature`].
+    pub fn temperature(mut self, temperature: f32) -> Self {
+        self.sampling.temperature = temperature;
+        self
+    }
+
+    /// See [`Sampling::top_k`].
+    pub fn top_k(mut self, top_k: usize) -> Self {
+        self.sampling.top_k = top_k;
+        self
+    }
+
+    /// See [`Sampling::top_p`].
+    pub fn top_p(mut self, top_p: f32) -> Self {
+        self.sampling.top_p = top_p;
+        self
+    }
+
+    /// See [`Sampling::min_p`].
+    pub fn min_p(mut self, min_p: f32) -> Self {
+        self.sampling.min_p = min_p;
+        self
+    }
+
+    /// See [`Sampling::repetition_penalty`].
+    pub fn repetition_penalty(mut self, penalty: f32) -> Self {
+        self.sampling.repetition_penalty = penalty;
+        self
+    }
+
+    /// See [`Sampling::repetition_window`].
+    pub fn repetition_window(mut self, tokens: usize) -> Self {
+        self.sampling.repetition_window = Some(tokens);
+        self
+    }
+
+    /// See [`Sampling::presence_penalty`].
+    pub fn presence_penalty(mut self, penalty: f32) -> Self {
+        self.sampling.presence_penalty = penalty;
+        self
+    }
+
+    /// See [`Sampling::frequency_penalty`].
+    pub fn frequency_penalty(mut self, penalty: f32) -> Self {
+        self.sampling.frequency_penalty = penalty;
+        self
+    }
+
+    /// Adds to the logit of one token; see [`Sampling::logit_bias`].
+    pub fn logit_bias(mut self, token: u32, bias: f32) -> Self {
+        self.sampling.logit_bias.push((token, bias));
+        self
+    }
+
+    /// See [`Request::seed`](Self#structfield.seed).
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// At most this many generated tokens.
+    pub fn max_tokens(mut self, tokens: usize) -> Self {
+        self.max_tokens = Some(tokens);
+        self
+    }
+
+    /// One more text that ends the generation.
+    pub fn stop(mut self, text: impl Into<String>) -> Self {
+        self.stop_strings.push(text.into());
+        self
+    }
+
+    /// One more token that ends the generation.
+    pub fn stop_token(mut self, token: u32) -> Self {
+        self.stop_tokens.push(token);
+        self
+    }
+
+    /// Whether the stop string is part of the text.
+    pub fn include_stop(mut self, include: bool) -> Self {
+        self.include_stop = include;
+        self
+    }
+
+    /// Whether to go on past the checkpoint's end tokens.
+    pub fn ignore_eos(mut self, ignore: bool) -> Self {
+        self.ignore_eos = ignore;
+        self
+    }
+
+    /// Whether special tokens appear in the text.
+    pub fn special_text(mut self, show: bool) -> Self {
+        self.special_text = show;
+        self
+    }
+
+    /// Report log probabilities and so many alternatives a token.
+    pub fn logprobs(mut self, alternatives: usize) -> Self {
+        self.logprobs = Some(alternatives);
+        self
+    }
+
+    /// The sequence ends at the first step at or after this time.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Checks everything that is known before the first step, for a prompt of token ids.
+    pub(crate) fn check(&self, tokens: &[u32], context: usize, vocab_size: usize, now: Instant) -> Result<(), Error> {
+        if tokens.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        if tokens.len() >= context {
+            return Err(Error::PromptTooLong { tokens: tokens.len(), limit: context.saturating_sub(1) });
+        }
+        if let Some(&token) = tokens.iter().chain(&self.stop_tokens).find(|&&t| t as usize >= vocab_size) {
+            return Err(Error::TokenOutOfRange { token, vocab_size });
+        }
+        let invalid = |name, detail: String| Err(Error::InvalidParameter { name, detail });
+        if self.max_tokens == Some(0) {
+            return invalid("max_tokens", "0 leaves nothing to generate".into());
+        }
+        if self.stop_strings.iter().any(String::is_empty) {
+            return invalid("stop", "a stop string is empty".into());
+        }
+        if let Some(count) = self.logprobs.filter(|&count| count > vocab_size) {
+            return invalid("logprobs", format!("{count} alternatives, but the model has {vocab_size} tokens"));
+        }
+        self.sampling.check(vocab_size)?;
+        match self.deadline.is_some_and(|deadline| deadline <= now) {
+            true => Err(Error::DeadlinePassed),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The number of a sequence, unique and rising within one engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SequenceId(pub(crate) u64);
+
+impl fmt::Display for SequenceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sequence {}", self.0)
+    }
+}
+
+impl From<&str> for Prompt {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Prompt {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&String> for Prompt {
+    fn from(text: &String) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
+impl From<Vec<u32>> for Prompt {
+    fn from(tokens: Vec<u32>) -> Self {
+        Self::Tokens(tokens)
+    }
+}
+
+impl From<&[u32]> for Prompt {
+    fn from(tokens: &[u32]) -> Self {
+        Self::Tokens(tokens.to_vec())
+    }
+}
+
+impl From<Vec<Message>> for Prompt {
+    fn from(messages: Vec<Message>) -> Self {
+        Self::Chat { messages, tools: Vec::new() }
+    }
+}
+
+impl From<Prompt> for Request {
+    fn from(prompt: Prompt) -> Self {
+        Self::new(prompt)
+    }
+}
+
+impl From<&str> for Request {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Request {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<&String> for Request {
+    fn from(text: &String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<Vec<u32>> for Request {
+    fn from(tokens: Vec<u32>) -> Self {
+        Self::new(tokens)
+    }
+}
+
+impl From<Vec<Message>> for Request {
+    fn from(messages: Vec<Message>) -> Self {
+        Self::new(messages)
+    }
+}

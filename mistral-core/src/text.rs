@@ -1,0 +1,109 @@
+//! The text side of a checkpoint: prompt to token ids before a request enters the engine.
+
+use std::sync::{Arc, OnceLock};
+
+use mistral_models::{ChatTemplate, ChatTemplates, Checkpoint, EncodeOptions, TemplateInput, Tokenizer};
+use mistral_tools::ToolSpec;
+use serde_json::{Map, Value};
+
+use crate::sequence::Vocabulary;
+use crate::{Error, Message, Prompt};
+
+/// Tokenizer and chat templates, each if the checkpoint has them. Cheap to clone, usable from any thread.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TextModel {
+    tokenizer: Option<Tokenizer>,
+    templates: Option<Arc<Templates>>,
+}
+
+/// The chat templates of a checkpoint, compiled at their first use.
+#[derive(Debug)]
+struct Templates {
+    sources: ChatTemplates,
+    /// `bos_token` and its like.
+    variables: Map<String, Value>,
+    plain: OnceLock<Result<ChatTemplate, Error>>,
+    with_tools: OnceLock<Result<ChatTemplate, Error>>,
+}
+
+impl TextModel {
+    pub(crate) fn new(tokenizer: Option<Tokenizer>, templates: Option<ChatTemplates>) -> Self {
+        let special = tokenizer.as_ref().map(|t| t.special_tokens_map().clone()).unwrap_or_default();
+        let names = [
+            ("bos_token", special.bos_token),
+            ("eos_token", special.eos_token),
+            ("pad_token", special.pad_token),
+            ("unk_token", special.unk_token),
+        ];
+        let variables =
+            names.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::String(text?)))).collect();
+        let compile = |sources| Templates { sources, variables, plain: OnceLock::new(), with_tools: OnceLock::new() };
+        Self { tokenizer, templates: templates.map(compile).map(Arc::new) }
+    }
+
+    /// Reads what a checkpoint says about text. Without a tokenizer, the model takes and gives token ids only.
+    ///
+    /// # Errors
+    /// The tokenizer's, when there is one and it cannot be used, and those of reading files.
+    pub(crate) fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let config = checkpoint.file("tokenizer_config.json")?;
+        let tokenizer = match checkpoint.metadata() {
+            Some(metadata) => match metadata.str("tokenizer.ggml.model")? {
+                // How converters say that there is none.
+                None | Some("none" | "no_vocab") => None,
+                Some(_) => Some(Tokenizer::from_gguf(metadata)?),
+            },
+            None if checkpoint.file("tokenizer.json")?.is_none() => None,
+            None => Some(Tokenizer::from_checkpoint(checkpoint)?),
+        };
+        let jinja = checkpoint.file("chat_template.jinja")?;
+        let jinja = jinja.as_deref().map(String::from_utf8_lossy);
+        let templates = ChatTemplates::from_parts(config.as_deref(), jinja.as_deref(), checkpoint.metadata())?;
+        Ok(Self::new(tokenizer, templates))
+    }
+
+    /// The tokenizer, if there is one.
+    pub(crate) fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// Renders and tokenizes a prompt.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`], [`Error::NoTokenizer`], [`Error::NoChatTemplate`], or the tokenizer's or template's own.
+    pub(crate) fn tokens(&self, prompt: Prompt) -> Result<Vec<u32>, Error> {
+        let (text, options) = match prompt {
+            Prompt::Tokens(tokens) => return Ok(tokens),
+            Prompt::Text(text) if text.is_empty() => return Err(Error::EmptyPrompt),
+            Prompt::Text(text) => (text, EncodeOptions::TEXT),
+            Prompt::Chat { messages, .. } if messages.is_empty() => return Err(Error::EmptyPrompt),
+            Prompt::Chat { messages, tools } => (self.render(&messages, &tools)?, EncodeOptions::TEMPLATE),
+        };
+        Ok(self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?.encode(&text, options)?)
+    }
+
+    /// The text of a conversation, up to where the model is to go on.
+    pub(crate) fn render(&self, messages: &[Message], tools: &[ToolSpec]) -> Result<String, Error> {
+        let templates = self.templates.as_ref().ok_or(Error::NoChatTemplate)?;
+        let has_tools = !tools.is_empty();
+        let cell = if has_tools { &templates.with_tools } else { &templates.plain };
+        let template = cell.get_or_init(|| Ok(templates.sources.select(has_tools)?)).as_ref().map_err(Error::clone)?;
+        let messages: Vec<Value> = messages.iter().map(Message::to_json).collect();
+        let tools: Vec<Value> = tools.iter().map(ToolSpec::to_json).collect();
+        let mut input = TemplateInput::new(&messages).variables(&templates.variables).add_generation_prompt(true);
+        if has_tools {
+            input = input.tools(&tools);
+        }
+        Ok(template.render(&input)?)
+    }
+
+    /// What a new sequence needs to know; `before` are the tokens of its prompt.
+    pub(crate) fn vocabulary(&self, before: &[u32], special_text: bool, ignore_eos: bool) -> Vocabulary {
+        let Some(tokenizer) = &self.tokenizer else { return Vocabulary::default() };
+        Vocabulary {
+            end_tokens: if ignore_eos { Vec::new() } else { tokenizer.eos().to_vec() },
+            text: Some(tokenizer.stream_after(before, !special_text)),
+            text_tokens: tokenizer.vocab_size(),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The thread that drives an engine, and the handle by which it is kept and stopped.
+//!
+//! It sleeps on a condition variable while there is nothing to do. Between two steps it takes in new requests and ends
+//! cancelled ones. A panic in it ends every generation with a typed error instead of leaving readers waiting.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crate::feed::Feed;
+use crate::text::TextModel;
+use crate::{Engine, Error, EventKind, FinishReason, Metrics, Prompt, Request, SequenceId, Step, Usage};
+
+/// Owns the worker thread: dropping it stops the thread.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    inbox: Arc<Inbox>,
+    thread: Option<JoinHandle<()>>,
+    text: TextModel,
+    context_length: usize,
+    vocab_size: usize,
+    capacity: usize,
+}
+
+/// What the users' threads and the worker share.
+#[derive(Debug, Default)]
+struct Inbox {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    submissions: VecDeque<Submission>,
+    /// Generations that have not ended, submissions included.
+    live: usize,
+    metrics: Metrics,
+    phase: Phase,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    /// The handle is gone.
+    Closed,
+    Panicked,
+}
+
+/// A checked request on its way to the engine.
+#[derive(Debug)]
+struct Submission {
+    request: Request,
+    /// When it was checked: a deadline that passes on the way ends the sequence, it does not refuse the request.
+    checked: Instant,
+    feed: Arc<Feed>,
+}
+
+impl Handle {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// [`Error::Thread`] when the system gives none.
+    pub(crate) fn new(engine: Engine) -> Result<Self, Error> {
+        let inbox = Arc::new(Inbox::default());
+        inbox.lock().metrics = engine.metrics();
+        let (context_length, vocab_size, capacity) = (engine.context_length(), engine.vocab_size(), engine.capacity());
+        let text = engine.text().clone();
+        let worker = Worker { engine, inbox: Arc::clone(&inbox), feeds: BTreeMap::new() };
+        let thread = thread::Builder::new().name("mistral-engine".into()).spawn(|| worker.run());
+        let thread = Some(thread.map_err(|error| Error::Thread(Arc::new(error)))?);
+        Ok(Self { inbox, thread, text, context_length, vocab_size, capacity })
+    }
+
+    /// Renders, tokenizes and checks a request on the caller's thread, then hands it to the worker.
+    pub(crate) fn submit(&self, mut request: Request) -> Result<Arc<Feed>, Error> {
+        let prompt = std::mem::replace(&mut request.prompt, Prompt::Tokens(Vec::new()));
+        let tokens = self.text.tokens(prompt)?;
+        let checked = Instant::now();
+        request.check(&tokens, self.context_length, self.vocab_size, checked)?;
+        request.prompt = Prompt::Tokens(tokens);
+        let feed = Arc::new(Feed::default());
+        let mut state = self.inbox.lock();
+        if state.phase == Phase::Panicked {
+            return Err(Error::WorkerPanicked);
+        }
+        if state.live >= self.capacity {
+            return Err(Error::QueueFull { capacity: self.capacity });
+        }
+        state.live += 1;
+        state.submissions.push_back(Submission { request, checked, feed: Arc::clone(&feed) });
+        drop(state);
+        self.inbox.wake.notify_one();
+        Ok(feed)
+    }
+
+    pub(crate) fn text(&self) -> &TextModel {
+        &self.text
+    }
+
+    pub(crate) fn context_length(&self) -> usize {
+        self.context_length
+    }
+
+    pub(crate) fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.inbox.lock().metrics
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut state = self.inbox.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Closed;
+        }
+        drop(state);
+        self.inbox.wake.notify_one();
+        let Some(thread) = self.thread.take() else { return };
+        // A waker run by the worker may drop the last handle: a thread cannot wait for itself.
+        if thread.thread().id() != thread::current().id() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What runs on the thread.
+struct Worker {
+    engine: Engine,
+    inbox: Arc<Inbox>,
+    feeds: BTreeMap<SequenceId, Arc<Feed>>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while self.receive() {
+            let cancelled = self.feeds.iter().filter(|(_, feed)| feed.is_cancelled()).map(|(&id, _)| id);
+            for id in cancelled.collect::<Vec<_>>() {
+                self.engine.cancel(id);
+            }
+            let step = self.engine.step(Instant::now());
+            self.deliver();
+            debug_assert!(step != Step::Idle || self.engine.is_idle());
+        }
+    }
+
+    /// Takes in what was submitted; sleeps while there is nothing to do. False once the handle is gone.
+    fn receive(&mut self) -> bool {
+        let mut state = self.inbox.lock();
+        while state.phase == Phase::Open && state.submissions.is_empty() && self.engine.is_idle() {
+            state = self.inbox.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.phase != Phase::Open {
+            return false;
+        }
+        let submissions = std::mem::take(&mut state.submissions);
+        drop(state);
+        for Submission { request, checked, feed } in submissions {
+            match self.engine.submit(request, checked) {
+                Ok(id) => drop(self.feeds.insert(id, feed)),
+                Err(error) => {
+                    self.inbox.lock().live -= 1;
+                    feed.end(Err(error));
+                }
+            }
+        }
+        true
+    }
+
+    /// Hands out the events. A place in the queue is free before the reader hears of the end.
+    fn deliver(&mut self) {
+        self.inbox.lock().metrics = self.engine.metrics();
+        while let Some(event) = self.engine.poll_event() {
+            let end = match event.kind {
+                EventKind::Piece(piece) => {
+                    if let Some(feed) = self.feeds.get(&event.sequence) {
+                        feed.push(piece);
+                    }
+                    continue;
+                }
+                EventKind::Finished { reason, usage } => Ok((reason, usage)),
+                EventKind::Failed(error) => Err(error),
+            };
+            if let Some(feed) = self.feeds.remove(&event.sequence) {
+                self.inbox.lock().live -= 1;
+                feed.end(end);
+            }
+        }
+    }
+}
+
+impl Drop for Worker {
+    /// Leaves no reader waiting, whether the handle is gone or a panic unwinds.
+    fn drop(&mut self) {
+        let panicked = thread::panicking();
+        let mut state = self.inbox.lock();
+        state.phase = if panicked { Phase::Panicked } else { Phase::Closed };
+        let submissions = std::mem::take(&mut state.submissions);
+        state.live = 0;
+        drop(state);
+        let feeds = std::mem::take(&mut self.feeds).into_values();
+        for feed in feeds.chain(submissions.into_iter().map(|s| s.feed)) {
+            feed.end(match panicked {
+                true => Err(Error::WorkerPanicked),
+                false => Ok((FinishReason::Cancelled, Usage::default())),
+            });
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Llama 1 to 3 and everything that copies it; the base of the other families.
+//!
+//! Sources: Touvron et al., 2023, arXiv:2302.13971; transformers 5.23 `models/llama`; llama.cpp `src/models/llama.cpp`.
+
+use super::rope::{RopeOptions, rope};
+use super::{Arch, activation};
+use crate::config::Config;
+use crate::spec::{AttentionSpec, DecoderSpec, FfnSpec, LayerSpec, Mixer, NormSpec, Placement};
+use crate::{Error, Weights};
+use mistral_quant::RopeStyle;
+
+pub(super) const ARCH: Arch = Arch {
+    hugging_face: &["LlamaForCausalLM", "llama"],
+    gguf: &["llama"],
+    spec: |config, weights| {
+        let mut spec = llama(config, weights, &Defaults::default())?;
+        biases(config, weights, &mut spec)?;
+        let style = if config.is_gguf() { RopeStyle::Pairs } else { RopeStyle::Halves };
+        // llama.cpp's converter reorders the query and key rows of this architecture for rotations of neighbours.
+        spec.each_attention(|_, attention| attention.rope.style = style);
+        if let Some(window) = config.size("sliding_window")?.filter(|w| config.is_gguf() && *w > 0) {
+            spec.each_attention(|_, attention| attention.window = Some(window));
+        }
+        Ok(spec)
+    },
+    renames: &[],
+};
+
+/// What a configuration means when it is silent; transformers' class defaults.
+pub(super) struct Defaults {
+    pub(super) family: &'static str,
+    pub(super) kv_heads: Option<usize>,
+    pub(super) head_dim: Option<usize>,
+    pub(super) context_length: usize,
+    pub(super) eps: f64,
+    pub(super) tied_head: bool,
+    pub(super) activation_key: &'static str,
+    pub(super) activation: &'static str,
+    pub(super) rope: RopeOptions,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            family: "llama",
+            kv_heads: None,
+            head_dim: None,
+            context_length: 2048,
+            eps: 1e-6,
+            tied_head: false,
+            activation_key: "hidden_act",
+            activation: "silu",
+            rope: RopeOptions { partial: false, longrope_original: None },
+        }
+    }
+}
+
+/// A decoder of Llama's shape without biases; families change the result.
+pub(super) fn llama(config: &Config, weights: &dyn Weights, defaults: &Defaults) -> Result<DecoderSpec, Error> {
+    let hidden_size = config.required("hidden_size")?;
+    let heads = config.required("num_attention_heads")?;
+    let layers = config.required("num_hidden_layers")?;
+    let kv_heads =
+        config.size("num_key_value_heads")?.or(defaults.kv_heads.filter(|_| !config.is_gguf())).unwrap_or(heads);
+    let given = config.size("head_dim")?.or(defaults.head_dim.filter(|_| !config.is_gguf()));
+    let head_dim = given.unwrap_or(hidden_size.checked_div(heads).unwrap_or(0));
+    let positive = [
+        ("hidden_size", hidden_size),
+        ("num_attention_heads", heads),
+        ("head_dim", head_dim),
+        ("num_hidden_layers", layers),
+    ];
+    if let Some((key, _)) = positive.iter().find(|(_, n)| *n == 0) {
+        return Err(Error::config(*key, "is 0"));
+    }
+    if kv_heads == 0 || heads % kv_heads != 0 {
+        return Err(Error::config("num_key_value_heads", format!("{kv_heads} does not divide {heads} query heads")));
+    }
+    // A layer takes tensors of its own, so their number bounds the layers before anything is allocated for them.
+    if layers > weights.names().count() {
+        return Err(Error::config(
+            "num_hidden_layers",
+            format!("{layers} layers, but {} tensors", weights.names().count()),
+        ));
+    }
+    if config.size("value_head_dim")?.is_some_and(|v| v != head_dim) {
+        return Err(Error::unsupported("configuration key", "value heads of another width than key heads"));
+    }
+    let context_length = config.size("max_position_embeddings")?.unwrap_or(defaults.context_length);
+    let eps = config.number("rms_norm_eps")?.unwrap_or(defaults.eps) as f32;
+    let norm = NormSpec { eps, offset: 0.0 };
+    let named = config.text(defaults.activation_key)?.unwrap_or(defaults.activation);
+    let attention = AttentionSpec {
+        heads,
+        kv_heads,
+        head_dim,
+        scale: (head_dim as f64).powf(-0.5) as f32,
+        window: None,
+        soft_cap: None,
+        qkv_bias: false,
+        out_bias: false,
+        qk_norm: None,
+        rope: rope(config, weights, head_dim, context_length, &defaults.rope)?,
+    };
+    let ffn = FfnSpec {
+        intermediate_size: config.required("intermediate_size")?,
+        activation: activation(named)?,
+        bias: false,
+    };
+    let layer = LayerSpec { mixer: Mixer::Attention(attention), ffn, placement: Placement::Before, norm };
+    let tied = config.flag("tie_word_embeddings")?.unwrap_or(defaults.tied_head);
+    Ok(DecoderSpec {
+        family: defaults.family,
+        hidden_size,
+        vocab_size: vocab_size(config, weights)?,
+        context_length,
+        embedding_scale: 1.0,
+        tied_head: if config.is_gguf() { !weights.contains("output.weight") } else { tied },
+        final_norm: norm,
+        logit_soft_cap: None,
+        layers: vec![layer; layers],
+    })
+}
+
+/// Biases as `attention_bias` and `mlp_bias` say; a GGUF file says it by its tensors.
+pub(super) fn biases(config: &Config, weights: &dyn Weights, spec: &mut DecoderSpec) -> Result<(), Error> {
+    let said = |key: &str, tensor: &str| -> Result<bool, Error> {
+        Ok(if config.is_gguf() { weights.contains(tensor) } else { config.flag(key)?.unwrap_or(false) })
+    };
+    let (qkv, out) = (said("attention_bias", "blk.0.attn_q.bias")?, said("attention_bias", "blk.0.attn_output.bias")?);
+    let ffn = said("mlp_bias", "blk.0.ffn_down.bias")?;
+    spec.each_attention(|_, attention| (attention.qkv_bias, attention.out_bias) = (qkv, out));
+    spec.layers.iter_mut().for_each(|layer| layer.ffn.bias = ffn);
+    Ok(())
+}
+
+/// GGUF files may leave the vocabulary's size to the embedding table.
+fn vocab_size(config: &Config, weights: &dyn Weights) -> Result<usize, Error> {
+    let given = config.size("vocab_size")?;
+    if !config.is_gguf() {
+        return given.ok_or_else(|| Error::config("vocab_size", "is missing"));
+    }
+    let shape = weights.get("token_embd.weight")?.shape;
+    shape.first().copied().ok_or_else(|| Error::malformed("tensor `token_embd.weight`", "has no dimensions"))
+}

@@ -1,0 +1,34 @@
+//! Qwen 2 and 2.5: Llama with query, key and value biases and a window on the upper layers if asked for.
+//!
+//! Sources: Yang et al., 2024, arXiv:2407.10671; transformers 5.23 `models/qwen2`.
+
+use super::llama::{Defaults, llama};
+use super::{Arch, windows};
+use crate::Error;
+use crate::config::Config;
+use crate::spec::DecoderSpec;
+
+pub(super) const ARCH: Arch = Arch {
+    hugging_face: &["Qwen2ForCausalLM", "qwen2"],
+    gguf: &["qwen2"],
+    spec: |config, weights| {
+        let defaults = Defaults { family: "qwen2", kv_heads: Some(32), context_length: 32_768, ..Defaults::default() };
+        let mut spec = llama(config, weights, &defaults)?;
+        spec.each_attention(|_, attention| attention.qkv_bias = true);
+        upper_windows(config, &mut spec)?;
+        Ok(spec)
+    },
+    renames: &[],
+};
+
+/// `use_sliding_window` turns a window on from layer `max_window_layers`.
+pub(super) fn upper_windows(config: &Config, spec: &mut DecoderSpec) -> Result<(), Error> {
+    let window = config.size_or_null("sliding_window", Some(4096))?;
+    let on = config.flag("use_sliding_window")?.unwrap_or(false);
+    if config.is_gguf() && config.size("sliding_window")?.is_some_and(|w| w > 0 && w < spec.context_length) {
+        // The file does not say on which layers.
+        return Err(Error::unsupported("configuration key", "`attention.sliding_window` of this architecture"));
+    }
+    let first = config.size("max_window_layers")?.unwrap_or(28);
+    windows(config, spec, window.filter(|_| on), |layer| layer >= first)
+}

@@ -1,0 +1,81 @@
+//! The one place of this crate with unsafe code: mapping a file into memory.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use mistral_quant::SharedBytes;
+
+use crate::Error;
+
+/// How the bytes of a checkpoint come into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// Map the files: nothing is copied, pages come from the page cache at their first use and are shared between
+    /// processes.
+    ///
+    /// The files must not change while the checkpoint is alive. A file that is truncated underneath kills the process
+    /// with a signal at the next access (`SIGBUS` on Unix, an exception on Windows); one that is rewritten changes the
+    /// weights. Choose [`ReadMode::Read`] where others may write to the files, or on network file systems that can
+    /// fail.
+    #[default]
+    Map,
+    /// Read the files into memory: as many bytes of memory as the files have, nothing can change underneath.
+    Read,
+}
+
+/// The bytes of the regular file at `path`.
+pub(crate) fn open(path: &Path, mode: ReadMode) -> Result<SharedBytes, Error> {
+    let io = |e| Error::io(path, e);
+    // Asked before opening: opening a named pipe would block.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(Error::malformed(path.display().to_string(), "not a regular file"));
+    }
+    let file = File::open(path).map_err(io)?;
+    let len = file.metadata().map_err(io)?.len();
+    if len == 0 {
+        return Ok(SharedBytes::new(Vec::new()));
+    }
+    match mode {
+        ReadMode::Map => map(&file).map_err(io),
+        ReadMode::Read => read(file, len).map(SharedBytes::new).map_err(io),
+    }
+}
+
+/// Reads a small file, refusing one above `limit` bytes; `None` when there is none at this path.
+pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+    let meta = match std::fs::metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(path, e)),
+    };
+    if !meta.is_file() {
+        return Err(Error::malformed(path.display().to_string(), "not a regular file"));
+    }
+    if meta.len() > limit {
+        return Err(Error::Limit { what: format!("size of {}", path.display()), limit, found: meta.len() });
+    }
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    read(file, meta.len()).map(Some).map_err(|e| Error::io(path, e))
+}
+
+/// Exactly the `len` bytes that the file had when it was asked, or fewer if it shrank: never more memory than that.
+fn read(file: File, len: u64) -> std::io::Result<Vec<u8>> {
+    let too_large = |_| std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+    let mut bytes = Vec::new();
+    let size = usize::try_from(len).map_err(|_| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
+    bytes.try_reserve_exact(size).map_err(too_large)?;
+    file.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[allow(unsafe_code)] // the single exception to the deny of this crate
+fn map(file: &File) -> std::io::Result<SharedBytes> {
+    // SAFETY: the map is read-only, lives behind an `Arc` for as long as any slice of it, and is never handed out as
+    // anything but bytes, for which every bit pattern is valid. What remains is that another process changes or
+    // truncates the file meanwhile, which no program can prevent on these systems: `ReadMode::Map` states it,
+    // `ReadMode::Read` avoids it.
+    let map = unsafe { memmap2::Mmap::map(file)? };
+    Ok(SharedBytes::new(map))
+}

@@ -1,0 +1,308 @@
+//! The tokenizer that the `tokenizer.ggml.*` keys of a GGUF file describe. Defaults and rules are llama.cpp's.
+
+use super::bpe::{Bpe, char_byte};
+use super::eog;
+use super::partition::{Fragment, Partition};
+use super::pre::pre;
+use super::split::Splitter;
+use super::spm::Spm;
+use super::stream::{Lead, Pieces};
+use super::unigram::Unigram;
+use super::vocab::{Attributes, Vocab, byte_of_text};
+use super::wordpiece::Words;
+use super::{EncodeOptions, Ids};
+use crate::metadata::{Array, Metadata};
+use crate::{Error, Value};
+
+/// A vocabulary with its model.
+#[derive(Debug)]
+pub(super) struct Vocabulary {
+    vocab: Vocab,
+    partition: Partition,
+    kind: Kind,
+    /// Added around a text.
+    before: Option<u32>,
+    after: Option<u32>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Spm {
+        model: Spm,
+        add_space_prefix: bool,
+    },
+    /// `escape`: spaces are spelled `▁`.
+    Bpe {
+        model: Bpe,
+        escape: bool,
+    },
+    Words(Box<Words>),
+    Unigram(Unigram),
+}
+
+/// What the kind sets where the file does not say.
+#[derive(Debug, Clone, Copy, Default)]
+struct Defaults {
+    bos: Option<u32>,
+    eos: Option<u32>,
+    unk: Option<u32>,
+    sep: Option<u32>,
+    pad: Option<u32>,
+    add_bos: bool,
+    add_eos: bool,
+    add_sep: bool,
+    add_space_prefix: bool,
+}
+
+impl Vocabulary {
+    pub(super) fn new(metadata: &Metadata) -> Result<(Self, Pieces, Ids), Error> {
+        const MODEL: &str = "tokenizer.ggml.model";
+        let model = metadata.str(MODEL)?.ok_or_else(|| Error::Missing { kind: "key", name: MODEL.into() })?;
+        let name = metadata.str("tokenizer.ggml.pre")?.unwrap_or_default();
+        let name = if model == "gemma4" { "gemma4" } else { name };
+        let defaults = match model {
+            "llama" => Defaults {
+                bos: Some(1),
+                eos: Some(2),
+                unk: Some(0),
+                add_bos: true,
+                add_space_prefix: true,
+                ..Defaults::default()
+            },
+            "gpt2" | "gemma4" => Defaults { add_bos: pre(name)?.add_bos, ..Defaults::default() },
+            "bert" => Defaults {
+                bos: Some(101),
+                unk: Some(100),
+                sep: Some(102),
+                pad: Some(0),
+                add_bos: true,
+                add_sep: true,
+                ..Defaults::default()
+            },
+            "t5" => Defaults { eos: Some(1), unk: Some(2), pad: Some(0), add_eos: true, ..Defaults::default() },
+            other => return Err(Error::unsupported("tokenizer", format!("kind `{other}` ({MODEL})"))),
+        };
+        let mut vocab = Vocab::new(metadata)?;
+        let flag = |key: &str, default: bool| Ok::<bool, Error>(metadata.bool(key)?.unwrap_or(default));
+        let role = |key: &str, default| role(metadata, key, default, vocab.len());
+
+        let bos = role("tokenizer.ggml.bos_token_id", None)?;
+        let bos = match (bos, model) {
+            (None, "bert") => role("tokenizer.ggml.cls_token_id", defaults.bos)?,
+            (None, _) => role("tokenizer.ggml.bos_token_id", defaults.bos)?,
+            (found, _) => found,
+        };
+        let eos = role("tokenizer.ggml.eos_token_id", defaults.eos)?;
+        let unk = role("tokenizer.ggml.unknown_token_id", defaults.unk)?;
+        let sep = role("tokenizer.ggml.seperator_token_id", defaults.sep)?;
+        let pad = role("tokenizer.ggml.padding_token_id", defaults.pad)?;
+        let ends = ends(metadata, &mut vocab, eos)?;
+
+        let add_bos = flag("tokenizer.ggml.add_bos_token", defaults.add_bos)? || name == "gemma4";
+        let add_eos = flag("tokenizer.ggml.add_eos_token", defaults.add_eos)?;
+        let add_sep = flag("tokenizer.ggml.add_sep_token", defaults.add_sep)?;
+        let add_space_prefix = flag("tokenizer.ggml.add_space_prefix", defaults.add_space_prefix)?;
+        let need = |add: bool, id: Option<u32>, key: &str| match (add, id) {
+            (true, None) => Err(Error::config(key, "is true, but there is no such token")),
+            (true, id) => Ok(id),
+            (false, _) => Ok(None),
+        };
+        let before = need(add_bos, bos, "tokenizer.ggml.add_bos_token")?;
+        let after = if model == "bert" {
+            need(add_sep, sep, "tokenizer.ggml.add_sep_token")?
+        } else {
+            need(add_eos, eos, "tokenizer.ggml.add_eos_token")?
+        };
+
+        let kind = match model {
+            "llama" => Kind::Spm { model: Spm::new(&vocab, unk), add_space_prefix },
+            "bert" => {
+                let lowercase = flag("tokenizer.ggml.normalizer.lowercase", true)?;
+                let strip_accents = flag("tokenizer.ggml.normalizer.strip_accents", lowercase)?;
+                Kind::Words(Box::new(Words::new(&vocab, unk, lowercase, strip_accents)?))
+            }
+            "t5" => {
+                let merge_spaces = flag("tokenizer.ggml.remove_extra_whitespaces", false)?;
+                let unknown = unk.ok_or_else(|| {
+                    Error::config("tokenizer.ggml.unknown_token_id", "a t5 vocabulary needs an unknown token in range")
+                })?;
+                let charsmap = charsmap(metadata)?;
+                Kind::Unigram(Unigram::new(&vocab, unknown, charsmap.as_deref(), add_space_prefix, merge_spaces)?)
+            }
+            _ => {
+                const MERGES: &str = "tokenizer.ggml.merges";
+                let pre = pre(name)?;
+                let missing = || Error::Missing { kind: "key", name: MERGES.into() };
+                let merges = metadata.strings(MERGES)?.ok_or_else(missing)?;
+                let splitter = Splitter::new(pre.stages)?;
+                let model = Bpe::new(&vocab, merges, splitter, pre.chars, pre.ignore_merges)?;
+                Kind::Bpe { model, escape: pre.chars.is_some() }
+            }
+        };
+        let pieces = pieces(&vocab, &kind);
+        strip_attributes(metadata, &mut vocab)?;
+        let partition = Partition::new(&vocab);
+        Ok((Self { vocab, partition, kind, before, after }, pieces, Ids { bos, pad, unk, ends }))
+    }
+
+    pub(super) fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>, Error> {
+        let mut out = Vec::with_capacity(text.len() / 3 + 2);
+        if options.add_special {
+            out.extend(self.before);
+        }
+        let mut after_special = true;
+        for fragment in self.partition.split(text, options.parse_special) {
+            let part = match fragment {
+                Fragment::Token(id) => {
+                    out.push(id);
+                    after_special = true;
+                    continue;
+                }
+                Fragment::Text(range) => text.get(range).unwrap_or_default(),
+            };
+            match &self.kind {
+                Kind::Spm { model, add_space_prefix } => {
+                    let prefix = if *add_space_prefix && after_special { "▁" } else { "" };
+                    model.encode(&self.vocab, &format!("{prefix}{}", part.replace(' ', "▁")), &mut out);
+                }
+                Kind::Bpe { model, escape: true } => model.encode(&self.vocab, &part.replace(' ', "▁"), &mut out),
+                Kind::Bpe { model, escape: false } => model.encode(&self.vocab, part, &mut out),
+                Kind::Words(model) => model.encode(part, &mut out)?,
+                Kind::Unigram(model) => model.encode(&self.vocab, part, &mut out)?,
+            }
+            after_special = false;
+        }
+        if options.add_special {
+            out.extend(self.after);
+        }
+        Ok(out)
+    }
+
+    pub(super) fn id(&self, text: &str) -> Option<u32> {
+        self.vocab.id(text)
+    }
+
+    pub(super) fn text(&self, id: u32) -> Option<&str> {
+        self.vocab.text(id)
+    }
+}
+
+/// The id under `key`, else the default where it is in range.
+fn role(metadata: &Metadata, key: &str, default: Option<u32>, size: usize) -> Result<Option<u32>, Error> {
+    match metadata.u64(key)? {
+        // Written by converters for "none".
+        Some(id) if id == u64::from(u32::MAX) => Ok(None),
+        Some(id) if id < size as u64 => Ok(Some(id as u32)),
+        Some(id) => Err(Error::config(key, format!("token {id} is beyond the vocabulary of {size}"))),
+        None => Ok(default.filter(|&id| (id as usize) < size)),
+    }
+}
+
+/// Every token that ends a generation, EOS first. Tokens known by name become control tokens whatever the file says.
+fn ends(metadata: &Metadata, vocab: &mut Vocab, eos: Option<u32>) -> Result<Vec<u32>, Error> {
+    let size = vocab.len();
+    let find = |vocab: &Vocab, names: &[&str]| names.iter().find_map(|name| vocab.id(name));
+    let mut control = Vec::new();
+    let mut ends = Vec::new();
+
+    let eot = role(metadata, "tokenizer.ggml.eot_token_id", None, size)?;
+    let found = if eot.is_none() { find(vocab, eog::END_OF_TURN) } else { None };
+    control.extend(found);
+    let eot = eot.or(found);
+    let eom = role(metadata, "tokenizer.ggml.eom_token_id", None, size)?;
+    let fill_keys = ["fim_pad_token_id", "fim_rep_token_id", "fim_sep_token_id"];
+    for (key, names) in fill_keys.iter().zip(eog::FILL_ENDS) {
+        let id = role(metadata, &format!("tokenizer.ggml.{key}"), None, size)?;
+        let found = if id.is_none() { find(vocab, names) } else { None };
+        control.extend(found);
+        ends.extend(id.or(found));
+    }
+    for names in eog::FILL_PARTS {
+        control.extend(find(vocab, names));
+    }
+    let named: Vec<u32> = eog::END_OF_GENERATION.iter().filter_map(|name| vocab.id(name)).collect();
+    control.extend(&named);
+    ends.extend(named);
+    ends.extend(eot.into_iter().chain(eom));
+
+    let not = eog::not_ends(|name| vocab.id(name));
+    ends.retain(|id| !not.contains(id));
+    ends.extend(eos);
+    ends.sort_unstable();
+    ends.dedup();
+    ends.sort_by_key(|id| Some(*id) != eos);
+    for id in control {
+        vocab.set_attributes(id, vocab.attributes(id).with(Attributes::CONTROL));
+    }
+    Ok(ends)
+}
+
+/// White space beside some tokens goes with them; GGUF has no key for it, so llama.cpp knows the models by name.
+fn strip_attributes(metadata: &Metadata, vocab: &mut Vocab) -> Result<(), Error> {
+    let pre = metadata.str("tokenizer.ggml.pre")?.unwrap_or_default();
+    let architecture = metadata.str("general.architecture")?.unwrap_or_default();
+    let name = metadata.str("general.name")?.unwrap_or_default().to_lowercase();
+    let any = |text: &str, parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    let mut add = |text: &str, attribute| {
+        if let Some(id) = vocab.id(text) {
+            vocab.set_attributes(id, vocab.attributes(id).with(attribute));
+        }
+    };
+    if any(pre, &["jina-v2-de", "jina-v2-es", "jina-v2-code"]) || any(architecture, &["nomic-bert-moe", "jina-bert-v3"])
+    {
+        add("<mask>", Attributes::LSTRIP);
+    } else if any(&name, &["phi-3", "phi3"]) {
+        let matched = Attributes::CONTROL.with(Attributes::USER_DEFINED).with(Attributes::UNKNOWN);
+        let ids: Vec<u32> = vocab.iter().filter(|(_, _, a)| a.any(matched)).map(|(id, _, _)| id).collect();
+        for id in ids.into_iter().chain(vocab.id("</s>")) {
+            vocab.set_attributes(id, vocab.attributes(id).with(Attributes::RSTRIP));
+        }
+        for id in ["<unk>", "<s>", "<|endoftext|>"].into_iter().filter_map(|text| vocab.id(text)).collect::<Vec<_>>() {
+            vocab.set_attributes(id, vocab.attributes(id).without(Attributes::RSTRIP));
+        }
+    } else if name.contains("modern-bert") {
+        add("[MASK]", Attributes::LSTRIP);
+    }
+    Ok(())
+}
+
+fn charsmap(metadata: &Metadata) -> Result<Option<Vec<u8>>, Error> {
+    const KEY: &str = "tokenizer.ggml.precompiled_charsmap";
+    match metadata.get(KEY) {
+        None => Ok(None),
+        Some(Value::Array(Array::U8(bytes))) => Ok(Some(bytes.clone())),
+        Some(Value::Array(Array::I8(bytes))) => Ok(Some(bytes.iter().map(|b| b.cast_unsigned()).collect())),
+        Some(_) => Err(Error::config(KEY, "is not an array of bytes")),
+    }
+}
+
+/// The bytes each token stands for.
+fn pieces(vocab: &Vocab, kind: &Kind) -> Pieces {
+    let special = Attributes::CONTROL.with(Attributes::UNKNOWN);
+    let mut pieces = Pieces::default();
+    for (_, text, attributes) in vocab.iter() {
+        // Some converters leave runs of spaces escaped where they are tokens of their own.
+        let spaces = !matches!(kind, Kind::Bpe { escape: false, .. }) && text.chars().all(|c| c == '▁');
+        if attributes.any(Attributes::USER_DEFINED) && spaces {
+            pieces.push(text.replace('▁', " ").as_bytes(), attributes.any(special));
+        } else if attributes.any(special.with(Attributes::USER_DEFINED)) {
+            pieces.push(text.as_bytes(), attributes.any(special));
+        } else if attributes.any(Attributes::BYTE) {
+            pieces.push(byte_of_text(text).as_slice(), false);
+        } else if !attributes.any(Attributes::NORMAL) {
+            pieces.push(&[], false);
+        } else if let Kind::Bpe { escape: false, .. } = kind {
+            match text.chars().map(char_byte).collect::<Option<Vec<u8>>>() {
+                Some(bytes) => pieces.push(&bytes, false),
+                None => pieces.push(text.as_bytes(), false),
+            }
+        } else {
+            pieces.push(text.replace('▁', " ").as_bytes(), false);
+        }
+    }
+    pieces.lead = match kind {
+        Kind::Spm { add_space_prefix: true, .. } | Kind::Words(_) | Kind::Unigram(_) => Lead::Spaces(1),
+        _ => Lead::Keep,
+    };
+    pieces
+}

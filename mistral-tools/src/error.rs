@@ -1,0 +1,19 @@
+//! The errors of this crate; each says who must act.
+
+/// Why a tool could not be described.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name that not every chat template and dialect can carry.
+    #[error("tool name {name:?} is not 1 to 64 of the characters a-z, A-Z, 0-9, _ and -")]
+    Name {
+        /// The name given.
+        name: String,
+    },
+    /// Parameters that are not a JSON schema.
+    #[error("the parameters of tool `{name}` are not a JSON object")]
+    Parameters {
+        /// The tool.
+        name: String,
+    },
+}

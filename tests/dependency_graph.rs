@@ -1,0 +1,66 @@
+//! The crates know each other in one direction, and their default dependencies stay small and pure Rust.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+const PUBLISHED: [&str; 4] = ["mistral-quant", "mistral-models", "mistral-core", "mistral-tools"];
+
+fn cargo(args: &[&str]) -> String {
+    let out = Command::new(env!("CARGO")).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(out.status.success(), "cargo {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// Every package that a published crate pulls in by default, build scripts' needs included.
+fn tree(package: &str, edges: &str) -> BTreeSet<String> {
+    let text = cargo(&["tree", "--locked", "-p", package, "-e", edges, "--prefix", "none", "--format", "{p}"]);
+    text.lines().filter_map(|line| line.split(' ').next()).filter(|n| !n.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn siblings_depend_in_one_direction() {
+    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])).unwrap();
+    let allowed = |name: &str| -> &[&str] {
+        match name {
+            "mistral-quant" | "mistral-tools" => &[],
+            "mistral-models" => &["mistral-quant"],
+            _ => &["mistral-quant", "mistral-models", "mistral-tools"],
+        }
+    };
+    let mut seen = 0;
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        if !PUBLISHED.contains(&name) {
+            assert_eq!(package["publish"], serde_json::json!([]), "{name} must not be published");
+            continue;
+        }
+        seen += 1;
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let dependency = dependency["name"].as_str().unwrap();
+            let sibling = dependency.starts_with("mistral-");
+            assert!(!sibling || allowed(name).contains(&dependency), "{name} must not depend on {dependency}");
+        }
+    }
+    assert_eq!(seen, PUBLISHED.len());
+}
+
+#[test]
+fn default_dependencies_are_few_and_pure_rust() {
+    const RUNTIMES: &[&str] =
+        &["tokio", "async-std", "smol", "async-executor", "futures-executor", "embassy-executor", "glommio"];
+    const NETWORK: &[&str] =
+        &["ureq", "reqwest", "hyper", "curl", "curl-sys", "hf-hub", "rustls", "native-tls", "socket2", "mio"];
+    const COMPILERS: &[&str] =
+        &["cc", "cmake", "bindgen", "cxx-build", "nasm-rs", "openssl-sys", "onig_sys", "ring", "aws-lc-sys"];
+    for package in PUBLISHED {
+        let all = tree(package, "normal,build");
+        assert!(all.contains(package), "the tree of {package} was not read: {all:?}");
+        for name in RUNTIMES.iter().chain(NETWORK).chain(COMPILERS) {
+            assert!(!all.contains(*name), "{package} pulls in {name} by default");
+        }
+    }
+    let core = tree("mistral-core", "normal");
+    assert!(core.len() <= 140, "mistral-core has {} crates in its tree, 140 are allowed", core.len());
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Writes decoders.json: small decoders of every supported family with logits by the genuine Hugging Face implementation.
+
+No weights are stored: each is drawn from a hash of its tensor's name and its index (`mistral_models::RandomWeights` draws the
+same). Needs torch and transformers 5.23; run from this folder: `python3 decoders.py`.
+"""
+
+import json
+import math
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+TOKENS = 12
+COMMON = dict(vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+              num_key_value_heads=2, max_position_embeddings=64, rms_norm_eps=1e-3, rope_theta=5000.0)
+LONG = dict(type="longrope", short_factor=[1.0, 1.5, 2.0, 3.0], long_factor=[2.0, 3.0, 5.0, 9.0])
+CASES = {
+    "llama": dict(model_type="llama"),
+    "llama bias": dict(model_type="llama", attention_bias=True, mlp_bias=True, head_dim=12),
+    "llama tied llama3 rope": dict(model_type="llama", tie_word_embeddings=True, rope_scaling=dict(
+        rope_type="llama3", factor=4.0, low_freq_factor=1.0, high_freq_factor=3.0, original_max_position_embeddings=24)),
+    "llama linear rope": dict(model_type="llama", rope_scaling=dict(type="linear", factor=3.0)),
+    "llama dynamic rope": dict(model_type="llama", max_position_embeddings=8, rope_scaling=dict(type="dynamic", factor=2.0)),
+    "llama yarn rope": dict(model_type="llama", rope_scaling=dict(
+        type="yarn", factor=3.0, original_max_position_embeddings=20, beta_fast=6.0, beta_slow=1.5)),
+    "llama yarn mscale": dict(model_type="llama", rope_scaling=dict(
+        rope_type="yarn", factor=3.0, original_max_position_embeddings=20, mscale=0.7, mscale_all_dim=1.3, truncate=False)),
+    "mistral": dict(model_type="mistral", sliding_window=5),
+    "qwen2": dict(model_type="qwen2"),
+    "qwen2 window": dict(model_type="qwen2", num_hidden_layers=3, use_sliding_window=True, sliding_window=4, max_window_layers=1),
+    "qwen3": dict(model_type="qwen3", head_dim=16, tie_word_embeddings=True),
+    "gemma2": dict(model_type="gemma2", head_dim=12, sliding_window=5, query_pre_attn_scalar=10, attn_logit_softcapping=2.0,
+                   final_logit_softcapping=12.0),
+    "phi3": dict(model_type="phi3", sliding_window=6, pad_token_id=0),
+    "phi3 longrope": dict(model_type="phi3", original_max_position_embeddings=8, rope_scaling=LONG, pad_token_id=0),
+    "phi3 partial": dict(model_type="phi3", hidden_size=64, intermediate_size=48, original_max_position_embeddings=32,
+                         partial_rotary_factor=0.5, rope_scaling=LONG, pad_token_id=0),
+}
+
+
+def drawn(name, count):
+    """`count` values in [-1, 1): splitmix64 of the FNV-1a hash of the name plus the index."""
+    seed = 0xCBF29CE484222325
+    for byte in name.encode():
+        seed = ((seed ^ byte) * 0x100000001B3) & (2**64 - 1)
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) + (np.arange(1, count + 1, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1.0)
+
+
+def scale(name, shape, family):
+    """(offset, scale) of a tensor: norms near their neutral value, matrices with unit gain."""
+    if "norm" in name:
+        return (0.0 if family == "gemma2" else 1.0), 0.25
+    if len(shape) == 1:
+        return 0.0, 0.25
+    return 0.0, 1.0 if "embed" in name else math.sqrt(3.0 / shape[1])
+
+
+def main():
+    out = []
+    for case, given in CASES.items():
+        config = {**COMMON, **given}
+        if config["model_type"] == "gemma2":
+            config["hidden_activation"] = "gelu_pytorch_tanh"
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**json.loads(json.dumps(config))), attn_implementation="eager")
+        model = model.float().eval()
+        tensors = []
+        tied = model.config.tie_word_embeddings
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if tied and name == "lm_head.weight":
+                    continue
+                shape = list(parameter.shape)
+                offset, by = (np.float32(v) for v in scale(name, shape, config["model_type"]))
+                values = drawn(name, parameter.numel()) * by + offset
+                parameter.copy_(torch.from_numpy(values.reshape(shape)))
+                tensors.append(dict(name=name, shape=shape, offset=float(offset), scale=float(by)))
+            ids = [(7 * i * i + 3 * i + 1) % config["vocab_size"] for i in range(TOKENS)]
+            logits = model(torch.tensor([ids])).logits[0]
+        out.append(dict(case=case, config=config, tensors=tensors, ids=ids,
+                        logits=[float(f"{v:.7g}") for v in logits.flatten().tolist()]))
+        print(f"{case}: max {logits.abs().max():.3f}")
+    with open("decoders.json", "w", encoding="utf-8") as file:
+        file.write("[\n" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in out) + "\n]\n")
+
+
+if __name__ == "__main__":
+    main()
