@@ -73,7 +73,7 @@ fn bench(cpu: &mut Cpu, format: Format) -> Result<(), Error> {
                 bytes: weight.bytes().len(),
                 weight: cpu.weight(weight.clone())?,
                 tokens,
-                repetitions,
+                repetitions: if tokens == 1 { repetitions } else { 1 },
                 seconds: Vec::new(),
             });
         }

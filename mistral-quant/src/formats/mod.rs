@@ -69,6 +69,7 @@ pub(crate) trait Grid: Block {
     /// Subtracted from every code.
     const OFFSET: i8;
     /// The largest magnitude of a code. 128 marks signed codes, all others are unsigned.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Bounds the sums of vector registers.
     const MAX_CODE: i32;
     /// Whether the two halves of a unit have scales and mins of their own.
     const HALVES: bool;
@@ -173,8 +174,11 @@ pub fn decode_row(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<(), E
     }, _ => Err(Error::UnsupportedFormat { format, operation: "decode" }))
 }
 
-/// Encodes a whole number of blocks of weights. NaN counts as zero, infinities as the largest f32 in block formats; F32, F16 and
-/// BF16 keep both. The K-quants search for the scales with the least weighted square error, about 1 us for 32 weights.
+/// Encodes a whole number of blocks of weights.
+///
+/// F32, F16 and BF16 keep NaN and infinities. In the other formats NaN counts as zero, magnitudes end at 1e30 and scales at
+/// the largest f16: nothing decodes to more than 65504 times the largest code and sub-scale. The K-quants search for the scales with
+/// the least weighted square error, which takes 2 to 4 us for 32 weights; the others take a tenth of one.
 ///
 /// # Errors
 /// [`Error::UnsupportedFormat`]; [`Error::Shape`] when `weights` are not whole blocks.
