@@ -1,8 +1,8 @@
 //! Opening checkpoints: GGUF and safetensors files, directories and the local Hugging Face cache.
 //!
-//! [`Checkpoint`](crate::Checkpoint) is the entry; [`Weights`](crate::Weights) is what the decoder sees of it. Every
+//! [`Checkpoint`] is the entry; [`Weights`] is what the decoder sees of it. Every
 //! parser here is closed: a length is held against the bytes that remain before anything is allocated, sizes are
-//! computed with overflow checks, and what a file may claim is bounded by [`Limits`](crate::Limits).
+//! computed with overflow checks, and what a file may claim is bounded by [`Limits`].
 
 mod checkpoint;
 mod cursor;
