@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use mistral_tools::ToolSpec;
+use serde_json::{Map, Value};
 
 use crate::chat::Message;
 use crate::{Error, Sampling};
@@ -22,6 +23,8 @@ pub enum Prompt {
         messages: Vec<Message>,
         /// Tools that the model may call.
         tools: Vec<ToolSpec>,
+        /// What the template may ask for beside them, such as `enable_thinking` of Qwen 3.
+        variables: Map<String, Value>,
     },
 }
 
@@ -79,13 +82,26 @@ impl Request {
 
     /// Messages for the chat template.
     pub fn chat(messages: impl IntoIterator<Item = Message>) -> Self {
-        Self::new(Prompt::Chat { messages: messages.into_iter().collect(), tools: Vec::new() })
+        Self::new(Prompt::Chat { messages: messages.into_iter().collect(), tools: Vec::new(), variables: Map::new() })
     }
 
     /// Tools that the model may call; heard by chat prompts only.
     pub fn tools(mut self, specs: impl IntoIterator<Item = ToolSpec>) -> Self {
         if let Prompt::Chat { tools, .. } = &mut self.prompt {
             tools.extend(specs);
+        }
+        self
+    }
+
+    /// A variable for the chat template, such as `enable_thinking` of Qwen 3; heard by chat prompts only.
+    ///
+    /// ```
+    /// use mistral_core::{Message, Request};
+    /// let request = Request::chat([Message::user("Hi")]).template_variable("enable_thinking", false);
+    /// ```
+    pub fn template_variable(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        if let Prompt::Chat { variables, .. } = &mut self.prompt {
+            variables.insert(name.into(), value.into());
         }
         self
     }
@@ -275,7 +291,7 @@ impl From<&[u32]> for Prompt {
 
 impl From<Vec<Message>> for Prompt {
     fn from(messages: Vec<Message>) -> Self {
-        Self::Chat { messages, tools: Vec::new() }
+        Self::Chat { messages, tools: Vec::new(), variables: Map::new() }
     }
 }
 

@@ -77,20 +77,29 @@ impl TextModel {
             Prompt::Text(text) if text.is_empty() => return Err(Error::EmptyPrompt),
             Prompt::Text(text) => (text, EncodeOptions::TEXT),
             Prompt::Chat { messages, .. } if messages.is_empty() => return Err(Error::EmptyPrompt),
-            Prompt::Chat { messages, tools } => (self.render(&messages, &tools)?, EncodeOptions::TEMPLATE),
+            Prompt::Chat { messages, tools, variables } => {
+                (self.render(&messages, &tools, &variables)?, EncodeOptions::TEMPLATE)
+            }
         };
         Ok(self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?.encode(&text, options)?)
     }
 
     /// The text of a conversation, up to where the model is to go on.
-    pub(crate) fn render(&self, messages: &[Message], tools: &[ToolSpec]) -> Result<String, Error> {
+    pub(crate) fn render(
+        &self,
+        messages: &[Message],
+        tools: &[ToolSpec],
+        variables: &Map<String, Value>,
+    ) -> Result<String, Error> {
         let templates = self.templates.as_ref().ok_or(Error::NoChatTemplate)?;
         let has_tools = !tools.is_empty();
         let cell = if has_tools { &templates.with_tools } else { &templates.plain };
         let template = cell.get_or_init(|| Ok(templates.sources.select(has_tools)?)).as_ref().map_err(Error::clone)?;
         let messages: Vec<Value> = messages.iter().map(Message::to_json).collect();
         let tools: Vec<Value> = tools.iter().map(ToolSpec::to_json).collect();
-        let mut input = TemplateInput::new(&messages).variables(&templates.variables).add_generation_prompt(true);
+        let mut all = templates.variables.clone();
+        all.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let mut input = TemplateInput::new(&messages).variables(&all).add_generation_prompt(true);
         if has_tools {
             input = input.tools(&tools);
         }
@@ -105,5 +114,23 @@ impl TextModel {
             text: Some(tokenizer.stream_after(before, !special_text)),
             text_tokens: tokenizer.vocab_size(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_the_request_reach_the_template() {
+        let source =
+            "{{ messages[0].content }} {{ 'fast' if enable_thinking is false else 'slow' }} {{ tools is none }}";
+        let templates = ChatTemplates::from_parts(None, Some(source), None).unwrap();
+        let text = TextModel::new(None, templates);
+        let messages = [Message::user("Hi")];
+        assert_eq!(text.render(&messages, &[], &Map::new()).unwrap(), "Hi slow True");
+        let variables = Map::from_iter([("enable_thinking".to_owned(), Value::Bool(false))]);
+        let tool = ToolSpec::new("f", "", serde_json::json!({"type": "object"})).unwrap();
+        assert_eq!(text.render(&messages, &[tool], &variables).unwrap(), "Hi fast False");
     }
 }
