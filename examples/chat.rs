@@ -8,7 +8,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use mistral_core::{Message, Model, Request};
 
 /// One turn: streams the answer to the screen and returns it.
-fn answer(model: &Model, request: Request) -> Result<String, Box<dyn std::error::Error>> {
+fn answer(model: &Model, request: Request) -> Result<String, mistral_examples::Failure> {
     let mut text = String::new();
     let mut generation = model.generate(request)?;
     for piece in &mut generation {
@@ -21,7 +21,7 @@ fn answer(model: &Model, request: Request) -> Result<String, Box<dyn std::error:
     Ok(text)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), mistral_examples::Failure> {
     let mut args = pico_args::Arguments::from_env();
     let builder = mistral_examples::builder(&mut args)?;
     let prompt: Option<String> = args.opt_value_from_str(["-p", "--prompt"])?;
@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Ok(text) => messages.push(Message::assistant(text)),
                 Err(error) => {
                     messages.pop();
-                    eprintln!("{error}");
+                    eprintln!("{error:?}");
                 }
             }
         }

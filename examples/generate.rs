@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use mistral_core::Request;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), mistral_examples::Failure> {
     let mut args = pico_args::Arguments::from_env();
     let builder = mistral_examples::builder(&mut args)?;
     let prompt: String = args.opt_value_from_str(["-p", "--prompt"])?.unwrap_or_else(|| "Once upon a time".into());

@@ -1,8 +1,31 @@
 //! What the examples share: opening the model that the command line names.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::path::PathBuf;
 
 use mistral_core::{Error, Model, ModelBuilder, Ready, Source};
+
+/// Any error, for `main` to end with: printed as its message and its causes, not as a structure.
+pub struct Failure(Box<dyn StdError>);
+
+impl<E: Into<Box<dyn StdError>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, "\n  because: {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
 
 /// The source behind `--model`: a path or the id of a model in the local cache, or, without one, the model inside the crate.
 /// With feature `hub`, an id that is not in the cache yet is downloaded, with a progress bar.
@@ -22,7 +45,7 @@ pub fn source(model: Option<&str>) -> Result<Source, Error> {
 ///
 /// # Errors
 /// Those of [`source`], and of arguments that cannot be read.
-pub fn builder(args: &mut pico_args::Arguments) -> Result<ModelBuilder<Ready>, Box<dyn std::error::Error>> {
+pub fn builder(args: &mut pico_args::Arguments) -> Result<ModelBuilder<Ready>, Failure> {
     let model: Option<String> = args.opt_value_from_str(["-m", "--model"])?;
     let builder = Model::builder().checkpoint(source(model.as_deref())?);
     Ok(match args.opt_value_from_str(["-t", "--threads"])? {
@@ -35,7 +58,7 @@ pub fn builder(args: &mut pico_args::Arguments) -> Result<ModelBuilder<Ready>, B
 ///
 /// # Errors
 /// Names them.
-pub fn finish(args: pico_args::Arguments) -> Result<(), Box<dyn std::error::Error>> {
+pub fn finish(args: pico_args::Arguments) -> Result<(), Failure> {
     let left = args.finish();
     if left.is_empty() { Ok(()) } else { Err(format!("unknown arguments: {left:?}").into()) }
 }

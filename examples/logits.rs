@@ -27,7 +27,7 @@ fn feed(
     Ok(logits)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), mistral_examples::Failure> {
     let mut args = pico_args::Arguments::from_env();
     let model: PathBuf = args.value_from_str("--model")?;
     let rows: Vec<Vec<u32>> = serde_json::from_slice(&std::fs::read(args.value_from_str::<_, PathBuf>("--ids")?)?)?;

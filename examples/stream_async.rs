@@ -40,7 +40,7 @@ async fn collect(mut generation: Generation) -> Result<String, Error> {
     Ok(text)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), mistral_examples::Failure> {
     let mut args = pico_args::Arguments::from_env();
     let builder = mistral_examples::builder(&mut args)?;
     mistral_examples::finish(args)?;

@@ -6,10 +6,10 @@
 //! chain of fused multiply-adds over the positions in order.
 
 use std::arch::x86_64::{
-    __m128, __m128i, __m256, __m256i, _mm_add_ps, _mm_loadu_si128, _mm_storeu_ps, _mm256_broadcast_ss,
-    _mm256_castps256_ps128, _mm256_cmpgt_epi32, _mm256_cvtph_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
-    _mm256_hadd_ps, _mm256_loadu_ps, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_setr_epi32,
-    _mm256_setzero_ps, _mm256_storeu_ps,
+    __m128, __m128i, __m256, __m256i, _mm_add_ps, _mm_loadu_si128, _mm_storeu_ps, _mm256_castps256_ps128,
+    _mm256_cmpgt_epi32, _mm256_cvtph_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps,
+    _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_ps,
+    _mm256_storeu_ps,
 };
 use std::ops::Range;
 
@@ -326,7 +326,7 @@ unsafe fn accumulate_tile<const HALF: bool, const R: usize, const V: usize>(
         }
         for (r, row) in tile.iter_mut().enumerate() {
             // SAFETY: the weight of every `i` of the range exists.
-            let weight = _mm256_broadcast_ss(unsafe { &*weights.wrapping_add(r * stride + i) });
+            let weight = _mm256_set1_ps(unsafe { *weights.wrapping_add(r * stride + i) });
             for (sum, &value) in row.iter_mut().zip(&values) {
                 *sum = _mm256_fmadd_ps(weight, value, *sum);
             }
