@@ -16,8 +16,8 @@ use crate::{Error, ThreadPool, Weight};
 /// Tokens of a tile: enough to pay for the repacking of a strip, few enough that their activations fit into a level 2 cache.
 const TILE: usize = 64;
 
-/// Products below which waking threads costs more than it brings: some microseconds of work.
-const ALONE: usize = 64 * 1024;
+/// Products below which waking threads costs more than it brings: some ten microseconds of work, what a wake takes on a busy machine.
+const ALONE: usize = 512 * 1024;
 
 /// One product of a group over the same input.
 pub(crate) struct Job<'a> {

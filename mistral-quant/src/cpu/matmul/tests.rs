@@ -83,7 +83,7 @@ fn check_values(x: &[f32], jobs: &[(&Weight, Option<&[f32]>)], outs: &[Vec<f32>]
 fn large_groups_of_few_tokens_are_shared_out_whole() {
     let mut random = Random::new(8);
     let weights: Vec<Weight> =
-        [1000, 7, 333].into_iter().map(|rows| weight(&mut random, Format::Q4_K, rows, 256, Bytes::Encoded)).collect();
+        [2000, 7, 333].into_iter().map(|rows| weight(&mut random, Format::Q4_K, rows, 256, Bytes::Encoded)).collect();
     let jobs: Vec<_> = weights.iter().map(|weight| (weight, None)).collect();
     for tokens in [1, 5] {
         let x = random.values(tokens * 256);
