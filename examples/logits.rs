@@ -42,8 +42,8 @@ fn main() -> Result<(), mistral_examples::Failure> {
     let prefix: usize = args.opt_value_from_str("--prefix")?.unwrap_or(8);
 
     let width = rows.first().map_or(0, Vec::len);
-    if width == 0 || rows.iter().any(|row| row.len() != width) || chunks.contains(&0) {
-        return Err("the rows must have one length above 0, and so must the chunks".into());
+    if width == 0 || rows.iter().any(|r| r.len() != width) || chunks.contains(&0) || (greedy > 0 && prefix > width) {
+        return Err("the rows must have one length, at least --prefix, and like the chunks more than 0".into());
     }
     let checkpoint = options.open(&model)?;
     let description = Description::new(&checkpoint)?;
@@ -61,7 +61,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
             at += size;
         }
     }
-    let (mut at, mut next) = (0, rows[0].get(..prefix.max(1)).ok_or("--prefix is longer than row 0")?.to_vec());
+    let (mut at, mut next) = (0, rows[0][..prefix.clamp(1, width)].to_vec());
     for _ in 0..greedy {
         let logits = feed(&mut decoder, &mut cache, &next, (at, at + next.len()), LogitRows::Last)?;
         let row = logits.values();

@@ -44,7 +44,7 @@ fn worst(actual: &[f32], expected: &[f64]) -> f64 {
 
 fn cases() -> Vec<Value> {
     let cases: Vec<Value> = serde_json::from_str(include_str!("goldens/decoders.json")).unwrap();
-    assert_eq!(cases.len(), 15);
+    assert_eq!(cases.len(), 20);
     cases
 }
 

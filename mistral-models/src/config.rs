@@ -35,17 +35,24 @@ const HARMLESS: &[&str] = &[
     "finetuning_task",
     "forced_bos_token_id",
     "forced_eos_token_id",
+    "full_attn_mod",
     "gradient_checkpointing",
     "hidden_dropout",
     "id2label",
     "initializer_range",
+    "interpolate_factor",
+    "is_llama_config",
     "keys_to_ignore_at_inference",
     "label2id",
     "length_penalty",
     "max_length",
+    "max_sequence_length",
+    "max_window_layers",
     "min_length",
+    "model_max_length",
     "model_type",
     "name_or_path",
+    "neftune_noise_alpha",
     "no_repeat_ngram_size",
     "num_beam_groups",
     "num_beams",
@@ -63,6 +70,7 @@ const HARMLESS: &[&str] = &[
     "return_dict",
     "return_dict_in_generate",
     "sep_token_id",
+    "sliding_window_size",
     "suppress_tokens",
     "task_specific_params",
     "temperature",
@@ -101,6 +109,7 @@ const GGUF_KEYS: &[(&str, &str)] = &[
     ("attention.value_length", "value_head_dim"),
     ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
     ("attention.sliding_window", "sliding_window"),
+    ("attention.causal", "is_causal"),
     ("attn_logit_softcapping", "attn_logit_softcapping"),
     ("final_logit_softcapping", "final_logit_softcapping"),
     ("rope.dimension_count", "rotary_dim"),
@@ -148,10 +157,12 @@ impl Config {
             .ok_or_else(|| Error::config("architectures", "neither `architectures` nor `model_type` is given"))?;
         let mut values = json.clone();
         let mut rope = Map::new();
-        for key in ["rope_scaling", "rope_parameters"] {
+        // The last one counts, as in transformers, which replaces the new spelling by the old one where a file has both.
+        for key in ["rope_parameters", "rope_scaling"] {
             match values.remove(key) {
                 None | Some(Json::Null) => {}
-                Some(Json::Object(map)) => rope.extend(map.into_iter().filter(|(_, v)| !v.is_null())),
+                Some(Json::Object(map)) if map.is_empty() => {}
+                Some(Json::Object(map)) => rope = map.into_iter().filter(|(_, v)| !v.is_null()).collect(),
                 Some(_) => return Err(Error::config(key, "is not an object")),
             }
         }
@@ -200,9 +211,10 @@ impl Config {
         self.value(key).map(|v| to_size(key, v)).transpose()
     }
 
-    /// A non-negative whole number that must be there.
-    pub(crate) fn required(&self, key: &str) -> Result<usize, Error> {
-        self.size(key)?.ok_or_else(|| Error::config(key, "is missing"))
+    /// A non-negative whole number that a `config.json` may leave to its family's `default`, and a GGUF file must have.
+    pub(crate) fn size_or(&self, key: &str, default: usize) -> Result<usize, Error> {
+        let silent = if self.is_gguf() { None } else { Some(default) };
+        self.size(key)?.or(silent).ok_or_else(|| Error::config(key, "is missing"))
     }
 
     /// A number.
@@ -274,11 +286,19 @@ impl Config {
     /// [`Error::Unsupported`] that names every key left.
     pub(crate) fn finish(&self) -> Result<(), Error> {
         let used = self.used.borrow();
-        let idle = |v: &Json| matches!(v, Json::Null | Json::Bool(false)) || v.as_array().is_some_and(Vec::is_empty);
+        let idle = |v: &Json| match v {
+            Json::Null | Json::Bool(false) => true,
+            Json::Array(list) => list.is_empty(),
+            Json::Object(map) => map.is_empty(),
+            _ => false,
+        };
         let harmless = |k: &str| self.origin == Origin::HuggingFace && (k.starts_with('_') || HARMLESS.contains(&k));
-        let outer =
-            self.values.iter().filter(|(k, v)| !used.contains(*k) && !harmless(k) && !idle(v)).map(|(k, _)| k.clone());
-        let inner = self.rope.keys().map(|k| format!("rope_parameters.{k}")).filter(|k| !used.contains(k));
+        let no_experts = |k: &str, v: &Json| k.starts_with("expert_") && v.as_u64() == Some(0);
+        let ignored = |k: &str, v: &Json| harmless(k) || idle(v) || no_experts(k, v);
+        let outer = self.values.iter().filter(|(k, v)| !used.contains(*k) && !ignored(k, v)).map(|(k, _)| k.clone());
+        // `finetuned` says that the weights were trained with the scaling, which changes nothing about it.
+        let inner = self.rope.keys().filter(|k| *k != "finetuned").map(|k| format!("rope_parameters.{k}"));
+        let inner = inner.filter(|k| !used.contains(k));
         let left: Vec<String> = outer.chain(inner).collect();
         if left.is_empty() {
             return Ok(());
@@ -305,23 +325,34 @@ fn to_json(key: &str, value: &Value) -> Result<Json, Error> {
     if let Some(n) = value.as_u64() {
         return Ok(n.into());
     }
-    let elements: Vec<Json> = match value {
-        Value::Bool(b) => return Ok((*b).into()),
-        Value::Str(s) => return Ok(s.as_str().into()),
+    Ok(match value {
+        Value::Bool(b) => (*b).into(),
+        Value::Str(s) => s.as_str().into(),
         // The shortest decimal of an f32 is what its writer meant: 1e-6, not 9.999999974752427e-7.
-        Value::F32(f) => return Ok(f.to_string().parse::<f64>().unwrap_or_else(|_| f64::from(*f)).into()),
-        Value::Array(Array::U32(a)) => a.iter().map(|&v| v.into()).collect(),
-        Value::Array(Array::I32(a)) => a.iter().map(|&v| v.into()).collect(),
-        Value::Array(Array::F32(a)) => a.iter().map(|&v| v.into()).collect(),
-        Value::Array(Array::Bool(a)) => a.iter().map(|&v| v.into()).collect(),
-        _ => {
-            let number = value.as_f64().ok_or_else(|| Error::config(key, "has a type that no known key has"))?;
-            return Ok(number.into());
+        Value::F32(f) => f.to_string().parse::<f64>().unwrap_or_else(|_| f64::from(*f)).into(),
+        Value::Array(Array::U32(a)) => repeated(a.iter().map(|&v| v.into())),
+        Value::Array(Array::I32(a)) => repeated(a.iter().map(|&v| v.into())),
+        Value::Array(Array::F32(a)) => repeated(a.iter().map(|&v| v.into())),
+        Value::Array(Array::Bool(a)) => repeated(a.iter().map(|&v| v.into())),
+        _ => value.as_f64().ok_or_else(|| Error::config(key, "has a type that no known key has"))?.into(),
+    })
+}
+
+/// The one value that a list repeats, or the first few that differ, for a message: nothing reads lists of metadata, and as
+/// JSON a long one would take many times its size in the file.
+fn repeated(elements: impl Iterator<Item = Json>) -> Json {
+    let mut runs: Vec<Json> = Vec::new();
+    for element in elements {
+        if runs.last() != Some(&element) {
+            runs.push(element);
         }
-    };
-    match elements.first() {
-        Some(first) if elements.iter().all(|e| e == first) => Ok(first.clone()),
-        _ => Ok(Json::Array(elements)),
+        if runs.len() == 8 {
+            break;
+        }
+    }
+    match runs.as_slice() {
+        [one] => one.clone(),
+        _ => Json::Array(runs),
     }
 }
 
@@ -339,7 +370,8 @@ mod tests {
             r#"{"model_type": "x", "hidden_size": 8, "torch_dtype": "float32", "_name_or_path": "a",
                 "residual_multiplier": 0.2, "weird": null, "off": false, "rope_scaling": {"type": "linear", "odd": 1}}"#,
         );
-        assert_eq!(config.required("hidden_size").unwrap(), 8);
+        assert_eq!(config.size_or("hidden_size", 9).unwrap(), 8);
+        assert_eq!(config.size_or("vocab_size", 9).unwrap(), 9);
         assert_eq!(config.rope_text("type").unwrap(), Some("linear"));
         let text = config.finish().unwrap_err().to_string();
         assert!(text.contains("`residual_multiplier`, `rope_parameters.odd`"), "{text}");
@@ -364,7 +396,8 @@ mod tests {
         metadata.insert("llama.attention.head_count_kv", Value::Array(Array::I32(vec![2, 2])));
         metadata.insert("llama.logit_scale", Value::F32(2.0));
         let config = Config::from_metadata(&metadata).unwrap();
-        assert_eq!(config.required("hidden_size").unwrap(), 64);
+        assert_eq!(config.size_or("hidden_size", 9).unwrap(), 64);
+        assert!(config.size_or("intermediate_size", 9).is_err());
         assert_eq!(config.size("num_key_value_heads").unwrap(), Some(2));
         assert_eq!(config.number("rms_norm_eps").unwrap(), Some(1e-6));
         assert!(config.finish().unwrap_err().to_string().contains("logit_scale"));

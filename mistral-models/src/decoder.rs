@@ -122,7 +122,10 @@ impl<B: Backend> Decoder<B> {
         for (index, layer) in spec.layers.iter().enumerate() {
             layers.push(Layer::load(&mut loading, index, hidden_size, layer, &mut ropes)?);
         }
-        let embedding = loading.matrix(Role::Embedding, 0, vocab_size, hidden_size)?;
+        // Of a tied pair either may have been stored.
+        let only_head = spec.tied_head && !loading.has(Role::Embedding, 0) && loading.has(Role::Head, 0);
+        let stored = if only_head { Role::Head } else { Role::Embedding };
+        let embedding = loading.matrix(stored, 0, vocab_size, hidden_size)?;
         let final_norm = loading.vector(Role::FinalNorm, 0, "weight", hidden_size)?;
         let head = match spec.tied_head {
             false => Some(loading.matrix(Role::Head, 0, vocab_size, hidden_size)?),
@@ -291,14 +294,15 @@ impl<B: Backend> Layer<B> {
         ropes: &mut Vec<RopeTable>,
     ) -> Result<Self, Error> {
         let Mixer::Attention(attention) = &spec.mixer;
-        let same = ropes.iter().position(|table| table.same(&attention.rope));
-        let rope = same.unwrap_or_else(|| {
+        let rope = ropes.iter().position(|table| table.same(&attention.rope)).unwrap_or(ropes.len());
+        let loaded = Attention::load(loading, index, hidden_size, attention, rope)?;
+        // The tensors have borne out the width of a head by now: a configuration that lies allocates nothing.
+        if rope == ropes.len() {
             ropes.push(RopeTable::new(&attention.rope));
-            ropes.len() - 1
-        });
+        }
         let norm = |loading: &mut Loading<'_, B>, role| loading.vector(role, index, "weight", hidden_size);
         Ok(Self {
-            attention: Attention::load(loading, index, hidden_size, attention, rope)?,
+            attention: loaded,
             attention_norm: norm(loading, Role::AttentionNorm)?,
             ffn: Ffn::load(loading, index, hidden_size, &spec.ffn)?,
             ffn_norm: norm(loading, Role::FfnNorm)?,

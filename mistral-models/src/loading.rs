@@ -48,7 +48,7 @@ impl<'a, B: Backend> Loading<'a, B> {
         rows: [usize; N],
         cols: usize,
     ) -> Result<[B::Weight; N], Error> {
-        let whole = self.host(role, layer, rows.iter().sum(), cols)?;
+        let whole = self.host(role, layer, rows.iter().fold(0, |sum: usize, &n| sum.saturating_add(n)), cols)?;
         let mut start = 0;
         let mut parts = Vec::with_capacity(N);
         for len in rows {

@@ -144,8 +144,8 @@ mod tests {
         let theta: f64 = 10_000.0 * 3f64.powf(8.0 / 6.0);
         assert!((f64::from(angles(&dynamic, 1, 32)[1]) - theta.powf(-0.25)).abs() < 1e-6);
         let long = table(RopeScaling::LongRope {
-            short: vec![1.0, 2.0, 4.0, 8.0],
-            long: vec![2.0; 4],
+            short: [1.0, 2.0, 4.0, 8.0].into(),
+            long: [2.0; 4].into(),
             original: 4,
             attention_factor: 1.0,
         });

@@ -3,6 +3,8 @@
 //! `arch/` translates a checkpoint's configuration into this once; [`Decoder`](crate::Decoder) runs any spec. Nothing here
 //! names a family or a file format.
 
+use std::sync::Arc;
+
 use mistral_quant::{Activation, KvFormat, RopeStyle};
 
 /// A decoder-only language model.
@@ -169,16 +171,16 @@ pub enum RopeScaling {
     /// A divisor a frequency, in two sets. Source: Ding et al., 2024, arXiv:2402.13753.
     LongRope {
         /// For sequences up to `original`. Shape `[rotary_dim / 2]`.
-        short: Vec<f32>,
+        short: Arc<[f32]>,
         /// For longer ones.
-        long: Vec<f32>,
+        long: Arc<[f32]>,
         /// Pretrained context.
         original: usize,
         /// Multiplies cos and sin.
         attention_factor: f64,
     },
     /// A divisor a frequency, always (GGUF's `rope_freqs`). Shape `[rotary_dim / 2]`.
-    Factors(Vec<f32>),
+    Factors(Arc<[f32]>),
 }
 
 impl DecoderSpec {

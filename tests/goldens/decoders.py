@@ -16,6 +16,7 @@ TOKENS = 12
 COMMON = dict(vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
               num_key_value_heads=2, max_position_embeddings=64, rms_norm_eps=1e-3, rope_theta=5000.0)
 LONG = dict(type="longrope", short_factor=[1.0, 1.5, 2.0, 3.0], long_factor=[2.0, 3.0, 5.0, 9.0])
+ABSENT = object()
 CASES = {
     "llama": dict(model_type="llama"),
     "llama bias": dict(model_type="llama", attention_bias=True, mlp_bias=True, head_dim=12),
@@ -27,6 +28,18 @@ CASES = {
         type="yarn", factor=3.0, original_max_position_embeddings=20, beta_fast=6.0, beta_slow=1.5)),
     "llama yarn mscale": dict(model_type="llama", rope_scaling=dict(
         rope_type="yarn", factor=3.0, original_max_position_embeddings=20, mscale=0.7, mscale_all_dim=1.3, truncate=False)),
+    "llama yarn nulls": dict(model_type="llama", num_key_value_heads=None, head_dim=None, max_position_embeddings=32, rope_scaling=dict(
+        type="yarn", factor=None, original_max_position_embeddings=8, attention_factor=0.8, finetuned=True)),
+    "mistral defaults": dict(model_type="mistral", hidden_size=64, num_attention_heads=8, num_key_value_heads=ABSENT, head_dim=6,
+                             rms_norm_eps=4e-3, hidden_act="gelu", sliding_window=None),
+    "qwen2 layer types": dict(model_type="qwen2", num_key_value_heads=None, num_hidden_layers=3, use_sliding_window=True, sliding_window=3,
+                              layer_types=["sliding_attention", "full_attention", "sliding_attention"], attention_bias=True),
+    "gemma2 defaults": dict(model_type="gemma2", num_attention_heads=ABSENT, num_key_value_heads=ABSENT, head_dim=4, sliding_window=2,
+                            layer_types=["full_attention", "sliding_attention"], attention_bias=True, final_logit_softcapping=None,
+                            sliding_window_size=2),
+    "phi3 su": dict(model_type="phi3", num_key_value_heads=None, pad_token_id=0, full_attn_mod=1, interpolate_factor=1, sliding_window=None,
+                    rope_scaling=dict(type="su", rope_type="longrope", factor=4.0, original_max_position_embeddings=7,
+                                      short_factor=[1.0, 1.5, 2.0, 3.0], long_factor=[2.0, 3.0, 5.0, 9.0])),
     "mistral": dict(model_type="mistral", sliding_window=5),
     "qwen2": dict(model_type="qwen2"),
     "qwen2 window": dict(model_type="qwen2", num_hidden_layers=3, use_sliding_window=True, sliding_window=4, max_window_layers=1),
@@ -65,8 +78,8 @@ def scale(name, shape, family):
 def main():
     out = []
     for case, given in CASES.items():
-        config = {**COMMON, **given}
-        if config["model_type"] == "gemma2":
+        config = {key: value for key, value in {**COMMON, **given}.items() if value is not ABSENT}
+        if case == "gemma2":
             config["hidden_activation"] = "gelu_pytorch_tanh"
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**json.loads(json.dumps(config))), attn_implementation="eager")

@@ -20,6 +20,11 @@ pub(super) const ARCH: Arch = Arch {
             weights,
             &Defaults {
                 family: "gemma2",
+                vocab_size: 256_000,
+                hidden_size: 2304,
+                intermediate_size: 9216,
+                layers: 26,
+                heads: 8,
                 kv_heads: Some(4),
                 head_dim: Some(256),
                 context_length: 8192,
@@ -46,6 +51,9 @@ pub(super) const ARCH: Arch = Arch {
         let soft_cap = config.number_or_null("attn_logit_softcapping", Some(50.0))?.map(|cap| cap as f32);
         let (hidden_size, layers) = (spec.hidden_size, spec.layers.len());
         let scalar = config.number("query_pre_attn_scalar")?;
+        if let Some(scalar) = scalar.filter(|s| !s.is_finite() || *s <= 0.0) {
+            return Err(Error::config("query_pre_attn_scalar", format!("{scalar} is not a positive number")));
+        }
         spec.each_attention(|_, attention| {
             let implied = match config.is_gguf() {
                 true if layers == LAYERS_27B => (hidden_size / attention.heads) as f64,

@@ -26,9 +26,18 @@ pub(super) const ARCH: Arch = Arch {
     renames: &[],
 };
 
+/// The fewest tensors of a layer: two norms, and with fused projections four matrices.
+const TENSORS_A_LAYER: usize = 6;
+
 /// What a configuration means when it is silent; transformers' class defaults.
 pub(super) struct Defaults {
     pub(super) family: &'static str,
+    pub(super) vocab_size: usize,
+    pub(super) hidden_size: usize,
+    pub(super) intermediate_size: usize,
+    pub(super) layers: usize,
+    pub(super) heads: usize,
+    /// As many as `heads` for `None`.
     pub(super) kv_heads: Option<usize>,
     pub(super) head_dim: Option<usize>,
     pub(super) context_length: usize,
@@ -43,6 +52,11 @@ impl Default for Defaults {
     fn default() -> Self {
         Self {
             family: "llama",
+            vocab_size: 32_000,
+            hidden_size: 4096,
+            intermediate_size: 11_008,
+            layers: 32,
+            heads: 32,
             kv_heads: None,
             head_dim: None,
             context_length: 2048,
@@ -57,11 +71,11 @@ impl Default for Defaults {
 
 /// A decoder of Llama's shape without biases; families change the result.
 pub(super) fn llama(config: &Config, weights: &dyn Weights, defaults: &Defaults) -> Result<DecoderSpec, Error> {
-    let hidden_size = config.required("hidden_size")?;
-    let heads = config.required("num_attention_heads")?;
-    let layers = config.required("num_hidden_layers")?;
-    let kv_heads =
-        config.size("num_key_value_heads")?.or(defaults.kv_heads.filter(|_| !config.is_gguf())).unwrap_or(heads);
+    let hidden_size = config.size_or("hidden_size", defaults.hidden_size)?;
+    let heads = config.size_or("num_attention_heads", defaults.heads)?;
+    let layers = config.size_or("num_hidden_layers", defaults.layers)?;
+    let silent = defaults.kv_heads.filter(|_| !config.is_gguf());
+    let kv_heads = config.size_or_null("num_key_value_heads", silent)?.unwrap_or(heads);
     let given = config.size("head_dim")?.or(defaults.head_dim.filter(|_| !config.is_gguf()));
     let head_dim = given.unwrap_or(hidden_size.checked_div(heads).unwrap_or(0));
     let positive = [
@@ -76,15 +90,20 @@ pub(super) fn llama(config: &Config, weights: &dyn Weights, defaults: &Defaults)
     if kv_heads == 0 || heads % kv_heads != 0 {
         return Err(Error::config("num_key_value_heads", format!("{kv_heads} does not divide {heads} query heads")));
     }
-    // A layer takes tensors of its own, so their number bounds the layers before anything is allocated for them.
-    if layers > weights.names().count() {
-        return Err(Error::config(
-            "num_hidden_layers",
-            format!("{layers} layers, but {} tensors", weights.names().count()),
-        ));
+    // Queries, keys and values of one token can be counted.
+    if heads.checked_mul(head_dim).and_then(|width| width.checked_mul(3)).is_none() {
+        return Err(Error::config("head_dim", format!("{heads} heads of {head_dim} elements are too many")));
+    }
+    // Layers have tensors of their own, so their number bounds the layers before anything is allocated for them.
+    let tensors = weights.names().count();
+    if layers > tensors / TENSORS_A_LAYER {
+        return Err(Error::config("num_hidden_layers", format!("{layers} layers, but {tensors} tensors")));
     }
     if config.size("value_head_dim")?.is_some_and(|v| v != head_dim) {
         return Err(Error::unsupported("configuration key", "value heads of another width than key heads"));
+    }
+    if config.flag("is_causal")? == Some(false) {
+        return Err(Error::unsupported("configuration key", "attention that is not causal"));
     }
     let context_length = config.size("max_position_embeddings")?.unwrap_or(defaults.context_length);
     let eps = config.number("rms_norm_eps")?.unwrap_or(defaults.eps) as f32;
@@ -103,19 +122,20 @@ pub(super) fn llama(config: &Config, weights: &dyn Weights, defaults: &Defaults)
         rope: rope(config, weights, head_dim, context_length, &defaults.rope)?,
     };
     let ffn = FfnSpec {
-        intermediate_size: config.required("intermediate_size")?,
+        intermediate_size: config.size_or("intermediate_size", defaults.intermediate_size)?,
         activation: activation(named)?,
         bias: false,
     };
     let layer = LayerSpec { mixer: Mixer::Attention(attention), ffn, placement: Placement::Before, norm };
     let tied = config.flag("tie_word_embeddings")?.unwrap_or(defaults.tied_head);
+    let tied_head = if config.is_gguf() { !weights.contains("output.weight") } else { tied && !own_head(weights) };
     Ok(DecoderSpec {
         family: defaults.family,
         hidden_size,
-        vocab_size: vocab_size(config, weights)?,
+        vocab_size: vocab_size(config, weights, defaults.vocab_size)?,
         context_length,
         embedding_scale: 1.0,
-        tied_head: if config.is_gguf() { !weights.contains("output.weight") } else { tied },
+        tied_head,
         final_norm: norm,
         logit_soft_cap: None,
         layers: vec![layer; layers],
@@ -135,11 +155,19 @@ pub(super) fn biases(config: &Config, weights: &dyn Weights, spec: &mut DecoderS
 }
 
 /// GGUF files may leave the vocabulary's size to the embedding table.
-fn vocab_size(config: &Config, weights: &dyn Weights) -> Result<usize, Error> {
+fn vocab_size(config: &Config, weights: &dyn Weights, default: usize) -> Result<usize, Error> {
     let given = config.size("vocab_size")?;
     if !config.is_gguf() {
-        return given.ok_or_else(|| Error::config("vocab_size", "is missing"));
+        return Ok(given.unwrap_or(default));
     }
     let shape = weights.get("token_embd.weight")?.shape;
     shape.first().copied().ok_or_else(|| Error::malformed("tensor `token_embd.weight`", "has no dimensions"))
+}
+
+/// Whether a head lies beside the embedding with other values. Then the configuration that ties them is wrong: transformers
+/// 5 goes by the weights.
+fn own_head(weights: &dyn Weights) -> bool {
+    let (head, embedding) = (weights.get("lm_head.weight"), weights.get("model.embed_tokens.weight"));
+    let (Ok(head), Ok(embedding)) = (head, embedding) else { return false };
+    (head.kind, head.shape) != (embedding.kind, embedding.shape) || head.bytes.as_ref() != embedding.bytes.as_ref()
 }

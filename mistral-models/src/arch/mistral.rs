@@ -10,8 +10,13 @@ pub(super) const ARCH: Arch = Arch {
     hugging_face: &["MistralForCausalLM", "mistral"],
     gguf: &[],
     spec: |config, weights| {
-        let defaults =
-            Defaults { family: "mistral", kv_heads: Some(8), context_length: 4096 * 32, ..Defaults::default() };
+        let defaults = Defaults {
+            family: "mistral",
+            intermediate_size: 14_336,
+            kv_heads: Some(8),
+            context_length: 4096 * 32,
+            ..Defaults::default()
+        };
         let mut spec = llama(config, weights, &defaults)?;
         let window = config.size_or_null("sliding_window", Some(4096))?;
         if window == Some(0) {

@@ -39,8 +39,16 @@ const ARCHITECTURES: &[&Arch] = &[&llama::ARCH, &mistral::ARCH, &qwen2::ARCH, &q
 pub(crate) fn find(config: &Config) -> Result<&'static Arch, Error> {
     let name = config.architecture();
     let known = |arch: &&'static Arch| if config.is_gguf() { arch.gguf } else { arch.hugging_face };
-    if let Some(arch) = ARCHITECTURES.iter().find(|arch| known(arch).contains(&name)) {
-        return Ok(arch);
+    let named = |name: &str| ARCHITECTURES.iter().find(|arch| known(arch).contains(&name));
+    if let Some(arch) = named(name) {
+        // transformers goes by the one, other programs by the other.
+        let kind = config.text("model_type")?;
+        return match kind.and_then(named).filter(|other| !std::ptr::eq(*other, arch)) {
+            Some(_) if !config.is_gguf() => {
+                Err(Error::config("model_type", format!("{kind:?} contradicts the architecture {name}")))
+            }
+            _ => Ok(arch),
+        };
     }
     let all: Vec<&str> = ARCHITECTURES.iter().flat_map(known).copied().collect();
     Err(Error::unsupported("architecture", format!("`{name}` (known: {})", all.join(", "))))

@@ -13,7 +13,16 @@ pub(super) const ARCH: Arch = Arch {
     gguf: &["phi3"],
     spec: |config, weights| {
         let rope = RopeOptions { partial: true, longrope_original: Some(4096) };
-        let defaults = Defaults { family: "phi3", context_length: 4096, eps: 1e-5, rope, ..Defaults::default() };
+        let defaults = Defaults {
+            family: "phi3",
+            vocab_size: 32_064,
+            hidden_size: 3072,
+            intermediate_size: 8192,
+            context_length: 4096,
+            eps: 1e-5,
+            rope,
+            ..Defaults::default()
+        };
         let mut spec = llama(config, weights, &defaults)?;
         // GGUF files write 0 for no window.
         let window = config.size("sliding_window")?.filter(|w| !(config.is_gguf() && *w == 0));

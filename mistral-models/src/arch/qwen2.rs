@@ -12,8 +12,17 @@ pub(super) const ARCH: Arch = Arch {
     hugging_face: &["Qwen2ForCausalLM", "qwen2"],
     gguf: &["qwen2"],
     spec: |config, weights| {
-        let defaults = Defaults { family: "qwen2", kv_heads: Some(32), context_length: 32_768, ..Defaults::default() };
+        let defaults = Defaults {
+            family: "qwen2",
+            vocab_size: 151_936,
+            intermediate_size: 22_016,
+            kv_heads: Some(32),
+            context_length: 32_768,
+            ..Defaults::default()
+        };
         let mut spec = llama(config, weights, &defaults)?;
+        // Whatever it says, the genuine implementation has these biases and no others.
+        config.flag("attention_bias")?;
         spec.each_attention(|_, attention| attention.qkv_bias = true);
         upper_windows(config, &mut spec)?;
         Ok(spec)

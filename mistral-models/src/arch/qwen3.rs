@@ -12,6 +12,8 @@ pub(super) const ARCH: Arch = Arch {
     spec: |config, weights| {
         let defaults = Defaults {
             family: "qwen3",
+            vocab_size: 151_936,
+            intermediate_size: 22_016,
             kv_heads: Some(32),
             head_dim: Some(128),
             context_length: 32_768,

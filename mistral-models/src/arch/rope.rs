@@ -2,6 +2,8 @@
 //!
 //! Sources: transformers 5.23 `modeling_rope_utils.py`; llama.cpp `src/llama-model.cpp` and `ggml_rope_ext` for GGUF.
 
+use std::sync::Arc;
+
 use mistral_quant::RopeStyle;
 
 use crate::config::Config;
@@ -117,7 +119,7 @@ fn from_gguf(
     rotary_dim: usize,
     context_length: usize,
 ) -> Result<RopeScaling, Error> {
-    let tensor = |name: &str| -> Result<Option<Vec<f32>>, Error> {
+    let tensor = |name: &str| -> Result<Option<Arc<[f32]>>, Error> {
         if !weights.contains(name) {
             return Ok(None);
         }
@@ -172,10 +174,10 @@ fn nonzero(original: usize) -> Result<usize, Error> {
 }
 
 /// One positive divisor a frequency.
-fn divisors(key: &str, values: Option<Vec<f32>>, rotary_dim: usize) -> Result<Vec<f32>, Error> {
+fn divisors(key: &str, values: Option<Vec<f32>>, rotary_dim: usize) -> Result<Arc<[f32]>, Error> {
     let values = values.ok_or_else(|| Error::config(key, "is missing"))?;
     if values.len() != rotary_dim / 2 || !values.iter().all(|v| v.is_finite() && *v > 0.0) {
         return Err(Error::config(key, format!("must be {} positive numbers", rotary_dim / 2)));
     }
-    Ok(values)
+    Ok(values.into())
 }
