@@ -44,7 +44,8 @@ const SPIN: Duration = Duration::from_micros(40);
 /// A clone is another handle on the same threads, which end when the last handle is dropped. Two engines that share a pool
 /// take turns, job by job.
 ///
-/// Cost: starting and finishing a job takes one to three microseconds while the workers are awake, and one wake-up by the system
+/// Cost: starting and finishing a job takes some microseconds while the workers are awake (5 to 10 were seen with two threads on a
+/// busy machine), and one wake-up by the system
 /// (some tens of microseconds) after a pause of more than 40 µs. During such a pause, and only then, waiting threads burn
 /// CPU time, offering their core to others every few microseconds; after it they sleep. A pool with more threads than the
 /// machine has cores never spins.
