@@ -183,6 +183,6 @@ fn the_reference_backend_agrees_too() {
     let Some(root) = shared("conformance/public") else { return };
     for case in ["llama_bias_headdim", "qwen3", "gemma2", "phi4_mini"] {
         let dir = root.join(case);
-        verify(case, &mut decoder(Reference::default(), &dir, None), &Expected::read(&dir));
+        verify(case, &mut decoder(Reference, &dir, None), &Expected::read(&dir));
     }
 }

@@ -60,7 +60,7 @@ fn every_family_gives_the_logits_of_the_genuine_implementation() {
                 assert!(error < 5e-5, "{} {isa:?}, cut after {cut}: {error}", case["case"]);
             }
         }
-        let error = worst(&logits(Reference::default(), &case, &weights, 5), &expected);
+        let error = worst(&logits(Reference, &case, &weights, 5), &expected);
         assert!(error < 5e-5, "{} by the reference: {error}", case["case"]);
     }
 }
@@ -71,7 +71,7 @@ fn a_wrong_constant_would_show() {
         let expected = numbers(&case["logits"]);
         let mut other = case.clone();
         other["config"]["rms_norm_eps"] = 2e-3.into();
-        let error = worst(&logits(Reference::default(), &other, &weights(&other, Format::F32), 5), &expected);
+        let error = worst(&logits(Reference, &other, &weights(&other, Format::F32), 5), &expected);
         assert!(error > 1e-4, "{}: twice the eps changes the logits by {error} only", case["case"]);
     }
 }
