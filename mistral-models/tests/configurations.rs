@@ -1,6 +1,8 @@
 //! What a configuration may say: published files of every family are read, keys that would change the arithmetic are refused,
 //! and sizes that the tensors do not bear out are typed errors before anything is allocated for them.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
+
 use mistral_models::{Array, Checkpoint, Decoder, Description, Error, GgufTensor, GgufWriter, Metadata};
 use mistral_models::{DecoderSpec, RandomTensor, RandomWeights, Value, Weights};
 use mistral_quant::{Cpu, CpuOptions, Format};
@@ -160,13 +162,13 @@ fn gguf(changes: &[(&str, Value)]) -> Result<Checkpoint, Error> {
     let mut metadata = Metadata::default();
     metadata.insert("general.architecture", Value::Str("llama".into()));
     for (key, value) in [("embedding_length", HIDDEN), ("block_count", 1), ("feed_forward_length", 8)] {
-        metadata.insert(&format!("llama.{key}"), Value::U32(value as u32));
+        metadata.insert(format!("llama.{key}"), Value::U32(value as u32));
     }
     metadata.insert("llama.context_length", Value::U32(64));
     metadata.insert("llama.attention.head_count", Value::U32(4));
     metadata.insert("llama.attention.head_count_kv", Value::U32(2));
     for (key, value) in changes {
-        metadata.insert(&format!("llama.{key}"), value.clone());
+        metadata.insert(format!("llama.{key}"), value.clone());
     }
     let of =
         |name: &str, shape: &[usize]| GgufTensor { name: name.to_owned(), format: Format::F32, shape: shape.to_vec() };

@@ -342,7 +342,6 @@ fn configurations_of_hugging_face_are_read() {
     assert_eq!(tokenizer.encode("<s>", EncodeOptions::TEMPLATE).unwrap(), [13]);
     assert_eq!(tokenizer.encode("<s>", BARE).unwrap(), [12]);
     assert_eq!(tokenizer.encode("<tool>", BARE).unwrap(), [15]);
-
     // Without a list, the name decides.
     assert_eq!(read("{}", None).unwrap().eos(), [14]);
     assert_eq!(read("{}", Some(r#"{"eos_token_id": 2}"#)).unwrap().eos(), [2]);
@@ -352,6 +351,8 @@ fn configurations_of_hugging_face_are_read() {
     assert!(matches!(Tokenizer::from_json(sparse.as_bytes(), None, None), Err(Error::Limit { .. })));
     let suffix = json(r#"{"type": "BPEDecoder", "suffix": "</w>"}"#);
     assert!(matches!(Tokenizer::from_json(suffix.as_bytes(), None, None), Err(Error::Unsupported { .. })));
+    let cut = Tokenizer::from_json(&suffix.as_bytes()[..suffix.find("</w>").unwrap()], None, None);
+    assert!(cut.unwrap_err().to_string().contains("EOF"), "a panic of the crate was caught instead");
 }
 
 #[test]

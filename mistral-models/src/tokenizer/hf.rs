@@ -37,6 +37,8 @@ impl Hf {
         generation_config: Option<&[u8]>,
     ) -> Result<(Self, Pieces, Ids), Error> {
         let malformed = |e: String| Error::malformed("tokenizer.json", e);
+        // The crate panics where a decoder breaks off. That would be caught, but the panic hook would have told of it.
+        serde_json::from_slice::<serde::de::IgnoredAny>(tokenizer_json).map_err(|e| malformed(e.to_string()))?;
         let mut tokenizer = guard(|| tokenizers::Tokenizer::from_bytes(tokenizer_json).map_err(failure))
             .map_err(|e| malformed(e.to_string()))?;
         tokenizer.with_padding(None);
