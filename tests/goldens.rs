@@ -52,7 +52,7 @@ fn cases() -> Vec<Value> {
 fn every_family_gives_the_logits_of_the_genuine_implementation() {
     for case in cases() {
         let (expected, weights) = (numbers(&case["logits"]), weights(&case, Format::F32));
-        for isa in [Isa::Scalar, Isa::Avx2] {
+        for isa in Isa::available() {
             let mut options = CpuOptions::default();
             (options.threads, options.isa_limit) = (Some(2), Some(isa));
             for cut in [0, 1, 7] {

@@ -4,18 +4,11 @@ use crate::cpu::activations::{ActivationUnit, quantize_units};
 use crate::cpu::kernels::Kernels;
 use crate::cpu::tests::Random;
 use crate::formats::{Block, Grid, UNIT, blocks, with_grid};
-use crate::{Format, Isa, SharedBytes, Weight, encode_row};
+use crate::{Format, SharedBytes, Weight, encode_row};
 
 /// Every instruction set of this machine, the portable one included.
 pub(crate) fn instruction_sets() -> Vec<Kernels> {
-    let mut sets: Vec<Kernels> = vec![];
-    for isa in [Isa::Scalar, Isa::Avx2] {
-        let kernels = Kernels::with_limit(isa);
-        if sets.iter().all(|set| set.isa() != kernels.isa()) {
-            sets.push(kernels);
-        }
-    }
-    sets
+    Kernels::each().collect()
 }
 
 /// The formats whose codes are integers.

@@ -16,14 +16,72 @@ pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
 
 use crate::cpu::activations::ActivationUnit;
 
-/// An instruction set that kernels are written for, slowest first.
+/// An instruction set that kernels are written for, slowest first. What a set has no kernel for runs on the next slower one that has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Isa {
     /// Portable Rust.
     Scalar,
+    /// NEON with the dot products of Armv8.2.
+    Neon,
     /// AVX2, FMA and F16C.
     Avx2,
+    /// [`Isa::Avx2`] with AVX-VNNI: 8-bit dot products in 256-bit registers.
+    AvxVnni,
+    /// AVX-512 F, BW, DQ and VL, on top of [`Isa::Avx2`].
+    Avx512,
+    /// [`Isa::Avx512`] with AVX-512-VNNI: 8-bit dot products in 512-bit registers.
+    Avx512Vnni,
+}
+
+impl Isa {
+    const ALL: [Isa; 6] = [Isa::Scalar, Isa::Neon, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Avx512Vnni];
+
+    /// The sets of this machine, slowest first; [`Isa::Scalar`] is always among them.
+    ///
+    /// ```
+    /// assert!(mistral_quant::Isa::available().any(|isa| isa == mistral_quant::Isa::Scalar));
+    /// ```
+    pub fn available() -> impl Iterator<Item = Isa> {
+        Self::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_available(self) -> bool {
+        let avx2 =
+            || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        let avx512 = || {
+            avx2()
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+        };
+        match self {
+            Isa::Scalar => true,
+            Isa::Neon => false,
+            Isa::Avx2 => avx2(),
+            Isa::AvxVnni => avx2() && is_x86_feature_detected!("avxvnni"),
+            Isa::Avx512 => avx512(),
+            Isa::Avx512Vnni => avx512() && is_x86_feature_detected!("avx512vnni"),
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    fn is_available(self) -> bool {
+        match self {
+            Isa::Scalar => true,
+            Isa::Neon => {
+                std::arch::is_aarch64_feature_detected!("neon") && std::arch::is_aarch64_feature_detected!("dotprod")
+            }
+            _ => false,
+        }
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn is_available(self) -> bool {
+        self == Isa::Scalar
+    }
 }
 
 /// The kernels of an instruction set, and proof that the processor has it: there is no way to make one but to look.
@@ -35,16 +93,18 @@ pub(crate) struct Kernels {
 impl Kernels {
     /// The best of this machine.
     pub(crate) fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
-            return Self { isa: Isa::Avx2 };
-        }
-        Self { isa: Isa::Scalar }
+        Self { isa: Isa::available().last().unwrap_or(Isa::Scalar) }
     }
 
     /// The best of this machine that is not above `limit`.
     pub(crate) fn with_limit(limit: Isa) -> Self {
-        Self { isa: Self::detect().isa.min(limit) }
+        Self { isa: Isa::available().filter(|isa| *isa <= limit).last().unwrap_or(Isa::Scalar) }
+    }
+
+    /// One table for each instruction set of this machine, slowest first.
+    #[cfg(test)]
+    pub(crate) fn each() -> impl Iterator<Item = Self> {
+        Isa::available().map(|isa| Self { isa })
     }
 
     /// The instruction set.
@@ -56,8 +116,8 @@ impl Kernels {
     pub(crate) fn quantize(&self, x: &[f32], units: &mut [ActivationUnit]) {
         match self.isa {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` found the features.
-            Isa::Avx2 => unsafe { avx2::quantize(x, units) },
+            // SAFETY: the processor has AVX2, as every set above it does.
+            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe { avx2::quantize(x, units) },
             _ => scalar::quantize(x, units),
         }
     }
@@ -66,8 +126,10 @@ impl Kernels {
     pub(crate) fn integer_strip(&self, strip: Strip<'_>, tokens: &[ActivationUnit], sums: &mut [Sums]) {
         match self.isa {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` found the features.
-            Isa::Avx2 => unsafe { avx2::integer_strip(strip, tokens, sums) },
+            // SAFETY: the processor has AVX2, as every set above it does.
+            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe {
+                avx2::integer_strip(strip, tokens, sums)
+            },
             _ => scalar::integer_strip(strip, tokens, sums),
         }
     }
@@ -76,8 +138,10 @@ impl Kernels {
     pub(crate) fn float_strip(&self, strip: Strip<'_>, tokens: &[f32], sums: &mut [Sums]) {
         match self.isa {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` found the features.
-            Isa::Avx2 => unsafe { avx2::float_strip(strip, tokens, sums) },
+            // SAFETY: the processor has AVX2, as every set above it does.
+            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe {
+                avx2::float_strip(strip, tokens, sums)
+            },
             _ => scalar::float_strip(strip, tokens, sums),
         }
     }
