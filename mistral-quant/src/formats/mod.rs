@@ -46,8 +46,9 @@ pub(crate) unsafe trait Block: Copy + Send + Sync + 'static {
     /// Writes the weights to the first `WEIGHTS` places of `out`; a shorter `out` takes what fits.
     fn decode(&self, out: &mut [f32]);
 
-    /// The block nearest to `WEIGHTS` finite weights; missing ones count as zero.
-    fn encode(weights: &[f32]) -> Self;
+    /// The block nearest to `WEIGHTS` weights; missing ones count as zero. `importance` says for each of them how much a square
+    /// error there matters, finite and not negative; without it all matter alike.
+    fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self;
 }
 
 /// How many weights share one set of integer codes: the unit in which kernels and activations work.
@@ -158,6 +159,12 @@ impl Format {
     pub fn is_computable(self) -> bool {
         with_block!(self, _Block => true, _ => false)
     }
+
+    /// Whether [`encode_row`] refuses this format: at about two bits a weight, what is kept must be what matters, and without an
+    /// importance of the columns ([`encode_row_with`]) the result is not fit for use. llama.cpp draws the same line.
+    pub fn needs_importance(self) -> bool {
+        matches!(self, Format::IQ2_XXS | Format::IQ2_XS | Format::IQ1_S | Format::IQ1_M)
+    }
 }
 
 /// Decodes a whole number of blocks (a row, several rows) to `out.len()` weights; exact, as ggml's reference does.
@@ -181,16 +188,35 @@ pub fn decode_row(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<(), E
 /// the least weighted square error, which takes 2 to 4 us for 32 weights; the others take a tenth of one.
 ///
 /// # Errors
-/// [`Error::UnsupportedFormat`]; [`Error::Shape`] when `weights` are not whole blocks.
+/// [`Error::UnsupportedFormat`]; [`Error::Shape`] when `weights` are not whole blocks; [`Error::ImportanceMissing`] for a format
+/// that [needs it](Format::needs_importance).
 pub fn encode_row(format: Format, weights: &[f32]) -> Result<Vec<u8>, Error> {
+    encode_row_with(format, weights, None)
+}
+
+/// As [`encode_row`], where errors matter more in some columns than in others.
+///
+/// `importance` holds one weight a column, `[weights.len()]`: usually the mean of the squared activations that meet the column, as in
+/// llama.cpp's importance matrices. Only the ratios count. Formats with a search for their scales use it, the plain ones
+/// (floats, Q8_0) have nothing to choose and ignore it.
+///
+/// ```
+/// use mistral_quant::{Format, encode_row_with};
+/// let weights: Vec<f32> = (0..256).map(|i| (i as f32).sin()).collect();
+/// let importance: Vec<f32> = (0..256).map(|i| if i < 16 { 9.0 } else { 1.0 }).collect();
+/// let bytes = encode_row_with(Format::Q4_K, &weights, Some(&importance))?;
+/// assert_eq!(bytes.len(), 144);
+/// # Ok::<(), mistral_quant::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`encode_row`]; [`Error::Shape`] also when `importance` has another length or holds a number that is negative or not finite.
+pub fn encode_row_with(format: Format, weights: &[f32], importance: Option<&[f32]>) -> Result<Vec<u8>, Error> {
     let len = check_row(format, weights.len(), None)?;
+    check_importance(format, weights.len(), importance)?;
     let mut bytes = Vec::with_capacity(len);
-    with_block!(format, B => {
-        for weights in weights.chunks_exact(B::WEIGHTS) {
-            bytes.extend_from_slice(as_bytes(&B::encode(weights)));
-        }
-        Ok(bytes)
-    }, _ => Err(Error::UnsupportedFormat { format, operation: "encode" }))
+    encode_into(format, weights, importance, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Encodes a row-major matrix `[rows, cols]`.
@@ -198,6 +224,20 @@ pub fn encode_row(format: Format, weights: &[f32]) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// As [`encode_row`], for rows of `cols`; [`Error::Shape`] when `weights.len() != rows * cols`.
 pub fn quantize(format: Format, rows: usize, cols: usize, weights: &[f32]) -> Result<Weight, Error> {
+    quantize_with(format, rows, cols, weights, None)
+}
+
+/// As [`quantize`], with an importance of the columns, `[cols]`, which all rows share: see [`encode_row_with`].
+///
+/// # Errors
+/// As [`encode_row_with`], for rows of `cols`; [`Error::Shape`] when `weights.len() != rows * cols`.
+pub fn quantize_with(
+    format: Format,
+    rows: usize,
+    cols: usize,
+    weights: &[f32],
+    importance: Option<&[f32]>,
+) -> Result<Weight, Error> {
     if rows.checked_mul(cols) != Some(weights.len()) {
         return Err(Error::Shape {
             what: "weights to quantize",
@@ -206,7 +246,47 @@ pub fn quantize(format: Format, rows: usize, cols: usize, weights: &[f32]) -> Re
         });
     }
     check_row(format, cols, None)?;
-    Weight::new(format, rows, cols, SharedBytes::new(encode_row(format, weights)?))
+    check_importance(format, cols, importance)?;
+    let mut bytes = Vec::with_capacity(check_row(format, weights.len(), None)?);
+    for weights in weights.chunks_exact(cols.max(1)) {
+        encode_into(format, weights, importance, &mut bytes)?;
+    }
+    Weight::new(format, rows, cols, SharedBytes::new(bytes))
+}
+
+/// Appends the blocks of a row that has been checked.
+fn encode_into(format: Format, weights: &[f32], importance: Option<&[f32]>, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    with_block!(format, B => {
+        for (index, weights) in weights.chunks_exact(B::WEIGHTS).enumerate() {
+            let importance = importance.and_then(|all| all.get(index * B::WEIGHTS..(index + 1) * B::WEIGHTS));
+            bytes.extend_from_slice(as_bytes(&B::encode(weights, importance)));
+        }
+        Ok(())
+    }, _ => Err(Error::UnsupportedFormat { format, operation: "encode" }))
+}
+
+/// One finite importance of at least zero for every column, and some where the format needs them.
+fn check_importance(format: Format, cols: usize, importance: Option<&[f32]>) -> Result<(), Error> {
+    let Some(importance) = importance else {
+        // A format without an encoder says so rather than ask for more.
+        let missing = format.needs_importance() && format.is_computable();
+        return if missing { Err(Error::ImportanceMissing { format }) } else { Ok(()) };
+    };
+    if importance.len() != cols {
+        return Err(Error::Shape {
+            what: "importance of the columns",
+            expected: format!("{cols} values"),
+            found: format!("{} values", importance.len()),
+        });
+    }
+    match importance.iter().position(|one| !one.is_finite() || *one < 0.0) {
+        Some(column) => Err(Error::Shape {
+            what: "importance of a column",
+            expected: "a finite number of at least 0".into(),
+            found: format!("{} in column {column}", importance[column]),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The blocks that fill `bytes`; bytes after the last whole block are left out.

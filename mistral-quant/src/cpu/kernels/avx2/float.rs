@@ -153,7 +153,7 @@ fn tile<B: Widen, const N: usize>(
             let mut x = [0.0; LANES];
             x.iter_mut().zip(values[c].1).for_each(|(x, &value)| *x = value);
             for r in 0..TILE_ROWS {
-                let mut last = [B::encode(&[0.0]); LANES];
+                let mut last = [B::encode(&[0.0], None); LANES];
                 last.iter_mut().zip(weights[r].1).for_each(|(last, &weight)| *last = weight);
                 // SAFETY: this function has the features.
                 let weights = unsafe { B::widen(&last) };
