@@ -177,6 +177,11 @@ impl FloatLanes for Avx2 {
     }
 
     #[inline(always)]
+    fn first(self, count: usize) -> __m256 {
+        unsafe { _mm256_castsi256_ps(first(count)) }
+    }
+
+    #[inline(always)]
     fn less(self, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
     }

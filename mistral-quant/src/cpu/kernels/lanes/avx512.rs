@@ -158,6 +158,11 @@ impl FloatLanes for Avx512 {
     }
 
     #[inline(always)]
+    fn first(self, count: usize) -> __mmask16 {
+        first(count)
+    }
+
+    #[inline(always)]
     fn less(self, a: __m512, b: __m512) -> __mmask16 {
         unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
     }

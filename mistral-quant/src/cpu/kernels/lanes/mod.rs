@@ -120,6 +120,8 @@ pub(crate) trait FloatLanes: sealed::Sealed + Copy + 'static {
     fn round(self, a: Self::Vector) -> Self::Vector;
     /// `a * 2^n` for `n` an integer in `-125..=128` and `a` in `0.5..2`; infinity above the largest number.
     fn times_power(self, a: Self::Vector, n: Self::Vector) -> Self::Vector;
+    /// The first `count` lanes, `count <= LANES`.
+    fn first(self, count: usize) -> Self::Mask;
     /// Where `a < b`; nowhere where either is NaN.
     fn less(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
     /// `a` where `mask`, else `b`.

@@ -177,6 +177,11 @@ impl FloatLanes for Neon {
     }
 
     #[inline(always)]
+    fn first(self, count: usize) -> uint32x4_t {
+        unsafe { vcltq_u32(vld1q_u32([0, 1, 2, 3].as_ptr()), vdupq_n_u32(count as u32)) }
+    }
+
+    #[inline(always)]
     fn less(self, a: float32x4_t, b: float32x4_t) -> uint32x4_t {
         unsafe { vcltq_f32(a, b) }
     }

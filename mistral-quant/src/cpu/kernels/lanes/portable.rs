@@ -173,6 +173,15 @@ impl FloatLanes for Portable {
     }
 
     #[inline(always)]
+    fn first(self, count: usize) -> [bool; LANES] {
+        let mut mask = [false; LANES];
+        for (i, lane) in mask.iter_mut().enumerate() {
+            *lane = i < count;
+        }
+        mask
+    }
+
+    #[inline(always)]
     fn less(self, a: [f32; LANES], b: [f32; LANES]) -> [bool; LANES] {
         let mut mask = [false; LANES];
         for i in 0..LANES {

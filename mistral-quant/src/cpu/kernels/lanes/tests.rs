@@ -123,6 +123,9 @@ impl LaneKernel for Memory {
                     }
                     assert_eq!(out, expected[..count], "kind {kind}, {count} from {offset}");
                     assert_eq!(all[..L::LANES], expected, "kind {kind}, {count} from {offset}");
+                    // SAFETY: as above.
+                    unsafe { l.store(all.as_mut_ptr(), l.select(l.first(count), l.splat(1.0), l.splat(2.0))) };
+                    assert!((0..L::LANES).all(|i| all[i] == if i < count { 1.0 } else { 2.0 }));
                     assert_eq!(l.sum(vector), expected.iter().sum::<f32>());
                     assert_eq!(l.largest(vector), expected.iter().copied().fold(f32::NEG_INFINITY, f32::max));
                     l.prefetch(out.as_ptr());
