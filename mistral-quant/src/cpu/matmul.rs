@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpu::activations::Activations;
+use crate::cpu::dense::{self, DenseScratch};
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::kernels::{Kernels, STRIP, Strip, Sums};
 use crate::formats::with_grid;
@@ -33,6 +34,7 @@ pub(crate) struct Job<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     activations: Activations,
+    dense: DenseScratch,
 }
 
 /// `out = x · weightᵀ + bias` for every job; `x` is `[tokens, cols]`. Float formats multiply with `x` itself, block formats with
@@ -49,17 +51,21 @@ pub(crate) fn matmul(
     jobs: &mut [Job<'_>],
 ) -> Result<(), Error> {
     let Some(cols) = check(x, tokens, jobs)? else { return Ok(()) };
-    if jobs.iter().any(|job| is_block_format(job.weight)) {
-        scratch.activations.quantize(pool, kernels, x, cols)?;
+    let (mut dense, mut jobs): (Vec<_>, Vec<_>) = jobs.iter_mut().partition(|job| !is_block_format(job.weight));
+    if !dense.is_empty() {
+        dense::matmul(pool, kernels, &mut scratch.dense, x, tokens, cols, &mut dense)?;
     }
-    let input = Input { kernels, activations: &scratch.activations, x, cols, tokens };
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    scratch.activations.quantize(pool, kernels, x, cols)?;
+    let input = Input { kernels, activations: &scratch.activations, cols, tokens };
     let mut first = 0;
     let parts: Vec<Part<'_>> = jobs
         .iter_mut()
         .map(|job| {
             let part = Part {
                 weight: job.weight,
-                blocks: is_block_format(job.weight),
                 bias: job.bias,
                 out: Disjoint::new(job.out),
                 first,
@@ -80,7 +86,6 @@ pub(crate) fn matmul(
 struct Input<'a> {
     kernels: &'a Kernels,
     activations: &'a Activations,
-    x: &'a [f32],
     cols: usize,
     tokens: usize,
 }
@@ -88,7 +93,6 @@ struct Input<'a> {
 /// A job whose output many workers write.
 struct Part<'a> {
     weight: &'a Weight,
-    blocks: bool,
     bias: Option<&'a [f32]>,
     out: Disjoint<'a, f32>,
     /// The number of its first strip among those of all jobs.
@@ -168,12 +172,7 @@ impl Part<'_> {
         let row_bytes = self.weight.row_bytes();
         let bytes = self.weight.bytes().get(start * row_bytes..end * row_bytes).unwrap_or_default();
         let operand = Strip { format: self.weight.format(), cols: input.cols, bytes, row_bytes };
-        if self.blocks {
-            input.kernels.integer_strip(operand, input.activations.tokens(first, count), sums);
-        } else {
-            let x = input.x.get(first * input.cols..(first + count) * input.cols).unwrap_or_default();
-            input.kernels.float_strip(operand, x, sums);
-        }
+        input.kernels.integer_strip(operand, input.activations.tokens(first, count), sums);
         let bias = self.bias.and_then(|bias| bias.get(start..end));
         for (token, sums) in sums.iter().enumerate() {
             // SAFETY: each strip of each tile is computed once in a job, and these outputs belong to it alone.

@@ -5,6 +5,7 @@
 
 pub(crate) mod activations;
 mod attention;
+mod dense;
 mod disjoint;
 mod elementwise;
 pub(crate) mod kernels;

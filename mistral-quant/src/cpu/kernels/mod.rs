@@ -6,6 +6,9 @@
 pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+pub(crate) mod dense;
+#[allow(dead_code)] // Attention will use what nothing else does yet.
+pub(crate) mod lanes;
 mod scalar;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Panels are for vector registers.
 mod strip;
@@ -131,18 +134,6 @@ impl Kernels {
                 avx2::integer_strip(strip, tokens, sums)
             },
             _ => scalar::integer_strip(strip, tokens, sums),
-        }
-    }
-
-    /// A strip of F32, F16 or BF16 times tokens of `strip.cols` values each, in f32; one [`Sums`] a token, overwritten.
-    pub(crate) fn float_strip(&self, strip: Strip<'_>, tokens: &[f32], sums: &mut [Sums]) {
-        match self.isa {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has AVX2, as every set above it does.
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe {
-                avx2::float_strip(strip, tokens, sums)
-            },
-            _ => scalar::float_strip(strip, tokens, sums),
         }
     }
 }

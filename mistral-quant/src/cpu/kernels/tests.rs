@@ -5,7 +5,7 @@ use crate::cpu::activations::ActivationUnit;
 use crate::cpu::tests::Random;
 use crate::formats::{Block, Grid, UNIT, blocks, with_grid};
 use crate::testing::{Bytes, block_formats, exact_dot, instruction_sets, quantized, set_scales, weight};
-use crate::{Format, Isa, SharedBytes, Weight};
+use crate::{Isa, SharedBytes, Weight};
 
 fn strip(weight: &Weight) -> Strip<'_> {
     Strip { format: weight.format(), cols: weight.cols(), bytes: weight.bytes(), row_bytes: weight.row_bytes() }
@@ -178,69 +178,6 @@ fn activations_are_the_same_codes_on_every_set() {
         assert!(!unit.scale.is_finite());
         // The kernels negate codes, and -(-128) is not one.
         assert!(unit.codes.as_flattened().iter().all(|&code| code != i8::MIN));
-    }
-}
-
-const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
-
-#[test]
-fn float_rows_of_every_length_match_alone_or_beside_others() {
-    let mut random = Random::new(5);
-    for format in FLOATS {
-        for cols in (1..=128).chain([131, 896]) {
-            let (rows, tokens) = (random.below(1..STRIP + 1), random.below(1..8));
-            let weight = weight(&mut random, format, rows, cols, Bytes::Encoded);
-            let mut decoded = vec![0.0; rows * cols];
-            crate::decode_row(format, weight.bytes(), &mut decoded).unwrap();
-            let x = random.values(tokens * cols);
-            for kernels in instruction_sets() {
-                let mut sums = vec![STALE; tokens];
-                kernels.float_strip(strip(&weight), &x, &mut sums);
-                for (t, token) in x.chunks(cols).enumerate() {
-                    for (row, weights) in decoded.chunks(cols).enumerate() {
-                        let products = || weights.iter().zip(token).map(|(&w, &x)| f64::from(w) * f64::from(x));
-                        let (exact, size): (f64, f64) = (products().sum(), products().map(f64::abs).sum());
-                        let error = (f64::from(sums[t].as_flattened()[row]) - exact).abs();
-                        let bar = f64::from(f32::EPSILON) * size * (cols as f64 / 8.0 + 4.0);
-                        assert!(error <= bar, "{format} {cols} {:?}", kernels.isa());
-                    }
-                    let mut alone = [STALE];
-                    kernels.float_strip(strip(&weight), token, &mut alone);
-                    assert_eq!(bits(&alone[0], rows), bits(&sums[t], rows), "{format} token {t} of {tokens}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn every_16_bit_number_is_widened_exactly() {
-    let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
-    for format in [Format::F16, Format::BF16] {
-        let mut expected = vec![0.0; 65536];
-        crate::decode_row(format, &all, &mut expected).unwrap();
-        for kernels in instruction_sets() {
-            // One column each: the path of the remainder.
-            for (bytes, expected) in all.chunks(2 * STRIP).zip(expected.chunks(STRIP)) {
-                let strip = Strip { format, cols: 1, bytes, row_bytes: 2 };
-                check_widened(&kernels, strip, &[1.0], expected);
-            }
-            // One of eight columns each: the path of whole registers.
-            let wide: Vec<u8> = all.chunks(2).flat_map(|number| [&[0; 6], number, &[0; 8]].concat()).collect();
-            for (bytes, expected) in wide.chunks(16 * STRIP).zip(expected.chunks(STRIP)) {
-                let strip = Strip { format, cols: 8, bytes, row_bytes: 16 };
-                check_widened(&kernels, strip, &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], expected);
-            }
-        }
-    }
-}
-
-fn check_widened(kernels: &super::Kernels, strip: Strip<'_>, token: &[f32], expected: &[f32]) {
-    let mut sums = [STALE];
-    kernels.float_strip(strip, token, &mut sums);
-    for (&found, &expected) in sums[0].as_flattened().iter().zip(expected) {
-        // A sum with zeros may lose the sign of zero, nothing else.
-        assert!(found == expected || found.is_nan() && expected.is_nan(), "{found} instead of {expected}");
     }
 }
 

@@ -98,12 +98,3 @@ pub(super) fn prefetch<T>(start: &[T], distance: usize, len: usize) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
     }
 }
-
-/// The sum of 8 lanes, in one fixed tree.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn sum(lanes: __m256) -> f32 {
-    let four = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes));
-    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
-}
