@@ -166,6 +166,12 @@ impl Kernels {
         with_lanes!(self.isa, L => unsafe { integer::pack_strip::<L>(strip, packed) });
     }
 
+    /// Decodes row `row` of a packed strip to `strip.cols` weights.
+    pub(crate) fn take_row(&self, strip: Strip<'_>, row: usize, out: &mut [f32]) {
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { integer::take_row::<L>(strip, row, out) });
+    }
+
     /// A strip of F32, F16 or BF16 times tokens of `strip.cols` values each, in f32; one [`Sums`] a token, overwritten.
     pub(crate) fn float_strip(&self, strip: Strip<'_>, tokens: &[f32], sums: &mut [Sums]) {
         match self.isa {
