@@ -17,7 +17,7 @@ use crate::cpu::elementwise::Elementwise;
 use crate::cpu::kernels::attention::{AttentionKernels, Rows};
 use crate::cpu::kv::{CpuKv, Panel};
 use crate::cpu::storage::zeroed;
-use crate::{Attention, Error, KvFormat, KvShape, Span, ThreadPool, check};
+use crate::{Attention, Cpu, Error, KvFormat, KvShape, Span, ThreadPool, check};
 
 /// Positions whose scores are held at a time: a tile of f16 keys of width 128 takes half of a small L1 cache.
 const TILE: usize = 64;
@@ -61,7 +61,7 @@ struct Plan<'a> {
     queries: &'a [f32],
     kv: &'a CpuKv,
     shape: KvShape,
-    attention: Attention<'a>,
+    attention: Attention<'a, Cpu>,
     /// Query heads a kv head.
     group: usize,
 }
@@ -86,7 +86,7 @@ impl Scratch {
         elementwise: Elementwise,
         queries: &[f32],
         kv: &CpuKv,
-        attention: Attention<'_>,
+        attention: Attention<'_, Cpu>,
         out: &mut [f32],
     ) -> Result<(), Error> {
         let shape = kv.shape();
@@ -234,7 +234,11 @@ impl<'a> Plan<'a> {
         let KvShape { block_tokens, key_dim, value_dim, .. } = self.shape;
         let rows = task.tokens * self.group;
         let (scores, wide) = scratch.split_at_mut(rows * TILE);
-        let widen = rows >= WIDEN_ROWS && self.shape.format != KvFormat::F32;
+        let widen = |format| match format {
+            KvFormat::F32 => false,
+            KvFormat::F16 => rows >= WIDEN_ROWS,
+            KvFormat::Bf16 | KvFormat::Q8_0 => true,
+        };
         sums.clear();
         let any = self.seen_by_any(task);
         for tile in partition * (PARTITION / TILE)..(partition + 1) * (PARTITION / TILE) {
@@ -253,7 +257,7 @@ impl<'a> Plan<'a> {
             let values = |positions: &Range<usize>, block| {
                 self.kv.values(block, task.kv_head, positions.start % block_tokens, positions.len())
             };
-            if widen {
+            if widen(self.shape.key_format) {
                 pieces().for_each(|(at, block)| keys(&at, block).widen(&mut wide[(at.start - start) * key_dim..]));
                 let keys = Panel::F32(&wide[..(end - start) * key_dim]);
                 self.kernels.scores(queries, keys, key_dim, scores, TILE);
@@ -277,7 +281,7 @@ impl<'a> Plan<'a> {
                     seen.start - at.start..seen.end - at.start
                 });
             };
-            if widen {
+            if widen(self.shape.value_format) {
                 pieces().for_each(|(at, block)| values(&at, block).widen(&mut wide[(at.start - start) * value_dim..]));
                 accumulate(start..end, Panel::F32(&wide[..(end - start) * value_dim]));
             } else {
@@ -321,6 +325,7 @@ impl<'a> Plan<'a> {
     /// Divides by the sums of exponentials, into the task's part of `out`.
     fn finish(&self, task: &Task<'_>, sums: &Sums<'_>, out: &Disjoint<'_, f32>) {
         let width = self.shape.value_dim;
+        let sinks = self.attention.sinks.map(|sinks| &sinks.vector[task.kv_head * self.group..][..self.group]);
         for i in 0..task.tokens {
             let row = task.span.start + task.first + i;
             let start = (row * self.shape.kv_heads + task.kv_head) * self.group * width;
@@ -328,8 +333,17 @@ impl<'a> Plan<'a> {
             let out = unsafe { out.slice(start, self.group * width) };
             let rows = i * self.group * width..(i + 1) * self.group * width;
             out.copy_from_slice(&sums.values[rows]);
-            for (head, total) in out.chunks_exact_mut(width).zip(&sums.total[i * self.group..]) {
-                self.elementwise.multiply(head, 1.0 / total);
+            for (h, head) in out.chunks_exact_mut(width).enumerate() {
+                let (max, total) = (sums.max[i * self.group + h], sums.total[i * self.group + h]);
+                let factor = match sinks {
+                    None => 1.0 / total,
+                    Some(sinks) => {
+                        let shared = max.max(sinks[h]);
+                        let own = relative(max, shared);
+                        own / (total * own + (sinks[h] - shared).exp())
+                    }
+                };
+                self.elementwise.multiply(head, factor);
             }
         }
     }

@@ -1,10 +1,11 @@
 //! Keys and values of one layer in host memory.
 
-use half::f16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::storage::zeroed;
+use crate::kv_format::{KV_UNIT, encode_unit};
 use crate::{Error, KvFormat, KvShape, Span, ThreadPool, check};
 
 /// Elements below which storing is not worth waking threads for.
@@ -23,6 +24,12 @@ pub struct CpuKv {
 enum Store {
     F32(Vec<f32>),
     F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+    /// Codes `[.., dim]` and scales `[.., ceil(dim / 32)]`.
+    Q8_0 {
+        codes: Vec<i8>,
+        scales: Vec<f16>,
+    },
 }
 
 /// Consecutive slots of one head, `[slots, dim]`.
@@ -30,6 +37,8 @@ enum Store {
 pub(crate) enum Panel<'a> {
     F32(&'a [f32]),
     F16(&'a [f16]),
+    Bf16(&'a [bf16]),
+    Q8_0 { codes: &'a [i8], scales: &'a [f16], dim: usize },
 }
 
 impl Panel<'_> {
@@ -38,6 +47,8 @@ impl Panel<'_> {
         match self {
             Self::F32(stored) => stored.len(),
             Self::F16(stored) => stored.len(),
+            Self::Bf16(stored) => stored.len(),
+            Self::Q8_0 { codes, .. } => codes.len(),
         }
     }
 
@@ -50,6 +61,8 @@ impl Panel<'_> {
             let (start, bytes) = match self {
                 Self::F32(stored) => (stored.as_ptr().cast::<i8>(), size_of_val(*stored)),
                 Self::F16(stored) => (stored.as_ptr().cast::<i8>(), size_of_val(*stored)),
+                Self::Bf16(stored) => (stored.as_ptr().cast::<i8>(), size_of_val(*stored)),
+                Self::Q8_0 { codes, .. } => (codes.as_ptr(), codes.len()),
             };
             for line in (0..bytes).step_by(64) {
                 // SAFETY: a hint that touches no memory; SSE belongs to every x86-64.
@@ -64,6 +77,16 @@ impl Panel<'_> {
         match self {
             Self::F32(stored) => out.copy_from_slice(stored),
             Self::F16(stored) => stored.convert_to_f32_slice(out),
+            Self::Bf16(stored) => stored.convert_to_f32_slice(out),
+            Self::Q8_0 { codes, scales, dim } => {
+                let heads = codes.chunks_exact(*dim).zip(scales.chunks_exact(dim.div_ceil(KV_UNIT)));
+                for ((codes, scales), out) in heads.zip(out.chunks_exact_mut(*dim)) {
+                    for ((codes, scale), out) in codes.chunks(KV_UNIT).zip(scales).zip(out.chunks_mut(KV_UNIT)) {
+                        let scale = scale.to_f32();
+                        codes.iter().zip(out).for_each(|(&code, out)| *out = scale * f32::from(code));
+                    }
+                }
+            }
         }
     }
 }
@@ -72,13 +95,21 @@ impl CpuKv {
     /// Empty storage of a checked shape.
     pub(crate) fn new(shape: KvShape) -> Result<Self, Error> {
         let (keys, values) = check::kv(shape)?;
-        let store = |what, len| {
-            Ok(match shape.format {
+        let store = |what, format, len: usize, dim: usize| {
+            Ok(match format {
                 KvFormat::F32 => Store::F32(zeroed(what, len)?),
                 KvFormat::F16 => Store::F16(zeroed(what, len)?),
+                KvFormat::Bf16 => Store::Bf16(zeroed(what, len)?),
+                KvFormat::Q8_0 => {
+                    Store::Q8_0 { codes: zeroed(what, len)?, scales: zeroed(what, len / dim * dim.div_ceil(KV_UNIT))? }
+                }
             })
         };
-        Ok(Self { shape, keys: store("cached keys", keys)?, values: store("cached values", values)? })
+        Ok(Self {
+            shape,
+            keys: store("cached keys", shape.key_format, keys, shape.key_dim)?,
+            values: store("cached values", shape.value_format, values, shape.value_dim)?,
+        })
     }
 
     pub(crate) fn shape(&self) -> KvShape {
@@ -87,12 +118,12 @@ impl CpuKv {
 
     /// Keys `[count, key_dim]` of `kv_head` in slots `slot..slot + count` of a block.
     pub(crate) fn keys(&self, block: u32, kv_head: usize, slot: usize, count: usize) -> Panel<'_> {
-        self.keys.panel(self.first(block, kv_head, slot) * self.shape.key_dim, count * self.shape.key_dim)
+        self.keys.panel(self.first(block, kv_head, slot), count, self.shape.key_dim)
     }
 
     /// Values `[count, value_dim]` of the same slots.
     pub(crate) fn values(&self, block: u32, kv_head: usize, slot: usize, count: usize) -> Panel<'_> {
-        self.values.panel(self.first(block, kv_head, slot) * self.shape.value_dim, count * self.shape.value_dim)
+        self.values.panel(self.first(block, kv_head, slot), count, self.shape.value_dim)
     }
 
     fn first(&self, block: u32, kv_head: usize, slot: usize) -> usize {
@@ -120,8 +151,8 @@ impl CpuKv {
                     let row = (span.start + i) * kv_heads + kv_head;
                     // SAFETY: the slots of different heads do not overlap, and one task has all of a head.
                     unsafe {
-                        stored_keys.write(slot * key_dim, &keys[row * key_dim..(row + 1) * key_dim]);
-                        stored_values.write(slot * value_dim, &values[row * value_dim..(row + 1) * value_dim]);
+                        stored_keys.write(slot, &keys[row * key_dim..(row + 1) * key_dim]);
+                        stored_values.write(slot, &values[row * value_dim..(row + 1) * value_dim]);
                     }
                 }
             }
@@ -136,10 +167,20 @@ impl CpuKv {
 }
 
 impl Store {
-    fn panel(&self, start: usize, len: usize) -> Panel<'_> {
+    fn panel(&self, slot: usize, count: usize, dim: usize) -> Panel<'_> {
+        let (start, len) = (slot * dim, count * dim);
         match self {
             Self::F32(stored) => Panel::F32(stored.get(start..start + len).unwrap_or_default()),
             Self::F16(stored) => Panel::F16(stored.get(start..start + len).unwrap_or_default()),
+            Self::Bf16(stored) => Panel::Bf16(stored.get(start..start + len).unwrap_or_default()),
+            Self::Q8_0 { codes, scales } => {
+                let units = dim.div_ceil(KV_UNIT);
+                Panel::Q8_0 {
+                    codes: codes.get(start..start + len).unwrap_or_default(),
+                    scales: scales.get(slot * units..(slot + count) * units).unwrap_or_default(),
+                    dim,
+                }
+            }
         }
     }
 
@@ -147,6 +188,8 @@ impl Store {
         match self {
             Self::F32(stored) => Writer::F32(Disjoint::new(stored)),
             Self::F16(stored) => Writer::F16(Disjoint::new(stored)),
+            Self::Bf16(stored) => Writer::Bf16(Disjoint::new(stored)),
+            Self::Q8_0 { codes, scales } => Writer::Q8_0 { codes: Disjoint::new(codes), scales: Disjoint::new(scales) },
         }
     }
 }
@@ -155,17 +198,30 @@ impl Store {
 enum Writer<'a> {
     F32(Disjoint<'a, f32>),
     F16(Disjoint<'a, f16>),
+    Bf16(Disjoint<'a, bf16>),
+    Q8_0 { codes: Disjoint<'a, i8>, scales: Disjoint<'a, f16> },
 }
 
 impl Writer<'_> {
     /// # Safety
     /// As [`Disjoint::slice`].
-    unsafe fn write(&self, start: usize, values: &[f32]) {
+    unsafe fn write(&self, slot: usize, values: &[f32]) {
+        let start = slot * values.len();
         match self {
             // SAFETY: by this function's contract.
             Self::F32(stored) => unsafe { stored.slice(start, values.len()) }.copy_from_slice(values),
             // SAFETY: the same.
             Self::F16(stored) => unsafe { stored.slice(start, values.len()) }.convert_from_f32_slice(values),
+            // SAFETY: the same.
+            Self::Bf16(stored) => unsafe { stored.slice(start, values.len()) }.convert_from_f32_slice(values),
+            Self::Q8_0 { codes, scales } => {
+                let units = values.len().div_ceil(KV_UNIT);
+                // SAFETY: the same; the scales of different slots do not overlap either.
+                let (codes, scales) = unsafe { (codes.slice(start, values.len()), scales.slice(slot * units, units)) };
+                for ((unit, codes), scale) in values.chunks(KV_UNIT).zip(codes.chunks_mut(KV_UNIT)).zip(scales) {
+                    *scale = encode_unit(unit, codes);
+                }
+            }
         }
     }
 }

@@ -311,10 +311,11 @@ impl Backend for Cpu {
         &mut self,
         queries: &CpuBuffer,
         kv: &CpuKv,
-        attention: Attention<'_>,
+        attention: Attention<'_, Self>,
         out: &mut CpuBuffer,
     ) -> Result<(), Error> {
-        check::attention(kv.shape(), &attention, queries.values.len(), out.values.len())?;
+        let sinks = attention.sinks.map(|sinks| &sinks.weight);
+        check::attention(kv.shape(), &attention, sinks, queries.values.len(), out.values.len())?;
         self.attention.run(&self.pool, self.elementwise, &queries.values, kv, attention, &mut out.values)
     }
 

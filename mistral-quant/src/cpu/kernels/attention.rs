@@ -50,6 +50,8 @@ impl AttentionKernels {
                 Panel::F16(keys) => keys.chunks_exact(dim).zip(scores).for_each(|(key, score)| {
                     *score = dot(query, key, f16::to_f32);
                 }),
+                // These formats are widened before they come here.
+                Panel::Bf16(_) | Panel::Q8_0 { .. } => {}
             }
         }
     }
@@ -84,6 +86,7 @@ impl AttentionKernels {
                 match values {
                     Panel::F32(values) => add_weighted(sums, weights[i], &values[i * dim..], |x| x),
                     Panel::F16(values) => add_weighted(sums, weights[i], &values[i * dim..], f16::to_f32),
+                    Panel::Bf16(_) | Panel::Q8_0 { .. } => {}
                 }
             }
         }

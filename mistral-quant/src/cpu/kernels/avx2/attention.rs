@@ -69,6 +69,7 @@ pub(crate) unsafe fn scores(queries: &[f32], keys: Panel<'_>, dim: usize, scores
                 let cached = Cached::<true> { start: keys.as_ptr().cast(), dim };
                 all_scores(queries.as_ptr(), rows, cached, keys.len() / dim, scores.as_mut_ptr(), stride);
             }
+            Panel::Bf16(_) | Panel::Q8_0 { .. } => {}
         }
     }
 }
@@ -216,6 +217,7 @@ pub(crate) unsafe fn accumulate(
             Panel::F16(values) => {
                 accumulate_all(weights, Cached::<true> { start: values.as_ptr().cast(), dim }, sums, range);
             }
+            Panel::Bf16(_) | Panel::Q8_0 { .. } => {}
         }
     }
 }
