@@ -6,6 +6,8 @@
 pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[allow(dead_code)] // Attention will use what nothing else does yet.
+pub(crate) mod lanes;
 mod scalar;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Panels are for vector registers.
 mod strip;
