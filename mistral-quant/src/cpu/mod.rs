@@ -316,7 +316,7 @@ impl Backend for Cpu {
     ) -> Result<(), Error> {
         let sinks = attention.sinks.map(|sinks| &sinks.weight);
         check::attention(kv.shape(), &attention, sinks, queries.values.len(), out.values.len())?;
-        self.attention.run(&self.pool, self.elementwise, &queries.values, kv, attention, &mut out.values)
+        self.attention.run(&self.pool, &self.kernels, &queries.values, kv, attention, &mut out.values)
     }
 
     fn glu(&mut self, gate: &mut CpuBuffer, up: &CpuBuffer, len: usize, activation: Activation) -> Result<(), Error> {

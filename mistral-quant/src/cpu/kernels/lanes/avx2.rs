@@ -47,6 +47,7 @@ unsafe fn padded<T: Copy>(from: *const T, count: usize, zero: T) -> [T; 8] {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl FloatLanes for Avx2 {
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
     type Vector = __m256;
     type Mask = __m256;
 

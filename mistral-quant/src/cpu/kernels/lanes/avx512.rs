@@ -30,6 +30,7 @@ fn first(count: usize) -> __mmask16 {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl FloatLanes for Avx512 {
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
     type Vector = __m512;
     type Mask = __mmask16;
 

@@ -67,6 +67,8 @@ impl Kernels {
 pub(crate) trait FloatLanes: sealed::Sealed + Copy + 'static {
     /// How many lanes a vector has.
     const LANES: usize;
+    /// How many vectors the processor holds in registers: what a register tile is chosen by.
+    const REGISTERS: usize;
     /// `LANES` values.
     type Vector: Copy;
     /// One truth value a lane.

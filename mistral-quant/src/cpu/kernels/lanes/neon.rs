@@ -39,6 +39,7 @@ unsafe fn padded<T: Copy>(from: *const T, count: usize, zero: T) -> [T; 8] {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl FloatLanes for Neon {
     const LANES: usize = 4;
+    const REGISTERS: usize = 32;
     type Vector = float32x4_t;
     type Mask = uint32x4_t;
 

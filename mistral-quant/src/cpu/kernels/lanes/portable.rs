@@ -39,6 +39,7 @@ unsafe fn widen<T: Copy>(from: *const T, count: usize, f: impl Fn(T) -> f32) -> 
 
 impl FloatLanes for Portable {
     const LANES: usize = LANES;
+    const REGISTERS: usize = 8;
     type Vector = [f32; LANES];
     type Mask = [bool; LANES];
 
