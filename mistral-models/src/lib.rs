@@ -43,6 +43,7 @@ mod cache;
 mod config;
 mod decoder;
 mod error;
+mod export;
 pub mod loader;
 mod loading;
 mod metadata;

@@ -10,12 +10,13 @@ use super::encode::{Encoding, batches, encode_rows};
 use super::mix::Model;
 use super::plan::{self, Rest, TensorPlan};
 use super::{Importance, Quantizer};
+use crate::export::GgufForm;
 use crate::{Checkpoint, Error, GgufTensor, GgufWriter, Metadata, Value, Weights};
 
 /// A GGUF file that can be written: what is in it and how large it is.
 pub struct GgufPlan<'a> {
     quantizer: Quantizer,
-    metadata: Cow<'a, Metadata>,
+    metadata: Metadata,
     weights: Box<dyn Weights + 'a>,
     tensors: Vec<TensorPlan>,
     /// The first tensor of each file; one file unless the source is split and stays so.
@@ -40,26 +41,61 @@ impl Quantizer {
     /// Plans a GGUF file: decides about every tensor and computes nothing.
     ///
     /// GGUF files of any architecture are read; their metadata is kept but for `general.file_type`, `general.quantization_version` and
-    /// the keys of a split.
+    /// the keys of a split. Of a safetensors checkpoint the configuration, `tokenizer.json` and the chat templates become metadata, and
+    /// names and order of rows become those of GGUF. A tokenizer that normalizes Unicode (Qwen's NFC) loses that step, as everywhere in
+    /// GGUF.
     ///
     /// # Errors
+    /// [`Error::Unsupported`] for what a GGUF file cannot say: it would compute something else, or give other token ids. And:
     /// [`Error::Importance`] for a format that needs an importance matrix and has none; [`Error::Unsupported`] for tensors whose format
     /// cannot be computed; [`Error::Config`] for a pattern that is none.
     pub fn to_gguf<'a>(&self, checkpoint: &'a Checkpoint) -> Result<GgufPlan<'a>, Error> {
-        let metadata = checkpoint.metadata().ok_or_else(|| Error::unsupported("checkpoint", "safetensors"))?;
-        let weights: Box<dyn Weights + 'a> = Box::new(checkpoint.weights());
-        let model = Model::from_metadata(metadata)?;
-        let shard = |name: &str| checkpoint.shard_of(name).filter(|_| self.keep_split).unwrap_or(0);
-        let mut names: Vec<String> = weights.names().map(str::to_owned).collect();
-        names.sort_by_key(|name| shard(name));
-        let shards: Vec<usize> = names.iter().map(|name| shard(name)).collect();
-        let pairs = names.into_iter().map(|name| (name.clone(), name));
-        let tensors = plan::decide(self, model, &*weights, pairs, Rest::Same)?;
-        let mut files: Vec<usize> = (1..shards.len()).filter(|at| shards.get(*at) != shards.get(at - 1)).collect();
-        files.insert(0, 0);
-        let mut metadata = metadata.clone();
+        let form = if checkpoint.metadata().is_none() { Some(GgufForm::new(checkpoint)?) } else { None };
+        let rest = if form.is_some() { Rest::F32 } else { Rest::Same };
+        let mut metadata = checkpoint.metadata().or(form.as_ref().map(GgufForm::metadata)).cloned().unwrap_or_default();
+        // A tensor that was made from the configuration goes into the first file.
+        let shard = |name: &str| {
+            let own = form.as_ref().map_or(Some(name), |form| form.own_name(name));
+            own.and_then(|own| checkpoint.shard_of(own)).filter(|_| self.keep_split).unwrap_or(0)
+        };
+        let all = form.as_ref().map_or(checkpoint.weights(), |form| form as &dyn Weights);
+        let mut names: Vec<(usize, String)> = all.names().map(|name| (shard(name), name.to_owned())).collect();
+        names.sort_by_key(|(shard, _)| *shard);
+        let starts = names.iter().zip(names.iter().skip(1)).enumerate().filter(|(_, (a, b))| a.0 != b.0);
+        let files = [0].into_iter().chain(starts.map(|(at, _)| at + 1)).collect();
+        let pairs = names.into_iter().map(|(_, name)| (name.clone(), name));
+        let mut tensors = plan::found(all, pairs)?;
+        plan::decide(self, Model::from_metadata(&metadata)?, &mut tensors, rest)?;
+        tensors.iter().try_for_each(|tensor| plan::check(self, tensor))?;
         self.describe(&mut metadata);
-        Ok(GgufPlan { quantizer: self.clone(), metadata: Cow::Owned(metadata), weights, tensors, files })
+        let weights: Box<dyn Weights + 'a> = match form {
+            Some(form) => Box::new(form),
+            None => Box::new(checkpoint.weights()),
+        };
+        Ok(GgufPlan { quantizer: self.clone(), metadata, weights, tensors, files })
+    }
+
+    /// Sets the formats of tensors that are still to be made, for a model that this metadata describes, and says so in the metadata.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a pattern that is none, [`Error::Malformed`] for a size that overflows.
+    pub fn choose(&self, metadata: &mut Metadata, tensors: &mut [GgufTensor]) -> Result<(), Error> {
+        let given = tensors.iter().map(|t| TensorPlan {
+            name: t.name.clone(),
+            shape: t.shape.clone(),
+            from: t.format,
+            to: t.format,
+            instead_of: None,
+            bytes: 0,
+            own: t.name.clone(),
+        });
+        let mut plans: Vec<TensorPlan> = given.collect();
+        plan::decide(self, Model::from_metadata(metadata)?, &mut plans, Rest::Same)?;
+        for (tensor, plan) in tensors.iter_mut().zip(plans) {
+            tensor.format = plan.to;
+        }
+        self.describe(metadata);
+        Ok(())
     }
 
     /// Writes into the metadata what was done.
@@ -137,9 +173,9 @@ impl GgufPlan<'_> {
     fn part(&self, path: &Path, no: usize) -> (PathBuf, Cow<'_, Metadata>) {
         let count = self.files.len();
         if count == 1 {
-            return (path.to_owned(), Cow::Borrowed(&*self.metadata));
+            return (path.to_owned(), Cow::Borrowed(&self.metadata));
         }
-        let mut metadata = if no == 0 { self.metadata.clone().into_owned() } else { Metadata::default() };
+        let mut metadata = if no == 0 { self.metadata.clone() } else { Metadata::default() };
         metadata.insert("split.no", Value::U16(no as u16));
         metadata.insert("split.count", Value::U16(count as u16));
         metadata.insert("split.tensors.count", Value::I32(self.tensors.len() as i32));

@@ -53,7 +53,9 @@ impl Quantizer {
             None => Model::from_spec(description.spec()),
         };
         let names = weights.names().filter_map(|own| Some((description.gguf_name(own)?, own.to_owned())));
-        let tensors = plan::decide(self, model, weights, names, Rest::Same)?;
+        let mut tensors = plan::found(weights, names)?;
+        plan::decide(self, model, &mut tensors, Rest::Same)?;
+        tensors.iter().try_for_each(|tensor| plan::check(self, tensor))?;
         let bytes = tensors.iter().fold(0u64, |sum, tensor| sum.saturating_add(tensor.bytes));
         let changed = tensors.into_iter().filter(|tensor| tensor.from != tensor.to);
         let tensors = changed.map(|tensor| (tensor.own.clone(), tensor)).collect();

@@ -90,26 +90,30 @@ impl Model {
     }
 }
 
-/// Decides about all tensors of `weights`, given as pairs of their GGUF name and their own.
-pub(super) fn decide(
-    quantizer: &Quantizer,
-    mut model: Model,
+/// The tensors of `weights`, given as pairs of their GGUF name and their own, as they are.
+pub(super) fn found(
     weights: &dyn Weights,
     names: impl Iterator<Item = (String, String)>,
-    rest: Rest,
 ) -> Result<Vec<TensorPlan>, Error> {
-    let overrides = compile(&quantizer.overrides)?;
     let mut plans = Vec::new();
     for (name, own) in names {
         let tensor = weights.get(&own)?;
-        let from = match &tensor.kind {
-            TensorType::Format(format) => *format,
-            TensorType::Other(kind) => {
-                return Err(Error::unsupported("tensor format", format!("{kind} of `{own}` to be quantized")));
-            }
+        let TensorType::Format(from) = tensor.kind else {
+            return Err(Error::unsupported("tensor format", format!("{} of `{own}` to be quantized", tensor.kind)));
         };
         plans.push(TensorPlan { name, shape: tensor.shape, from, to: from, instead_of: None, bytes: 0, own });
     }
+    Ok(plans)
+}
+
+/// Decides about all tensors of a model.
+pub(super) fn decide(
+    quantizer: &Quantizer,
+    mut model: Model,
+    plans: &mut [TensorPlan],
+    rest: Rest,
+) -> Result<(), Error> {
+    let overrides = compile(&quantizer.overrides)?;
     model.values = plans.iter().filter(|plan| Part::of(&plan.name) == Part::Value).count();
     model.tied = !plans.iter().any(|plan| plan.name == "output.weight");
     model.importance = quantizer.importance.is_some();
@@ -138,18 +142,17 @@ pub(super) fn decide(
         } else if rest == Rest::F32 && matches!(plan.from, Format::F16 | Format::BF16) {
             plan.to = Format::F32;
         }
-        check(quantizer, plan)?;
         let outer = plan.shape.split_last().map_or(&[][..], |(_, outer)| outer);
         let row = plan.to.byte_len(cols).map(|row| row as u64);
         let bytes = row.and_then(|row| outer.iter().try_fold(row, |n, size| n.checked_mul(*size as u64)));
         let wrong = || Error::malformed(format!("tensor `{}`", plan.own), format!("{:?} of {}", plan.shape, plan.to));
         plan.bytes = bytes.ok_or_else(wrong)?;
     }
-    Ok(plans)
+    Ok(())
 }
 
 /// Refuses what cannot be computed.
-fn check(quantizer: &Quantizer, plan: &TensorPlan) -> Result<(), Error> {
+pub(super) fn check(quantizer: &Quantizer, plan: &TensorPlan) -> Result<(), Error> {
     if plan.from == plan.to {
         return Ok(());
     }
