@@ -22,6 +22,6 @@ pub use cpu::pool::ThreadPool;
 pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa};
 pub use error::Error;
 pub use format::Format;
-pub use formats::{decode_row, encode_row, quantize};
+pub use formats::{assemble_row, decode_row, encode_row, quantize};
 pub use reference::{Reference, ReferenceKv};
 pub use weight::Weight;

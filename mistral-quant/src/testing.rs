@@ -40,19 +40,27 @@ pub(crate) fn weight(random: &mut Random, format: Format, rows: usize, cols: usi
     if matches!(kind, Bytes::Random | Bytes::Constant(_)) {
         for block in bytes.chunks_exact_mut(format.block_bytes()) {
             for &at in scale_places(format) {
-                let scale = half::f16::from_f32(0.01 * random.value());
-                block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
+                write_scale(format, &mut block[at..], 0.01 * random.value());
             }
         }
     }
     Weight::new(format, rows, cols, SharedBytes::new(bytes)).unwrap()
 }
 
-/// Where the f16 scales of a block lie.
+/// Writes one of the scales of a block.
+pub(crate) fn write_scale(format: Format, to: &mut [u8], scale: f32) {
+    match format {
+        Format::Affine8 => to[..4].copy_from_slice(&scale.to_le_bytes()),
+        _ => to[..2].copy_from_slice(&half::f16::from_f32(scale).to_le_bytes()),
+    }
+}
+
+/// Where the scales of a block lie.
 pub(crate) fn scale_places(format: Format) -> &'static [usize] {
     match format {
         Format::Q8_0 | Format::Q4_0 | Format::Q5_0 => &[0],
-        Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K => &[0, 2],
+        Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K | Format::Affine4 => &[0, 2],
+        Format::Affine8 => &[0, 4],
         Format::Q2_K => &[80, 82],
         Format::Q3_K => &[108],
         Format::Q6_K => &[208],

@@ -5,6 +5,10 @@
 //! kernels of every instruction set are written against [`Grid`], so that a new format is right everywhere at once.
 //! Source of the layouts: ggml (`ggml-common.h`) and the GGUF specification; the tests hold the decoders to the `gguf` package.
 
+mod affine;
+mod assemble;
+mod bnb;
+mod f8_e4m3;
 mod fit;
 mod float;
 pub(crate) mod q2_k;
@@ -18,6 +22,10 @@ pub(crate) mod q5_k;
 pub(crate) mod q6_k;
 pub(crate) mod q8_0;
 
+pub(crate) use affine::{Affine4, Affine8};
+pub use assemble::assemble_row;
+pub(crate) use bnb::{FP4, NF4};
+pub(crate) use f8_e4m3::F8_E4M3;
 pub(crate) use float::{BF16, F16, F32};
 pub(crate) use q2_k::Q2_K;
 pub(crate) use q3_k::Q3_K;
@@ -98,6 +106,9 @@ macro_rules! with_block {
             $crate::Format::F32 => { type $block = $crate::formats::F32; $body }
             $crate::Format::F16 => { type $block = $crate::formats::F16; $body }
             $crate::Format::BF16 => { type $block = $crate::formats::BF16; $body }
+            $crate::Format::F8_E4M3 => { type $block = $crate::formats::F8_E4M3; $body }
+            $crate::Format::NF4 => { type $block = $crate::formats::NF4; $body }
+            $crate::Format::FP4 => { type $block = $crate::formats::FP4; $body }
             _ => $other,
         })
     };
@@ -147,11 +158,19 @@ macro_rules! with_grid {
                 type $block = $crate::formats::Q6_K;
                 $body
             }
+            $crate::Format::Affine4 => {
+                type $block = $crate::formats::Affine4;
+                $body
+            }
+            $crate::Format::Affine8 => {
+                type $block = $crate::formats::Affine8;
+                $body
+            }
             _ => $other,
         }
     };
 }
-pub(crate) use with_grid;
+pub(crate) use {with_block, with_grid};
 
 impl Format {
     /// Whether this version can decode, encode and multiply weights of this format.

@@ -14,6 +14,7 @@ mod tests;
 
 pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
 
+use crate::Format;
 use crate::cpu::activations::ActivationUnit;
 
 /// An instruction set that kernels are written for, slowest first. What a set has no kernel for runs on the next slower one that has.
@@ -134,9 +135,13 @@ impl Kernels {
         }
     }
 
-    /// A strip of F32, F16 or BF16 times tokens of `strip.cols` values each, in f32; one [`Sums`] a token, overwritten.
+    /// A strip in a format whose weights are no small integers times tokens of `strip.cols` values each, in f32; one [`Sums`] a token,
+    /// overwritten.
     pub(crate) fn float_strip(&self, strip: Strip<'_>, tokens: &[f32], sums: &mut [Sums]) {
         match self.isa {
+            _ if !matches!(strip.format, Format::F32 | Format::F16 | Format::BF16) => {
+                scalar::decoded_strip(strip, tokens, sums);
+            }
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has AVX2, as every set above it does.
             Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe {

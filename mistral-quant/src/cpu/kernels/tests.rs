@@ -4,7 +4,7 @@ use super::{ROWS, STRIP, Strip, Sums};
 use crate::cpu::activations::ActivationUnit;
 use crate::cpu::tests::Random;
 use crate::formats::{Block, Grid, UNIT, blocks, with_grid};
-use crate::testing::{Bytes, block_formats, exact_dot, instruction_sets, quantized, scale_places, weight};
+use crate::testing::{Bytes, block_formats, exact_dot, instruction_sets, quantized, scale_places, weight, write_scale};
 use crate::{Format, Isa, SharedBytes, Weight};
 
 fn strip(weight: &Weight) -> Strip<'_> {
@@ -73,7 +73,7 @@ fn with_unit_scales(weight: &Weight) -> Weight {
     let mut bytes = weight.bytes().to_vec();
     for block in bytes.chunks_exact_mut(weight.format().block_bytes()) {
         for &at in scale_places(weight.format()) {
-            block[at..at + 2].copy_from_slice(&half::f16::ONE.to_le_bytes());
+            write_scale(weight.format(), &mut block[at..], 1.0);
         }
     }
     Weight::new(weight.format(), weight.rows(), weight.cols(), SharedBytes::new(bytes)).unwrap()

@@ -1,5 +1,9 @@
 //! Portable kernels: the definition of what the others compute, and what runs where there is nothing better.
 
+mod decoded;
+
+pub(super) use decoded::decoded_strip;
+
 use super::{ROWS, Strip, Sums};
 use crate::Format;
 use crate::cpu::activations::{ActivationUnit, quantize_units};
