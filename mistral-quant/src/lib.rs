@@ -31,7 +31,7 @@ pub use cpu::pool::ThreadPool;
 pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa, Repack};
 pub use error::Error;
 pub use format::Format;
-pub use formats::{decode_row, encode_row, encode_row_with, quantize, quantize_with};
+pub use formats::{assemble_row, decode_row, encode_row, encode_row_with, quantize, quantize_with};
 pub use kv_format::KvFormat;
 pub use reference::{Reference, ReferenceKv};
 pub use weight::Weight;
