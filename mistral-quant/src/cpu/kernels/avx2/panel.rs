@@ -8,8 +8,8 @@ use std::arch::x86_64::*;
 use super::lanes::{store, store_floats, transpose, widen, widen_lower};
 use crate::cpu::kernels::strip::{Panel, PanelUnit, ROWS};
 use crate::formats::{
-    Grid, IQ4_NL, IQ4_XS, MXFP4, NVFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, Q8_1, Q8_K, TQ1_0,
-    TQ2_0, as_bytes,
+    Grid, IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS, IQ4_NL, IQ4_XS, MXFP4, NVFP4, Q2_K, Q3_K, Q4_0, Q4_1,
+    Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, Q8_1, Q8_K, TQ1_0, TQ2_0, as_bytes,
 };
 
 /// A format that can be repacked; the portable way where there is no faster one.
@@ -67,7 +67,7 @@ macro_rules! repack_portably {
     ($($block:ident)+) => { $(impl Repack for $block {})+ };
 }
 
-repack_portably!(Q8_1 Q8_K IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4 NVFP4);
+repack_portably!(Q8_1 Q8_K IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4 NVFP4);
 
 #[inline]
 fn blocks_at<'a, B>(rows: &[&'a [B]; ROWS], index: usize) -> Option<[&'a B; ROWS]> {
