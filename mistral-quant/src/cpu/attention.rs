@@ -344,7 +344,7 @@ impl<'a> Plan<'a> {
     /// Divides by the sums of exponentials, into the task's part of `out`.
     fn finish(&self, task: &Task<'_>, sums: &Sums<'_>, out: &Disjoint<'_, f32>) {
         let width = self.shape.value_dim;
-        let sinks = self.attention.sinks.map(|sinks| &sinks.vector[task.kv_head * self.group..][..self.group]);
+        let sinks = self.attention.sinks.map(|sinks| &sinks.vector()[task.kv_head * self.group..][..self.group]);
         for i in 0..task.tokens {
             let row = task.span.start + task.first + i;
             let start = (row * self.shape.kv_heads + task.kv_head) * self.group * width;

@@ -14,6 +14,8 @@ pub(crate) unsafe trait Zeroed: Copy {}
 unsafe impl Zeroed for f32 {}
 // SAFETY: 0.0 is all bytes zero.
 unsafe impl Zeroed for half::f16 {}
+// SAFETY: 0 is all bytes zero.
+unsafe impl Zeroed for u32 {}
 // SAFETY: 0.0 is all bytes zero.
 unsafe impl Zeroed for half::bf16 {}
 // SAFETY: 0 is all bytes zero.

@@ -50,6 +50,7 @@ impl FloatLanes for Avx2 {
     const REGISTERS: usize = 16;
     type Vector = __m256;
     type Mask = __m256;
+    type Square = [__m256; 8];
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
@@ -97,6 +98,36 @@ impl FloatLanes for Avx2 {
     #[inline(always)]
     unsafe fn load_i8_partial(self, from: *const i8, count: usize) -> __m256 {
         unsafe { self.load_i8(padded(from, count, 0).as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_transposed(self, rows: &[*const u8], offset: usize) -> [__m256; 8] {
+        unsafe {
+            let mut row = [_mm256_setzero_ps(); 8];
+            for (row, from) in row.iter_mut().zip(rows) {
+                *row = _mm256_loadu_ps(from.add(offset).cast());
+            }
+            // Each step interleaves pieces twice as long: words, pairs, halves of a register.
+            let mut pair = row;
+            let mut four = row;
+            let mut out = row;
+            for i in 0..4 {
+                pair[2 * i] = _mm256_unpacklo_ps(row[2 * i], row[2 * i + 1]);
+                pair[2 * i + 1] = _mm256_unpackhi_ps(row[2 * i], row[2 * i + 1]);
+            }
+            for i in 0..2 {
+                for j in 0..2 {
+                    let (a, b) = (pair[4 * i + j], pair[4 * i + 2 + j]);
+                    four[4 * i + 2 * j] = _mm256_shuffle_ps::<0b01_00_01_00>(a, b);
+                    four[4 * i + 2 * j + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(a, b);
+                }
+            }
+            for i in 0..4 {
+                out[i] = _mm256_permute2f128_ps::<0x20>(four[i], four[4 + i]);
+                out[4 + i] = _mm256_permute2f128_ps::<0x31>(four[i], four[4 + i]);
+            }
+            out
+        }
     }
 
     #[inline(always)]
@@ -190,6 +221,30 @@ impl FloatLanes for Avx2 {
     #[inline(always)]
     fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_blendv_ps(b, a, mask) }
+    }
+
+    #[inline(always)]
+    fn low_f16(self, words: __m256) -> __m256 {
+        unsafe {
+            let low = _mm256_and_si256(_mm256_castps_si256(words), _mm256_set1_epi32(0xFFFF));
+            let packed = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(low, low));
+            _mm256_cvtph_ps(_mm256_castsi256_si128(packed))
+        }
+    }
+
+    #[inline(always)]
+    fn high_f16(self, words: __m256) -> __m256 {
+        unsafe { self.low_f16(_mm256_castsi256_ps(_mm256_srli_epi32::<16>(_mm256_castps_si256(words)))) }
+    }
+
+    #[inline(always)]
+    fn low_bf16(self, words: __m256) -> __m256 {
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(words))) }
+    }
+
+    #[inline(always)]
+    fn high_bf16(self, words: __m256) -> __m256 {
+        unsafe { _mm256_and_ps(words, _mm256_castsi256_ps(_mm256_set1_epi32(0xFFFF_0000u32 as i32))) }
     }
 
     #[inline(always)]

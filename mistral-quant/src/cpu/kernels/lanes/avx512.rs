@@ -33,6 +33,7 @@ impl FloatLanes for Avx512 {
     const REGISTERS: usize = 32;
     type Vector = __m512;
     type Mask = __mmask16;
+    type Square = [__m512; 16];
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -83,6 +84,43 @@ impl FloatLanes for Avx512 {
     #[inline(always)]
     unsafe fn load_i8_partial(self, from: *const i8, count: usize) -> __m512 {
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(count), from))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_transposed(self, rows: &[*const u8], offset: usize) -> [__m512; 16] {
+        unsafe {
+            let mut row = [_mm512_setzero_ps(); 16];
+            for (row, from) in row.iter_mut().zip(rows) {
+                *row = _mm512_loadu_ps(from.add(offset).cast());
+            }
+            // Each step interleaves pieces twice as long: words, pairs, quarters and halves of a register.
+            let mut pair = row;
+            let mut four = row;
+            let mut out = row;
+            for i in 0..8 {
+                pair[2 * i] = _mm512_unpacklo_ps(row[2 * i], row[2 * i + 1]);
+                pair[2 * i + 1] = _mm512_unpackhi_ps(row[2 * i], row[2 * i + 1]);
+            }
+            for i in 0..4 {
+                for j in 0..2 {
+                    let (a, b) = (pair[4 * i + j], pair[4 * i + 2 + j]);
+                    four[4 * i + 2 * j] = _mm512_shuffle_ps::<0b01_00_01_00>(a, b);
+                    four[4 * i + 2 * j + 1] = _mm512_shuffle_ps::<0b11_10_11_10>(a, b);
+                }
+            }
+            // Quarter q of `four[4 g + j]` holds word 4 q + j of rows 4 g..4 g + 4.
+            for j in 0..4 {
+                let even_low = _mm512_shuffle_f32x4::<0b10_00_10_00>(four[j], four[4 + j]);
+                let odd_low = _mm512_shuffle_f32x4::<0b11_01_11_01>(four[j], four[4 + j]);
+                let even_high = _mm512_shuffle_f32x4::<0b10_00_10_00>(four[8 + j], four[12 + j]);
+                let odd_high = _mm512_shuffle_f32x4::<0b11_01_11_01>(four[8 + j], four[12 + j]);
+                out[j] = _mm512_shuffle_f32x4::<0b10_00_10_00>(even_low, even_high);
+                out[4 + j] = _mm512_shuffle_f32x4::<0b10_00_10_00>(odd_low, odd_high);
+                out[8 + j] = _mm512_shuffle_f32x4::<0b11_01_11_01>(even_low, even_high);
+                out[12 + j] = _mm512_shuffle_f32x4::<0b11_01_11_01>(odd_low, odd_high);
+            }
+            out
+        }
     }
 
     #[inline(always)]
@@ -171,6 +209,26 @@ impl FloatLanes for Avx512 {
     #[inline(always)]
     fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
         unsafe { _mm512_mask_blend_ps(mask, b, a) }
+    }
+
+    #[inline(always)]
+    fn low_f16(self, words: __m512) -> __m512 {
+        unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_castps_si512(words))) }
+    }
+
+    #[inline(always)]
+    fn high_f16(self, words: __m512) -> __m512 {
+        unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(_mm512_castps_si512(words)))) }
+    }
+
+    #[inline(always)]
+    fn low_bf16(self, words: __m512) -> __m512 {
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(words))) }
+    }
+
+    #[inline(always)]
+    fn high_bf16(self, words: __m512) -> __m512 {
+        unsafe { _mm512_and_ps(words, _mm512_castsi512_ps(_mm512_set1_epi32(0xFFFF_0000u32 as i32))) }
     }
 
     #[inline(always)]

@@ -73,6 +73,8 @@ pub(crate) trait FloatLanes: sealed::Sealed + Copy + 'static {
     type Vector: Copy;
     /// One truth value a lane.
     type Mask: Copy;
+    /// `LANES` vectors.
+    type Square: Copy + AsRef<[Self::Vector]>;
 
     /// The same value in all lanes.
     fn splat(self, value: f32) -> Self::Vector;
@@ -93,6 +95,9 @@ pub(crate) trait FloatLanes: sealed::Sealed + Copy + 'static {
     unsafe fn load_i8(self, from: *const i8) -> Self::Vector;
     /// `count` values from signed bytes, then zeros.
     unsafe fn load_i8_partial(self, from: *const i8, count: usize) -> Self::Vector;
+    /// The words of 4 bytes at `offset` bytes from each of `LANES` pointers, transposed: lane `r` of vector `i` is word `i`
+    /// from pointer `r`. `rows` has `LANES` pointers, behind each of which `LANES` words must be readable.
+    unsafe fn load_transposed(self, rows: &[*const u8], offset: usize) -> Self::Square;
     /// All lanes to memory.
     unsafe fn store(self, to: *mut f32, value: Self::Vector);
     /// The first `count` lanes to memory.
@@ -128,6 +133,15 @@ pub(crate) trait FloatLanes: sealed::Sealed + Copy + 'static {
     fn less(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
     /// `a` where `mask`, else `b`.
     fn select(self, mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// The f16 in the lower half of each word, widened.
+    fn low_f16(self, words: Self::Vector) -> Self::Vector;
+    /// The f16 in the upper half of each word, widened.
+    fn high_f16(self, words: Self::Vector) -> Self::Vector;
+    /// The bf16 in the lower half of each word, widened.
+    fn low_bf16(self, words: Self::Vector) -> Self::Vector;
+    /// The bf16 in the upper half of each word, widened.
+    fn high_bf16(self, words: Self::Vector) -> Self::Vector;
 
     /// The sum of all lanes: the upper half is added to the lower until one lane is left.
     fn sum(self, a: Self::Vector) -> f32;

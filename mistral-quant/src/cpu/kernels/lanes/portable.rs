@@ -42,6 +42,8 @@ impl FloatLanes for Portable {
     const REGISTERS: usize = 8;
     type Vector = [f32; LANES];
     type Mask = [bool; LANES];
+    type Square = [[f32; LANES]; LANES];
+    // Two registers of SSE2 to a vector.
 
     #[inline(always)]
     fn splat(self, value: f32) -> [f32; LANES] {
@@ -94,6 +96,19 @@ impl FloatLanes for Portable {
     unsafe fn load_i8_partial(self, from: *const i8, count: usize) -> [f32; LANES] {
         // SAFETY: as the trait demands.
         unsafe { widen(from, count, f32::from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_transposed(self, rows: &[*const u8], offset: usize) -> [[f32; LANES]; LANES] {
+        let mut square = [[0.0; LANES]; LANES];
+        for (r, row) in rows.iter().enumerate().take(LANES) {
+            // SAFETY: 8 words lie behind each pointer.
+            let words = unsafe { self.load(row.add(offset).cast()) };
+            for i in 0..LANES {
+                square[i][r] = words[i];
+            }
+        }
+        square
     }
 
     #[inline(always)]
@@ -198,6 +213,26 @@ impl FloatLanes for Portable {
             out[i] = if mask[i] { a[i] } else { b[i] };
         }
         out
+    }
+
+    #[inline(always)]
+    fn low_f16(self, words: [f32; LANES]) -> [f32; LANES] {
+        map(words, words, |word, _| f16::from_bits(word.to_bits() as u16).to_f32())
+    }
+
+    #[inline(always)]
+    fn high_f16(self, words: [f32; LANES]) -> [f32; LANES] {
+        map(words, words, |word, _| f16::from_bits((word.to_bits() >> 16) as u16).to_f32())
+    }
+
+    #[inline(always)]
+    fn low_bf16(self, words: [f32; LANES]) -> [f32; LANES] {
+        map(words, words, |word, _| f32::from_bits(word.to_bits() << 16))
+    }
+
+    #[inline(always)]
+    fn high_bf16(self, words: [f32; LANES]) -> [f32; LANES] {
+        map(words, words, |word, _| f32::from_bits(word.to_bits() & 0xFFFF_0000))
     }
 
     #[inline(always)]

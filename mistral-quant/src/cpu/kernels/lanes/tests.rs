@@ -148,6 +148,37 @@ fn loads_and_stores_touch_what_they_name() {
     instruction_sets().iter().for_each(|kernels| kernels.run(Memory));
 }
 
+/// A square of numbers that are all different.
+struct Transposed;
+
+impl LaneKernel for Transposed {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: FloatLanes>(self, l: L) {
+        let rows: Vec<Vec<f32>> = (0..L::LANES).map(|r| (0..20).map(|i| (100 * r + i) as f32).collect()).collect();
+        let pointers: Vec<*const u8> = rows.iter().map(|row| row.as_ptr().cast()).collect();
+        for first in 0..=20 - L::LANES {
+            // SAFETY: `LANES` words lie behind the first `first` of each row.
+            let square = unsafe { l.load_transposed(&pointers, 4 * first) };
+            assert_eq!(square.as_ref().len(), L::LANES);
+            for (i, &vector) in square.as_ref().iter().enumerate() {
+                let mut lanes = [0.0; 16];
+                // SAFETY: no set has more than 16 lanes.
+                unsafe { l.store(lanes.as_mut_ptr(), vector) };
+                for (r, &lane) in lanes.iter().enumerate().take(L::LANES) {
+                    assert_eq!(lane, (100 * r + first + i) as f32);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn squares_are_transposed() {
+    instruction_sets().iter().for_each(|kernels| kernels.run(Transposed));
+}
+
 /// All halves of both kinds.
 struct Widened;
 
@@ -161,6 +192,20 @@ impl LaneKernel for Widened {
             let mut found = [[0.0; 16]; 2];
             // SAFETY: 16 elements.
             unsafe {
+                let words = [f32::from_bits(u32::from(bits) << 16 | 0x7BFF); 16];
+                for (i, high) in
+                    [l.high_f16(l.load(words.as_ptr())), l.high_bf16(l.load(words.as_ptr()))].into_iter().enumerate()
+                {
+                    l.store(found[i].as_mut_ptr(), high);
+                }
+                assert!(same(found[0][0], h[0].to_f32()) && same(found[1][0], b[0].to_f32()), "{bits:#x}");
+                let words = [f32::from_bits(u32::from(bits) | 0x7C01 << 16); 16];
+                for (i, low) in
+                    [l.low_f16(l.load(words.as_ptr())), l.low_bf16(l.load(words.as_ptr()))].into_iter().enumerate()
+                {
+                    l.store(found[i].as_mut_ptr(), low);
+                }
+                assert!(same(found[0][0], h[0].to_f32()) && same(found[1][0], b[0].to_f32()), "{bits:#x}");
                 l.store(found[0].as_mut_ptr(), l.load_f16(h.as_ptr()));
                 l.store(found[1].as_mut_ptr(), l.load_bf16(b.as_ptr()));
             }
