@@ -2,11 +2,9 @@
 
 pub(crate) mod attention;
 mod float;
-mod integer;
 mod lanes;
 
 pub(super) use float::float_strip;
-pub(super) use integer::Avx2;
 
 use crate::cpu::activations::{ActivationUnit, quantize_units};
 

@@ -1,9 +1,5 @@
 //! Portable kernels: what runs where there is nothing better.
 
-mod lanes;
-
-pub(super) use lanes::Portable;
-
 use super::{ROWS, Strip, Sums};
 use crate::Format;
 use crate::cpu::activations::{ActivationUnit, quantize_units};

@@ -1,6 +1,6 @@
 //! Registers as arrays: the integer kernels in portable Rust.
 
-use crate::cpu::kernels::integer::lanes::{Lanes, Operation};
+use super::lanes::{Lanes, Operation};
 
 /// Arrays of 16 rows.
 #[derive(Clone, Copy)]
@@ -16,6 +16,7 @@ impl Lanes for Portable {
     type Ints = [i32; ROWS];
     type Floats = [f32; ROWS];
 
+    #[inline(never)]
     unsafe fn enter<O: Operation>(operation: O) {
         // SAFETY: portable code runs everywhere; the operation's own conditions are the caller's.
         unsafe { operation.run::<Self>() };
