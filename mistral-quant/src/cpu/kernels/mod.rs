@@ -111,6 +111,11 @@ macro_rules! with_lanes {
                 type $lanes = integer::avx512::Avx512Vnni;
                 $body
             }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => {
+                type $lanes = integer::neon::Neon;
+                $body
+            }
             _ => {
                 type $lanes = integer::portable::Portable;
                 $body

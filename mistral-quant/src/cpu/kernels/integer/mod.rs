@@ -16,6 +16,8 @@ pub(super) mod avx2;
 pub(super) mod avx512;
 mod codes;
 pub(crate) mod lanes;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 pub(crate) mod pack;
 pub(super) mod portable;
 mod tile;

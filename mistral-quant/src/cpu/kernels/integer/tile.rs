@@ -95,7 +95,7 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const PART: usize>(
                 } else {
                     integer(x.add((10 + PART) * N + i))
                 };
-                isums[i] = L::ints(-offset * sum);
+                isums[i] = L::ints(sum.wrapping_mul(-offset));
             }
         }
         unroll!(G in [0 1 2 3 4 5 6 7] {
