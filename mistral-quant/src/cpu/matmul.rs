@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpu::activations::Activations;
+use crate::cpu::dense::{self, DenseScratch};
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::kernels::packed::{Packed, strip_of};
 use crate::cpu::kernels::{Kernels, ROWS, STRIP, StripSource, Sums, Workspace};
@@ -27,7 +28,6 @@ pub(crate) enum Operand<'a> {
     /// As the checkpoint has it.
     Blocks(&'a Weight),
     /// Rearranged for the kernels.
-    #[allow(dead_code)] // For the policy that decides what is packed.
     Packed(&'a Packed),
 }
 
@@ -75,6 +75,7 @@ pub(crate) struct Job<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     activations: Activations,
+    dense: DenseScratch,
 }
 
 /// `out = x · weightᵀ + bias` for every job; `x` is `[tokens, cols]`. Float formats multiply with `x` itself, block formats with
@@ -91,17 +92,22 @@ pub(crate) fn matmul(
     jobs: &mut [Job<'_>],
 ) -> Result<(), Error> {
     let Some(cols) = check(x, tokens, jobs)? else { return Ok(()) };
-    if jobs.iter().any(|job| is_block_format(job.weight.format())) {
-        scratch.activations.quantize(pool, kernels, x, cols)?;
+    let (mut dense, mut jobs): (Vec<_>, Vec<_>) =
+        jobs.iter_mut().partition(|job| !is_block_format(job.weight.format()));
+    if !dense.is_empty() {
+        dense::matmul(pool, kernels, &mut scratch.dense, x, tokens, cols, &mut dense)?;
     }
-    let input = Input { kernels, activations: &scratch.activations, x, cols, tokens };
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    scratch.activations.quantize(pool, kernels, x, cols)?;
+    let input = Input { kernels, activations: &scratch.activations, tokens };
     let mut first = 0;
     let parts: Vec<Part<'_>> = jobs
         .iter_mut()
         .map(|job| {
             let part = Part {
                 weight: job.weight,
-                blocks: is_block_format(job.weight.format()),
                 bias: job.bias,
                 out: Disjoint::new(job.out),
                 first,
@@ -122,15 +128,12 @@ pub(crate) fn matmul(
 struct Input<'a> {
     kernels: &'a Kernels,
     activations: &'a Activations,
-    x: &'a [f32],
-    cols: usize,
     tokens: usize,
 }
 
 /// A job whose output many workers write.
 struct Part<'a> {
     weight: Operand<'a>,
-    blocks: bool,
     bias: Option<&'a [f32]>,
     out: Disjoint<'a, f32>,
     /// The number of its first strip among those of all jobs.
@@ -217,16 +220,8 @@ impl Part<'_> {
         let rows = self.weight.rows();
         let start = strip * STRIP;
         let end = rows.min(start + STRIP);
-        match (self.weight.strip(strip), self.blocks) {
-            (StripSource::Blocks(strip), false) => {
-                let x = input.x.get(first * input.cols..(first + count) * input.cols).unwrap_or_default();
-                input.kernels.float_strip(strip, x, sums);
-            }
-            (source, _) => {
-                let columns = input.activations.columns(first, count);
-                input.kernels.integer_strip(source, columns, &mut desk.workspace, sums);
-            }
-        }
+        let columns = input.activations.columns(first, count);
+        input.kernels.integer_strip(self.weight.strip(strip), columns, &mut desk.workspace, sums);
         let bias = self.bias.and_then(|bias| bias.get(start..end));
         for (token, sums) in sums.iter().enumerate() {
             // SAFETY: each strip of each tile is computed once in a job, and these outputs belong to it alone.

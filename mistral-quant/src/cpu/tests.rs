@@ -34,7 +34,7 @@ impl Random {
 }
 
 pub(crate) fn cpu(threads: usize, isa_limit: Option<Isa>) -> Cpu {
-    Cpu::new(CpuOptions { threads: Some(threads), isa_limit, pool: None }).unwrap()
+    Cpu::new(CpuOptions { threads: Some(threads), isa_limit, ..CpuOptions::default() }).unwrap()
 }
 
 /// Every set-up whose results are held against the reference.
@@ -234,7 +234,7 @@ fn refused<T>(result: Result<T, Error>, reason: Refused) {
     let found = match result.err().expect("must be refused") {
         Error::Shape { .. } => Refused::Shape,
         Error::OutOfRange { .. } => Refused::Range,
-        Error::UnsupportedFormat { .. } => Refused::Format,
+        Error::UnsupportedFormat { .. } | Error::ImportanceMissing { .. } => Refused::Format,
         Error::Resource { .. } => Refused::Resource,
         Error::WorkerPanicked => panic!("a panic instead of an error"),
     };

@@ -6,7 +6,10 @@
 pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+pub(crate) mod dense;
+#[allow(dead_code)] // Attention will use what nothing else does yet.
 mod integer;
+pub(crate) mod lanes;
 pub(crate) mod packed;
 mod scalar;
 mod strip;
@@ -186,15 +189,9 @@ impl Kernels {
         with_lanes!(self.isa, L => unsafe { integer::pack_strip::<L>(strip, packed) });
     }
 
-    /// A strip of F32, F16 or BF16 times tokens of `strip.cols` values each, in f32; one [`Sums`] a token, overwritten.
-    pub(crate) fn float_strip(&self, strip: Strip<'_>, tokens: &[f32], sums: &mut [Sums]) {
-        match self.isa {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has AVX2, as every set above it does.
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe {
-                avx2::float_strip(strip, tokens, sums)
-            },
-            _ => scalar::float_strip(strip, tokens, sums),
-        }
+    /// Decodes row `row` of a packed strip to `strip.cols` weights.
+    pub(crate) fn take_row(&self, strip: Strip<'_>, row: usize, out: &mut [f32]) {
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { integer::take_row::<L>(strip, row, out) });
     }
 }

@@ -1,10 +1,6 @@
 //! Kernels for AVX2, FMA and F16C.
 
 pub(crate) mod attention;
-mod float;
-mod lanes;
-
-pub(super) use float::float_strip;
 
 use crate::cpu::activations::{ActivationUnit, quantize_units};
 
