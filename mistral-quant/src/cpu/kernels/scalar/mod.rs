@@ -1,8 +1,0 @@
-//! Portable kernels: what runs where there is nothing better.
-
-use crate::cpu::activations::{ActivationUnit, quantize_units};
-
-/// Quantizes consecutive units of 32 values.
-pub(super) fn quantize(x: &[f32], units: &mut [ActivationUnit]) {
-    quantize_units(x, units);
-}
