@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::cpu::disjoint::Disjoint;
+use crate::cpu::kernels::integer::lanes::{Lanes, Operation};
 use crate::cpu::kernels::Kernels;
 use crate::cpu::pool::ThreadPool;
 use crate::cpu::storage;
@@ -136,6 +137,19 @@ fn quantize_column(kernels: &Kernels, x: &[f32], words: &mut [u32], column: usiz
                 *word = codes;
             }
         }
+    }
+}
+
+/// Quantizes consecutive units of 32 values.
+pub(crate) struct Quantize<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) units: &'a mut [ActivationUnit],
+}
+
+impl Operation for Quantize<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        quantize_units(self.x, self.units);
     }
 }
 
