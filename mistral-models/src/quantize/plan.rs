@@ -8,7 +8,7 @@ use regex_automata::meta::Regex;
 use super::mix::{self, Mix, Model, Part, Place};
 use super::{Quantizer, Target};
 use crate::spec::{DecoderSpec, Mixer};
-use crate::{Array, Error, Metadata, TensorType, Value, Weights};
+use crate::{Array, Error, Metadata, TensorType, Value};
 
 /// What is decided about one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,20 +90,14 @@ impl Model {
     }
 }
 
-/// The tensors of `weights`, given as pairs of their GGUF name and their own, as they are.
-pub(super) fn found(
-    weights: &dyn Weights,
-    names: impl Iterator<Item = (String, String)>,
-) -> Result<Vec<TensorPlan>, Error> {
-    let mut plans = Vec::new();
-    for (name, own) in names {
-        let tensor = weights.get(&own)?;
-        let TensorType::Format(from) = tensor.kind else {
-            return Err(Error::unsupported("tensor format", format!("{} of `{own}` to be quantized", tensor.kind)));
+impl TensorPlan {
+    /// A tensor as it is: its name in GGUF files, its own, its type and its shape.
+    pub(super) fn found(name: String, own: String, kind: TensorType, shape: Vec<usize>) -> Result<Self, Error> {
+        let TensorType::Format(from) = kind else {
+            return Err(Error::unsupported("tensor format", format!("{kind} of `{own}` to be quantized")));
         };
-        plans.push(TensorPlan { name, shape: tensor.shape, from, to: from, instead_of: None, bytes: 0, own });
+        Ok(Self { name, shape, from, to: from, instead_of: None, bytes: 0, own })
     }
-    Ok(plans)
 }
 
 /// Decides about all tensors of a model.

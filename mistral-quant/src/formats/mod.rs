@@ -5,8 +5,13 @@
 //! kernels of every instruction set are written against [`Grid`], so that a new format is right everywhere at once.
 //! Source of the layouts: ggml (`ggml-common.h`) and the GGUF specification; the tests hold the decoders to the `gguf` package.
 
+pub(crate) mod e2m1;
 mod fit;
 mod float;
+pub(crate) mod iq4_nl;
+pub(crate) mod iq4_xs;
+pub(crate) mod mxfp4;
+pub(crate) mod nvfp4;
 pub(crate) mod q2_k;
 pub(crate) mod q3_k;
 pub(crate) mod q4_0;
@@ -17,8 +22,16 @@ pub(crate) mod q5_1;
 pub(crate) mod q5_k;
 pub(crate) mod q6_k;
 pub(crate) mod q8_0;
+pub(crate) mod q8_1;
+pub(crate) mod q8_k;
+pub(crate) mod tq1_0;
+pub(crate) mod tq2_0;
 
 pub(crate) use float::{BF16, F16, F32};
+pub(crate) use iq4_nl::IQ4_NL;
+pub(crate) use iq4_xs::IQ4_XS;
+pub(crate) use mxfp4::MXFP4;
+pub(crate) use nvfp4::NVFP4;
 pub(crate) use q2_k::Q2_K;
 pub(crate) use q3_k::Q3_K;
 pub(crate) use q4_0::Q4_0;
@@ -29,6 +42,10 @@ pub(crate) use q5_1::Q5_1;
 pub(crate) use q5_k::Q5_K;
 pub(crate) use q6_k::Q6_K;
 pub(crate) use q8_0::Q8_0;
+pub(crate) use q8_1::Q8_1;
+pub(crate) use q8_k::Q8_K;
+pub(crate) use tq1_0::TQ1_0;
+pub(crate) use tq2_0::TQ2_0;
 
 use crate::{Error, Format, SharedBytes, Weight};
 
@@ -95,11 +112,8 @@ pub(crate) trait Grid: Block {
 /// Names the block type of a format and evaluates an expression with it; the one list of what can be computed.
 macro_rules! with_block {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
-        $crate::formats::with_grid!($format, $block => $body, _ => match $format {
-            $crate::Format::F32 => { type $block = $crate::formats::F32; $body }
-            $crate::Format::F16 => { type $block = $crate::formats::F16; $body }
-            $crate::Format::BF16 => { type $block = $crate::formats::BF16; $body }
-            _ => $other,
+        $crate::formats::with_grid!($format, $block => $body, _ => {
+            $crate::formats::with_one_of!($format, $block => $body, _ => $other, F32 F16 BF16)
         })
     };
 }
@@ -107,52 +121,24 @@ macro_rules! with_block {
 /// As `with_block`, for the formats that implement [`Grid`].
 macro_rules! with_grid {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
+        $crate::formats::with_one_of!($format, $block => $body, _ => $other,
+            Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q8_1 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4 NVFP4)
+    };
+}
+
+/// A `match` with one arm for each of the formats that are listed.
+macro_rules! with_one_of {
+    ($format:expr, $block:ident => $body:expr, _ => $other:expr, $($name:ident)+) => {
         match $format {
-            $crate::Format::Q8_0 => {
-                type $block = $crate::formats::Q8_0;
+            $($crate::Format::$name => {
+                type $block = $crate::formats::$name;
                 $body
-            }
-            $crate::Format::Q4_0 => {
-                type $block = $crate::formats::Q4_0;
-                $body
-            }
-            $crate::Format::Q4_1 => {
-                type $block = $crate::formats::Q4_1;
-                $body
-            }
-            $crate::Format::Q5_0 => {
-                type $block = $crate::formats::Q5_0;
-                $body
-            }
-            $crate::Format::Q5_1 => {
-                type $block = $crate::formats::Q5_1;
-                $body
-            }
-            $crate::Format::Q2_K => {
-                type $block = $crate::formats::Q2_K;
-                $body
-            }
-            $crate::Format::Q3_K => {
-                type $block = $crate::formats::Q3_K;
-                $body
-            }
-            $crate::Format::Q4_K => {
-                type $block = $crate::formats::Q4_K;
-                $body
-            }
-            $crate::Format::Q5_K => {
-                type $block = $crate::formats::Q5_K;
-                $body
-            }
-            $crate::Format::Q6_K => {
-                type $block = $crate::formats::Q6_K;
-                $body
-            }
+            })+
             _ => $other,
         }
     };
 }
-pub(crate) use with_grid;
+pub(crate) use {with_grid, with_one_of};
 
 impl Format {
     /// Whether this version can decode, encode and multiply weights of this format.

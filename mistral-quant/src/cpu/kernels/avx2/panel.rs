@@ -7,7 +7,10 @@ use std::arch::x86_64::*;
 
 use super::lanes::{store, store_floats, transpose, widen, widen_lower};
 use crate::cpu::kernels::strip::{Panel, PanelUnit, ROWS};
-use crate::formats::{Grid, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, as_bytes};
+use crate::formats::{
+    Grid, IQ4_NL, IQ4_XS, MXFP4, NVFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, Q8_1, Q8_K, TQ1_0,
+    TQ2_0, as_bytes,
+};
 
 /// A format that can be repacked; the portable way where there is no faster one.
 pub(super) trait Repack: Grid {
@@ -58,6 +61,13 @@ repack_blocks!(Q3_K, q3_k);
 repack_blocks!(Q4_K, q4_k);
 repack_blocks!(Q5_K, q5_k);
 repack_blocks!(Q6_K, q6_k);
+
+/// Formats that are repacked the portable way.
+macro_rules! repack_portably {
+    ($($block:ident)+) => { $(impl Repack for $block {})+ };
+}
+
+repack_portably!(Q8_1 Q8_K IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4 NVFP4);
 
 #[inline]
 fn blocks_at<'a, B>(rows: &[&'a [B]; ROWS], index: usize) -> Option<[&'a B; ROWS]> {
