@@ -150,11 +150,6 @@ pub(super) fn check(quantizer: &Quantizer, plan: &TensorPlan) -> Result<(), Erro
     if plan.from == plan.to {
         return Ok(());
     }
-    for format in [plan.from, plan.to] {
-        if !format.is_computable() {
-            return Err(Error::unsupported("tensor format", format!("{format} of `{}` to be quantized", plan.name)));
-        }
-    }
     let importance = quantizer.importance.as_ref().and_then(|all| all.get(&plan.name));
     match importance {
         None if plan.to.needs_importance() => {
@@ -164,15 +159,24 @@ pub(super) fn check(quantizer: &Quantizer, plan: &TensorPlan) -> Result<(), Erro
             };
             Err(Error::Importance { tensor: plan.name.clone(), format: plan.to, detail: why.into() })
         }
-        None => Ok(()),
+        None => computable(plan),
         Some(values) => {
             let cols = plan.shape.last().copied().unwrap_or(1);
             let matrices = plan.shape.iter().rev().skip(2).fold(1usize, |n, size| n.saturating_mul(*size));
             if values.len() == cols || Some(values.len()) == cols.checked_mul(matrices) {
-                return Ok(());
+                return computable(plan);
             }
             let detail = format!("its {matrices} matrices of {cols} columns do not have {} values", values.len());
             Err(Error::Importance { tensor: plan.name.clone(), format: plan.to, detail })
+        }
+    }
+}
+
+fn computable(plan: &TensorPlan) -> Result<(), Error> {
+    match [plan.from, plan.to].into_iter().find(|format| !format.is_computable()) {
+        None => Ok(()),
+        Some(format) => {
+            Err(Error::unsupported("tensor format", format!("{format} of `{}` to be quantized", plan.name)))
         }
     }
 }

@@ -157,7 +157,7 @@ fn every_mix_and_every_format_that_can_be_computed_makes_a_file_that_runs() {
         let error = exact.iter().zip(&found).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / norm;
         // A bit more a weight leaves a quarter of the error, beginning with all of it at three bits.
         let bits = plan.bytes() as f64 * 8.0 / plan.tensors().iter().map(|t| t.weights() as f64).sum::<f64>();
-        let allowed = 4f64.powf(3.0 - bits).clamp(2e-4, 1.2);
+        let allowed = 4f64.powf(3.0 - bits).clamp(3e-4, 1.2);
         assert!(error < allowed, "{:?}: error {error}, {bits} bits", quantizer.target);
         made += 1;
     }
@@ -258,7 +258,8 @@ fn a_split_source_stays_split_or_becomes_one_file() {
         assert_eq!(made.metadata().unwrap().get("split.count").is_some(), keep);
         assert_eq!(made.metadata().unwrap().u64("general.file_type").unwrap(), Some(8));
         assert_eq!(made.weights().names().count(), list.len());
-        let one = Quantizer::new(Mix::Q5_0).to_gguf(&open(&whole)).unwrap();
+        let whole = open(&whole);
+        let one = Quantizer::new(Mix::Q5_0).to_gguf(&whole).unwrap();
         for tensor in one.tensors() {
             let found = made.weights().get(&tensor.name).unwrap();
             let values: Vec<f32> = weights.values(&tensor.name).unwrap().collect();
