@@ -55,7 +55,9 @@ impl Drop for Directory {
 
 fn logits(weights: &dyn Weights, description: Description, ids: &[u32]) -> Vec<f32> {
     let mut decoder = Decoder::load(Cpu::new(CpuOptions::default()).unwrap(), weights, description).unwrap();
-    let mut cache = decoder.cache(CacheOptions { blocks: 2, block_tokens: 32, format: KvFormat::F32 }).unwrap();
+    let mut cache = decoder
+        .cache(CacheOptions { blocks: 2, block_tokens: 32, key_format: KvFormat::F32, value_format: KvFormat::F32 })
+        .unwrap();
     let (mut batch, mut logits) = (Batch::default(), Logits::default());
     batch.push(ids, 0, ids.len(), vec![1, 0], LogitRows::All);
     decoder.forward(&batch, &mut cache, &mut logits).unwrap();

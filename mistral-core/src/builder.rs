@@ -66,7 +66,8 @@ pub enum Source {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) cpu: CpuOptions,
-    pub(crate) kv_format: KvFormat,
+    pub(crate) key_format: KvFormat,
+    pub(crate) value_format: KvFormat,
     pub(crate) read_mode: ReadMode,
     pub(crate) limits: Limits,
     pub(crate) wishes: Wishes,
@@ -92,7 +93,8 @@ impl ModelBuilder<NoCheckpoint> {
         };
         let options = Options {
             cpu: CpuOptions::default(),
-            kv_format: KvFormat::default(),
+            key_format: KvFormat::default(),
+            value_format: KvFormat::default(),
             read_mode: ReadMode::default(),
             limits,
             wishes,
@@ -144,7 +146,17 @@ impl ModelBuilder<Ready> {
 
     /// How keys and values are kept. Default: F16.
     pub fn kv_format(self, format: KvFormat) -> Self {
-        self.with(|o| o.kv_format = format)
+        self.key_format(format).value_format(format)
+    }
+
+    /// How keys are kept. Default: F16.
+    pub fn key_format(self, format: KvFormat) -> Self {
+        self.with(|o| o.key_format = format)
+    }
+
+    /// How values are kept. Default: F16.
+    pub fn value_format(self, format: KvFormat) -> Self {
+        self.with(|o| o.value_format = format)
     }
 
     /// Token slots of a cache block. Default: 32.

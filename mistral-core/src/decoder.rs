@@ -32,7 +32,7 @@ pub(crate) fn measure(weights: u64, description: &Description, options: &Options
     Needs {
         context_length: spec.context_length,
         weights,
-        kv_token: spec.kv_bytes_per_token(options.kv_format),
+        kv_token: spec.kv_bytes_per_token(options.key_format, options.value_format),
         workspace: spec.workspace_bytes(options.limits.max_batch_tokens.max(rows), rows),
     }
 }
@@ -45,8 +45,9 @@ pub(crate) fn load(
     options: Options,
 ) -> Result<Box<dyn Forward>, Error> {
     let MemoryPlan { context_length, block_tokens, blocks } = *plan;
+    let (key_format, value_format) = (options.key_format, options.value_format);
     let mut decoder = Decoder::load(Cpu::new(options.cpu)?, weights, description)?;
-    let cache = decoder.cache(CacheOptions { blocks, block_tokens, format: options.kv_format })?;
+    let cache = decoder.cache(CacheOptions { blocks, block_tokens, key_format, value_format })?;
     Ok(Box::new(Loaded { decoder, cache, context_length }))
 }
 

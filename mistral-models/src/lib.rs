@@ -14,7 +14,7 @@
 //! let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
 //! let description = Description::new(&checkpoint)?;
 //! let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
-//! let mut cache = decoder.cache(CacheOptions { blocks: 4, block_tokens: 32, format: KvFormat::F16 })?;
+//! let mut cache = decoder.cache(CacheOptions { blocks: 4, block_tokens: 32, key_format: KvFormat::F16, value_format: KvFormat::F16 })?;
 //!
 //! let tokens = tokenizer.encode("Once upon a", Default::default())?;
 //! let (mut batch, mut logits) = (Batch::default(), Logits::default());

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::{Attention, Error, KvShape, RmsNorm, Rope, Span};
+use crate::{Attention, Backend, Error, KvShape, RmsNorm, Rope, Span};
 
 /// The product of `factors`; [`Error::Shape`] when it overflows.
 pub(crate) fn product(what: &'static str, factors: &[usize]) -> Result<usize, Error> {
@@ -119,9 +119,10 @@ pub(crate) fn append(shape: KvShape, keys_len: usize, values_len: usize, spans: 
 }
 
 /// Heads, queries, output and spans of an attention. Blocks that lie wholly before every query's window may hold any id.
-pub(crate) fn attention(
+pub(crate) fn attention<B: Backend>(
     shape: KvShape,
-    attention: &Attention<'_>,
+    attention: &Attention<'_, B>,
+    sinks: Option<[usize; 2]>,
     queries_len: usize,
     out_len: usize,
 ) -> Result<(), Error> {
@@ -135,6 +136,9 @@ pub(crate) fn attention(
     }
     if let Some(cap) = soft_cap {
         positive_cap(cap)?;
+    }
+    if let Some(sinks) = sinks {
+        vector("sinks of an attention", sinks, heads)?;
     }
     let rows = rows_of(spans)?;
     holds("queries", queries_len, &[rows, heads, shape.key_dim])?;

@@ -101,7 +101,9 @@ fn open(bytes: &[u8]) -> Checkpoint {
 
 fn logits(weights: &dyn Weights, description: Description) -> Vec<f32> {
     let mut decoder = Decoder::load(Cpu::new(CpuOptions::default()).unwrap(), weights, description).unwrap();
-    let mut cache = decoder.cache(CacheOptions { blocks: 2, block_tokens: 16, format: KvFormat::F32 }).unwrap();
+    let mut cache = decoder
+        .cache(CacheOptions { blocks: 2, block_tokens: 16, key_format: KvFormat::F32, value_format: KvFormat::F32 })
+        .unwrap();
     let (mut batch, mut logits) = (Batch::default(), Logits::default());
     batch.push(&[3, 1, 4, 1, 5, 9, 2, 6], 0, 8, vec![0], LogitRows::All);
     decoder.forward(&batch, &mut cache, &mut logits).unwrap();

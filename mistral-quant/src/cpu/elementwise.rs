@@ -5,7 +5,7 @@
 
 use crate::cpu::Kernels;
 use crate::cpu::kernels::lanes::{FloatLanes, LaneKernel};
-use crate::{Activation, Isa, RmsNorm};
+use crate::{Activation, RmsNorm};
 
 /// The operations on the instruction set of some kernels.
 #[derive(Debug, Clone, Copy)]
@@ -17,11 +17,6 @@ impl Elementwise {
     /// The set for proven kernels.
     pub(crate) fn new(kernels: &Kernels) -> Self {
         Self { kernels: *kernels }
-    }
-
-    /// Whether the processor has AVX2, FMA and F16C and may use them: the proof for this crate's other kernels.
-    pub(crate) fn has_avx2(self) -> bool {
-        cfg!(target_arch = "x86_64") && self.kernels.isa() >= Isa::Avx2
     }
 
     /// `x += y`.
@@ -69,18 +64,8 @@ impl Elementwise {
         self.kernels.run(Rotate::<false> { head, cos, sin });
     }
 
-    /// `x *= scale`; the largest, not counting NaN.
-    pub(crate) fn scale_and_max(self, x: &mut [f32], scale: f32) -> f32 {
-        self.multiply(x, scale);
-        self.max(x)
-    }
-
-    /// The largest, not counting NaN.
-    pub(crate) fn max(self, x: &[f32]) -> f32 {
-        self.kernels.run(Max { x })
-    }
-
     /// `x = exp(x - max)`; the sum.
+    #[cfg(test)]
     pub(crate) fn exponentials(self, x: &mut [f32], max: f32) -> f32 {
         self.kernels.run(Exponentials { x, max })
     }
@@ -295,32 +280,10 @@ impl<const HALVES: bool> LaneKernel for Rotate<'_, HALVES> {
     }
 }
 
-struct Max<'a> {
-    x: &'a [f32],
-}
-
-impl LaneKernel for Max<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<L: FloatLanes>(self, l: L) -> f32 {
-        let lowest = l.splat(f32::NEG_INFINITY);
-        let mut largest = lowest;
-        let mut pieces = self.x.chunks_exact(L::LANES);
-        for x in &mut pieces {
-            // SAFETY: `LANES` elements.
-            largest = l.max(unsafe { l.load(x.as_ptr()) }, largest);
-        }
-        let rest = pieces.remainder();
-        // SAFETY: as many elements as are named.
-        let last = unsafe { l.load_partial(rest.as_ptr(), rest.len()) };
-        l.largest(l.max(l.select(l.first(rest.len()), last, lowest), largest))
-    }
-}
-
-struct Exponentials<'a> {
-    x: &'a mut [f32],
-    max: f32,
+/// `x = exp(x - max)`; the sum.
+pub(crate) struct Exponentials<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) max: f32,
 }
 
 impl LaneKernel for Exponentials<'_> {

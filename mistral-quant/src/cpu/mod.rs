@@ -325,11 +325,12 @@ impl Backend for Cpu {
         &mut self,
         queries: &CpuBuffer,
         kv: &CpuKv,
-        attention: Attention<'_>,
+        attention: Attention<'_, Self>,
         out: &mut CpuBuffer,
     ) -> Result<(), Error> {
-        check::attention(kv.shape(), &attention, queries.values.len(), out.values.len())?;
-        self.attention.run(&self.pool, self.elementwise, &queries.values, kv, attention, &mut out.values)
+        let sinks = attention.sinks.map(CpuWeight::shape);
+        check::attention(kv.shape(), &attention, sinks, queries.values.len(), out.values.len())?;
+        self.attention.run(&self.pool, &self.kernels, &queries.values, kv, attention, &mut out.values)
     }
 
     fn glu(&mut self, gate: &mut CpuBuffer, up: &CpuBuffer, len: usize, activation: Activation) -> Result<(), Error> {

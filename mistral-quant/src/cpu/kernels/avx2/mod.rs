@@ -1,6 +1,5 @@
 //! Kernels for AVX2, FMA and F16C.
 
-pub(crate) mod attention;
 mod integer;
 mod lanes;
 

@@ -47,10 +47,10 @@ unsafe fn padded<T: Copy>(from: *const T, count: usize, zero: T) -> [T; 8] {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl FloatLanes for Avx2 {
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
     type Vector = __m256;
     type Mask = __m256;
     type Square = [__m256; 8];
-    const REGISTERS: usize = 16;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {

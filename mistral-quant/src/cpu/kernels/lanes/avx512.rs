@@ -30,10 +30,10 @@ fn first(count: usize) -> __mmask16 {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl FloatLanes for Avx512 {
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
     type Vector = __m512;
     type Mask = __mmask16;
     type Square = [__m512; 16];
-    const REGISTERS: usize = 32;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {

@@ -67,14 +67,14 @@ impl Kernels {
 pub(crate) trait FloatLanes: sealed::Sealed + Copy + 'static {
     /// How many lanes a vector has.
     const LANES: usize;
+    /// How many vectors the processor holds in registers: what a register tile is chosen by.
+    const REGISTERS: usize;
     /// `LANES` values.
     type Vector: Copy;
     /// One truth value a lane.
     type Mask: Copy;
     /// `LANES` vectors.
     type Square: Copy + AsRef<[Self::Vector]>;
-    /// How many vectors the processor holds in registers.
-    const REGISTERS: usize;
 
     /// The same value in all lanes.
     fn splat(self, value: f32) -> Self::Vector;

@@ -49,10 +49,10 @@ fn widen(halves: uint16x4_t) -> float32x4_t {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl FloatLanes for Neon {
     const LANES: usize = 4;
+    const REGISTERS: usize = 32;
     type Vector = float32x4_t;
     type Mask = uint32x4_t;
     type Square = [float32x4_t; 4];
-    const REGISTERS: usize = 32;
 
     #[inline(always)]
     fn splat(self, value: f32) -> float32x4_t {

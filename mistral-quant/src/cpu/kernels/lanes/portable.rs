@@ -39,11 +39,11 @@ unsafe fn widen<T: Copy>(from: *const T, count: usize, f: impl Fn(T) -> f32) -> 
 
 impl FloatLanes for Portable {
     const LANES: usize = LANES;
+    const REGISTERS: usize = 8;
     type Vector = [f32; LANES];
     type Mask = [bool; LANES];
     type Square = [[f32; LANES]; LANES];
     // Two registers of SSE2 to a vector.
-    const REGISTERS: usize = 8;
 
     #[inline(always)]
     fn splat(self, value: f32) -> [f32; LANES] {
