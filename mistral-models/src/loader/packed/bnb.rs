@@ -57,8 +57,8 @@ const STATES: [(&str, Format); 2] =
 impl Scheme for Bnb {
     fn base<'n>(&self, name: &'n str, tensors: &Tensors) -> Option<&'n str> {
         let base = name.strip_suffix(".weight")?;
-        let packed = tensors.contains(&format!("{name}.absmax")) || tensors.contains(&format!("{base}.SCB"));
-        packed.then_some(base)
+        let packed = [".weight.absmax", ".weight.quant_map", ".SCB"];
+        packed.iter().any(|part| tensors.contains(&format!("{base}{part}"))).then_some(base)
     }
 
     fn parts(&self) -> &'static [&'static str] {
@@ -81,7 +81,7 @@ impl Scheme for Bnb {
                 return four_bits(parts, name, &State::read(&state)?, format);
             }
         }
-        if parts.find(".weight.absmax")?.is_some() {
+        if parts.find(".SCB")?.is_none() {
             return Err(Error::Missing { kind: "tensor", name: parts.name(STATES[0].0) });
         }
         eight_bits(parts, name)

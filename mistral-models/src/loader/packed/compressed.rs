@@ -41,6 +41,8 @@ struct Group {
     float: bool,
     symmetric: bool,
     strategy: Strategy,
+    /// Whether groups are out of order, as `weight_g_idx` says.
+    ordered: bool,
 }
 
 #[derive(Debug)]
@@ -160,9 +162,16 @@ impl Group {
             None | Some(Json::Bool(false)) => {}
             Some(other) => return Err(weights.unsupported("dynamic", other)),
         }
-        weights.finish(&["observer", "observer_kwargs", "actorder", "scale_dtype", "zp_dtype"])?;
+        let ordered = match weights.value("actorder") {
+            None | Some(Json::Bool(false)) => false,
+            Some(Json::Bool(true)) => true,
+            Some(Json::String(order)) if ["group", "dynamic"].contains(&order.as_str()) => true,
+            Some(Json::String(order)) if ["weight", "static"].contains(&order.as_str()) => false,
+            Some(other) => return Err(weights.unsupported("actorder", other)),
+        };
+        weights.finish(&["observer", "observer_kwargs", "scale_dtype", "zp_dtype"])?;
         keys.finish(&["input_activations"])?;
-        Ok(Self { targets, bits, float, symmetric, strategy })
+        Ok(Self { targets, bits, float, symmetric, strategy, ordered })
     }
 
     fn grouping(&self, parts: &Parts<'_>, [rows, cols]: [usize; 2]) -> Result<Grouping, Error> {
@@ -170,13 +179,10 @@ impl Group {
             Strategy::Tensor => Grouping::Tiles { height: rows.max(1), width: cols.max(1) },
             Strategy::Channel => Grouping::Tiles { height: 1, width: cols.max(1) },
             Strategy::Tiles([height, width]) => Grouping::Tiles { height, width },
-            Strategy::Group(width) => match parts.find(".weight_g_idx")? {
-                // -1 everywhere: not in use.
-                Some(g_idx) if integers(&g_idx)?.iter().any(|group| *group != -1) => {
-                    grouping(&g_idx, cols, width, cols.div_ceil(width))?
-                }
-                _ => Grouping::Tiles { height: 1, width },
-            },
+            Strategy::Group(width) if self.ordered => {
+                grouping(&parts.get(".weight_g_idx")?, cols, width, cols.div_ceil(width))?
+            }
+            Strategy::Group(width) => Grouping::Tiles { height: 1, width },
         })
     }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! weight            F8_E4M3 [out, in]
-//! weight_scale_inv  F32 [ceil(out / tile), ceil(in / tile)]   "fp8" with `weight_block_size` (DeepSeek, Qwen3)
-//! weight_scale      F32 [] or [1], or [out] or [out, 1]        "fp8" without it, "fbgemm_fp8"
+//! weight_scale_inv  F32 [ceil(out / tile), ceil(in / tile)]   with `weight_block_size` (DeepSeek, Qwen3); BF16 and F8_E8M0 also occur
+//! weight_scale      F32 [] or [1], or [out] or [out, 1]        without it; "fbgemm_fp8"
 //! weight[o, i] = e4m3 * scale of (o, i)
 //! ```
 //!
@@ -50,7 +50,9 @@ impl Scheme for Fp8 {
 
     fn unpack(&self, parts: &Parts<'_>, name: &str) -> Result<RawTensor, Error> {
         let weight = parts.typed(".weight", E4M3)?;
-        let suffix = if self.tile.is_some() { ".weight_scale_inv" } else { ".weight_scale" };
+        // Programs differ in the name, not in the meaning.
+        let inverse = parts.find(".weight_scale_inv")?.is_some();
+        let suffix = if inverse { ".weight_scale_inv" } else { ".weight_scale" };
         let scales = parts.floats(suffix)?;
         let grouping = match self.tile {
             Some([height, width]) => Grouping::Tiles { height, width },

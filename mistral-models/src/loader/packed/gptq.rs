@@ -4,7 +4,7 @@
 //! qweight  I32 [in * bits / 32, out]       codes of an output: a stream of bits down its column, lowest bits first
 //! qzeros   I32 [groups, out * bits / 32]   zero points of a group: a stream along the row
 //! scales   F16 [groups, out]
-//! g_idx    I32 [in], may be missing        group of each input; without it `input / group_size`
+//! g_idx    I32 [in]                        group of each input; may be missing without `desc_act`: `input / group_size`
 //! weight[o, i] = scales[g, o] * (code - zero[g, o])
 //! ```
 //!
@@ -23,6 +23,8 @@ use crate::{Error, RawTensor};
 pub(super) struct Gptq {
     bits: u32,
     group_size: Option<usize>,
+    /// Whether groups are out of order.
+    ordered: bool,
     /// Added to a stored zero point.
     offset: u8,
 }
@@ -31,9 +33,9 @@ impl Gptq {
     pub(super) fn new(keys: &Keys<'_>) -> Result<Self, Error> {
         let bits = keys.bits("bits", &[2, 3, 4, 8])?;
         let group_size = keys.group_size("group_size")?;
-        // Whether zero points are in the middle and groups are out of order is seen in the tensors.
+        // Whether zero points are in the middle is seen in the tensors.
         keys.flag("sym")?;
-        keys.flag("desc_act")?;
+        let ordered = keys.flag("desc_act")?.unwrap_or(false);
         let mut offset = 1;
         for key in ["checkpoint_format", "format"] {
             match keys.text(key)? {
@@ -47,7 +49,7 @@ impl Gptq {
             Some(other) => return Err(keys.unsupported("pack_dtype", other)),
         }
         keys.finish(&[])?;
-        Ok(Self { bits, group_size, offset })
+        Ok(Self { bits, group_size, ordered, offset })
     }
 }
 
@@ -79,6 +81,9 @@ impl Scheme for Gptq {
         let zero_words = zero_words.ok_or_else(|| wrong(&qweight, format!("{rows} outputs fill no whole words")))?;
         expect(parts, ".qzeros", &[groups, zero_words], &qzeros.shape)?;
         let grouping = match parts.find(".g_idx")? {
+            None if self.ordered && groups > 1 => {
+                return Err(Error::Missing { kind: "tensor", name: parts.name(".g_idx") });
+            }
             None => Grouping::Tiles { height: 1, width },
             Some(g_idx) => grouping(&g_idx, cols, width, groups)?,
         };

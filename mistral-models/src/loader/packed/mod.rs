@@ -76,7 +76,7 @@ pub(crate) fn scheme(config: &Map<String, Json>) -> Result<Option<Box<dyn Scheme
         "hqq" => Box::new(hqq::Hqq::new(&keys)?),
         "compressed-tensors" => Box::new(compressed::Compressed::new(&keys)?),
         "mxfp4" => Box::new(mxfp4::Mxfp4::new(&keys)?),
-        other => return Err(Error::unsupported("quantization", other)),
+        other => return Err(keys.unsupported("quant_method", other)),
     }))
 }
 
