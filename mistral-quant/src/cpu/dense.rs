@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::dense::{DenseStrip, Panel, pack};
-use crate::cpu::matmul::Job;
+use crate::cpu::matmul::{Job, Operand};
 use crate::cpu::storage;
 use crate::{Error, ThreadPool};
 
@@ -43,17 +43,21 @@ pub(crate) fn matmul(
     let height = kernels.dense_rows();
     let parts: Vec<Part<'_>> = jobs
         .iter_mut()
-        .map(|job| Part {
-            strips: job.weight.rows().div_ceil(height),
-            rows: job.weight.rows(),
-            strip: DenseStrip {
-                format: job.weight.format(),
-                cols,
-                bytes: job.weight.bytes(),
-                row_bytes: job.weight.row_bytes(),
-            },
-            bias: job.bias,
-            out: Disjoint::new(job.out),
+        .filter_map(|job| {
+            // Nothing else is packed but block formats.
+            let Operand::Blocks(weight) = job.weight else { return None };
+            Some(Part {
+                strips: weight.rows().div_ceil(height),
+                rows: weight.rows(),
+                strip: DenseStrip {
+                    format: weight.format(),
+                    cols,
+                    bytes: weight.bytes(),
+                    row_bytes: weight.row_bytes(),
+                },
+                bias: job.bias,
+                out: Disjoint::new(job.out),
+            })
         })
         .collect();
     // Tiles of the same whole number of groups, as near as can be.

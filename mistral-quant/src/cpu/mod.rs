@@ -22,7 +22,7 @@ use self::elementwise::Elementwise;
 pub use self::kernels::Isa;
 pub(crate) use self::kernels::Kernels;
 pub use self::kv::CpuKv;
-use self::matmul::{Job, Scratch};
+use self::matmul::{Job, Operand, Scratch};
 use crate::backend::sealed::Sealed;
 use crate::{
     Activation, Attention, Backend, Error, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, ThreadPool, Weight, check,
@@ -262,7 +262,7 @@ impl Backend for Cpu {
         let mut jobs: Vec<Job<'_>> = group
             .iter_mut()
             .map(|MatMul { weight, bias, out }| Job {
-                weight: &weight.weight,
+                weight: Operand::Blocks(&weight.weight),
                 bias: bias.map(|bias| bias.vector.as_slice()),
                 out: &mut out.values[..tokens * weight.weight.rows()],
             })

@@ -1,14 +1,39 @@
 //! One bank for every instruction set: integers exact, sums near, a token alone or beside others the same.
 
-use super::{ROWS, STRIP, Strip, Sums};
-use crate::cpu::activations::ActivationUnit;
+use super::packed::{Packed, packed_bytes, strip_of};
+use super::{Kernels, ROWS, STRIP, Strip, StripSource, Sums, Workspace};
+use crate::cpu::activations::{ActivationUnit, Activations};
 use crate::cpu::tests::Random;
-use crate::formats::{Block, Grid, UNIT, blocks, with_grid};
+use crate::formats::UNIT;
 use crate::testing::{Bytes, block_formats, exact_dot, instruction_sets, quantized, scale_places, weight};
-use crate::{Isa, SharedBytes, Weight};
+use crate::{Format, Isa, SharedBytes, ThreadPool, Weight};
 
 fn strip(weight: &Weight) -> Strip<'_> {
-    Strip { format: weight.format(), cols: weight.cols(), bytes: weight.bytes(), row_bytes: weight.row_bytes() }
+    strip_of(weight, 0)
+}
+
+/// The sums of the first strip for every token of `x`; from packed weights the same to the bit.
+fn sums_of(kernels: &Kernels, weight: &Weight, x: &[f32]) -> Vec<Sums> {
+    let pool = ThreadPool::new(1).unwrap();
+    let tokens = x.len() / weight.cols();
+    let mut activations = Activations::default();
+    activations.quantize(&pool, kernels, x, weight.cols()).unwrap();
+    let run = |source| {
+        let mut sums = vec![STALE; tokens];
+        // Whatever another strip has left in the workspace.
+        let mut workspace = Workspace::ZERO;
+        kernels.integer_strip(source, activations.columns(0, tokens), &mut workspace, &mut sums);
+        kernels.integer_strip(source, activations.columns(0, tokens), &mut workspace, &mut sums);
+        sums
+    };
+    let sums = run(StripSource::Blocks(strip(weight)));
+    if packed_bytes(weight.format(), weight.rows(), weight.cols()).is_some() {
+        let packed = Packed::new(kernels, &pool, weight).unwrap();
+        for (packed, blocks) in run(packed.strip(0)).iter().zip(&sums) {
+            assert_eq!(bits(packed, weight.rows()), bits(blocks, weight.rows()), "{} packed", weight.format());
+        }
+    }
+    sums
 }
 
 const STALE: Sums = [[f32::NAN; ROWS]; STRIP / ROWS];
@@ -37,12 +62,12 @@ fn integers_are_exact_in_every_unit() {
                     for (x, code) in token[unit * UNIT..].iter_mut().zip(codes) {
                         *x = f32::from(code);
                     }
-                    let token = quantized(&token);
+                    let x = token;
+                    let token = quantized(&x);
                     assert_eq!(token[unit].scale, 1.0);
                     assert_eq!(token[unit].codes.as_flattened(), codes);
                     for kernels in instruction_sets() {
-                        let mut sums = [STALE];
-                        kernels.integer_strip(strip(&weight), &token, &mut sums);
+                        let sums = sums_of(&kernels, &weight, &x);
                         for (row, &sum) in sums.as_flattened().as_flattened().iter().enumerate() {
                             let exact = exact_dot(&weight, row, &token).0;
                             assert_eq!(
@@ -90,13 +115,12 @@ fn sums_are_near_the_exact_product_alone_or_beside_others() {
             {
                 let rows = random.below(1..STRIP + 1);
                 let weight = weight(&mut random, format, rows, cols, kind);
-                let tokens = random.below(1..12);
+                let tokens = random.below(1..26);
                 let mut x = random.values(tokens * cols);
                 x[..cols].fill(if kind == Bytes::Random { 3.0 } else { 0.0 });
                 let units = quantized(&x);
                 for kernels in instruction_sets() {
-                    let mut sums = vec![STALE; tokens];
-                    kernels.integer_strip(strip(&weight), &units, &mut sums);
+                    let sums = sums_of(&kernels, &weight, &x);
                     for (t, token) in units.chunks(cols / UNIT).enumerate() {
                         for row in 0..rows {
                             let found = f64::from(sums[t].as_flattened()[row]);
@@ -108,8 +132,7 @@ fn sums_are_near_the_exact_product_alone_or_beside_others() {
                                 kernels.isa()
                             );
                         }
-                        let mut alone = [STALE];
-                        kernels.integer_strip(strip(&weight), token, &mut alone);
+                        let alone = sums_of(&kernels, &weight, &x[t * cols..(t + 1) * cols]);
                         assert_eq!(bits(&alone[0], rows), bits(&sums[t], rows), "{format} token {t} of {tokens}");
                     }
                 }
@@ -132,10 +155,8 @@ fn any_bytes_and_any_activations_are_computed() {
         for x in odd {
             let mut values = random.values(cols);
             values[40] = x;
-            let token = quantized(&values);
             for kernels in instruction_sets() {
-                let mut sums = [Sums::default()];
-                kernels.integer_strip(strip(&weight), &token, &mut sums);
+                let sums = sums_of(&kernels, &weight, &values);
                 if x.is_nan() {
                     assert!(sums[0].as_flattened().iter().all(|sum| sum.is_nan()), "{format}: NaN was lost");
                 }
@@ -183,27 +204,16 @@ fn activations_are_the_same_codes_on_every_set() {
     }
 }
 
-/// The portable repacking and the fast ones give the same panel.
+/// Packing loses and adds next to nothing: the bytes of the blocks, transposed.
 #[test]
-fn portable_panels_hold_the_units() {
-    let mut random = Random::new(6);
+fn packed_weights_take_the_memory_of_their_blocks() {
     for format in block_formats() {
-        let weight = weight(&mut random, format, 5, 256, Bytes::Random);
-        with_grid!(format, B => {
-            let strip = strip(&weight);
-            let mut panel = super::strip::Panel::ZERO;
-            panel.fill::<B>(&strip.blocks(0), 0, 8);
-            for (u, found) in panel.units.iter().enumerate() {
-                for lane in 0..ROWS {
-                    let row = blocks::<B>(strip.row(lane.min(4)));
-                    let unit = row[u * UNIT / <B as Block>::WEIGHTS].unit(u);
-                    for (i, &code) in unit.codes.iter().enumerate() {
-                        assert_eq!(found.codes[i / 4][4 * lane + i % 4] as i8, code);
-                    }
-                    assert_eq!([found.scales[0][lane], found.scales[1][lane]], unit.scales);
-                    assert_eq!([found.mins[0][lane], found.mins[1][lane]], unit.mins);
-                }
-            }
-        }, _ => unreachable!());
+        let (rows, cols) = (64, 4096);
+        let Some(packed) = packed_bytes(format, rows, cols) else { continue };
+        let bytes = format.byte_len(cols).unwrap() * rows;
+        assert!(packed >= bytes && packed * 100 <= bytes * 104, "{format}: {packed} for {bytes}");
+        assert_eq!(packed_bytes(format, usize::MAX, cols), None);
+        assert_eq!(packed_bytes(format, rows, 33), None);
     }
+    assert_eq!(packed_bytes(Format::F16, 1, 256), None);
 }

@@ -1,11 +1,10 @@
 //! Kernels for AVX2, FMA and F16C.
 
 pub(crate) mod attention;
+mod integer;
 mod lanes;
-mod panel;
-mod tile;
 
-pub(super) use tile::integer_strip;
+pub(super) use integer::Avx2;
 
 use crate::cpu::activations::{ActivationUnit, quantize_units};
 
