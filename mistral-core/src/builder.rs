@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use mistral_models::{Checkpoint, Description, ReadMode};
-use mistral_quant::{CpuOptions, Isa, KvFormat, ThreadPool};
+use mistral_quant::{CpuOptions, Isa, KvFormat, Repack, ThreadPool};
 
 use crate::decoder;
 use crate::engine::Limits;
@@ -120,6 +120,12 @@ impl ModelBuilder<Ready> {
     /// The best instruction set to use, for tests and comparisons. Default: the best that the machine has.
     pub fn isa_limit(self, isa: Isa) -> Self {
         self.with(|o| o.cpu.isa_limit = Some(isa))
+    }
+
+    /// When weights are laid out anew for the kernels. Default: in the background, after which the pages of a mapped file are given
+    /// back; results are the same before and after.
+    pub fn repack(self, repack: Repack) -> Self {
+        self.with(|o| o.cpu.repack = repack)
     }
 
     /// Positions that one sequence may have, prompt and output together; the model's own limit holds as well.

@@ -19,7 +19,7 @@ mod weight;
 pub use backend::{Activation, Attention, Backend, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span};
 pub use bytes::SharedBytes;
 pub use cpu::pool::ThreadPool;
-pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa};
+pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa, Repack};
 pub use error::Error;
 pub use format::Format;
 pub use formats::{decode_row, encode_row, quantize};

@@ -100,7 +100,7 @@ impl Backend for Reference {
         norm: RmsNorm,
         out: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        let len = check::rms_norm(x.len(), rows, weight, norm)?;
+        let len = check::rms_norm(x.len(), rows, weight.shape(), norm)?;
         check::holds("output of an rms norm", out.len(), &[len])?;
         out[..len].copy_from_slice(&x[..len]);
         self.rms_norm_in_place(out, rows, weight, norm)
@@ -113,7 +113,7 @@ impl Backend for Reference {
         weight: &Weight,
         norm: RmsNorm,
     ) -> Result<(), Error> {
-        let len = check::rms_norm(x.len(), rows, weight, norm)?;
+        let len = check::rms_norm(x.len(), rows, weight.shape(), norm)?;
         let weight = row(weight, 0)?;
         for x in x[..len].chunks_exact_mut(norm.width.max(1)) {
             let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
@@ -127,7 +127,7 @@ impl Backend for Reference {
 
     fn matmul(&mut self, x: &Vec<f32>, tokens: usize, group: &mut [MatMul<'_, Self>]) -> Result<(), Error> {
         for product in &*group {
-            check::matmul(product.weight, product.bias, tokens, x.len(), product.out.len())?;
+            check::matmul(product.weight.shape(), product.bias.map(Weight::shape), tokens, x.len(), product.out.len())?;
         }
         for MatMul { weight, bias, out } in group {
             let (rows, cols) = (weight.rows(), weight.cols());
@@ -275,7 +275,7 @@ impl Backend for Reference {
         norm: RmsNorm,
         out: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        let len = check::add_rms_norm(x.len(), y.len(), rows, weight, norm, out.len())?;
+        let len = check::add_rms_norm(x.len(), y.len(), rows, weight.shape(), norm, out.len())?;
         self.add(x, y, len)?;
         self.rms_norm(x, rows, weight, norm, out)
     }

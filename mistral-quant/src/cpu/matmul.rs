@@ -28,7 +28,6 @@ pub(crate) enum Operand<'a> {
     /// As the checkpoint has it.
     Blocks(&'a Weight),
     /// Rearranged for the kernels.
-    #[allow(dead_code)] // For the policy that decides what is packed.
     Packed(&'a Packed),
 }
 

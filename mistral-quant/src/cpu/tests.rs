@@ -34,7 +34,7 @@ impl Random {
 }
 
 pub(crate) fn cpu(threads: usize, isa_limit: Option<Isa>) -> Cpu {
-    Cpu::new(CpuOptions { threads: Some(threads), isa_limit, pool: None }).unwrap()
+    Cpu::new(CpuOptions { threads: Some(threads), isa_limit, ..CpuOptions::default() }).unwrap()
 }
 
 /// Every set-up whose results are held against the reference.

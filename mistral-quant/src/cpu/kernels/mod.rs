@@ -168,4 +168,10 @@ impl Kernels {
         // SAFETY: the processor has the set, as this value proves.
         with_lanes!(self.isa, L => unsafe { integer::pack_strip::<L>(strip, packed) });
     }
+
+    /// Decodes row `row` of a packed strip to `strip.cols` weights.
+    pub(crate) fn take_row(&self, strip: Strip<'_>, row: usize, out: &mut [f32]) {
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { integer::take_row::<L>(strip, row, out) });
+    }
 }

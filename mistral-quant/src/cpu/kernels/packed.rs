@@ -69,10 +69,10 @@ impl Packed {
         self.cols
     }
 
-    /// The memory taken, in bytes.
-    #[allow(dead_code)] // For the policy that decides what is packed.
-    pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.lines.as_slice())
+    /// Decodes row `row` to `cols` weights, as its blocks decode. For a few rows: it takes 16 apart to read one.
+    pub(crate) fn decode_row(&self, kernels: &Kernels, row: usize, out: &mut [f32]) {
+        let (StripSource::Packed(strip) | StripSource::Blocks(strip)) = self.strip(row / STRIP);
+        kernels.take_row(strip, row % STRIP, out);
     }
 
     /// Strip `index`.

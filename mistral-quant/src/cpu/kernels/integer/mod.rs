@@ -13,6 +13,7 @@
 mod codes;
 pub(crate) mod lanes;
 pub(crate) mod pack;
+mod row;
 mod tile;
 
 use std::marker::PhantomData;
@@ -21,6 +22,7 @@ use self::codes::{Codes, Expanded};
 use self::lanes::{Lanes, Operation, unroll};
 pub(crate) use self::pack::{Layout, Pack};
 use self::pack::{Vector, pack_group};
+use self::row::TakeRow;
 use self::tile::{Scales, Tile, UNITS};
 use crate::cpu::activations::{Columns, WORDS};
 use crate::cpu::kernels::strip::{STRIP, Strip, Sums};
@@ -112,6 +114,17 @@ pub(super) unsafe fn pack_strip<L: Lanes>(strip: Strip<'_>, packed: &mut [u8]) {
     with_pack!(strip.format, B => {
         // SAFETY: by the caller.
         unsafe { L::enter(PackStrip::<B> { strip, packed, block: PhantomData }) }
+    }, _ => ());
+}
+
+/// Decodes one row of a packed strip.
+///
+/// # Safety
+/// The processor has the instruction set.
+pub(super) unsafe fn take_row<L: Lanes>(strip: Strip<'_>, row: usize, out: &mut [f32]) {
+    with_pack!(strip.format, B => {
+        // SAFETY: by the caller.
+        unsafe { L::enter(TakeRow::<B> { strip, row, out, block: PhantomData }) }
     }, _ => ());
 }
 
