@@ -16,7 +16,9 @@ mod reference;
 mod testing;
 mod weight;
 
-pub use backend::{Activation, Attention, Backend, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span};
+pub use backend::{
+    Activation, Attention, Backend, ExpertMatMul, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes, Span,
+};
 pub use bytes::SharedBytes;
 pub use cpu::pool::ThreadPool;
 pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa, Repack};
