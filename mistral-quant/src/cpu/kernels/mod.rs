@@ -5,7 +5,6 @@
 
 pub(crate) mod attention;
 pub(crate) mod dense;
-#[allow(dead_code)] // Attention will use what nothing else does yet.
 pub(crate) mod integer;
 pub(crate) mod lanes;
 pub(crate) mod packed;
