@@ -13,39 +13,33 @@
 
 use super::{f16_bytes, f16_value, finite, fit};
 
-/// Points that are looked at together: the f32 lanes of a 512-bit register.
-const LANES: usize = 16;
-
 /// Segments that an envelope can hold. Few have more than ten; what is beyond is approximated by its neighbours.
 const SEGMENTS: usize = 16;
 
-/// The most points of a book.
-const POINTS: usize = 4096;
+/// How far beyond the likely scales an envelope reaches: few units end there, and there the best point at its end serves.
+const MARGIN: f32 = 1.5;
 
-/// The points of a code book of `DIM` values each, transposed in groups of [`LANES`].
-pub(super) struct Book<const DIM: usize> {
-    points: Vec<[[f32; LANES]; DIM]>,
+/// A point is left out when its gain over its neighbours is a smaller share than this of what the group contributes.
+const TOLERANCE: f32 = 1e-4;
+
+/// A code book of `N` points of `DIM` values each, value by value.
+pub(super) struct Book<const DIM: usize, const N: usize> {
+    values: Box<[[f32; N]; DIM]>,
 }
 
-impl<const DIM: usize> Book<DIM> {
-    /// A book of up to 4096 points, a multiple of 16.
+impl<const DIM: usize, const N: usize> Book<DIM, N> {
+    /// The first `N` points.
     pub(super) fn new(points: impl Iterator<Item = [f32; DIM]>) -> Self {
-        let mut book = Self { points: Vec::new() };
-        for (index, point) in points.enumerate().take(POINTS) {
-            if index % LANES == 0 {
-                book.points.push([[0.0; LANES]; DIM]);
-            }
-            if let Some(last) = book.points.last_mut() {
-                last.iter_mut().zip(point).for_each(|(lanes, value)| lanes[index % LANES] = value);
-            }
+        let mut values = Box::new([[0.0; N]; DIM]);
+        for (index, point) in points.enumerate().take(N) {
+            values.iter_mut().zip(point).for_each(|(values, value)| values[index] = value);
         }
-        book
+        Self { values }
     }
 
     /// The values of a point.
     pub(super) fn point(&self, index: u16) -> [f32; DIM] {
-        let index = usize::from(index);
-        self.points.get(index / LANES).map_or([0.0; DIM], |lanes| lanes.map(|lane| lane[index % LANES]))
+        std::array::from_fn(|i| self.values[i][usize::from(index) % N])
     }
 }
 
@@ -72,13 +66,14 @@ impl Envelope {
     /// Searches `book` for `Σ costs (x - scale g)²` at scales from `low` to `high`.
     ///
     /// With `odd`, one value must have the sign that `x` does not have: for each point it is the value where that costs least.
-    pub(super) fn new<const DIM: usize>(
-        book: &Book<DIM>,
+    pub(super) fn new<const DIM: usize, const N: usize>(
+        book: &Book<DIM, N>,
         x: &[f32; DIM],
         costs: &[f32; DIM],
         odd: bool,
-        [low, high]: [f32; 2],
+        range: [f32; 2],
     ) -> Self {
+        let [low, high] = [range[0], MARGIN * range[1]];
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx512f") {
             // SAFETY: the processor has the feature.
@@ -109,8 +104,8 @@ pub(super) fn cheapest_flip<const DIM: usize>(x: &[f32; DIM], costs: &[f32; DIM]
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn envelope_avx2<const DIM: usize>(
-    book: &Book<DIM>,
+fn envelope_avx2<const DIM: usize, const N: usize>(
+    book: &Book<DIM, N>,
     x: &[f32; DIM],
     costs: &[f32; DIM],
     odd: bool,
@@ -122,8 +117,8 @@ fn envelope_avx2<const DIM: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn envelope_avx512<const DIM: usize>(
-    book: &Book<DIM>,
+fn envelope_avx512<const DIM: usize, const N: usize>(
+    book: &Book<DIM, N>,
     x: &[f32; DIM],
     costs: &[f32; DIM],
     odd: bool,
@@ -136,37 +131,28 @@ fn envelope_avx512<const DIM: usize>(
 /// The body of [`Envelope::new`]. `inline(always)`: each instruction set compiles it with its own features; no operation is fused, so
 /// that all find the same points.
 #[inline(always)]
-fn envelope<const DIM: usize>(
-    book: &Book<DIM>,
+fn envelope<const DIM: usize, const N: usize>(
+    book: &Book<DIM, N>,
     x: &[f32; DIM],
     costs: &[f32; DIM],
     odd: bool,
     low: f32,
     high: f32,
 ) -> Envelope {
-    let mut dots = [[0.0f32; LANES]; POINTS / LANES];
-    let mut norms = [[0.0f32; LANES]; POINTS / LANES];
-    for ((points, dot), norm) in book.points.iter().zip(&mut dots).zip(&mut norms) {
-        let mut least = [f32::INFINITY; LANES];
+    let (mut dots, mut norms) = ([0.0f32; N], [0.0f32; N]);
+    for (g, (dot, norm)) in dots.iter_mut().zip(&mut norms).enumerate() {
+        let mut least = f32::INFINITY;
         for i in 0..DIM {
-            let (wx, w) = (x[i] * costs[i], costs[i]);
-            for lane in 0..LANES {
-                let value = points[i][lane];
-                let product = wx * value;
-                dot[lane] += product;
-                norm[lane] += w * (value * value);
-                least[lane] = if product < least[lane] { product } else { least[lane] };
-            }
+            let value = book.values[i][g];
+            let product = x[i] * costs[i] * value;
+            *dot += product;
+            *norm += costs[i] * (value * value);
+            least = if product < least { product } else { least };
         }
-        for lane in 0..LANES {
-            let odd = if odd { 2.0 * least[lane] } else { 0.0 };
-            dot[lane] = 2.0 * (dot[lane] - odd);
-        }
+        *dot = 2.0 * if odd { *dot - 2.0 * least } else { *dot };
     }
-    let count = book.points.len().min(POINTS / LANES);
-    let lowest = |scale: f32| lowest(&dots[..count], &norms[..count], scale);
     let mut envelope = Envelope { segments: [Segment::default(); SEGMENTS], len: 0 };
-    let (mut left, last) = (lowest(low), lowest(high));
+    let (mut left, last) = (lowest(&dots, &norms, low), lowest(&dots, &norms, high));
     // Best points further to the right, the nearest on top. `envelope.len + depth` never exceeds the room but for the last segment.
     let mut known = [last; SEGMENTS];
     let mut depth = 1;
@@ -176,12 +162,18 @@ fn envelope<const DIM: usize>(
             depth -= 1;
             continue;
         }
+        // Where the lines of both meet, the envelope lies below both and, as it is concave, above the chord between the scales at
+        // which they were found.
         let crossing = (left.dot - right.dot) / (left.norm - right.norm);
+        let value = |segment: &Segment, scale: f32| scale * segment.norm - segment.dot;
+        let edge = value(&left, crossing).min(value(&right, crossing));
+        let enough = edge - TOLERANCE * edge.abs();
+        let (start, end) = (value(&left, left.until), value(&right, right.until));
+        let chord = start + (end - start) * (crossing - left.until) / (right.until - left.until);
         let room = envelope.len + depth < SEGMENTS - 1;
-        let found = if room && low < crossing && crossing < high { lowest(crossing) } else { right };
-        let value = |segment: &Segment| crossing * segment.norm - segment.dot;
-        let edge = value(&left).min(value(&right));
-        if found.point == left.point || found.point == right.point || value(&found) >= edge - 1e-6 * edge.abs() {
+        let ask = room && low < crossing && crossing < high && chord < enough;
+        let found = if ask { lowest(&dots, &norms, crossing) } else { right };
+        if found.point == left.point || found.point == right.point || value(&found, crossing) >= enough {
             envelope.segments[envelope.len] = Segment { until: crossing, ..left };
             envelope.len += 1;
             (left, depth) = (right, depth - 1);
@@ -195,27 +187,21 @@ fn envelope<const DIM: usize>(
     envelope
 }
 
-/// The point with the lowest line at a scale.
+/// The point with the lowest line at a scale; the first of several.
 #[inline(always)]
-fn lowest(dots: &[[f32; LANES]], norms: &[[f32; LANES]], scale: f32) -> Segment {
-    let mut best = [f32::INFINITY; LANES];
-    let mut places = [0u32; LANES];
-    for (place, (dot, norm)) in dots.iter().zip(norms).enumerate() {
-        for lane in 0..LANES {
-            let value = scale * norm[lane] - dot[lane];
-            let lower = value < best[lane];
-            best[lane] = if lower { value } else { best[lane] };
-            places[lane] = if lower { place as u32 } else { places[lane] };
-        }
+fn lowest<const N: usize>(dots: &[f32; N], norms: &[f32; N], scale: f32) -> Segment {
+    // Integers in the order of the floats: compilers find the least of integers with vectors, but not that of floats.
+    let key = |dot: f32, norm: f32| {
+        let bits = (scale * norm - dot).to_bits().cast_signed();
+        bits ^ (bits >> 31 & i32::MAX)
+    };
+    let least = dots.iter().zip(norms).fold(i32::MAX, |least, (&dot, &norm)| least.min(key(dot, norm)));
+    let mut place = u32::MAX;
+    for g in 0..N {
+        place = place.min(if key(dots[g], norms[g]) == least { g as u32 } else { u32::MAX });
     }
-    let mut lane = 0;
-    for other in 1..LANES {
-        if (best[other], places[other]) < (best[lane], places[lane]) {
-            lane = other;
-        }
-    }
-    let place = places[lane] as usize;
-    Segment { until: scale, dot: dots[place][lane], norm: norms[place][lane], point: (place * LANES + lane) as u16 }
+    let place = place as usize % N;
+    Segment { until: scale, dot: dots[place], norm: norms[place], point: place as u16 }
 }
 
 /// Some groups that choose together: the alternative whose envelopes sum up to the least error is taken.
