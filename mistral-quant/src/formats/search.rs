@@ -265,15 +265,15 @@ impl Unit {
         scale * (scale * norm - dot)
     }
 
-    /// The best scale: points for trial scales, and the scale that suits these points best.
-    fn scale(&self) -> f64 {
+    /// The best scale, and `B` there: points for trial scales, and the scale that suits these points best.
+    fn scale(&self) -> (f64, f64) {
         const TRIALS: i32 = 32;
         let [low, high] = self.range.map(f64::from);
-        let (mut best, mut most) = (0.0, 0.0);
+        let (mut best, mut most) = ((0.0, 0.0), 0.0);
         for trial in 0..=TRIALS {
             let (dot, norm) = self.sums(low * (high / low).powf(f64::from(trial) / f64::from(TRIALS)));
             if dot > 0.0 && norm > 0.0 && dot * dot > most * norm {
-                (most, best) = (dot * dot / norm, dot / norm / 2.0);
+                (most, best) = (dot * dot / norm, (dot / norm / 2.0, norm));
             }
         }
         best
@@ -290,22 +290,37 @@ pub(super) struct Scales<const UNITS: usize> {
 }
 
 /// Chooses an f16 and integers `0..=max_step` that approximate the best scales of all units with the least error.
+///
+/// Many f16 are judged by how far they take each unit from its best scale; the most promising ones with the points that the units
+/// would then choose.
 pub(super) fn block_scales<const UNITS: usize>(units: &[Unit; UNITS], max_step: u8, per_d: f64) -> Scales<UNITS> {
-    let wanted: [f64; UNITS] = std::array::from_fn(|u| units[u].scale());
-    let largest = wanted.iter().fold(0.0f64, |max, &scale| max.max(scale));
+    const PROMISING: usize = 3;
+    let wanted: [(f64, f64); UNITS] = std::array::from_fn(|u| units[u].scale());
+    let largest = wanted.iter().fold(0.0f64, |max, wanted| max.max(wanted.0));
+    let mut promising = [(f64::INFINITY, [0; 2]); PROMISING];
+    for anchor in max_step / 2..=max_step {
+        for stretch in [1.0, 0.94, 0.97, 1.03, 1.06] {
+            let d = f16_bytes((stretch * largest / f64::from(2 * anchor + 1) / per_d) as f32);
+            let one = f64::from(f16_value(d)) * per_d;
+            let distance = |&(scale, norm): &(f64, f64)| {
+                norm * (scale - one * f64::from(2 * nearest_step(scale, one, max_step) + 1)).powi(2)
+            };
+            let distance = wanted.iter().map(distance).sum();
+            if distance < promising[PROMISING - 1].0 && promising.iter().all(|other| other.1 != d) {
+                promising[PROMISING - 1] = (distance, d);
+                promising.sort_by(|a, b| a.0.total_cmp(&b.0));
+            }
+        }
+    }
     let mut best = Scales { d: [0; 2], steps: [0; UNITS], scales: [0.0; UNITS] };
     let mut least = 0.0;
-    let mut attempt = |d: f64, best: &mut Scales<UNITS>| {
-        let (error, scales) = scales_under(units, &wanted, max_step, f16_bytes((d / per_d) as f32), per_d);
+    let mut attempt = |d: [u8; 2], best: &mut Scales<UNITS>| {
+        let (error, scales) = scales_under(units, &wanted, max_step, d, per_d);
         if error < least {
             (least, *best) = (error, scales);
         }
     };
-    for anchor in max_step / 2..=max_step {
-        for stretch in [1.0, 0.96, 1.04] {
-            attempt(stretch * largest / f64::from(2 * anchor + 1), &mut best);
-        }
-    }
+    promising.iter().for_each(|&(_, d)| attempt(d, &mut best));
     // The f16 that suits the points and integers of the best attempt.
     let (mut dots, mut norms) = (0.0, 0.0);
     for (u, unit) in units.iter().enumerate() {
@@ -315,15 +330,21 @@ pub(super) fn block_scales<const UNITS: usize>(units: &[Unit; UNITS], max_step: 
         norms += factor * factor * norm;
     }
     if norms > 0.0 {
-        attempt(dots / norms, &mut best);
+        attempt(f16_bytes((dots / norms / per_d) as f32), &mut best);
     }
     best
+}
+
+/// The step whose scale, in units of `one`, is nearest.
+fn nearest_step(scale: f64, one: f64, max_step: u8) -> u8 {
+    // Rounds half up: the cast cuts off.
+    (scale / one / 2.0).clamp(0.0, f64::from(max_step)) as u8
 }
 
 /// The best integers under a given f16, and what they add to the error.
 fn scales_under<const UNITS: usize>(
     units: &[Unit; UNITS],
-    wanted: &[f64; UNITS],
+    wanted: &[(f64, f64); UNITS],
     max_step: u8,
     d: [u8; 2],
     per_d: f64,
@@ -332,7 +353,7 @@ fn scales_under<const UNITS: usize>(
     let mut steps = [0; UNITS];
     let mut sum = 0.0;
     for (u, unit) in units.iter().enumerate() {
-        let near = ((wanted[u] / one - 1.0) / 2.0).round().clamp(0.0, f64::from(max_step)) as u8;
+        let near = nearest_step(wanted[u].0, one, max_step);
         let mut lowest = f64::INFINITY;
         for step in near.saturating_sub(1)..=(near + 1).min(max_step) {
             let error = unit.error(one * f64::from(2 * step + 1));
