@@ -31,7 +31,7 @@ pub(crate) struct IQ1_M {
 }
 
 /// The points shifted up, then those shifted down: bit 11 of an index is the shift.
-static BOOK: LazyLock<Book<8>> = LazyLock::new(|| {
+static BOOK: LazyLock<Book<8, 4096>> = LazyLock::new(|| {
     let shifted = |down: bool| IQ1.iter().map(move |&point| values(point, down));
     Book::new(shifted(false).chain(shifted(true)))
 });
@@ -52,8 +52,7 @@ unsafe impl Block for IQ1_M {
             let range = target.range::<16>(u, 32.0, 7.0);
             let envelope = |j: usize| {
                 let (x, costs) = target.group::<8>(j);
-                let high = target.range::<8>(j, 32.0, 3.0)[1].max(range[0]);
-                Part::plain(vec![Envelope::new(&BOOK, x, costs, false, [range[0], high])])
+                Part::plain(vec![Envelope::new(&BOOK, x, costs, false, range)])
             };
             Search { parts: vec![envelope(2 * u), envelope(2 * u + 1)], range }
         });

@@ -33,7 +33,7 @@ pub(crate) struct IQ1_S {
 }
 
 /// The points shifted up, and those shifted down.
-static BOOKS: LazyLock<[Book<8>; 2]> =
+static BOOKS: LazyLock<[Book<8, 2048>; 2]> =
     LazyLock::new(|| [false, true].map(|down| Book::new(IQ1.iter().map(|&point| values(point, down)))));
 
 // SAFETY: byte arrays only.
@@ -50,12 +50,11 @@ unsafe impl Block for IQ1_S {
         let Some(target) = Target::new(weights, importance) else { return block };
         let units: [Search; 8] = std::array::from_fn(|u| {
             let range = target.range::<32>(u, 32.0, 7.0);
-            let envelope = |book: &Book<8>, j: usize| {
+            let envelope = |book: &Book<8, 2048>, j: usize| {
                 let (x, costs) = target.group::<8>(j);
-                let high = target.range::<8>(j, 32.0, 3.0)[1].max(range[0]);
-                Envelope::new(book, x, costs, false, [range[0], high])
+                Envelope::new(book, x, costs, false, range)
             };
-            let alternative = |book: &Book<8>| (4 * u..4 * u + 4).map(|j| envelope(book, j)).collect();
+            let alternative = |book: &Book<8, 2048>| (4 * u..4 * u + 4).map(|j| envelope(book, j)).collect();
             Search { parts: vec![Part { alternatives: BOOKS.iter().map(alternative).collect() }], range }
         });
         let scales = block_scales(&units, 7, 1.0 / 8.0 / target.largest);

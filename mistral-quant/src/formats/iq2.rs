@@ -7,7 +7,7 @@ use super::search::{Book, Envelope, Part, Scales, Target, Unit, block_scales, ch
 pub(super) const BIAS: i8 = 43;
 
 /// The points of a table.
-pub(super) fn book(table: &'static [u64]) -> Book<8> {
+pub(super) fn book<const N: usize>(table: &'static [u64; N]) -> Book<8, N> {
     Book::new(table.iter().map(|point| point.to_le_bytes().map(f32::from)))
 }
 
@@ -20,8 +20,8 @@ pub(super) struct Encoded<const UNITS: usize> {
 
 /// Searches the best block of `UNITS` units; a scale is `d * (2 step + 1) / 8`. With `even_signs` the signs of a group must be even in
 /// number. `None` for a block that is best all zero.
-pub(super) fn encode<const UNITS: usize>(
-    book: &Book<8>,
+pub(super) fn encode<const UNITS: usize, const N: usize>(
+    book: &Book<8, N>,
     weights: &[f32],
     importance: Option<&[f32]>,
     even_signs: bool,
@@ -37,8 +37,7 @@ pub(super) fn encode<const UNITS: usize>(
         let range = if UNITS == 8 { target.range::<32>(u, 70.0, 24.0) } else { target.range::<16>(u, 70.0, 24.0) };
         let part = |index: usize| {
             let (x, costs, _, odd) = group(index);
-            let high = target.range::<8>(index, 70.0, 10.0)[1].max(range[0]);
-            Part::plain(vec![Envelope::new(book, &x, costs, odd, [range[0], high])])
+            Part::plain(vec![Envelope::new(book, &x, costs, odd, range)])
         };
         Unit { parts: (u * per_unit..(u + 1) * per_unit).map(part).collect(), range }
     });

@@ -30,7 +30,7 @@ pub(crate) struct IQ2_S {
     pub scales: [u8; 8],
 }
 
-static BOOK: LazyLock<Book<8>> = LazyLock::new(|| iq2::book(&code_book::IQ2_S));
+static BOOK: LazyLock<Book<8, 1024>> = LazyLock::new(|| iq2::book(&code_book::IQ2_S));
 
 // SAFETY: byte arrays only.
 unsafe impl Block for IQ2_S {
@@ -42,7 +42,7 @@ unsafe impl Block for IQ2_S {
     }
 
     fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
-        let Some(found) = iq2::encode::<16>(&BOOK, weights, importance, false) else {
+        let Some(found) = iq2::encode::<16, _>(&BOOK, weights, importance, false) else {
             return Self { d: [0; 2], low: [0; 32], signs: [0; 32], high: [0; 8], scales: [0; 8] };
         };
         let high = |j: usize| ((found.points[j] >> 8) as u8 & 3) << (j % 4 * 2);

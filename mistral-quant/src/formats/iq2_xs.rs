@@ -26,7 +26,7 @@ pub(crate) struct IQ2_XS {
     pub scales: [u8; 8],
 }
 
-static BOOK: LazyLock<Book<8>> = LazyLock::new(|| iq2::book(&code_book::IQ2_XS));
+static BOOK: LazyLock<Book<8, 512>> = LazyLock::new(|| iq2::book(&code_book::IQ2_XS));
 
 // SAFETY: byte arrays only.
 unsafe impl Block for IQ2_XS {
@@ -38,7 +38,7 @@ unsafe impl Block for IQ2_XS {
     }
 
     fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
-        let Some(found) = iq2::encode::<16>(&BOOK, weights, importance, true) else {
+        let Some(found) = iq2::encode::<16, _>(&BOOK, weights, importance, true) else {
             return Self { d: [0; 2], groups: [[0; 2]; 32], scales: [0; 8] };
         };
         let group = |j: usize| found.points[j] & 511 | u16::from(found.signs[j] & 127) << 9;

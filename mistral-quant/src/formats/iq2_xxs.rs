@@ -25,7 +25,7 @@ pub(crate) struct IQ2_XXS {
     pub units: [[u8; 8]; 8],
 }
 
-static BOOK: LazyLock<Book<8>> = LazyLock::new(|| iq2::book(&code_book::IQ2_XXS));
+static BOOK: LazyLock<Book<8, 256>> = LazyLock::new(|| iq2::book(&code_book::IQ2_XXS));
 
 // SAFETY: byte arrays only.
 unsafe impl Block for IQ2_XXS {
@@ -37,7 +37,7 @@ unsafe impl Block for IQ2_XXS {
     }
 
     fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
-        let Some(found) = iq2::encode::<8>(&BOOK, weights, importance, true) else {
+        let Some(found) = iq2::encode::<8, _>(&BOOK, weights, importance, true) else {
             return Self { d: [0; 2], units: [[0; 8]; 8] };
         };
         let units = std::array::from_fn(|u| {

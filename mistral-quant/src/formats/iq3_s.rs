@@ -33,7 +33,7 @@ pub(crate) struct IQ3_S {
     pub scales: [u8; 4],
 }
 
-static BOOK: LazyLock<Book<4>> =
+static BOOK: LazyLock<Book<4, 512>> =
     LazyLock::new(|| Book::new(code_book::IQ3_S.iter().map(|point| point.to_le_bytes().map(f32::from))));
 
 // SAFETY: byte arrays only.
@@ -52,8 +52,7 @@ unsafe impl Block for IQ3_S {
             let range = target.range::<32>(u, 22.0, 9.0);
             let envelope = |j: usize| {
                 let (x, costs) = target.group::<4>(j);
-                let high = target.range::<4>(j, 22.0, 1.25)[1].max(range[0]);
-                Part::plain(vec![Envelope::new(&BOOK, &magnitudes(x).0, costs, false, [range[0], high])])
+                Part::plain(vec![Envelope::new(&BOOK, &magnitudes(x).0, costs, false, range)])
             };
             Search { parts: (8 * u..8 * u + 8).map(envelope).collect(), range }
         });

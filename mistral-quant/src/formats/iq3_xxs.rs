@@ -30,7 +30,7 @@ pub(crate) struct IQ3_XXS {
     pub words: [[u8; 4]; 8],
 }
 
-static BOOK: LazyLock<Book<4>> =
+static BOOK: LazyLock<Book<4, 256>> =
     LazyLock::new(|| Book::new(code_book::IQ3_XXS.iter().map(|point| point.to_le_bytes().map(f32::from))));
 
 // SAFETY: byte arrays only.
@@ -47,7 +47,7 @@ unsafe impl Block for IQ3_XXS {
         let Some(target) = Target::new(weights, importance) else { return block };
         let units: [Search; 8] = std::array::from_fn(|u| {
             let range = target.range::<32>(u, 90.0, 36.0);
-            Search { parts: (4 * u..4 * u + 4).map(|pair| part(&target, pair, range[0])).collect(), range }
+            Search { parts: (4 * u..4 * u + 4).map(|pair| part(&target, pair, range)).collect(), range }
         });
         let scales = block_scales(&units, 15, 1.0 / 4.0 / target.largest);
         block.d = scales.d;
@@ -76,12 +76,11 @@ unsafe impl Block for IQ3_XXS {
 }
 
 /// The two groups of a pair; where the number of their signs is odd, one of them takes a wrong sign.
-fn part(target: &Target, pair: usize, low: f32) -> Part {
+fn part(target: &Target, pair: usize, range: [f32; 2]) -> Part {
     let odd = magnitudes(target.group::<8>(pair).0).1.count_ones() % 2 == 1;
     let envelope = |side: usize, odd: bool| {
         let (x, costs) = target.group::<4>(2 * pair + side);
-        let high = target.range::<4>(2 * pair + side, 90.0, 5.0)[1].max(low);
-        Envelope::new(&BOOK, &magnitudes(x).0, costs, odd, [low, high])
+        Envelope::new(&BOOK, &magnitudes(x).0, costs, odd, range)
     };
     let even = [envelope(0, false), envelope(1, false)];
     if !odd {

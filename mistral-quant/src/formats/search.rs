@@ -13,39 +13,33 @@
 
 use super::{f16_bytes, f16_value, finite, fit};
 
-/// Points that are looked at together: the f32 lanes of a 512-bit register.
-const LANES: usize = 16;
-
 /// Segments that an envelope can hold. Few have more than ten; what is beyond is approximated by its neighbours.
 const SEGMENTS: usize = 16;
 
-/// The most points of a book.
-const POINTS: usize = 4096;
+/// How far beyond the likely scales an envelope reaches: few units end there, and there the best point at its end serves.
+const MARGIN: f32 = 1.5;
 
-/// The points of a code book of `DIM` values each, transposed in groups of [`LANES`].
-pub(super) struct Book<const DIM: usize> {
-    points: Vec<[[f32; LANES]; DIM]>,
+/// A point is left out when its gain over its neighbours is a smaller share than this of what the group contributes.
+const TOLERANCE: f32 = 1e-4;
+
+/// A code book of `N` points of `DIM` values each, value by value.
+pub(super) struct Book<const DIM: usize, const N: usize> {
+    values: Box<[[f32; N]; DIM]>,
 }
 
-impl<const DIM: usize> Book<DIM> {
-    /// A book of up to 4096 points, a multiple of 16.
+impl<const DIM: usize, const N: usize> Book<DIM, N> {
+    /// The first `N` points.
     pub(super) fn new(points: impl Iterator<Item = [f32; DIM]>) -> Self {
-        let mut book = Self { points: Vec::new() };
-        for (index, point) in points.enumerate().take(POINTS) {
-            if index % LANES == 0 {
-                book.points.push([[0.0; LANES]; DIM]);
-            }
-            if let Some(last) = book.points.last_mut() {
-                last.iter_mut().zip(point).for_each(|(lanes, value)| lanes[index % LANES] = value);
-            }
+        let mut values = Box::new([[0.0; N]; DIM]);
+        for (index, point) in points.enumerate().take(N) {
+            values.iter_mut().zip(point).for_each(|(values, value)| values[index] = value);
         }
-        book
+        Self { values }
     }
 
     /// The values of a point.
     pub(super) fn point(&self, index: u16) -> [f32; DIM] {
-        let index = usize::from(index);
-        self.points.get(index / LANES).map_or([0.0; DIM], |lanes| lanes.map(|lane| lane[index % LANES]))
+        std::array::from_fn(|i| self.values[i][usize::from(index) % N])
     }
 }
 
@@ -72,13 +66,14 @@ impl Envelope {
     /// Searches `book` for `Σ costs (x - scale g)²` at scales from `low` to `high`.
     ///
     /// With `odd`, one value must have the sign that `x` does not have: for each point it is the value where that costs least.
-    pub(super) fn new<const DIM: usize>(
-        book: &Book<DIM>,
+    pub(super) fn new<const DIM: usize, const N: usize>(
+        book: &Book<DIM, N>,
         x: &[f32; DIM],
         costs: &[f32; DIM],
         odd: bool,
-        [low, high]: [f32; 2],
+        range: [f32; 2],
     ) -> Self {
+        let [low, high] = [range[0], MARGIN * range[1]];
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx512f") {
             // SAFETY: the processor has the feature.
@@ -109,8 +104,8 @@ pub(super) fn cheapest_flip<const DIM: usize>(x: &[f32; DIM], costs: &[f32; DIM]
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn envelope_avx2<const DIM: usize>(
-    book: &Book<DIM>,
+fn envelope_avx2<const DIM: usize, const N: usize>(
+    book: &Book<DIM, N>,
     x: &[f32; DIM],
     costs: &[f32; DIM],
     odd: bool,
@@ -122,8 +117,8 @@ fn envelope_avx2<const DIM: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn envelope_avx512<const DIM: usize>(
-    book: &Book<DIM>,
+fn envelope_avx512<const DIM: usize, const N: usize>(
+    book: &Book<DIM, N>,
     x: &[f32; DIM],
     costs: &[f32; DIM],
     odd: bool,
@@ -136,37 +131,28 @@ fn envelope_avx512<const DIM: usize>(
 /// The body of [`Envelope::new`]. `inline(always)`: each instruction set compiles it with its own features; no operation is fused, so
 /// that all find the same points.
 #[inline(always)]
-fn envelope<const DIM: usize>(
-    book: &Book<DIM>,
+fn envelope<const DIM: usize, const N: usize>(
+    book: &Book<DIM, N>,
     x: &[f32; DIM],
     costs: &[f32; DIM],
     odd: bool,
     low: f32,
     high: f32,
 ) -> Envelope {
-    let mut dots = [[0.0f32; LANES]; POINTS / LANES];
-    let mut norms = [[0.0f32; LANES]; POINTS / LANES];
-    for ((points, dot), norm) in book.points.iter().zip(&mut dots).zip(&mut norms) {
-        let mut least = [f32::INFINITY; LANES];
+    let (mut dots, mut norms) = ([0.0f32; N], [0.0f32; N]);
+    for (g, (dot, norm)) in dots.iter_mut().zip(&mut norms).enumerate() {
+        let mut least = f32::INFINITY;
         for i in 0..DIM {
-            let (wx, w) = (x[i] * costs[i], costs[i]);
-            for lane in 0..LANES {
-                let value = points[i][lane];
-                let product = wx * value;
-                dot[lane] += product;
-                norm[lane] += w * (value * value);
-                least[lane] = if product < least[lane] { product } else { least[lane] };
-            }
+            let value = book.values[i][g];
+            let product = x[i] * costs[i] * value;
+            *dot += product;
+            *norm += costs[i] * (value * value);
+            least = if product < least { product } else { least };
         }
-        for lane in 0..LANES {
-            let odd = if odd { 2.0 * least[lane] } else { 0.0 };
-            dot[lane] = 2.0 * (dot[lane] - odd);
-        }
+        *dot = 2.0 * if odd { *dot - 2.0 * least } else { *dot };
     }
-    let count = book.points.len().min(POINTS / LANES);
-    let lowest = |scale: f32| lowest(&dots[..count], &norms[..count], scale);
     let mut envelope = Envelope { segments: [Segment::default(); SEGMENTS], len: 0 };
-    let (mut left, last) = (lowest(low), lowest(high));
+    let (mut left, last) = (lowest(&dots, &norms, low), lowest(&dots, &norms, high));
     // Best points further to the right, the nearest on top. `envelope.len + depth` never exceeds the room but for the last segment.
     let mut known = [last; SEGMENTS];
     let mut depth = 1;
@@ -176,12 +162,18 @@ fn envelope<const DIM: usize>(
             depth -= 1;
             continue;
         }
+        // Where the lines of both meet, the envelope lies below both and, as it is concave, above the chord between the scales at
+        // which they were found.
         let crossing = (left.dot - right.dot) / (left.norm - right.norm);
+        let value = |segment: &Segment, scale: f32| scale * segment.norm - segment.dot;
+        let edge = value(&left, crossing).min(value(&right, crossing));
+        let enough = edge - TOLERANCE * edge.abs();
+        let (start, end) = (value(&left, left.until), value(&right, right.until));
+        let chord = start + (end - start) * (crossing - left.until) / (right.until - left.until);
         let room = envelope.len + depth < SEGMENTS - 1;
-        let found = if room && low < crossing && crossing < high { lowest(crossing) } else { right };
-        let value = |segment: &Segment| crossing * segment.norm - segment.dot;
-        let edge = value(&left).min(value(&right));
-        if found.point == left.point || found.point == right.point || value(&found) >= edge - 1e-6 * edge.abs() {
+        let ask = room && low < crossing && crossing < high && chord < enough;
+        let found = if ask { lowest(&dots, &norms, crossing) } else { right };
+        if found.point == left.point || found.point == right.point || value(&found, crossing) >= enough {
             envelope.segments[envelope.len] = Segment { until: crossing, ..left };
             envelope.len += 1;
             (left, depth) = (right, depth - 1);
@@ -195,27 +187,21 @@ fn envelope<const DIM: usize>(
     envelope
 }
 
-/// The point with the lowest line at a scale.
+/// The point with the lowest line at a scale; the first of several.
 #[inline(always)]
-fn lowest(dots: &[[f32; LANES]], norms: &[[f32; LANES]], scale: f32) -> Segment {
-    let mut best = [f32::INFINITY; LANES];
-    let mut places = [0u32; LANES];
-    for (place, (dot, norm)) in dots.iter().zip(norms).enumerate() {
-        for lane in 0..LANES {
-            let value = scale * norm[lane] - dot[lane];
-            let lower = value < best[lane];
-            best[lane] = if lower { value } else { best[lane] };
-            places[lane] = if lower { place as u32 } else { places[lane] };
-        }
+fn lowest<const N: usize>(dots: &[f32; N], norms: &[f32; N], scale: f32) -> Segment {
+    // Integers in the order of the floats: compilers find the least of integers with vectors, but not that of floats.
+    let key = |dot: f32, norm: f32| {
+        let bits = (scale * norm - dot).to_bits().cast_signed();
+        bits ^ (bits >> 31 & i32::MAX)
+    };
+    let least = dots.iter().zip(norms).fold(i32::MAX, |least, (&dot, &norm)| least.min(key(dot, norm)));
+    let mut place = u32::MAX;
+    for g in 0..N {
+        place = place.min(if key(dots[g], norms[g]) == least { g as u32 } else { u32::MAX });
     }
-    let mut lane = 0;
-    for other in 1..LANES {
-        if (best[other], places[other]) < (best[lane], places[lane]) {
-            lane = other;
-        }
-    }
-    let place = places[lane] as usize;
-    Segment { until: scale, dot: dots[place][lane], norm: norms[place][lane], point: (place * LANES + lane) as u16 }
+    let place = place as usize % N;
+    Segment { until: scale, dot: dots[place], norm: norms[place], point: place as u16 }
 }
 
 /// Some groups that choose together: the alternative whose envelopes sum up to the least error is taken.
@@ -279,15 +265,15 @@ impl Unit {
         scale * (scale * norm - dot)
     }
 
-    /// The best scale: points for trial scales, and the scale that suits these points best.
-    fn scale(&self) -> f64 {
+    /// The best scale, and `B` there: points for trial scales, and the scale that suits these points best.
+    fn scale(&self) -> (f64, f64) {
         const TRIALS: i32 = 32;
         let [low, high] = self.range.map(f64::from);
-        let (mut best, mut most) = (0.0, 0.0);
+        let (mut best, mut most) = ((0.0, 0.0), 0.0);
         for trial in 0..=TRIALS {
             let (dot, norm) = self.sums(low * (high / low).powf(f64::from(trial) / f64::from(TRIALS)));
             if dot > 0.0 && norm > 0.0 && dot * dot > most * norm {
-                (most, best) = (dot * dot / norm, dot / norm / 2.0);
+                (most, best) = (dot * dot / norm, (dot / norm / 2.0, norm));
             }
         }
         best
@@ -304,22 +290,37 @@ pub(super) struct Scales<const UNITS: usize> {
 }
 
 /// Chooses an f16 and integers `0..=max_step` that approximate the best scales of all units with the least error.
+///
+/// Many f16 are judged by how far they take each unit from its best scale; the most promising ones with the points that the units
+/// would then choose.
 pub(super) fn block_scales<const UNITS: usize>(units: &[Unit; UNITS], max_step: u8, per_d: f64) -> Scales<UNITS> {
-    let wanted: [f64; UNITS] = std::array::from_fn(|u| units[u].scale());
-    let largest = wanted.iter().fold(0.0f64, |max, &scale| max.max(scale));
+    const PROMISING: usize = 3;
+    let wanted: [(f64, f64); UNITS] = std::array::from_fn(|u| units[u].scale());
+    let largest = wanted.iter().fold(0.0f64, |max, wanted| max.max(wanted.0));
+    let mut promising = [(f64::INFINITY, [0; 2]); PROMISING];
+    for anchor in max_step / 2..=max_step {
+        for stretch in [1.0, 0.94, 0.97, 1.03, 1.06] {
+            let d = f16_bytes((stretch * largest / f64::from(2 * anchor + 1) / per_d) as f32);
+            let one = f64::from(f16_value(d)) * per_d;
+            let distance = |&(scale, norm): &(f64, f64)| {
+                norm * (scale - one * f64::from(2 * nearest_step(scale, one, max_step) + 1)).powi(2)
+            };
+            let distance = wanted.iter().map(distance).sum();
+            if distance < promising[PROMISING - 1].0 && promising.iter().all(|other| other.1 != d) {
+                promising[PROMISING - 1] = (distance, d);
+                promising.sort_by(|a, b| a.0.total_cmp(&b.0));
+            }
+        }
+    }
     let mut best = Scales { d: [0; 2], steps: [0; UNITS], scales: [0.0; UNITS] };
     let mut least = 0.0;
-    let mut attempt = |d: f64, best: &mut Scales<UNITS>| {
-        let (error, scales) = scales_under(units, &wanted, max_step, f16_bytes((d / per_d) as f32), per_d);
+    let mut attempt = |d: [u8; 2], best: &mut Scales<UNITS>| {
+        let (error, scales) = scales_under(units, &wanted, max_step, d, per_d);
         if error < least {
             (least, *best) = (error, scales);
         }
     };
-    for anchor in max_step / 2..=max_step {
-        for stretch in [1.0, 0.96, 1.04] {
-            attempt(stretch * largest / f64::from(2 * anchor + 1), &mut best);
-        }
-    }
+    promising.iter().for_each(|&(_, d)| attempt(d, &mut best));
     // The f16 that suits the points and integers of the best attempt.
     let (mut dots, mut norms) = (0.0, 0.0);
     for (u, unit) in units.iter().enumerate() {
@@ -329,15 +330,21 @@ pub(super) fn block_scales<const UNITS: usize>(units: &[Unit; UNITS], max_step: 
         norms += factor * factor * norm;
     }
     if norms > 0.0 {
-        attempt(dots / norms, &mut best);
+        attempt(f16_bytes((dots / norms / per_d) as f32), &mut best);
     }
     best
+}
+
+/// The step whose scale, in units of `one`, is nearest.
+fn nearest_step(scale: f64, one: f64, max_step: u8) -> u8 {
+    // Rounds half up: the cast cuts off.
+    (scale / one / 2.0).clamp(0.0, f64::from(max_step)) as u8
 }
 
 /// The best integers under a given f16, and what they add to the error.
 fn scales_under<const UNITS: usize>(
     units: &[Unit; UNITS],
-    wanted: &[f64; UNITS],
+    wanted: &[(f64, f64); UNITS],
     max_step: u8,
     d: [u8; 2],
     per_d: f64,
@@ -346,7 +353,7 @@ fn scales_under<const UNITS: usize>(
     let mut steps = [0; UNITS];
     let mut sum = 0.0;
     for (u, unit) in units.iter().enumerate() {
-        let near = ((wanted[u] / one - 1.0) / 2.0).round().clamp(0.0, f64::from(max_step)) as u8;
+        let near = nearest_step(wanted[u].0, one, max_step);
         let mut lowest = f64::INFINITY;
         for step in near.saturating_sub(1)..=(near + 1).min(max_step) {
             let error = unit.error(one * f64::from(2 * step + 1));
