@@ -8,7 +8,7 @@ mod measure;
 use std::hint::black_box;
 
 use measure::Bench;
-use mistral_quant::{Error, Format, decode_row, encode_row};
+use mistral_quant::{Error, Format, decode_row, encode_row_with};
 
 const WEIGHTS: usize = 16 * 4096;
 
@@ -22,7 +22,9 @@ fn main() -> Result<(), Error> {
         if !names.iter().any(|name| bench.wants(name)) {
             continue;
         }
-        let bytes = encode_row(format, &values)?;
+        let alike = vec![1.0; WEIGHTS];
+        let importance = format.needs_importance().then_some(alike.as_slice());
+        let bytes = encode_row_with(format, &values, importance)?;
         let mut decoded = vec![0.0; WEIGHTS];
         decode_row(format, &bytes, &mut decoded)?;
         let error: f64 = values.iter().zip(&decoded).map(|(&x, &y)| f64::from(x - y).powi(2)).sum();
@@ -32,7 +34,7 @@ fn main() -> Result<(), Error> {
         let mut line = format!("{:8} error {:6.3} %", format.name(), 100.0 * noise);
         for name in names.iter().filter(|name| bench.wants(name)) {
             let seconds = bench.seconds(name, || match name.starts_with("encode") {
-                true => drop(black_box(encode_row(format, black_box(&values)))),
+                true => drop(black_box(encode_row_with(format, black_box(&values), importance))),
                 false => drop(black_box(decode_row(format, black_box(&bytes), &mut decoded))),
             });
             if let Some(seconds) = seconds {

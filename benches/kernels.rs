@@ -1,7 +1,8 @@
 //! Products of every format, number of columns and instruction set, by criterion:
 //! `cargo bench -p mistral-benches --bench kernels -- [WORD ...] [--threads=N] [--test]`.
 //!
-//! A name is `FORMAT/COLUMNS/ISA`, as `Q4_K/4/Avx2`; words choose names. A column is a token. Up to 8 columns read weights that no cache
+//! A name is `FORMAT/COLUMNS/ISA/PACKING`, as `Q4_K/4/Avx2/Strips` for weights that were packed and `Never` for those that
+//! lie as in the file; words choose names. A column is a token. Up to 8 columns read weights that no cache
 //! holds, as generation does; more columns reuse weights that one does. Each result is first held against a product in f64 of the
 //! decoded weights. The table at the end gives billions of multiply-adds a second, the weights read in GB/s, and the share of the
 //! bandwidth of a plain sum on the same threads.
@@ -13,7 +14,7 @@ use std::hint::black_box;
 use measure::Bench;
 use mistral_benches::bandwidth::Memory;
 use mistral_quant::{
-    Backend, Cpu, CpuOptions, Error, Format, Isa, MatMul, SharedBytes, Weight, decode_row, encode_row,
+    Backend, Cpu, CpuOptions, Error, Format, Isa, MatMul, Repack, SharedBytes, Weight, decode_row, encode_row_with,
 };
 
 const COLS: usize = 4096;
@@ -36,13 +37,16 @@ fn main() -> Result<(), Error> {
         let mut drawn = None;
         for isa in Isa::available() {
             for columns in COLUMNS {
-                let name = format!("{format}/{columns}/{isa:?}");
-                if bench.wants(&name) {
+                for repack in [Repack::Never, Repack::Strips] {
+                    let name = format!("{format}/{columns}/{isa:?}/{repack:?}");
+                    if !bench.wants(&name) {
+                        continue;
+                    }
                     if drawn.is_none() {
                         drawn = Some(Drawn::new(format)?);
                     }
                     if let Some(drawn) = &drawn {
-                        let product = Product { name, columns, isa, threads };
+                        let product = Product { name, columns, isa, repack, threads };
                         table.extend(product.measure(&mut bench, drawn, bandwidth)?);
                     }
                 }
@@ -63,7 +67,10 @@ struct Drawn {
 impl Drawn {
     fn new(format: Format) -> Result<Self, Error> {
         let values: Vec<f32> = (0..ROWS * COLS).map(|i| ((i * 7919 % 10007) as f32 / 5003.5 - 1.0) * 0.02).collect();
-        let bytes = encode_row(format, &values)?;
+        let alike = vec![1.0; COLS];
+        let importance = format.needs_importance().then_some(alike.as_slice());
+        let encode = |row| encode_row_with(format, row, importance);
+        let bytes = values.chunks_exact(COLS).map(encode).collect::<Result<Vec<_>, _>>()?.concat();
         let mut decoded = vec![0.0; values.len()];
         decode_row(format, &bytes, &mut decoded)?;
         Ok(Self { format, bytes, decoded })
@@ -74,6 +81,7 @@ struct Product {
     name: String,
     columns: usize,
     isa: Isa,
+    repack: Repack,
     threads: usize,
 }
 
@@ -83,6 +91,7 @@ impl Product {
         let mut options = CpuOptions::default();
         options.threads = Some(self.threads);
         options.isa_limit = Some(self.isa);
+        options.repack = self.repack;
         let mut cpu = Cpu::new(options)?;
         let copies = if self.columns <= 8 { LARGE_BYTES / drawn.bytes.len() } else { SMALL_ROWS / ROWS };
         let (rows, bytes) = (copies * ROWS, copies * drawn.bytes.len());
@@ -102,7 +111,7 @@ impl Product {
         Ok(seconds.map(|seconds| {
             let products = (rows * COLS * self.columns) as f64 / seconds / 1e9;
             let read = bytes as f64 / seconds / 1e9;
-            format!("{:26} {products:8.1} GMAC/s {read:7.2} GB/s {:4.0} %", self.name, 100.0 * read / bandwidth)
+            format!("{:34} {products:8.1} GMAC/s {read:7.2} GB/s {:4.0} %", self.name, 100.0 * read / bandwidth)
         }))
     }
 }

@@ -7,8 +7,8 @@
 
 use std::path::Path;
 
-use mistral_core::models::{GgufTensor, GgufWriter, Metadata, RandomTensor, RandomWeights, Value};
-use mistral_core::quant::{Format, encode_row};
+use mistral_core::models::{GgufTensor, GgufWriter, Metadata, Quantizer, RandomTensor, RandomWeights, Value};
+use mistral_core::quant::{Format, encode_row_with};
 
 /// Any error.
 pub type Failure = Box<dyn std::error::Error>;
@@ -101,41 +101,6 @@ impl Shape {
 /// Standard deviation of the logits.
 const LOGIT_SPREAD: f32 = 3.5;
 
-/// The format of a matrix, as `llama-quantize` chooses it for a model without experts. Source: llama.cpp, `llama-quant.cpp`.
-fn format(mix: &str, name: &str, layer: usize, shape: &Shape, cols: usize) -> Result<Format, Failure> {
-    use Format::{BF16, F16, IQ4_NL, Q2_K, Q3_K, Q4_0, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
-    let layers = shape.layers;
-    let more = layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
-    let (value, down, output) = (name.ends_with("attn_v"), name.ends_with("ffn_down"), name.ends_with("attn_output"));
-    let head = name == if shape.tied { "token_embd" } else { "output" };
-    let wanted = match mix {
-        "F16" => F16,
-        "BF16" => BF16,
-        "Q8_0" => Q8_0,
-        _ if head => Q6_K,
-        "Q4_0" => Q4_0,
-        "IQ4_NL" => IQ4_NL,
-        "Q6_K" => Q6_K,
-        "Q4_K_M" | "Q5_K_M" if more && (value || down) => Q6_K,
-        "Q4_K_M" => Q4_K,
-        "Q5_K_M" => Q5_K,
-        "Q3_K_M" if value && layer < 2 || down && layer < layers / 16 => Q5_K,
-        "Q3_K_M" if value || down || output => Q4_K,
-        "Q2_K" if value && shape.heads >= 4 * shape.kv_heads => Q4_K,
-        "Q3_K_M" => Q3_K,
-        "Q2_K" if value || down || output => Q3_K,
-        "Q2_K" => Q2_K,
-        _ => return Err(format!("unknown type {mix}").into()),
-    };
-    Ok(match wanted {
-        _ if cols.is_multiple_of(wanted.block_weights()) => wanted,
-        Q4_K => Q5_0,
-        Q5_K => Q5_1,
-        Q6_K => Q8_0,
-        _ => IQ4_NL,
-    })
-}
-
 fn metadata(shape: &Shape) -> Metadata {
     let mut metadata = Metadata::default();
     let mut set = |key: String, value| drop(metadata.insert(key, value));
@@ -162,31 +127,30 @@ fn metadata(shape: &Shape) -> Metadata {
     metadata
 }
 
-/// Writes a model of this shape and mix to `out`.
+/// Writes a model of this shape to `out`, in a mix or a format by its name.
 ///
 /// # Errors
 /// A mix that is not known or that this version cannot encode; a file that cannot be written.
 pub fn write(shape: &Shape, mix: &str, out: &Path) -> Result<(), Failure> {
+    let quantizer: Quantizer = mix.parse()?;
     let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
     let mut tensors = Vec::new();
-    let mut matrix = |name: String, layer: usize, rows: usize, cols: usize| -> Result<(), Failure> {
-        let format = format(mix, &name, layer, shape, cols)?;
-        tensors.push(GgufTensor { name: format!("{name}.weight"), format, shape: vec![rows, cols] });
-        Ok(())
+    let mut matrix = |name: String, rows: usize, cols: usize| {
+        tensors.push(GgufTensor { name: format!("{name}.weight"), format: Format::F32, shape: vec![rows, cols] });
     };
-    matrix("token_embd".into(), 0, shape.vocab, shape.hidden)?;
+    matrix("token_embd".into(), shape.vocab, shape.hidden);
     if !shape.tied {
-        matrix("output".into(), 0, shape.vocab, shape.hidden)?;
+        matrix("output".into(), shape.vocab, shape.hidden);
     }
     for layer in 0..shape.layers {
-        let mut one = |name: &str, rows, cols| matrix(format!("blk.{layer}.{name}"), layer, rows, cols);
-        one("attn_q", q, shape.hidden)?;
-        one("attn_k", kv, shape.hidden)?;
-        one("attn_v", kv, shape.hidden)?;
-        one("attn_output", shape.hidden, q)?;
-        one("ffn_gate", shape.intermediate, shape.hidden)?;
-        one("ffn_up", shape.intermediate, shape.hidden)?;
-        one("ffn_down", shape.hidden, shape.intermediate)?;
+        let mut one = |name: &str, rows, cols| matrix(format!("blk.{layer}.{name}"), rows, cols);
+        one("attn_q", q, shape.hidden);
+        one("attn_k", kv, shape.hidden);
+        one("attn_v", kv, shape.hidden);
+        one("attn_output", shape.hidden, q);
+        one("ffn_gate", shape.intermediate, shape.hidden);
+        one("ffn_up", shape.intermediate, shape.hidden);
+        one("ffn_down", shape.hidden, shape.intermediate);
     }
     let mut vector =
         |name: String, len: usize| tensors.push(GgufTensor { name, format: Format::F32, shape: vec![len] });
@@ -199,7 +163,9 @@ pub fn write(shape: &Shape, mix: &str, out: &Path) -> Result<(), Failure> {
         }
     }
 
-    let mut file = GgufWriter::create(out, &metadata(shape), &tensors)?;
+    let mut metadata = metadata(shape);
+    quantizer.choose(&mut metadata, &mut tensors)?;
+    let mut file = GgufWriter::create(out, &metadata, &tensors)?;
     for tensor in &tensors {
         file.tensor(&draw(tensor, shape)?)?;
     }
@@ -235,7 +201,10 @@ fn draw(tensor: &GgufTensor, shape: &Shape) -> Result<Vec<u8>, Failure> {
     let drawn =
         RandomTensor { name: tensor.name.clone(), shape: vec![distinct, cols], format: Format::F32, mean, scale };
     let values: Vec<f32> = RandomWeights::new(0, [drawn])?.values(&tensor.name)?.collect();
-    let first = encode_row(tensor.format, &values)?;
+    let alike = vec![1.0; cols];
+    let importance = tensor.format.needs_importance().then_some(alike.as_slice());
+    let encode = |row| encode_row_with(tensor.format, row, importance);
+    let first = values.chunks_exact(cols).map(encode).collect::<Result<Vec<_>, _>>()?.concat();
     let row_bytes = first.len() / distinct;
     // Plain numbers are shuffled in pieces of 32 too.
     let block = tensor.format.block_bytes() * 32usize.div_ceil(tensor.format.block_weights());

@@ -28,6 +28,7 @@ struct Options {
     tests: Vec<Test>,
     rounds: usize,
     isa: Option<String>,
+    repack: Option<String>,
     models: PathBuf,
     /// This program and, if it is another build, the one that runs ours.
     program: PathBuf,
@@ -56,6 +57,7 @@ pub fn run(mut args: pico_args::Arguments) -> Result<(), Failure> {
             .collect::<Result<_, _>>()?,
         rounds: args.opt_value_from_str("--rounds")?.unwrap_or(if quick { 3 } else { 5 }).max(1),
         isa: args.opt_value_from_str("--isa")?,
+        repack: args.opt_value_from_str("--repack")?,
         models: args.opt_value_from_str("--models")?.unwrap_or_else(|| std::env::temp_dir().join("mistral-peers")),
         ours: args.opt_value_from_str("--ours")?.unwrap_or_else(|| program.clone()),
         program,
@@ -112,6 +114,7 @@ impl Options {
             model,
             threads,
             isa: self.isa.as_deref().filter(|_| ours),
+            repack: self.repack.as_deref().filter(|_| ours),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mistral_core::models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, LogitRows, Logits};
-use mistral_core::quant::{Cpu, CpuOptions, Isa, KvFormat};
+use mistral_core::quant::{Cpu, CpuOptions, Isa, KvFormat, Repack};
 
 use crate::engine::{Engine, Failure, Run};
 
@@ -20,15 +20,20 @@ pub struct Ours {
 }
 
 impl Ours {
-    pub fn load(path: &Path, threads: usize, isa: Option<Isa>) -> Result<Self, Failure> {
+    pub fn load(path: &Path, threads: usize, isa: Option<Isa>, repack: Repack) -> Result<Self, Failure> {
         let checkpoint = Checkpoint::open(path)?;
         let description = Description::new(&checkpoint)?;
         let mut options = CpuOptions::default();
         options.threads = Some(threads);
         options.isa_limit = isa;
+        options.repack = repack;
         let cpu = Cpu::new(options)?;
         let native = if cfg!(target_feature = "avx2") { "this machine" } else { "any x86-64" };
-        let about = format!("mistral-core {}: {:?}, compiled for {native}", env!("CARGO_PKG_VERSION"), cpu.isa());
+        let about = format!(
+            "mistral-core {}: {:?}, weights packed: {repack:?}, compiled for {native}",
+            env!("CARGO_PKG_VERSION"),
+            cpu.isa()
+        );
         let decoder = Decoder::load(cpu, checkpoint.weights(), description)?;
         Ok(Self { decoder, cache: None, blocks: 0, batch: Batch::default(), logits: Logits::default(), about })
     }
@@ -46,7 +51,12 @@ impl Engine for Ours {
     fn open(&mut self, length: usize, sequences: usize) -> Result<(), Failure> {
         self.cache = None;
         self.blocks = length.div_ceil(BLOCK);
-        let options = CacheOptions { blocks: self.blocks * sequences, block_tokens: BLOCK, format: KvFormat::F16 };
+        let options = CacheOptions {
+            blocks: self.blocks * sequences,
+            block_tokens: BLOCK,
+            key_format: KvFormat::F16,
+            value_format: KvFormat::F16,
+        };
         self.cache = Some(self.decoder.cache(options)?);
         Ok(())
     }

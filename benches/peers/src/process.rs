@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use mistral_core::quant::Isa;
+use mistral_core::quant::{Isa, Repack};
 
 use crate::engine::{Engine, Failure, Test, write_logits};
 
@@ -21,6 +21,7 @@ pub struct Start<'a> {
     pub model: &'a Path,
     pub threads: usize,
     pub isa: Option<&'a str>,
+    pub repack: Option<&'a str>,
 }
 
 /// An engine in a process of its own, which ends with this value.
@@ -40,6 +41,9 @@ impl Remote {
         command.args(["serve", "--engine", start.engine, "--threads", &threads, "--model"]).arg(start.model);
         if let Some(isa) = start.isa {
             command.args(["--isa", isa]);
+        }
+        if let Some(repack) = start.repack {
+            command.args(["--repack", repack]);
         }
         // candle's pool reads the first.
         command.env("RAYON_NUM_THREADS", &threads).env("CANDLE_NUM_THREADS", &threads);
@@ -107,9 +111,12 @@ pub fn serve(mut args: pico_args::Arguments) -> Result<(), Failure> {
     let model: PathBuf = args.value_from_str("--model")?;
     let threads: usize = args.value_from_str("--threads")?;
     let isa = args.opt_value_from_str::<_, String>("--isa")?;
+    let repack = args.opt_value_from_str::<_, String>("--repack")?;
+    let options = || {
+        Ok((isa.as_deref().map(isa_named).transpose()?, repack.as_deref().map_or(Ok(Repack::Strips), repack_named)?))
+    };
     let mut out = std::io::stdout();
-    let mut engine = match isa.as_deref().map(isa_named).transpose().and_then(|isa| load(&engine, &model, threads, isa))
-    {
+    let mut engine = match options().and_then(|options| load(&engine, &model, threads, options)) {
         Ok(engine) => engine,
         Err(reason) => return Ok(writeln!(out, "error {}", one_line(&reason))?),
     };
@@ -151,15 +158,27 @@ fn answer(line: &str, engine: &mut dyn Engine) -> Result<String, Failure> {
     }
 }
 
+/// The policy of a name such as `never`.
+fn repack_named(name: &str) -> Result<Repack, Failure> {
+    let is_named = |repack: &Repack| format!("{repack:?}").eq_ignore_ascii_case(name);
+    let policies = [Repack::Never, Repack::Strips, Repack::Background];
+    policies.into_iter().find(is_named).ok_or_else(|| format!("no policy {name} of packing").into())
+}
+
 /// The instruction set of a name such as `avx2`.
-pub fn isa_named(name: &str) -> Result<Isa, Failure> {
+fn isa_named(name: &str) -> Result<Isa, Failure> {
     let is_named = |isa: &Isa| format!("{isa:?}").eq_ignore_ascii_case(name);
     Isa::available().find(is_named).ok_or_else(|| format!("no instruction set {name} here").into())
 }
 
-fn load(engine: &str, model: &Path, threads: usize, isa: Option<Isa>) -> Result<Box<dyn Engine>, Failure> {
+fn load(
+    engine: &str,
+    model: &Path,
+    threads: usize,
+    (isa, repack): (Option<Isa>, Repack),
+) -> Result<Box<dyn Engine>, Failure> {
     match engine {
-        "ours" => Ok(Box::new(crate::ours::Ours::load(model, threads, isa)?)),
+        "ours" => Ok(Box::new(crate::ours::Ours::load(model, threads, isa, repack)?)),
         #[cfg(feature = "llama")]
         "llama.cpp" => Ok(Box::new(crate::llama::Llama::load(model, threads)?)),
         #[cfg(feature = "candle")]
