@@ -24,6 +24,6 @@ pub use cpu::pool::ThreadPool;
 pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa, Repack};
 pub use error::Error;
 pub use format::Format;
-pub use formats::{decode_row, encode_row, quantize};
+pub use formats::{decode_row, encode_row, encode_row_with, quantize, quantize_with};
 pub use reference::{Reference, ReferenceKv};
 pub use weight::Weight;

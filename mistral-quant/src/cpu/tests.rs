@@ -234,7 +234,7 @@ fn refused<T>(result: Result<T, Error>, reason: Refused) {
     let found = match result.err().expect("must be refused") {
         Error::Shape { .. } => Refused::Shape,
         Error::OutOfRange { .. } => Refused::Range,
-        Error::UnsupportedFormat { .. } => Refused::Format,
+        Error::UnsupportedFormat { .. } | Error::ImportanceMissing { .. } => Refused::Format,
         Error::Resource { .. } => Refused::Resource,
         Error::WorkerPanicked => panic!("a panic instead of an error"),
     };

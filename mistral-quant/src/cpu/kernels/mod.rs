@@ -95,12 +95,32 @@ macro_rules! with_lanes {
     ($isa:expr, $lanes:ident => $body:expr) => {
         match $isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => {
-                type $lanes = avx2::Avx2;
+            Isa::Avx2 => {
+                type $lanes = integer::avx2::Avx2;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => {
+                type $lanes = integer::avx2::AvxVnni;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                type $lanes = integer::avx512::Avx512;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => {
+                type $lanes = integer::avx512::Avx512Vnni;
+                $body
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => {
+                type $lanes = integer::neon::Neon;
                 $body
             }
             _ => {
-                type $lanes = scalar::Portable;
+                type $lanes = integer::portable::Portable;
                 $body
             }
         }

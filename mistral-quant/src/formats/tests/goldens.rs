@@ -17,6 +17,14 @@ const GOLDENS: &[(Format, &[u8])] = &[
     (Format::Q4_K, include_bytes!("../../../goldens/q4_k.bin")),
     (Format::Q5_K, include_bytes!("../../../goldens/q5_k.bin")),
     (Format::Q6_K, include_bytes!("../../../goldens/q6_k.bin")),
+    (Format::Q8_1, include_bytes!("../../../goldens/q8_1.bin")),
+    (Format::Q8_K, include_bytes!("../../../goldens/q8_k.bin")),
+    (Format::IQ4_NL, include_bytes!("../../../goldens/iq4_nl.bin")),
+    (Format::IQ4_XS, include_bytes!("../../../goldens/iq4_xs.bin")),
+    (Format::TQ1_0, include_bytes!("../../../goldens/tq1_0.bin")),
+    (Format::TQ2_0, include_bytes!("../../../goldens/tq2_0.bin")),
+    (Format::MXFP4, include_bytes!("../../../goldens/mxfp4.bin")),
+    (Format::NVFP4, include_bytes!("../../../goldens/nvfp4.bin")),
 ];
 
 fn floats(bytes: &[u8]) -> Vec<f32> {

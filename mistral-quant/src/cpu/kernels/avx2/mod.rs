@@ -1,10 +1,6 @@
 //! Kernels for AVX2, FMA and F16C.
 
 pub(crate) mod attention;
-mod integer;
-mod lanes;
-
-pub(super) use integer::Avx2;
 
 use crate::cpu::activations::{ActivationUnit, quantize_units};
 

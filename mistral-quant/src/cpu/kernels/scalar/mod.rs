@@ -1,9 +1,5 @@
 //! Portable kernels: what runs where there is nothing better.
 
-mod lanes;
-
-pub(super) use lanes::Portable;
-
 use crate::cpu::activations::{ActivationUnit, quantize_units};
 
 /// Quantizes consecutive units of 32 values.
