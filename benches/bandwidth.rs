@@ -51,7 +51,7 @@ mod tests {
     fn every_word_is_added_once() {
         for len in [0, 1, LANES - 1, LANES, 3 * LANES + 5] {
             let words: Vec<u64> = (1..=len as u64).collect();
-            assert_eq!(sum(&words), words.iter().sum());
+            assert_eq!(sum(&words), words.iter().sum::<u64>());
         }
         assert!(Memory::new(1 << 20).read(3) > 0.0);
     }
