@@ -5,12 +5,13 @@
 //! sums. F32, F16 and BF16 are transposed in registers as words of 4 bytes; every other format goes through its decoder.
 //!
 //! Each output is the sum, block after block, of one chain of fused multiply-adds over the columns of a block. The order
-//! depends on nothing but the columns, so that a token gets the same bits alone or beside others, and with one token the panel costs
-//! less than the memory that it waits for: decode and prefill are one kernel.
+//! depends on nothing but the columns, so that a token gets the same bits alone or beside others: one token is multiplied in the same
+//! order with weights that never see a panel.
 //!
 //! Products of AVX512-BF16 would be twice as fast for BF16 weights, but round the activations to 8 bits; as a sum of two such
 //! numbers, which would do, they are no faster than f32.
 
+mod direct;
 mod panel;
 #[cfg(test)]
 mod tests;
@@ -153,6 +154,9 @@ impl LaneKernel for StripTimesTokens<'_> {
         let tokens = sums.len() / rows;
         if packed.len() < tokens * cols || strip.bytes.len() < strip.row_bytes || strip.row_bytes == 0 {
             debug_assert!(strip.row_bytes == 0, "{} activations for {tokens} tokens", packed.len());
+            return;
+        }
+        if direct::add(lanes, &strip, packed, sums) {
             return;
         }
         for first in (0..cols).step_by(BLOCK) {

@@ -6,14 +6,15 @@ use crate::cpu::kernels::lanes::FloatLanes;
 use crate::decode_row;
 
 /// How many numbers lie in a word of 4 bytes, and which.
-trait Words {
+pub(super) trait Words {
     const COUNT: usize;
 
     /// Number `index` of each word, widened. Must be `#[inline(always)]`.
     fn number<L: FloatLanes>(lanes: L, words: L::Vector, index: usize) -> L::Vector;
 }
 
-struct Singles;
+/// One f32 a word.
+pub(super) struct Singles;
 
 impl Words for Singles {
     const COUNT: usize = 1;
@@ -24,7 +25,8 @@ impl Words for Singles {
     }
 }
 
-struct Halves;
+/// Two f16 a word.
+pub(super) struct Halves;
 
 impl Words for Halves {
     const COUNT: usize = 2;
@@ -35,7 +37,8 @@ impl Words for Halves {
     }
 }
 
-struct Brains;
+/// Two bf16 a word.
+pub(super) struct Brains;
 
 impl Words for Brains {
     const COUNT: usize = 2;
@@ -101,21 +104,33 @@ fn decode(strip: &DenseStrip<'_>, first: usize, count: usize, rows: usize, out: 
 /// [`fill`] for numbers that are whole parts of a word.
 #[inline(always)]
 fn words<L: FloatLanes, W: Words>(lanes: L, strip: &DenseStrip<'_>, first: usize, count: usize, out: &mut [f32]) {
+    if let Some((rows, ahead)) = rows_of::<L, W>(strip, first, count) {
+        // SAFETY: `count` numbers are readable behind each pointer.
+        unsafe { transpose::<L, W>(lanes, &rows, ahead, count, out) };
+    }
+}
+
+/// Number `first` of each row, behind which `count` numbers are readable, and how many bytes further lies what is needed next:
+/// the next columns of these rows, or the first of the next strip, where there may be nothing. Rows that the strip lacks are its
+/// last one.
+#[inline(always)]
+pub(super) fn rows_of<L: FloatLanes, W: Words>(
+    strip: &DenseStrip<'_>,
+    first: usize,
+    count: usize,
+) -> Option<([*const u8; MAX_ROWS], usize)> {
     let size = 4 / W::COUNT;
     let present = (strip.bytes.len() / strip.row_bytes).min(2 * L::LANES);
     if strip.row_bytes != strip.cols * size || first + count > strip.cols || present == 0 {
         debug_assert!(false, "{} bytes for {} columns", strip.row_bytes, strip.cols);
-        return;
+        return None;
     }
-    let mut pointers = [strip.bytes.as_ptr(); MAX_ROWS];
-    for (row, pointer) in pointers.iter_mut().enumerate() {
+    let mut rows = [strip.bytes.as_ptr(); MAX_ROWS];
+    for (row, pointer) in rows.iter_mut().enumerate() {
         *pointer = strip.bytes.as_ptr().wrapping_add(row.min(present - 1) * strip.row_bytes + first * size);
     }
-    // What is needed next: the next columns of these rows, or the first of the next strip, where there may be nothing.
-    let bytes = count * size;
-    let ahead = if first + count < strip.cols { bytes } else { 2 * L::LANES * strip.row_bytes - first * size };
-    // SAFETY: `count` numbers from `first` of each row lie inside `bytes`, as just checked.
-    unsafe { transpose::<L, W>(lanes, &pointers, ahead, count, out) };
+    let next = if first + count < strip.cols { count * size } else { 2 * L::LANES * strip.row_bytes - first * size };
+    Some((rows, next))
 }
 
 /// Transposes `count` columns into `out` `[count, rows]`, asking for what lies `ahead` bytes behind each row.
@@ -148,21 +163,36 @@ unsafe fn transpose<L: FloatLanes, W: Words>(
             }
         }
         if whole < count {
-            let bytes = (count - whole) * 4 / W::COUNT;
-            let mut last = [[0u8; 64]; 16];
-            let mut pointers = [last[0].as_ptr(); 16];
-            for ((last, row), pointer) in last.iter_mut().zip(rows).zip(&mut pointers) {
-                // SAFETY: the last numbers of the row are readable, and fewer than the 64 bytes of 16 words.
-                unsafe { row.add(whole * 4 / W::COUNT).copy_to_nonoverlapping(last.as_mut_ptr(), bytes) };
-                *pointer = last.as_ptr();
-            }
-            // SAFETY: 64 bytes lie behind each pointer, and `out` has room for a whole step from here, as `BLOCK` has whole ones.
+            // SAFETY: the last numbers are readable, and `out` has room for a whole step from here, as `BLOCK` has whole ones.
             unsafe {
-                let square = lanes.load_transposed(&pointers, 0);
+                let square = last_words::<L, W>(lanes, rows, whole, count);
                 write::<L, W>(lanes, square, out.as_mut_ptr().add(whole * height + half * L::LANES));
             }
         }
     }
+}
+
+/// The numbers `whole..count` of each row, fewer than a square of words holds, then zeros.
+///
+/// # Safety
+/// They must be readable behind each of `LANES` pointers.
+#[inline(always)]
+pub(super) unsafe fn last_words<L: FloatLanes, W: Words>(
+    lanes: L,
+    rows: &[*const u8],
+    whole: usize,
+    count: usize,
+) -> L::Square {
+    let bytes = (count - whole) * 4 / W::COUNT;
+    let mut last = [[0u8; 64]; 16];
+    let mut pointers = [last[0].as_ptr(); 16];
+    for ((last, row), pointer) in last.iter_mut().zip(rows).zip(&mut pointers) {
+        // SAFETY: the last numbers of the row are readable, and fewer than the 64 bytes of 16 words.
+        unsafe { row.add(whole * 4 / W::COUNT).copy_to_nonoverlapping(last.as_mut_ptr(), bytes) };
+        *pointer = last.as_ptr();
+    }
+    // SAFETY: 64 bytes lie behind each pointer.
+    unsafe { lanes.load_transposed(&pointers, 0) }
 }
 
 /// Writes the numbers of a square of words, one vector a column.
