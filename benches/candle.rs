@@ -1,7 +1,7 @@
 //! Our layer beside candle's `QMatMul`: `cargo bench -p mistral-benches --features candle --bench candle -- [FORMAT ...] [--threads N]`.
 //!
 //! Both multiply the same blocks, `[4096, 4096]`, with 1 token, 8 and 64. With one token the layers of each side are taken in turn and
-//! are together larger than a cache, as in a model; what candle repacks it repacks before it is timed. Rounds of the two sides
+//! are together larger than a cache, as in a model; what either side repacks it repacks before it is timed. Rounds of the two sides
 //! alternate, after a pause in which the threads of the other side come to rest; the median counts. Every result is first held
 //! against a product in f64 of the decoded weights.
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{Device, Module, Result, Tensor};
 use mistral_quant::candle::{Linear, SharedCpu, qtensor_from_weight};
-use mistral_quant::{Cpu, CpuOptions, Format, SharedBytes, Weight, quantize};
+use mistral_quant::{Cpu, CpuOptions, Format, Repack, SharedBytes, Weight, quantize};
 
 const SIZE: usize = 4096;
 const DISTINCT_ROWS: usize = 128;
@@ -45,6 +45,7 @@ fn main() -> Result<ExitCode> {
     }
     let mut options = CpuOptions::default();
     options.threads = threads.parse().ok();
+    options.repack = Repack::Strips;
     let cpu = SharedCpu::new(Cpu::new(options)?)?;
     println!("{SIZE} x {SIZE}, {cpu:?}; milliseconds a product, and ours in GB/s of weights");
     println!("{:6} {:>6} {:>9} {:>9} {:>7} {:>7}", "", "tokens", "ours", "candle", "ratio", "GB/s");

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | formats | those of ggml up to Q8_K | every [`Format`](crate::Format) with arithmetic here |
 //! | F16, BF16, F32 weights | widened to f32 once, kept so | stay as they are |
+//! | repacked weights | beside the blocks (Q4_K, Q6_K, Q8_0) | instead of the blocks, by [`Repack`](crate::Repack) policy |
 //! | activations of block formats | 8 bits, one scale for 256 values (K-quants, repacked Q8_0) or for 32 | 8 bits, one scale for 32 |
 //! | input | contiguous, rank 2 or more | any strides, rank 1 or more |
 //! | gradients | cut off without a word | [`Error::BackwardNotSupported`](candle_core::Error::BackwardNotSupported) |

@@ -8,7 +8,7 @@ use candle_core::quantized::QTensor;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Module, Result, Shape, Tensor};
 use half::{bf16, f16};
 
-use super::{SharedCpu, qtensor_from_weight, weight_from_qtensor};
+use super::{SharedCpu, weight_from_qtensor};
 use crate::{CpuWeight, Error, Format, Weight, quantize};
 
 const NAME: &str = "mistral-quant linear";
@@ -22,7 +22,9 @@ const NAME: &str = "mistral-quant linear";
 /// [`Error::BackwardNotSupported`](candle_core::Error::BackwardNotSupported).
 ///
 /// Input and output are copied once between candle's memory and that of the backend: 32 KB for one token of 4096 x 4096, whose
-/// product reads 9 MB of weights in Q4_K. Clones share the weight.
+/// product reads 9 MB of weights in Q4_K. Clones share the weight. The blocks are not kept beside the form that the backend's
+/// [`Repack`](crate::Repack) policy gives them: to export a weight, call [`qtensor_from_weight`](super::qtensor_from_weight) on the
+/// [`Weight`] before a layer is made of it.
 ///
 /// ```
 /// use candle_core::{Device, Module, Tensor};
@@ -39,8 +41,7 @@ const NAME: &str = "mistral-quant linear";
 #[derive(Debug, Clone)]
 pub struct Linear {
     cpu: SharedCpu,
-    weight: Weight,
-    prepared: Arc<CpuWeight>,
+    weight: Arc<CpuWeight>,
     bias: Option<Arc<CpuWeight>>,
 }
 
@@ -58,7 +59,7 @@ impl Linear {
             Some(bias) => Some(Arc::new(cpu.weight(Weight::from_f32(1, rows, &values(bias)?)?)?)),
             None => None,
         };
-        Ok(Self { cpu: cpu.clone(), prepared: Arc::new(cpu.weight(weight.clone())?), weight, bias })
+        Ok(Self { cpu: cpu.clone(), weight: Arc::new(cpu.weight(weight)?), bias })
     }
 
     /// A layer over the blocks of a quantized tensor `[rows, cols]`, which it shares when they are in host memory. `bias` is `[rows]`.
@@ -79,25 +80,30 @@ impl Linear {
         Self::new(cpu, quantize(format, rows, cols, &values(weight)?)?, bias)
     }
 
-    /// The weight, `[rows, cols]`.
-    pub fn weight(&self) -> &Weight {
-        &self.weight
+    /// How the weights are stored.
+    pub fn format(&self) -> Format {
+        self.weight.format()
     }
 
-    /// A copy of the weight as a quantized tensor of candle's, `[rows, cols]`.
-    ///
-    /// # Errors
-    /// As [`qtensor_from_weight`].
-    pub fn to_qtensor(&self) -> Result<QTensor> {
-        qtensor_from_weight(&self.weight)
+    /// Output features.
+    pub fn rows(&self) -> usize {
+        self.weight.rows()
+    }
+
+    /// Input features.
+    pub fn cols(&self) -> usize {
+        self.weight.cols()
     }
 
     /// The weight as a dense f32 tensor `[rows, cols]`.
     ///
     /// # Errors
-    /// As [`Weight::to_f32`].
+    /// [`Error::Resource`] without memory for it.
     pub fn dequantize(&self) -> Result<Tensor> {
-        Tensor::from_vec(self.weight.to_f32()?, (self.weight.rows(), self.weight.cols()), &Device::Cpu)
+        let (rows, cols) = (self.rows(), self.cols());
+        let mut values = zeros(product(&[rows, cols])?)?;
+        self.cpu.decode(&self.weight, &mut values)?;
+        Tensor::from_vec(values, (rows, cols), &Device::Cpu)
     }
 }
 
@@ -123,9 +129,8 @@ impl CustomOp1 for Linear {
         let tokens = product(&dims)?;
         dims.push(rows);
         let x = input(storage, layout, product(&[tokens, cols])?)?;
-        let mut out = reserved(product(&[tokens, rows])?)?;
-        out.resize(tokens * rows, 0.0);
-        self.cpu.product(&self.prepared, self.bias.as_deref(), &x, tokens, &mut out)?;
+        let mut out = zeros(product(&[tokens, rows])?)?;
+        self.cpu.product(&self.weight, self.bias.as_deref(), &x, tokens, &mut out)?;
         let out = match storage.dtype() {
             DType::F16 => CpuStorage::F16(out.into_iter().map(f16::from_f32).collect()),
             DType::BF16 => CpuStorage::BF16(out.into_iter().map(bf16::from_f32).collect()),
@@ -187,6 +192,13 @@ fn short(layout: &Layout, found: usize) -> candle_core::Error {
 /// A product of sizes that can be addressed.
 fn product(factors: &[usize]) -> std::result::Result<usize, Error> {
     crate::check::product("operands of a linear layer", factors)
+}
+
+/// `len` zeros, or the system's refusal as an error.
+fn zeros(len: usize) -> std::result::Result<Vec<f32>, Error> {
+    let mut values = reserved(len)?;
+    values.resize(len, 0.0);
+    Ok(values)
 }
 
 /// Room for `len` values, or the system's refusal as an error.

@@ -59,6 +59,18 @@ impl SharedCpu {
         self.lock().cpu.weight(weight)
     }
 
+    /// All values of a weight, row after row.
+    pub(super) fn decode(&self, weight: &CpuWeight, values: &mut [f32]) -> std::result::Result<(), Error> {
+        let mut state = self.lock();
+        let State { cpu, out, .. } = &mut *state;
+        for (row, values) in (0u32..).zip(values.chunks_exact_mut(weight.cols().max(1))) {
+            let out = out.hold(cpu, values.len())?;
+            cpu.embed(weight, &[row], 1.0, out)?;
+            cpu.read(out, 0, values)?;
+        }
+        Ok(())
+    }
+
     /// `out[tokens, rows] = x[tokens, cols] · weightᵀ + bias`.
     pub(super) fn product(
         &self,

@@ -63,7 +63,7 @@ fn blocks_come_and_go_unchanged_and_mean_the_same() {
         assert_eq!(&*exported.data().unwrap(), weight.bytes(), "{format}");
         assert_eq!(flat(&exported.dequantize(&Device::Cpu).unwrap()), weight.to_f32().unwrap(), "{format}");
         let layer = Linear::new(&shared(1), weight.clone(), None).unwrap();
-        assert_eq!(&*layer.to_qtensor().unwrap().data().unwrap(), weight.bytes());
+        assert_eq!((layer.format(), layer.rows(), layer.cols()), (format, 4, COLS));
         assert_eq!(flat(&layer.dequantize().unwrap()), weight.to_f32().unwrap());
     }
     let empty = Weight::new(Format::Q4_K, 0, COLS, SharedBytes::new([])).unwrap();
@@ -112,7 +112,7 @@ fn products_are_those_of_candle_within_both_definitions() {
             let theirs = Arc::new(QTensor::quantize(&tensor(&mut random, &[rows, COLS]), dtype).unwrap());
             let x = tensor(&mut random, &[tokens, COLS]);
             let layer = Linear::from_qtensor(&shared(2), Arc::clone(&theirs), None).unwrap();
-            let weights = layer.weight().to_f32().unwrap();
+            let weights = flat(&layer.dequantize().unwrap());
             let (ours, candle) = (flat(&layer.forward(&x).unwrap()), QMatMul::from_arc(theirs).unwrap());
             let candle = flat(&candle.forward(&x).unwrap());
             assert_eq!((ours.len(), candle.len()), (rows * tokens, rows * tokens));
@@ -211,14 +211,10 @@ fn layers_share_a_cpu_between_threads() {
     let cpu = shared(3);
     assert_eq!(cpu.threads(), 3);
     assert!(format!("{cpu:?}").contains("3 threads"));
-    let layers: Vec<Linear> = [512, 64, 2048]
-        .map(|rows| Linear::quantize(&cpu, Format::Q4_0, &tensor(&mut random, &[rows, 256]), None).unwrap())
-        .to_vec();
+    let weights = [512, 64, 2048].map(|rows| quantize(Format::Q4_0, rows, 256, &random.values(rows * 256)).unwrap());
     let x = tensor(&mut random, &[5, 256]);
-    let alone: Vec<Vec<f32>> = layers
-        .iter()
-        .map(|layer| flat(&Linear::new(&shared(1), layer.weight().clone(), None).unwrap().forward(&x).unwrap()))
-        .collect();
+    let alone = weights.clone().map(|w| flat(&Linear::new(&shared(1), w, None).unwrap().forward(&x).unwrap()));
+    let layers = weights.map(|weight| Linear::new(&cpu, weight, None).unwrap());
     std::thread::scope(|scope| {
         for i in 0..4 {
             let (layers, alone, x) = (&layers, &alone, &x);
@@ -235,11 +231,11 @@ fn layers_share_a_cpu_between_threads() {
 #[test]
 fn the_instruction_set_is_that_of_the_cpu() {
     let mut random = Random::new(7);
-    let weight = tensor(&mut random, &[16, 256]);
+    let weight = quantize(Format::Q5_K, 16, 256, &random.values(16 * 256)).unwrap();
     let x = tensor(&mut random, &[1, 256]);
     let scalar = SharedCpu::new(cpu(1, Some(Isa::Scalar))).unwrap();
-    let slow = Linear::quantize(&scalar, Format::Q5_K, &weight, None).unwrap();
-    let fast = Linear::new(&shared(1), slow.weight().clone(), None).unwrap();
+    let slow = Linear::new(&scalar, weight.clone(), None).unwrap();
+    let fast = Linear::new(&shared(1), weight, None).unwrap();
     for (slow, fast) in flat(&slow.forward(&x).unwrap()).into_iter().zip(flat(&fast.forward(&x).unwrap())) {
         assert!((slow - fast).abs() <= 1e-4 * slow.abs().max(1.0), "{slow} {fast}");
     }
