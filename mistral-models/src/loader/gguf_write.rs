@@ -58,6 +58,8 @@ pub struct GgufWriter<W: Write> {
     alignment: u64,
     /// Sizes and names of the tensors still to come.
     pending: std::vec::IntoIter<(u64, String)>,
+    /// Bytes of the first of them that are written already.
+    written: u64,
 }
 
 impl GgufWriter<BufWriter<File>> {
@@ -77,7 +79,8 @@ impl<W: Write> GgufWriter<W> {
     ///
     /// # Errors
     /// [`Error::Malformed`] for names that are empty or occur twice and shapes that do not fit their format,
-    /// [`Error::Config`] for an invalid alignment, [`Error::Io`] from the writer.
+    /// [`Error::Unsupported`] for a format that GGUF does not have, [`Error::Config`] for an invalid alignment,
+    /// [`Error::Io`] from the writer.
     pub fn new(out: W, metadata: &Metadata, tensors: &[GgufTensor]) -> Result<Self, Error> {
         Self::start(out, "GGUF output".into(), metadata, tensors)
     }
@@ -102,12 +105,15 @@ impl<W: Write> GgufWriter<W> {
         let mut offset = 0u64;
         for tensor in tensors {
             let len = tensor.byte_len()?;
+            let id = tensor.format.gguf_id().ok_or_else(|| {
+                Error::unsupported("tensor format in GGUF files", format!("{} of `{}`", tensor.format, tensor.name))
+            })?;
             put_str(&mut header, &tensor.name);
             header.extend_from_slice(&(tensor.shape.len() as u32).to_le_bytes());
             for &dim in tensor.shape.iter().rev() {
                 header.extend_from_slice(&(dim as u64).to_le_bytes());
             }
-            header.extend_from_slice(&tensor.format.gguf_id().to_le_bytes());
+            header.extend_from_slice(&id.to_le_bytes());
             header.extend_from_slice(&offset.to_le_bytes());
             let next = offset.checked_add(len).and_then(|end| end.checked_next_multiple_of(alignment));
             offset = next.ok_or_else(|| Error::malformed(path.display().to_string(), "the file size overflows"))?;
@@ -115,7 +121,7 @@ impl<W: Write> GgufWriter<W> {
         }
         header.resize(header.len().next_multiple_of(alignment as usize), 0);
         out.write_all(&header).map_err(|e| Error::io(&path, e))?;
-        Ok(Self { out, path, alignment, pending: pending.into_iter() })
+        Ok(Self { out, path, alignment, pending: pending.into_iter(), written: 0 })
     }
 
     /// Writes the bytes of the next tensor of the list.
@@ -123,15 +129,34 @@ impl<W: Write> GgufWriter<W> {
     /// # Errors
     /// [`Error::Malformed`] when there is none left or its size is another one, [`Error::Io`].
     pub fn tensor(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        match self.pending.as_slice().first() {
+            Some((len, name)) if self.written != 0 || *len != bytes.len() as u64 => {
+                let detail = format!("{} bytes for tensor `{name}` of {len}", bytes.len());
+                Err(Error::malformed(self.path.display().to_string(), detail))
+            }
+            _ => self.part(bytes),
+        }
+    }
+
+    /// Writes the next bytes of the next tensor, which may come in any number of parts.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when no tensor is left or the part goes beyond its end, [`Error::Io`].
+    pub fn part(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let wrong = |detail: String| Error::malformed(self.path.display().to_string(), detail);
         let Some((len, name)) = self.pending.as_slice().first() else {
             return Err(wrong("more tensors than the header lists".into()));
         };
-        if *len != bytes.len() as u64 {
-            return Err(wrong(format!("{} bytes for tensor `{name}` of {len}", bytes.len())));
+        let written = self.written.saturating_add(bytes.len() as u64);
+        if written > *len {
+            return Err(wrong(format!("{written} bytes for tensor `{name}` of {len}")));
         }
-        let padding = len.next_multiple_of(self.alignment) - len;
-        self.pending.next();
+        let padding = if written == *len { len.next_multiple_of(self.alignment) - len } else { 0 };
+        self.written = written;
+        if written == *len {
+            self.pending.next();
+            self.written = 0;
+        }
         let mut write = || {
             self.out.write_all(bytes)?;
             std::io::copy(&mut std::io::Read::take(std::io::repeat(0), padding), &mut self.out)

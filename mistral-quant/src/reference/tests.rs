@@ -75,7 +75,15 @@ fn activations_and_caps() {
 
 #[test]
 fn attention_averages_what_is_seen() {
-    let shape = KvShape { blocks: 3, block_tokens: 2, kv_heads: 2, key_dim: 1, value_dim: 1, format: KvFormat::F32 };
+    let shape = KvShape {
+        blocks: 3,
+        block_tokens: 2,
+        kv_heads: 2,
+        key_dim: 1,
+        value_dim: 1,
+        key_format: KvFormat::F32,
+        value_format: KvFormat::F32,
+    };
     let mut kv = Reference.kv(shape).unwrap();
     // Kv head 0 has equal keys, kv head 1 a key at position 1 that outweighs the others e² times.
     let keys = vec![0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
@@ -85,7 +93,7 @@ fn attention_averages_what_is_seen() {
     Reference.append(&mut kv, &keys, &values, &all).unwrap();
     let run = |window, soft_cap, spans: &[Span<'_>]| {
         let mut out = vec![0.0; 12];
-        let attention = Attention { heads: 4, scale: 2.0, window, soft_cap, spans };
+        let attention = Attention { heads: 4, scale: 2.0, window, soft_cap, sinks: None, spans };
         Reference.attention(&vec![1.0; 12], &kv, attention, &mut out).unwrap();
         out
     };

@@ -6,15 +6,21 @@
 pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+pub(crate) mod dense;
+#[allow(dead_code)] // Attention will use what nothing else does yet.
+mod integer;
+pub(crate) mod lanes;
+pub(crate) mod packed;
 mod scalar;
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Panels are for vector registers.
 mod strip;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use integer::{StripSource, Workspace};
 pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
 
-use crate::cpu::activations::ActivationUnit;
+use self::integer::lanes::Lanes;
+use crate::cpu::activations::{ActivationUnit, Columns};
 
 /// An instruction set that kernels are written for, slowest first. What a set has no kernel for runs on the next slower one that has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +90,23 @@ impl Isa {
     }
 }
 
+/// Names the registers of an instruction set and evaluates an expression with them.
+macro_rules! with_lanes {
+    ($isa:expr, $lanes:ident => $body:expr) => {
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => {
+                type $lanes = avx2::Avx2;
+                $body
+            }
+            _ => {
+                type $lanes = scalar::Portable;
+                $body
+            }
+        }
+    };
+}
+
 /// The kernels of an instruction set, and proof that the processor has it: there is no way to make one but to look.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kernels {
@@ -122,27 +145,33 @@ impl Kernels {
         }
     }
 
-    /// A strip in a block format times tokens of `strip.cols / 32` units each; one [`Sums`] a token, overwritten.
-    pub(crate) fn integer_strip(&self, strip: Strip<'_>, tokens: &[ActivationUnit], sums: &mut [Sums]) {
-        match self.isa {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has AVX2, as every set above it does.
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe {
-                avx2::integer_strip(strip, tokens, sums)
-            },
-            _ => scalar::integer_strip(strip, tokens, sums),
-        }
+    /// The columns of a block of activations.
+    pub(crate) fn columns(&self) -> usize {
+        with_lanes!(self.isa, L => L::COLUMNS)
     }
 
-    /// A strip of F32, F16 or BF16 times tokens of `strip.cols` values each, in f32; one [`Sums`] a token, overwritten.
-    pub(crate) fn float_strip(&self, strip: Strip<'_>, tokens: &[f32], sums: &mut [Sums]) {
-        match self.isa {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has AVX2, as every set above it does.
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe {
-                avx2::float_strip(strip, tokens, sums)
-            },
-            _ => scalar::float_strip(strip, tokens, sums),
-        }
+    /// A strip in a block format times columns of `cols / 32` units each, in blocks of [`Kernels::columns`]; one [`Sums`] a
+    /// column, overwritten.
+    pub(crate) fn integer_strip(
+        &self,
+        source: StripSource<'_>,
+        columns: Columns<'_>,
+        workspace: &mut Workspace,
+        sums: &mut [Sums],
+    ) {
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { integer::integer_strip::<L>(source, columns, workspace, sums) });
+    }
+
+    /// Packs a strip in blocks into `packed`, of the length that a strip has by [`packed::packed_bytes`].
+    pub(crate) fn pack_strip(&self, strip: Strip<'_>, packed: &mut [u8]) {
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { integer::pack_strip::<L>(strip, packed) });
+    }
+
+    /// Decodes row `row` of a packed strip to `strip.cols` weights.
+    pub(crate) fn take_row(&self, strip: Strip<'_>, row: usize, out: &mut [f32]) {
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { integer::take_row::<L>(strip, row, out) });
     }
 }

@@ -45,7 +45,7 @@ fn count(bytes: &[u8]) -> (usize, &[u8]) {
 
 #[test]
 fn every_computable_format_has_a_golden() {
-    for format in Format::all().filter(|format| format.is_computable()) {
+    for format in Format::all().filter(|format| format.is_computable() && format.gguf_id().is_some()) {
         assert!(GOLDENS.iter().any(|golden| golden.0 == format), "{format}");
     }
 }

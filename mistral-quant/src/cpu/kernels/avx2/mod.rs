@@ -1,13 +1,9 @@
 //! Kernels for AVX2, FMA and F16C.
 
-pub(crate) mod attention;
-mod float;
+mod integer;
 mod lanes;
-mod panel;
-mod tile;
 
-pub(super) use float::float_strip;
-pub(super) use tile::integer_strip;
+pub(super) use integer::Avx2;
 
 use crate::cpu::activations::{ActivationUnit, quantize_units};
 
