@@ -25,7 +25,9 @@ mod reference;
 mod testing;
 mod weight;
 
-pub use backend::{Activation, Attention, Backend, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span};
+pub use backend::{
+    Activation, Attention, Backend, ExpertMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes, Span,
+};
 pub use bytes::SharedBytes;
 pub use cpu::pool::ThreadPool;
 pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa, Repack};

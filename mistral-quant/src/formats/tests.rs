@@ -162,6 +162,7 @@ fn importance_lowers_the_error_where_it_matters() {
     }
 }
 
+/// Fine enough without, or read from checkpoints rather than made here.
 const IGNORE_IMPORTANCE: &[Format] = &[
     Format::Q8_0,
     Format::Q8_1,
