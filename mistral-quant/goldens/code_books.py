@@ -2,13 +2,15 @@
 
 They are facts of the formats, taken from the `gguf` package (PyPI), which holds them in this packed form: for IQ1 and IQ2 eight
 values a point, two bits each; for IQ3 four values a point, four bits each; the first value in the lowest bits. What the bits mean
-is stated in src/formats/code_book.rs.
+is stated in src/formats/code_book.rs, whose test holds the checksums that this script prints of the expanded points.
 
-Usage: python code_books.py  (needs gguf; tested with gguf 0.19)
+Usage: python code_books.py  (needs numpy and gguf; tested with gguf 0.19)
 """
 
 import pathlib
+import zlib
 
+import numpy as np
 from gguf import quants
 
 folder = pathlib.Path(__file__).parent.parent / "src/formats/code_books"
@@ -19,4 +21,6 @@ for name in ["IQ1_S", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"]:
     points, values = book.grid_shape
     assert len(packed) == points * 2
     (folder / f"{name.lower()}.bin").write_bytes(packed)
-    print(name, points, values, book.grid_map)
+    book.init_grid()
+    print(name, points, values, book.grid_map, f"crc32 {zlib.crc32(book.grid.astype(np.int8).tobytes()):#010x}")
+print("signs", f"crc32 {zlib.crc32(quants.IQ2_XXS.ksigns):#010x}")

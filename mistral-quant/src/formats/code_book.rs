@@ -109,3 +109,30 @@ const fn fours<const N: usize>(packed: &[u8], levels: [u8; 16]) -> [u32; N] {
     }
     points
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CRC-32 as zlib computes it.
+    fn crc(bytes: impl Iterator<Item = u8>) -> u32 {
+        !bytes.fold(u32::MAX, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })
+        })
+    }
+
+    /// The sums that `goldens/code_books.py` prints of the tables as the `gguf` package expands them.
+    #[test]
+    fn every_point_is_that_of_the_gguf_package() {
+        let eights = |table: &[u64]| crc(table.iter().flat_map(|point| point.to_le_bytes()));
+        let fours = |table: &[u32]| crc(table.iter().flat_map(|point| point.to_le_bytes()));
+        assert_eq!(eights(&IQ2_XXS), 0x9924_FF02);
+        assert_eq!(eights(&IQ2_XS), 0xFA1E_1BFD);
+        assert_eq!(eights(&IQ2_S), 0x25AE_5BF1);
+        assert_eq!(fours(&IQ3_XXS), 0x07BA_9ED0);
+        assert_eq!(fours(&IQ3_S), 0xF576_E4F3);
+        let ternary = |byte: u8| ((byte as i8 - 9) / 8) as u8;
+        assert_eq!(crc(IQ1.iter().flat_map(|point| point.to_le_bytes()).map(ternary)), 0xB85E_6CCF);
+        assert_eq!(crc(SIGNS.iter().copied()), 0xFFAB_7940);
+    }
+}

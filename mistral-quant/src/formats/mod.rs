@@ -3,6 +3,7 @@
 //! Meaning lives here, speed in `cpu/kernels`. A format is a struct of bytes that implements [`Block`]; the block formats
 //! also implement [`Grid`], which states every weight as `scale * (code - offset) - min` with small integer codes. The integer
 //! kernels of every instruction set are written against [`Grid`], so that a new format is right everywhere at once.
+//! The code books of IQ1, IQ2 and IQ3 are in `code_book`, what encoders share in `fit` and `search`.
 //! Source of the layouts: ggml (`ggml-common.h`) and the GGUF specification; the tests hold the decoders to the `gguf` package.
 
 mod affine;
@@ -196,8 +197,11 @@ pub fn decode_row(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<(), E
 /// Encodes a whole number of blocks of weights.
 ///
 /// F32, F16 and BF16 keep NaN and infinities. In the other formats NaN counts as zero, magnitudes end at 1e30 and scales at
-/// the largest f16: nothing decodes to more than 65504 times the largest code and sub-scale. The K-quants search for the scales with
-/// the least weighted square error, which takes 2 to 4 us for 32 weights; the others take a tenth of one.
+/// the largest f16: nothing decodes to more than 65504 times the largest code and sub-scale.
+///
+/// Costs of one core of a Zen 5, a weight: 2 to 4 ns for floats, Q4_0 to Q5_1 and the Q8 types; 20 ns for the ternary types; 50 to 120 ns
+/// for K-quants and IQ4, which search for the scales with the least weighted square error; 0.1 to 0.7 us for IQ1 to IQ3, which search
+/// their code books (with AVX-512; AVX2 and portable code find the same bytes, but take longer).
 ///
 /// # Errors
 /// [`Error::UnsupportedFormat`]; [`Error::Shape`] when `weights` are not whole blocks; [`Error::ImportanceMissing`] for a format

@@ -403,3 +403,6 @@ impl Target {
 pub(super) fn magnitudes<const N: usize>(x: &[f32; N]) -> ([f32; N], u8) {
     (x.map(f32::abs), x.iter().enumerate().fold(0, |signs, (i, &x)| signs | u8::from(x < 0.0) << i))
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,3 +207,83 @@ fn any_importance_is_survived() {
         }
     }
 }
+
+/// Weights of a normal distribution, by the method of Box and Muller.
+fn normal(count: usize, deviation: f32) -> Vec<f32> {
+    let mut state = 7u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((state >> 40) as f32 + 0.5) / (1u32 << 24) as f32
+    };
+    (0..count).map(|_| deviation * (-2.0 * uniform().ln()).sqrt() * (std::f32::consts::TAU * uniform()).cos()).collect()
+}
+
+/// `|x - y| / |x|`.
+fn relative_error(x: &[f32], y: &[f32]) -> f64 {
+    let square = |(x, y): (&f32, &f32)| f64::from(x - y).powi(2);
+    let energy: f64 = x.iter().map(|&x| f64::from(x).powi(2)).sum();
+    (x.iter().zip(y).map(square).sum::<f64>() / energy).sqrt()
+}
+
+/// What weights as models have them lose: bars of our own, a few per cent above what is measured.
+#[test]
+fn normal_weights_keep_what_their_bits_can_hold() {
+    let x = normal(8192, 0.02);
+    for format in computable() {
+        let bar = match format {
+            Format::IQ1_S => 0.475,
+            Format::IQ1_M => 0.44,
+            Format::TQ1_0 | Format::TQ2_0 => 0.465,
+            Format::IQ2_XXS => 0.345,
+            Format::IQ2_XS => 0.30,
+            Format::Q2_K => 0.285,
+            Format::IQ2_S => 0.252,
+            Format::IQ3_XXS => 0.186,
+            Format::Q3_K => 0.16,
+            Format::IQ3_S => 0.136,
+            Format::FP4 => 0.2,
+            Format::MXFP4 => 0.117,
+            _ if format.block_bytes() * 8 <= format.block_weights() * 5 => 0.095,
+            _ => 0.05,
+        };
+        let mut y = vec![0.0; x.len()];
+        decode_row(format, &encode(format, &x), &mut y).unwrap();
+        let error = relative_error(&x, &y);
+        eprintln!("{format}: {error:.4} (bar {bar})");
+        assert!(error < bar, "{format}: {error} >= {bar}");
+    }
+}
+
+/// What has been rounded once is rounded to nearly the same again.
+#[test]
+fn encoding_twice_loses_little_more_than_encoding_once() {
+    let x = normal(4096, 0.5);
+    for format in computable() {
+        let (mut y, mut z) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        decode_row(format, &encode(format, &x), &mut y).unwrap();
+        decode_row(format, &encode(format, &y), &mut z).unwrap();
+        let (once, twice) = (relative_error(&x, &y), relative_error(&x, &z));
+        eprintln!("{format}: {once:.5}, then {twice:.5}");
+        assert!(twice <= 1.02 * once, "{format}: {once}, then {twice}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    /// Any bits as weights and as importance: no panic, and nothing that is finite and small becomes infinite or NaN.
+    #[test]
+    fn any_bits_are_survived(
+        bits in proptest::collection::vec(proptest::num::u32::ANY, 256),
+        importance in proptest::collection::vec(0f32..f32::MAX, 256),
+        modest in proptest::bool::ANY,
+    ) {
+        let limit = |x: f32| if x.is_finite() { x % 1e4 } else { 0.0 };
+        let x: Vec<f32> = bits.into_iter().map(f32::from_bits).map(|x| if modest { limit(x) } else { x }).collect();
+        for format in computable() {
+            let mut y = vec![0.0; 256];
+            decode_row(format, &encode_row_with(format, &x, Some(&importance)).unwrap(), &mut y).unwrap();
+            proptest::prop_assert!(!modest || y.iter().all(|y| y.is_finite()), "{}", format);
+        }
+    }
+}
