@@ -1,11 +1,12 @@
 //! Writes a GGUF file of a real model's shape with seeded random weights, to time loading and computing without a download:
 //! `random_model --shape qwen2.5-0.5b|llama-3.2-1b|llama-3.2-3b --type Q4_K_M --out FILE`.
 //!
-//! `--type` is a format (`Q8_0`, `Q4_0`, `BF16`, ...) or the mix `Q4_K_M`. To be quick, a matrix repeats its first 256 rows.
+//! `--type` is a mix (`Q4_K_M`, `IQ4_XS`, ...) or a format, as for the example `quantize`. To be quick, a matrix repeats its first 256
+//! rows.
 //! There is no vocabulary: prompts are token ids.
 
-use mistral_core::models::{GgufTensor, GgufWriter, Metadata, RandomTensor, RandomWeights, Value};
-use mistral_core::quant::{Format, encode_row};
+use mistral_core::models::{GgufTensor, GgufWriter, Metadata, Quantizer, RandomTensor, RandomWeights, Value};
+use mistral_core::quant::{Format, encode_row_with};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -63,22 +64,6 @@ const SHAPES: [Shape; 3] = [
     },
 ];
 
-/// The format of a matrix. Q4_K_M gives more bits to the head and, in half of the layers, to values and down projections;
-/// rows that are not whole blocks of 256 take the nearest format with blocks of 32. Source: llama.cpp, `llama-quant.cpp`.
-fn format(mix: &str, name: &str, layer: usize, layers: usize, cols: usize) -> Result<Format, Failure> {
-    if mix != "Q4_K_M" {
-        return Format::from_name(mix).ok_or_else(|| format!("unknown type {mix}").into());
-    }
-    let more = layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
-    let sensitive = name == "token_embd" || more && (name.ends_with("attn_v") || name.ends_with("ffn_down"));
-    Ok(match (sensitive, cols.is_multiple_of(256)) {
-        (true, true) => Format::Q6_K,
-        (true, false) => Format::Q8_0,
-        (false, true) => Format::Q4_K,
-        (false, false) => Format::Q5_0,
-    })
-}
-
 fn metadata(shape: &Shape) -> Metadata {
     let mut metadata = Metadata::default();
     let mut set = |key: String, value| drop(metadata.insert(key, value));
@@ -106,27 +91,25 @@ fn metadata(shape: &Shape) -> Metadata {
 fn main() -> Result<(), Failure> {
     let mut args = pico_args::Arguments::from_env();
     let wanted: String = args.value_from_str("--shape")?;
-    let mix: String = args.value_from_str("--type")?;
+    let quantizer: Quantizer = args.value_from_str("--type")?;
     let out: String = args.value_from_str("--out")?;
     let shape = SHAPES.iter().find(|s| s.name == wanted).ok_or_else(|| format!("unknown shape {wanted}"))?;
 
     let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
     let mut tensors = Vec::new();
-    let mut matrix = |name: String, layer: usize, rows: usize, cols: usize| -> Result<(), Failure> {
-        let format = format(&mix, &name, layer, shape.layers, cols)?;
-        tensors.push(GgufTensor { name: format!("{name}.weight"), format, shape: vec![rows, cols] });
-        Ok(())
+    let mut matrix = |name: String, rows: usize, cols: usize| {
+        tensors.push(GgufTensor { name: format!("{name}.weight"), format: Format::F32, shape: vec![rows, cols] });
     };
-    matrix("token_embd".into(), 0, shape.vocab, shape.hidden)?;
+    matrix("token_embd".into(), shape.vocab, shape.hidden);
     for layer in 0..shape.layers {
-        let mut one = |name: &str, rows, cols| matrix(format!("blk.{layer}.{name}"), layer, rows, cols);
-        one("attn_q", q, shape.hidden)?;
-        one("attn_k", kv, shape.hidden)?;
-        one("attn_v", kv, shape.hidden)?;
-        one("attn_output", shape.hidden, q)?;
-        one("ffn_gate", shape.intermediate, shape.hidden)?;
-        one("ffn_up", shape.intermediate, shape.hidden)?;
-        one("ffn_down", shape.hidden, shape.intermediate)?;
+        let mut one = |name: &str, rows, cols| matrix(format!("blk.{layer}.{name}"), rows, cols);
+        one("attn_q", q, shape.hidden);
+        one("attn_k", kv, shape.hidden);
+        one("attn_v", kv, shape.hidden);
+        one("attn_output", shape.hidden, q);
+        one("ffn_gate", shape.intermediate, shape.hidden);
+        one("ffn_up", shape.intermediate, shape.hidden);
+        one("ffn_down", shape.hidden, shape.intermediate);
     }
     let mut vector =
         |name: String, len: usize| tensors.push(GgufTensor { name, format: Format::F32, shape: vec![len] });
@@ -139,7 +122,9 @@ fn main() -> Result<(), Failure> {
         }
     }
 
-    let mut file = GgufWriter::create(&out, &metadata(shape), &tensors)?;
+    let mut metadata = metadata(shape);
+    quantizer.choose(&mut metadata, &mut tensors)?;
+    let mut file = GgufWriter::create(&out, &metadata, &tensors)?;
     for tensor in &tensors {
         let (rows, cols) = match tensor.shape[..] {
             [rows, cols] => (rows, cols),
@@ -157,7 +142,11 @@ fn main() -> Result<(), Failure> {
                 scale: if norm { 0.1 } else { (3.0 / cols as f32).sqrt() },
             }],
         )?;
-        let bytes = encode_row(tensor.format, &drawn.values(&tensor.name)?.collect::<Vec<f32>>())?;
+        let values: Vec<f32> = drawn.values(&tensor.name)?.collect();
+        let alike = vec![1.0; cols];
+        let importance = tensor.format.needs_importance().then_some(alike.as_slice());
+        let rows_of = values.chunks_exact(cols).map(|row| encode_row_with(tensor.format, row, importance));
+        let bytes = rows_of.collect::<Result<Vec<_>, _>>()?.concat();
         let row = bytes.len() / distinct;
         let mut all = Vec::with_capacity(row * rows);
         while all.len() < row * rows {

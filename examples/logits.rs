@@ -49,7 +49,12 @@ fn main() -> Result<(), mistral_examples::Failure> {
     let description = Description::new(&checkpoint)?;
     let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
     let blocks = width.max(prefix + greedy).div_ceil(BLOCK);
-    let mut cache = decoder.cache(CacheOptions { blocks, block_tokens: BLOCK, format: KvFormat::F32 })?;
+    let mut cache = decoder.cache(CacheOptions {
+        blocks,
+        block_tokens: BLOCK,
+        key_format: KvFormat::F32,
+        value_format: KvFormat::F32,
+    })?;
 
     let (mut values, mut ids) = (Vec::<u8>::new(), Vec::<u8>::new());
     for row in &rows {

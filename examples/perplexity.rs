@@ -29,7 +29,12 @@ fn main() -> Result<(), mistral_examples::Failure> {
     }
 
     let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
-    let mut cache = decoder.cache(CacheOptions { blocks: 1, block_tokens: context, format: KvFormat::F32 })?;
+    let mut cache = decoder.cache(CacheOptions {
+        blocks: 1,
+        block_tokens: context,
+        key_format: KvFormat::F32,
+        value_format: KvFormat::F32,
+    })?;
     let (mut batch, mut logits) = (Batch::default(), Logits::default());
     let (mut total, mut square, mut count) = (0f64, 0f64, 0usize);
     for (number, window) in tokens.chunks_exact(context).enumerate() {

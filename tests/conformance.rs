@@ -86,7 +86,7 @@ fn table(row: usize, length: usize) -> Vec<u32> {
 }
 
 fn options() -> CacheOptions {
-    CacheOptions { blocks: BLOCKS, block_tokens: BLOCK, format: KvFormat::F32 }
+    CacheOptions { blocks: BLOCKS, block_tokens: BLOCK, key_format: KvFormat::F32, value_format: KvFormat::F32 }
 }
 
 /// Logits of one row fed in pieces; the last size repeats.

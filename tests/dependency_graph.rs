@@ -13,9 +13,11 @@ fn cargo(args: &[&str]) -> String {
     String::from_utf8(out.stdout).unwrap()
 }
 
-/// Every package that a published crate pulls in by default, build scripts' needs included.
-fn tree(package: &str, edges: &str) -> BTreeSet<String> {
-    let text = cargo(&["tree", "--locked", "-p", package, "-e", edges, "--prefix", "none", "--format", "{p}"]);
+/// Every package that a published crate pulls in by default and by the `features` named, build scripts' needs included.
+fn tree(package: &str, features: &str, edges: &str) -> BTreeSet<String> {
+    let mut args = vec!["tree", "--locked", "-p", package, "-e", edges, "--prefix", "none", "--format", "{p}"];
+    args.extend(["--features", features]);
+    let text = cargo(&args);
     text.lines().filter_map(|line| line.split(' ').next()).filter(|n| !n.is_empty()).map(str::to_owned).collect()
 }
 
@@ -46,21 +48,34 @@ fn siblings_depend_in_one_direction() {
     assert_eq!(seen, PUBLISHED.len());
 }
 
+const RUNTIMES: &[&str] =
+    &["tokio", "async-std", "smol", "async-executor", "futures-executor", "embassy-executor", "glommio"];
+const NETWORK: &[&str] =
+    &["ureq", "reqwest", "hyper", "curl", "curl-sys", "hf-hub", "rustls", "native-tls", "socket2", "mio"];
+const COMPILERS: &[&str] =
+    &["cc", "cmake", "bindgen", "cxx-build", "nasm-rs", "openssl-sys", "onig_sys", "ring", "aws-lc-sys"];
+
+fn assert_pure_rust(package: &str, tree: &BTreeSet<String>) {
+    assert!(tree.contains(package), "the tree of {package} was not read: {tree:?}");
+    for name in RUNTIMES.iter().chain(NETWORK).chain(COMPILERS) {
+        assert!(!tree.contains(*name), "{package} pulls in {name}");
+    }
+}
+
 #[test]
 fn default_dependencies_are_few_and_pure_rust() {
-    const RUNTIMES: &[&str] =
-        &["tokio", "async-std", "smol", "async-executor", "futures-executor", "embassy-executor", "glommio"];
-    const NETWORK: &[&str] =
-        &["ureq", "reqwest", "hyper", "curl", "curl-sys", "hf-hub", "rustls", "native-tls", "socket2", "mio"];
-    const COMPILERS: &[&str] =
-        &["cc", "cmake", "bindgen", "cxx-build", "nasm-rs", "openssl-sys", "onig_sys", "ring", "aws-lc-sys"];
     for package in PUBLISHED {
-        let all = tree(package, "normal,build");
-        assert!(all.contains(package), "the tree of {package} was not read: {all:?}");
-        for name in RUNTIMES.iter().chain(NETWORK).chain(COMPILERS) {
-            assert!(!all.contains(*name), "{package} pulls in {name} by default");
-        }
+        let all = tree(package, "", "normal,build");
+        assert_pure_rust(package, &all);
+        assert!(!all.contains("candle-core"), "{package} pulls in candle by default");
     }
-    let core = tree("mistral-core", "normal");
+    let core = tree("mistral-core", "", "normal");
     assert!(core.len() <= 140, "mistral-core has {} crates in its tree, 140 are allowed", core.len());
+}
+
+#[test]
+fn candle_brings_no_c_no_runtime_and_no_network() {
+    let all = tree("mistral-quant", "candle", "normal,build");
+    assert_pure_rust("mistral-quant", &all);
+    assert!(all.contains("candle-core"));
 }

@@ -24,7 +24,9 @@ fn weights(case: &Value, format: Format) -> RandomWeights {
 fn logits<B: Backend>(backend: B, case: &Value, weights: &RandomWeights, cut: usize) -> Vec<f32> {
     let description = Description::from_json(case["config"].as_object().unwrap(), weights).unwrap();
     let mut decoder = Decoder::load(backend, weights, description).unwrap();
-    let mut cache = decoder.cache(CacheOptions { blocks: 9, block_tokens: 3, format: KvFormat::F32 }).unwrap();
+    let mut cache = decoder
+        .cache(CacheOptions { blocks: 9, block_tokens: 3, key_format: KvFormat::F32, value_format: KvFormat::F32 })
+        .unwrap();
     let ids: Vec<u32> = numbers(&case["ids"]).into_iter().map(|n| n as u32).collect();
     let (mut batch, mut logits, mut all) = (Batch::default(), Logits::default(), Vec::new());
     for (at, part) in [(0, &ids[..cut]), (cut, &ids[cut..])] {

@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
-use mistral_models::{Checkpoint, Description, ReadMode};
-use mistral_quant::{CpuOptions, Isa, KvFormat, ThreadPool};
+use mistral_models::{Checkpoint, Description, Quantizer, ReadMode, Weights};
+use mistral_quant::{CpuOptions, Isa, KvFormat, Repack, ThreadPool};
 
 use crate::decoder;
 use crate::engine::Limits;
@@ -66,11 +66,13 @@ pub enum Source {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) cpu: CpuOptions,
-    pub(crate) kv_format: KvFormat,
+    pub(crate) key_format: KvFormat,
+    pub(crate) value_format: KvFormat,
     pub(crate) read_mode: ReadMode,
     pub(crate) limits: Limits,
     pub(crate) wishes: Wishes,
     pub(crate) seed: Option<u64>,
+    pub(crate) quantizer: Option<Quantizer>,
 }
 
 impl ModelBuilder<NoCheckpoint> {
@@ -91,11 +93,13 @@ impl ModelBuilder<NoCheckpoint> {
         };
         let options = Options {
             cpu: CpuOptions::default(),
-            kv_format: KvFormat::default(),
+            key_format: KvFormat::default(),
+            value_format: KvFormat::default(),
             read_mode: ReadMode::default(),
             limits,
             wishes,
             seed: None,
+            quantizer: None,
         };
         ModelBuilder { state: Ready { source: source.into(), options } }
     }
@@ -122,6 +126,12 @@ impl ModelBuilder<Ready> {
         self.with(|o| o.cpu.isa_limit = Some(isa))
     }
 
+    /// When weights are laid out anew for the kernels. Default: in the background, after which the pages of a mapped file are given
+    /// back; results are the same before and after.
+    pub fn repack(self, repack: Repack) -> Self {
+        self.with(|o| o.cpu.repack = repack)
+    }
+
     /// Positions that one sequence may have, prompt and output together; the model's own limit holds as well.
     /// Default: 8192.
     pub fn context_length(self, tokens: usize) -> Self {
@@ -134,12 +144,23 @@ impl ModelBuilder<Ready> {
         self.with(|o| o.wishes.kv_tokens = Some(tokens))
     }
 
-    /// How keys and values are kept. Default: F16.
+    /// How keys and values are kept. Default: F16. Q8_0 takes about half of the memory and of the reading of a long context;
+    /// [`manual::numerics`](crate::manual::numerics) says what is lost.
     pub fn kv_format(self, format: KvFormat) -> Self {
-        self.with(|o| o.kv_format = format)
+        self.key_format(format).value_format(format)
     }
 
-    /// Token slots of a cache block. Default: 32.
+    /// How keys are kept. Default: F16.
+    pub fn key_format(self, format: KvFormat) -> Self {
+        self.with(|o| o.key_format = format)
+    }
+
+    /// How values are kept. Default: F16.
+    pub fn value_format(self, format: KvFormat) -> Self {
+        self.with(|o| o.value_format = format)
+    }
+
+    /// Token slots of a cache block. Default: 32. Multiples of 16 are fast; others are gathered slot by slot at each use.
     pub fn block_tokens(self, tokens: usize) -> Self {
         self.with(|o| o.wishes.block_tokens = tokens)
     }
@@ -178,6 +199,24 @@ impl ModelBuilder<Ready> {
         self.with(|o| o.read_mode = mode)
     }
 
+    /// Fewer bits a weight than the checkpoint has: its matrices are quantized while they are loaded, on as many threads as the model
+    /// computes with. Takes a [`Format`](mistral_quant::Format), a [`Mix`](mistral_models::Mix), or a [`Quantizer`] with patterns for
+    /// some tensors. Default: weights stay as they are.
+    ///
+    /// Loading holds the result, one tensor on its way and, of a mapped file, pages that the system may take back. The result is that
+    /// of a file which the same quantizer wrote ([`Quantizer::to_gguf`]); with a file, loading costs no computing.
+    ///
+    /// ```no_run
+    /// use mistral_core::{Model, models::{Mix, Quantizer}, quant::Format};
+    /// let model = Model::builder().checkpoint("qwen3-0.6b").quantize(Format::Q8_0).load()?;
+    /// let quantizer = Quantizer::new(Mix::Q4_K_M).tensor("ffn_down", Format::Q6_K);
+    /// let model = Model::builder().checkpoint("qwen3-0.6b").quantize(quantizer).load()?;
+    /// # Ok::<(), mistral_core::Error>(())
+    /// ```
+    pub fn quantize(self, quantizer: impl Into<Quantizer>) -> Self {
+        self.with(|o| o.quantizer = Some(quantizer.into()))
+    }
+
     /// Loads the model and starts its worker thread.
     ///
     /// # Errors
@@ -200,10 +239,17 @@ impl ModelBuilder<Ready> {
             Source::Embedded => decoder::embedded()?,
         };
         let description = Description::new(&checkpoint)?;
-        let plan = MemoryPlan::new(&decoder::measure(&checkpoint, &description, &options), &options.wishes)?;
+        let quantizer = options.quantizer.as_ref().map(|quantizer| match options.cpu.threads {
+            Some(threads) => quantizer.clone().threads(threads),
+            None => quantizer.clone(),
+        });
+        let quantized = quantizer.map(|quantizer| quantizer.at_load(&checkpoint, &description)).transpose()?;
+        let weights: &dyn Weights = quantized.as_ref().map_or(checkpoint.weights(), |quantized| quantized);
+        let bytes = quantized.as_ref().map_or(checkpoint.tensor_bytes(), |quantized| quantized.bytes());
+        let plan = MemoryPlan::new(&decoder::measure(bytes, &description, &options), &options.wishes)?;
         let text = TextModel::from_checkpoint(&checkpoint)?;
         let (limits, seed) = (options.limits, options.seed.unwrap_or_else(|| RandomState::new().hash_one(0u64)));
-        let forward = decoder::load(&checkpoint, description, &plan, options)?;
+        let forward = decoder::load(weights, description, &plan, options)?;
         Ok(Engine::new(forward, text, limits, seed))
     }
 

@@ -1,6 +1,6 @@
 //! From a checkpoint to something the engine can run.
 
-use mistral_models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, Logits};
+use mistral_models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, Logits, Weights};
 use mistral_quant::{Backend, Cpu};
 
 use crate::Error;
@@ -25,28 +25,29 @@ pub fn embedded() -> Result<Checkpoint, Error> {
     Ok(Checkpoint::from_bytes(EMBEDDED)?)
 }
 
-/// What the model of a checkpoint will take, without loading it.
-pub(crate) fn measure(checkpoint: &Checkpoint, description: &Description, options: &Options) -> Needs {
+/// What a model with `weights` bytes of weights will take, without loading it.
+pub(crate) fn measure(weights: u64, description: &Description, options: &Options) -> Needs {
     let spec = description.spec();
     let rows = options.limits.max_sequences;
     Needs {
         context_length: spec.context_length,
-        weights: checkpoint.tensor_bytes(),
-        kv_token: spec.kv_bytes_per_token(options.kv_format),
+        weights,
+        kv_token: spec.kv_bytes_per_token(options.key_format, options.value_format),
         workspace: spec.workspace_bytes(options.limits.max_batch_tokens.max(rows), rows),
     }
 }
 
-/// Loads the model of a checkpoint with a cache of the planned size.
+/// Loads the model of these weights with a cache of the planned size.
 pub(crate) fn load(
-    checkpoint: &Checkpoint,
+    weights: &dyn Weights,
     description: Description,
     plan: &MemoryPlan,
     options: Options,
 ) -> Result<Box<dyn Forward>, Error> {
     let MemoryPlan { context_length, block_tokens, blocks } = *plan;
-    let mut decoder = Decoder::load(Cpu::new(options.cpu)?, checkpoint.weights(), description)?;
-    let cache = decoder.cache(CacheOptions { blocks, block_tokens, format: options.kv_format })?;
+    let (key_format, value_format) = (options.key_format, options.value_format);
+    let mut decoder = Decoder::load(Cpu::new(options.cpu)?, weights, description)?;
+    let cache = decoder.cache(CacheOptions { blocks, block_tokens, key_format, value_format })?;
     Ok(Box::new(Loaded { decoder, cache, context_length }))
 }
 

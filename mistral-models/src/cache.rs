@@ -12,8 +12,10 @@ pub struct CacheOptions {
     pub blocks: usize,
     /// Token slots a block.
     pub block_tokens: usize,
-    /// Element type of keys and values.
-    pub format: KvFormat,
+    /// How keys are kept.
+    pub key_format: KvFormat,
+    /// How values are kept.
+    pub value_format: KvFormat,
 }
 
 /// The keys and values of all layers, in blocks that sequences share by their block tables.
@@ -28,7 +30,7 @@ impl<B: Backend> Cache<B> {
     /// # Errors
     /// [`Error::Quant`] when the backend refuses the memory.
     pub fn new(backend: &mut B, spec: &DecoderSpec, options: CacheOptions) -> Result<Self, Error> {
-        let CacheOptions { blocks, block_tokens, format } = options;
+        let CacheOptions { blocks, block_tokens, key_format, value_format } = options;
         let layer = |mixer: &Mixer| match mixer {
             Mixer::Attention(a) => KvShape {
                 blocks,
@@ -36,7 +38,8 @@ impl<B: Backend> Cache<B> {
                 kv_heads: a.kv_heads,
                 key_dim: a.head_dim,
                 value_dim: a.head_dim,
-                format,
+                key_format,
+                value_format,
             },
         };
         let layers = spec.layers.iter().map(|l| backend.kv(layer(&l.mixer))).collect::<Result<_, _>>()?;

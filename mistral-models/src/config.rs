@@ -129,6 +129,11 @@ const GGUF_KEYS: &[(&str, &str)] = &[
     ("rope.scaling.yarn_log_multiplier", "yarn_log_multiplier"),
 ];
 
+/// The GGUF key, without its architecture, of the value that is called `name` here.
+pub(crate) fn gguf_key(name: &str) -> Option<&'static str> {
+    GGUF_KEYS.iter().find(|(_, ours)| *ours == name).map(|(key, _)| *key)
+}
+
 /// Which kind of file the configuration came from; families differ in what each file leaves to the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {

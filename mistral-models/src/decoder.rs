@@ -26,6 +26,8 @@ use serde_json::{Map, Value};
 pub struct Description {
     spec: DecoderSpec,
     names: Names,
+    /// `general.architecture` of GGUF.
+    architecture: &'static str,
 }
 
 impl Description {
@@ -37,7 +39,7 @@ impl Description {
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, Error> {
         match (checkpoint.metadata(), checkpoint.config_json()) {
             (_, Some(json)) => Self::from_json(json, checkpoint.weights()),
-            (Some(metadata), None) => Self::build(&Config::from_metadata(metadata)?, checkpoint.weights()),
+            (Some(metadata), None) => Self::from_config(&Config::from_metadata(metadata)?, checkpoint.weights()),
             (None, None) => Err(Error::Missing { kind: "file", name: "config.json".into() }),
         }
     }
@@ -54,19 +56,35 @@ impl Description {
                 "`quantization_config` for weights that are as stored",
             ));
         }
-        Self::build(&Config::from_json(config)?, weights)
+        Self::from_config(&Config::from_json(config)?, weights)
     }
 
-    fn build(config: &Config, weights: &dyn Weights) -> Result<Self, Error> {
+    pub(crate) fn from_config(config: &Config, weights: &dyn Weights) -> Result<Self, Error> {
         let arch = arch::find(config)?;
         let spec = (arch.spec)(config, weights)?;
         config.finish()?;
-        Ok(Self { spec, names: Names::new(config, arch.renames) })
+        Ok(Self { spec, names: Names::new(config, arch.renames), architecture: arch.gguf_name() })
     }
 
     /// The decoder.
     pub fn spec(&self) -> &DecoderSpec {
         &self.spec
+    }
+
+    /// What a GGUF file calls a tensor of this checkpoint. `None` for one that a decoder does not load.
+    pub(crate) fn gguf_name(&self, name: &str) -> Option<String> {
+        let (role, name) = self.role(name)?;
+        (role != Role::Head || !self.spec.tied_head).then_some(name)
+    }
+
+    /// The role of a tensor of this checkpoint, and its name in GGUF files.
+    pub(crate) fn role(&self, name: &str) -> Option<(Role, String)> {
+        self.names.translate(name)
+    }
+
+    /// What GGUF files call the family.
+    pub(crate) fn architecture(&self) -> &'static str {
+        self.architecture
     }
 }
 
@@ -121,7 +139,7 @@ impl<B: Backend> Decoder<B> {
     /// [`Error::Missing`] or [`Error::Shape`] for a tensor that is not as the configuration says, [`Error::Unsupported`] for a tensor
     /// format without arithmetic and for tensors that the architecture does not use.
     pub fn load(mut backend: B, weights: &dyn Weights, description: Description) -> Result<Self, Error> {
-        let Description { spec, names } = description;
+        let Description { spec, names, .. } = description;
         let DecoderSpec { hidden_size, vocab_size, .. } = spec;
         let mut loading = Loading::new(&mut backend, weights, names);
         let mut ropes: Vec<RopeTable> = Vec::new();

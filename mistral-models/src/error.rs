@@ -96,6 +96,22 @@ pub enum Error {
         /// The line of the template, where known.
         line: Option<usize>,
     },
+    /// A tensor cannot be quantized as asked: its format needs an importance matrix that is not there or does not fit.
+    #[error("`{tensor}` to {format}: {detail}")]
+    Importance {
+        /// The tensor, by its name in GGUF files.
+        tensor: String,
+        /// The format it was to get.
+        format: mistral_quant::Format,
+        /// What is missing.
+        detail: String,
+    },
+    /// The system gave no threads to quantize on.
+    #[error("no threads to quantize on: {detail}")]
+    Threads {
+        /// The system's reason.
+        detail: String,
+    },
     /// A batch that does not fit the model or the cache.
     #[error("batch: {detail}")]
     Batch {

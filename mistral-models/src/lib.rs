@@ -14,7 +14,7 @@
 //! let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
 //! let description = Description::new(&checkpoint)?;
 //! let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
-//! let mut cache = decoder.cache(CacheOptions { blocks: 4, block_tokens: 32, format: KvFormat::F16 })?;
+//! let mut cache = decoder.cache(CacheOptions { blocks: 4, block_tokens: 32, key_format: KvFormat::F16, value_format: KvFormat::F16 })?;
 //!
 //! let tokens = tokenizer.encode("Once upon a", Default::default())?;
 //! let (mut batch, mut logits) = (Batch::default(), Logits::default());
@@ -43,10 +43,12 @@ mod cache;
 mod config;
 mod decoder;
 mod error;
+mod export;
 pub mod loader;
 mod loading;
 mod metadata;
 mod names;
+mod quantize;
 mod rope;
 mod spec;
 mod template;
@@ -63,6 +65,7 @@ pub use loader::{
 #[cfg(feature = "hub")]
 pub use loader::{Download, DownloadProgress};
 pub use metadata::{Array, Metadata, Strings, Value};
+pub use quantize::{GgufPlan, Importance, Mix, QuantizeProgress, QuantizedWeights, Quantizer, TensorPlan};
 pub use spec::{AttentionSpec, DecoderSpec, FfnSpec, LayerSpec, Mixer, NormSpec, Placement, RopeScaling, RopeSpec};
 pub use template::{ChatTemplate, ChatTemplates, TemplateInput, TemplateLimits};
 pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer};

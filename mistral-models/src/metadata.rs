@@ -157,6 +157,11 @@ impl Metadata {
         self.entries.insert(key.into(), value)
     }
 
+    /// Takes a key out.
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        self.entries.remove(key)
+    }
+
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.entries.get(key)

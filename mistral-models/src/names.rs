@@ -75,8 +75,32 @@ impl Names {
         (!pattern.is_empty()).then(|| format!("{}.{part}", pattern.replace("{}", &layer.to_string())))
     }
 
+    /// The role of a tensor, and its name in GGUF files. `None` for a tensor that has no role.
+    pub(crate) fn translate(&self, name: &str) -> Option<(Role, String)> {
+        let (stem, part) = name.rsplit_once('.')?;
+        let known = |role: &Role| self.renames.iter().chain(NAMES).find(|row| row.0 == *role);
+        let rows = self.renames.iter().chain(NAMES).filter(|row| known(&row.0).is_some_and(|first| first.1 == row.1));
+        rows.filter(|(_, _, gguf)| !gguf.is_empty()).find_map(|(role, hf, gguf)| {
+            let pattern = if self.gguf { gguf } else { hf };
+            // The bare decoder leaves the prefix out.
+            let layer = between(pattern, stem).or_else(|| between(pattern.strip_prefix("model.")?, stem))?;
+            Some((*role, format!("{}.{part}", gguf.replace("{}", layer))))
+        })
+    }
+
     /// Whether a tensor that no role claims may be left unread: buffers that older exports stored.
     pub(crate) fn ignorable(&self, name: &str) -> bool {
         name.ends_with("rotary_emb.inv_freq")
+    }
+}
+
+/// What stands at `{}` of a pattern, a layer's number; empty for a pattern without one.
+fn between<'n>(pattern: &str, name: &'n str) -> Option<&'n str> {
+    match pattern.split_once("{}") {
+        None => (!pattern.is_empty() && pattern == name).then_some(""),
+        Some((before, after)) => {
+            let layer = name.strip_prefix(before)?.strip_suffix(after)?;
+            layer.bytes().all(|b| b.is_ascii_digit()).then_some(layer).filter(|layer| !layer.is_empty())
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Frequencies are computed in f64 and rounded once to f32; angles are f32 products, as the checkpoints were trained.
 
 use std::f64::consts::PI;
+use std::sync::Arc;
 
 use crate::spec::{RopeScaling, RopeSpec};
 
@@ -76,6 +77,21 @@ impl RopeTable {
                 sin.push(s as f32 * self.attention_factor);
             }
         }
+    }
+}
+
+/// What each frequency of a scaling that does not depend on the length is divided by, as GGUF's `rope_freqs` has it.
+/// Shape `[rotary_dim / 2]`.
+pub(crate) fn divisors(spec: &RopeSpec) -> Arc<[f32]> {
+    let scaled = |f: f64| match &spec.scaling {
+        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {
+            llama3(f, *factor, *low_freq_factor, *high_freq_factor, *original as f64)
+        }
+        _ => f,
+    };
+    match &spec.scaling {
+        RopeScaling::Factors(factors) => Arc::clone(factors),
+        _ => powers(spec.theta, spec.rotary_dim).iter().map(|&f| (f / scaled(f)) as f32).collect(),
     }
 }
 

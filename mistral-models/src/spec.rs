@@ -185,12 +185,15 @@ pub enum RopeScaling {
 
 impl DecoderSpec {
     /// Bytes of cached keys and values a token, over all layers.
-    pub fn kv_bytes_per_token(&self, format: KvFormat) -> u64 {
+    pub fn kv_bytes_per_token(&self, key_format: KvFormat, value_format: KvFormat) -> u64 {
         // Saturating throughout: the numbers come from files and options, and are compared with a budget before anything is checked.
-        let elements = self.layers.iter().fold(0u64, |sum, layer| match &layer.mixer {
-            Mixer::Attention(a) => sum.saturating_add((a.kv_heads as u64).saturating_mul(a.head_dim as u64)),
-        });
-        elements.saturating_mul(if format == KvFormat::F32 { 8 } else { 4 })
+        self.layers.iter().fold(0u64, |sum, layer| match &layer.mixer {
+            Mixer::Attention(a) => {
+                let bytes = |format: KvFormat| format.head_bytes(a.head_dim).map_or(u64::MAX, |bytes| bytes as u64);
+                let head = bytes(key_format).saturating_add(bytes(value_format));
+                sum.saturating_add(head.saturating_mul(a.kv_heads as u64))
+            }
+        })
     }
 
     /// Bytes of working memory of a step of `tokens` tokens that gives `rows` rows of logits.

@@ -156,7 +156,9 @@ fn stripped(bytes: &[u8]) -> Vec<u8> {
 fn logits<B: Backend>(backend: B, checkpoint: &Checkpoint) -> Vec<f32> {
     let description = Description::new(checkpoint).unwrap();
     let mut decoder = Decoder::load(backend, checkpoint.weights(), description).unwrap();
-    let mut cache = decoder.cache(CacheOptions { blocks: 2, block_tokens: 8, format: KvFormat::F32 }).unwrap();
+    let mut cache = decoder
+        .cache(CacheOptions { blocks: 2, block_tokens: 8, key_format: KvFormat::F32, value_format: KvFormat::F32 })
+        .unwrap();
     let (mut batch, mut logits) = (Batch::default(), Logits::default());
     batch.push(&[3, 17, 40, 8, 22], 0, 5, vec![0], LogitRows::All);
     decoder.forward(&batch, &mut cache, &mut logits).unwrap();

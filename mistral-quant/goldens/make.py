@@ -1,8 +1,11 @@
 """Writes goldens/<format>.bin: blocks with the weights that the `gguf` package (PyPI) reads from them.
 
+That package knows Q8_1 and Q8_K by name only; their definition here is that of ggml's `block_q8_1` and `block_q8_K`.
+
 Layout, little-endian:
   u32 blocks, the blocks' bytes, their weights as f32           random, extreme and zero blocks for the decoder
   u32 blocks, weights as f32, the blocks' bytes                 for the encoder; 0 blocks where `gguf` cannot encode the format
+                                                                or an encoder has choices
 
 Usage: python make.py  (needs numpy and gguf; tested with gguf 0.19)
 """
@@ -18,7 +21,24 @@ FORMATS = {
     "F32": [], "F16": [], "BF16": [],
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+    "Q8_1": [0, 2], "Q8_K": [], "IQ4_NL": [0], "IQ4_XS": [0], "TQ1_0": [52], "TQ2_0": [64], "MXFP4": [], "NVFP4": [],
+    "IQ1_S": [0], "IQ1_M": [], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0],
 }
+
+# Formats with an encoder that leaves no choice, so that all must agree; the ternary ones on weights that are ternary.
+EXACT = {"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "TQ1_0", "TQ2_0"}
+
+
+def dequantize(blocks, name):
+    """The weights of blocks [count, bytes], as one row."""
+    count = len(blocks)
+    if name == "Q8_1":
+        d = blocks[:, :2].copy().view("<f2").astype(np.float32)
+        return (d * blocks[:, 4:].view(np.int8).astype(np.float32)).reshape(-1)
+    if name == "Q8_K":
+        d = blocks[:, :4].copy().view("<f4")
+        return (d * blocks[:, 4:260].view(np.int8).astype(np.float32)).reshape(-1)
+    return gguf.dequantize(blocks.reshape(1, -1), gguf.GGMLQuantizationType[name]).astype("<f4").reshape(-1)
 
 
 def blocks_of(rng, size, scales, count):
@@ -40,17 +60,23 @@ def main():
     for name, scales in FORMATS.items():
         kind = gguf.GGMLQuantizationType[name]
         weights, size = gguf.GGML_QUANT_SIZES[kind]
-        count = {1: 256, 32: 40, 256: 14}[weights]
+        if name == "Q8_1":
+            size = 36  # `gguf` still gives the 40 of an early layout with two f32.
+        count = {1: 256, 32: 40, 64: 40, 256: 14}[weights]
         blocks = blocks_of(rng, size, scales, count)
         with np.errstate(all="ignore"):
-            decoded = gguf.dequantize(blocks.reshape(1, -1), kind).astype("<f4").reshape(-1)
+            decoded = dequantize(blocks, name)
+        assert decoded.size == count * weights
         out = struct.pack("<I", count) + blocks.tobytes() + decoded.tobytes()
-        try:
-            # Ties are where rounding rules differ: quarter steps hit them often.
-            x = np.concatenate([rng.normal(size=640), rng.integers(-64, 65, 608) / 4.0, np.zeros(32)]).astype(np.float32)
+        # Ties are where rounding rules differ: quarter steps hit them often.
+        x = np.concatenate([rng.normal(size=640), rng.integers(-64, 65, 608) / 4.0, np.zeros(32)])
+        if name in EXACT:
+            if name.startswith("TQ"):
+                x = (rng.integers(-1, 2, (5, 256)) * rng.normal(size=(5, 1)) / 8).reshape(-1)
+            x = x.astype(np.float32)
             encoded = gguf.quantize(x.reshape(1, -1), kind)
             out += struct.pack("<I", x.size // weights) + x.astype("<f4").tobytes() + encoded.tobytes()
-        except NotImplementedError:
+        else:
             out += struct.pack("<I", 0)
         (folder / f"{name.lower()}.bin").write_bytes(out)
         print(name, len(out))

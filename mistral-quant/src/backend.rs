@@ -3,22 +3,11 @@
 //! A decoder is generic over [`Backend`]; the list is sealed, so that every backend can be held against the naive
 //! [`Reference`](crate::Reference). Activations are f32 and row-major, one row a token: `[tokens, width]`.
 
-use crate::{Error, Weight};
+use crate::{Error, KvFormat, Weight};
 
 pub(crate) mod sealed {
     /// Closes [`super::Backend`] to this crate.
     pub trait Sealed {}
-}
-
-/// The element type in which keys and values are cached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum KvFormat {
-    /// 4 bytes an element, exact.
-    F32,
-    /// 2 bytes an element, rounded to nearest even: the usual choice.
-    #[default]
-    F16,
 }
 
 /// The geometry of one layer's key and value storage: `blocks` blocks of `block_tokens` token slots.
@@ -34,8 +23,10 @@ pub struct KvShape {
     pub key_dim: usize,
     /// Width of one value head.
     pub value_dim: usize,
-    /// Element type.
-    pub format: KvFormat,
+    /// How keys are kept.
+    pub key_format: KvFormat,
+    /// How values are kept.
+    pub value_format: KvFormat,
 }
 
 /// A run of consecutive tokens of one sequence inside a batch.
@@ -87,9 +78,9 @@ pub struct Rope {
 }
 
 /// Causal attention of the queries of a batch over the paged cache.
-/// For a query at position `p`: keys at `max(0, p + 1 - window)..=p`; score = `scale * q·k`, then `cap * tanh(score / cap)`.
-#[derive(Debug, Clone, Copy)]
-pub struct Attention<'a> {
+/// For a query at position `p`: keys at `max(0, p + 1 - window)..=p`; score = `scale * q·k`, then `cap * tanh(score / cap)`; the
+/// values are weighted by `exp(score) / (exp(sink) + Σ exp(score))`, without a sink by the plain softmax.
+pub struct Attention<'a, B: Backend> {
     /// Query heads; a multiple of the cache's `kv_heads` (query head `h` reads kv head `h * kv_heads / heads`).
     pub heads: usize,
     /// Multiplies the scores.
@@ -98,9 +89,20 @@ pub struct Attention<'a> {
     pub window: Option<usize>,
     /// Soft cap of the scores (Gemma 2).
     pub soft_cap: Option<f32>,
+    /// `[heads]`: a logit a query head, neither scaled nor capped, that takes part in the sum of exponentials and has no value: a head
+    /// may look at nothing (gpt-oss). Source: Xiao et al., 2023, arXiv:2309.17453, in the form of a learned logit. `None`: no sinks.
+    pub sinks: Option<&'a B::Weight>,
     /// The sequences of the batch.
     pub spans: &'a [Span<'a>],
 }
+
+impl<B: Backend> Clone for Attention<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Attention<'_, B> {}
 
 /// Activation functions of feed-forward networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +203,7 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
         &mut self,
         queries: &Self::Buffer,
         kv: &Self::Kv,
-        attention: Attention<'_>,
+        attention: Attention<'_, Self>,
         out: &mut Self::Buffer,
     ) -> Result<(), Error>;
     /// `gate[i] = activation(gate[i]) * up[i]` for the first `len` elements.

@@ -9,20 +9,83 @@ use std::sync::Arc;
 /// Cloning and slicing cost one reference count. The bytes never move and never change.
 #[derive(Clone)]
 pub struct SharedBytes {
-    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    owner: Arc<dyn Owner>,
     range: Range<usize>,
+}
+
+/// What keeps bytes alive.
+trait Owner: Send + Sync {
+    fn bytes(&self) -> &[u8];
+    fn is_backed(&self) -> bool;
+    fn release(&self, range: Range<usize>);
+}
+
+/// An owner whose memory is all there is.
+struct Held<T>(T);
+
+impl<T: AsRef<[u8]> + Send + Sync> Owner for Held<T> {
+    fn bytes(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+
+    fn is_backed(&self) -> bool {
+        false
+    }
+
+    fn release(&self, _: Range<usize>) {}
+}
+
+/// An owner that can give memory back and read the bytes again from where they came.
+struct Backed<T, F> {
+    owner: T,
+    release: F,
+}
+
+impl<T: AsRef<[u8]> + Send + Sync, F: Fn(&T, Range<usize>) + Send + Sync> Owner for Backed<T, F> {
+    fn bytes(&self) -> &[u8] {
+        self.owner.as_ref()
+    }
+
+    fn is_backed(&self) -> bool {
+        true
+    }
+
+    fn release(&self, range: Range<usize>) {
+        (self.release)(&self.owner, range);
+    }
 }
 
 impl SharedBytes {
     /// Shares all bytes of `owner`. The owner must return the same slice at each call; a shorter one later is cut, never read past.
     pub fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         let len = owner.as_ref().len();
-        Self { owner: Arc::new(owner), range: 0..len }
+        Self { owner: Arc::new(Held(owner)), range: 0..len }
+    }
+
+    /// As [`new`](Self::new), for bytes that are a view of something else, such as a mapped file: `release(owner, range)` gives the
+    /// memory of a range back to the system, and a later read finds the same bytes again.
+    pub fn backed<T: AsRef<[u8]> + Send + Sync + 'static>(
+        owner: T,
+        release: impl Fn(&T, Range<usize>) + Send + Sync + 'static,
+    ) -> Self {
+        let len = owner.as_ref().len();
+        Self { owner: Arc::new(Backed { owner, release }), range: 0..len }
+    }
+
+    /// Whether these bytes are a view of something else, so that keeping them costs no memory that cannot be taken back.
+    pub fn is_backed(&self) -> bool {
+        self.owner.is_backed()
+    }
+
+    /// Says that these bytes will not be read soon: a mapped file gives their pages back. Without effect on bytes that are all there
+    /// is. Reading them afterwards is allowed, and costs what the first read did.
+    pub fn release(&self) {
+        self.owner.release(self.range.clone());
     }
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
+        self.owner.bytes().get(self.range.clone()).unwrap_or_default()
     }
 
     /// The number of bytes.

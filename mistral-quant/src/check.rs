@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::{Attention, Error, KvShape, RmsNorm, Rope, Span, Weight};
+use crate::{Attention, Backend, Error, KvShape, RmsNorm, Rope, Span};
 
 /// The product of `factors`; [`Error::Shape`] when it overflows.
 pub(crate) fn product(what: &'static str, factors: &[usize]) -> Result<usize, Error> {
@@ -26,11 +26,10 @@ pub(crate) fn holds(what: &'static str, len: usize, factors: &[usize]) -> Result
     Ok(needed)
 }
 
-/// A weight that is one row of `width`.
-pub(crate) fn vector(what: &'static str, weight: &Weight, width: usize) -> Result<(), Error> {
-    if weight.rows() != 1 || weight.cols() != width {
-        let found = format!("[{}, {}]", weight.rows(), weight.cols());
-        return Err(Error::Shape { what, expected: format!("[1, {width}]"), found });
+/// A weight `[rows, cols]` that is one row of `width`.
+pub(crate) fn vector(what: &'static str, weight: [usize; 2], width: usize) -> Result<(), Error> {
+    if weight != [1, width] {
+        return Err(Error::Shape { what, expected: format!("[1, {width}]"), found: format!("{weight:?}") });
     }
     Ok(())
 }
@@ -56,7 +55,7 @@ pub(crate) fn range(what: &'static str, len: usize, offset: usize, count: usize)
 }
 
 /// A whole number of rows, `rows * norm.width` elements of `len`.
-pub(crate) fn rms_norm(len: usize, rows: usize, weight: &Weight, norm: RmsNorm) -> Result<usize, Error> {
+pub(crate) fn rms_norm(len: usize, rows: usize, weight: [usize; 2], norm: RmsNorm) -> Result<usize, Error> {
     vector("weight of an rms norm", weight, norm.width)?;
     holds("input of an rms norm", len, &[rows, norm.width])
 }
@@ -66,7 +65,7 @@ pub(crate) fn add_rms_norm(
     x_len: usize,
     y_len: usize,
     rows: usize,
-    weight: &Weight,
+    weight: [usize; 2],
     norm: RmsNorm,
     out_len: usize,
 ) -> Result<usize, Error> {
@@ -75,17 +74,17 @@ pub(crate) fn add_rms_norm(
     holds("output of an rms norm", out_len, &[len])
 }
 
-/// One product: `x` holds `[tokens, cols]`, `out` `[tokens, rows]`.
+/// One product with a weight `[rows, cols]`: `x` holds `[tokens, cols]`, `out` `[tokens, rows]`.
 pub(crate) fn matmul(
-    weight: &Weight,
-    bias: Option<&Weight>,
+    [rows, cols]: [usize; 2],
+    bias: Option<[usize; 2]>,
     tokens: usize,
     x_len: usize,
     out_len: usize,
 ) -> Result<(), Error> {
-    holds("input of a matrix product", x_len, &[tokens, weight.cols()])?;
-    holds("output of a matrix product", out_len, &[tokens, weight.rows()])?;
-    bias.map_or(Ok(()), |bias| vector("bias of a matrix product", bias, weight.rows()))
+    holds("input of a matrix product", x_len, &[tokens, cols])?;
+    holds("output of a matrix product", out_len, &[tokens, rows])?;
+    bias.map_or(Ok(()), |bias| vector("bias of a matrix product", bias, rows))
 }
 
 /// Lengths of the rotated rows and of the tables; the number of elements that are looked at.
@@ -120,9 +119,10 @@ pub(crate) fn append(shape: KvShape, keys_len: usize, values_len: usize, spans: 
 }
 
 /// Heads, queries, output and spans of an attention. Blocks that lie wholly before every query's window may hold any id.
-pub(crate) fn attention(
+pub(crate) fn attention<B: Backend>(
     shape: KvShape,
-    attention: &Attention<'_>,
+    attention: &Attention<'_, B>,
+    sinks: Option<[usize; 2]>,
     queries_len: usize,
     out_len: usize,
 ) -> Result<(), Error> {
@@ -136,6 +136,9 @@ pub(crate) fn attention(
     }
     if let Some(cap) = soft_cap {
         positive_cap(cap)?;
+    }
+    if let Some(sinks) = sinks {
+        vector("sinks of an attention", sinks, heads)?;
     }
     let rows = rows_of(spans)?;
     holds("queries", queries_len, &[rows, heads, shape.key_dim])?;

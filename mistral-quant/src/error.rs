@@ -24,6 +24,12 @@ pub enum Error {
         /// The operation that was asked for.
         operation: &'static str,
     },
+    /// A format whose encoder must be told how much each column matters, and was not.
+    #[error("format {format} can only be encoded with an importance of the columns (an importance matrix)")]
+    ImportanceMissing {
+        /// The format asked for.
+        format: Format,
+    },
     /// An index (token id, row, cache block) outside its table.
     #[error("{what} {index} is out of range (must be below {limit})")]
     OutOfRange {

@@ -3,25 +3,35 @@
 //! Start at [`Backend`]: it names every operation once. [`Reference`] defines each of them by a naive loop, [`Cpu`] computes
 //! them with SIMD kernels chosen at run time (`Kernels`) on a [`ThreadPool`]. [`Format`] lists the ways in which
 //! weights are stored, [`Weight`] is a matrix in one of them.
+//!
+//! # Features
+//!
+//! `candle`, off by default: [`candle::Linear`](https://docs.rs/mistral-quant/latest/mistral_quant/candle/struct.Linear.html), a linear
+//! layer of candle 0.11 over a [`Weight`], so that any candle model runs on these kernels, and the exchange of weights with
+//! candle's `QTensor`. It adds `candle-core` without its default features: some 125 crates, all of them Rust.
 
 mod backend;
 mod bytes;
+#[cfg(feature = "candle")]
+pub mod candle;
 mod check;
 mod cpu;
 mod error;
 mod format;
 mod formats;
+mod kv_format;
 mod reference;
 #[cfg(test)]
 mod testing;
 mod weight;
 
-pub use backend::{Activation, Attention, Backend, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span};
+pub use backend::{Activation, Attention, Backend, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span};
 pub use bytes::SharedBytes;
 pub use cpu::pool::ThreadPool;
-pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa};
+pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa, Repack};
 pub use error::Error;
 pub use format::Format;
-pub use formats::{assemble_row, decode_row, encode_row, quantize};
+pub use formats::{assemble_row, decode_row, encode_row, encode_row_with, quantize, quantize_with};
+pub use kv_format::KvFormat;
 pub use reference::{Reference, ReferenceKv};
 pub use weight::Weight;

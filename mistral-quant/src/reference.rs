@@ -1,11 +1,8 @@
 //! The definition of every operation as the loop that is plainly right, in f64; the oracle of all backends.
 
-use half::f16;
-
 use crate::backend::sealed::Sealed;
 use crate::{
-    Activation, Attention, Backend, Error, KvFormat, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, Weight, check,
-    decode_row,
+    Activation, Attention, Backend, Error, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, Weight, check, decode_row,
 };
 
 /// The naive backend: one thread, no SIMD, sums in f64, every intermediate result rounded to f32 once.
@@ -100,7 +97,7 @@ impl Backend for Reference {
         norm: RmsNorm,
         out: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        let len = check::rms_norm(x.len(), rows, weight, norm)?;
+        let len = check::rms_norm(x.len(), rows, weight.shape(), norm)?;
         check::holds("output of an rms norm", out.len(), &[len])?;
         out[..len].copy_from_slice(&x[..len]);
         self.rms_norm_in_place(out, rows, weight, norm)
@@ -113,7 +110,7 @@ impl Backend for Reference {
         weight: &Weight,
         norm: RmsNorm,
     ) -> Result<(), Error> {
-        let len = check::rms_norm(x.len(), rows, weight, norm)?;
+        let len = check::rms_norm(x.len(), rows, weight.shape(), norm)?;
         let weight = row(weight, 0)?;
         for x in x[..len].chunks_exact_mut(norm.width.max(1)) {
             let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
@@ -127,7 +124,7 @@ impl Backend for Reference {
 
     fn matmul(&mut self, x: &Vec<f32>, tokens: usize, group: &mut [MatMul<'_, Self>]) -> Result<(), Error> {
         for product in &*group {
-            check::matmul(product.weight, product.bias, tokens, x.len(), product.out.len())?;
+            check::matmul(product.weight.shape(), product.bias.map(Weight::shape), tokens, x.len(), product.out.len())?;
         }
         for MatMul { weight, bias, out } in group {
             let (rows, cols) = (weight.rows(), weight.cols());
@@ -180,19 +177,19 @@ impl Backend for Reference {
         spans: &[Span<'_>],
     ) -> Result<(), Error> {
         check::append(kv.shape, keys.len(), values.len(), spans)?;
-        let KvShape { kv_heads, key_dim, value_dim, format, .. } = kv.shape;
-        let rounded = |x: f32| match format {
-            KvFormat::F32 => x,
-            KvFormat::F16 => f16::from_f32(x).to_f32(),
-        };
+        let KvShape { kv_heads, key_dim, value_dim, key_format, value_format, .. } = kv.shape;
         for span in spans {
             for i in 0..span.tokens {
                 let (row, slot) = (span.start + i, slot(kv.shape, span, span.position + i));
-                for j in 0..kv_heads * key_dim {
-                    kv.keys[slot * kv_heads * key_dim + j] = rounded(keys[row * kv_heads * key_dim + j]);
-                }
-                for j in 0..kv_heads * value_dim {
-                    kv.values[slot * kv_heads * value_dim + j] = rounded(values[row * kv_heads * value_dim + j]);
+                for head in 0..kv_heads {
+                    let (stored, new) = ((slot * kv_heads + head) * key_dim, (row * kv_heads + head) * key_dim);
+                    let stored = &mut kv.keys[stored..stored + key_dim];
+                    stored.copy_from_slice(&keys[new..new + key_dim]);
+                    key_format.round(stored);
+                    let (stored, new) = ((slot * kv_heads + head) * value_dim, (row * kv_heads + head) * value_dim);
+                    let stored = &mut kv.values[stored..stored + value_dim];
+                    stored.copy_from_slice(&values[new..new + value_dim]);
+                    value_format.round(stored);
                 }
             }
         }
@@ -203,10 +200,11 @@ impl Backend for Reference {
         &mut self,
         queries: &Vec<f32>,
         kv: &ReferenceKv,
-        attention: Attention<'_>,
+        attention: Attention<'_, Self>,
         out: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        check::attention(kv.shape, &attention, queries.len(), out.len())?;
+        check::attention(kv.shape, &attention, attention.sinks.map(Weight::shape), queries.len(), out.len())?;
+        let sinks = attention.sinks.map(|sinks| row(sinks, 0)).transpose()?;
         let KvShape { kv_heads, key_dim, value_dim, .. } = kv.shape;
         for span in attention.spans {
             for i in 0..span.tokens {
@@ -222,9 +220,11 @@ impl Backend for Reference {
                         let score = f64::from(attention.scale) * dot(query, &kv.keys[key..key + key_dim]);
                         scores.push(attention.soft_cap.map_or(score, |cap| capped(score, f64::from(cap))));
                     }
-                    let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let sink = sinks.as_ref().map_or(f64::NEG_INFINITY, |sinks| f64::from(sinks[h]));
+                    let max = scores.iter().copied().fold(sink, f64::max);
                     let exponentials: Vec<f64> = scores.iter().map(|score| (score - max).exp()).collect();
-                    let sum: f64 = exponentials.iter().sum();
+                    let nothing = if sinks.is_some() { (sink - max).exp() } else { 0.0 };
+                    let sum = exponentials.iter().sum::<f64>() + nothing;
                     for j in 0..value_dim {
                         let mut value = 0.0;
                         for (position, exponential) in seen.clone().zip(&exponentials) {
@@ -275,7 +275,7 @@ impl Backend for Reference {
         norm: RmsNorm,
         out: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        let len = check::add_rms_norm(x.len(), y.len(), rows, weight, norm, out.len())?;
+        let len = check::add_rms_norm(x.len(), y.len(), rows, weight.shape(), norm, out.len())?;
         self.add(x, y, len)?;
         self.rms_norm(x, rows, weight, norm, out)
     }

@@ -4,7 +4,7 @@ use crate::cpu::activations::{ActivationUnit, quantize_units};
 use crate::cpu::kernels::Kernels;
 use crate::cpu::tests::Random;
 use crate::formats::{Block, Grid, UNIT, blocks, with_grid};
-use crate::{Format, SharedBytes, Weight, encode_row};
+use crate::{Format, SharedBytes, Weight, encode_row_with};
 
 /// Every instruction set of this machine, the portable one included.
 pub(crate) fn instruction_sets() -> Vec<Kernels> {
@@ -33,38 +33,50 @@ pub(crate) enum Bytes {
 pub(crate) fn weight(random: &mut Random, format: Format, rows: usize, cols: usize, kind: Bytes) -> Weight {
     let len = format.byte_len(cols).unwrap() * rows;
     let mut bytes: Vec<u8> = match kind {
-        Bytes::Encoded => encode_row(format, &random.values(rows * cols)).unwrap(),
+        Bytes::Encoded => {
+            let x = random.values(rows * cols);
+            encode_row_with(format, &x, Some(&vec![1.0; x.len()])).unwrap()
+        }
         Bytes::Constant(byte) => vec![byte; len],
         Bytes::Random | Bytes::Wild => (0..len).map(|_| random.next() as u8).collect(),
     };
     if matches!(kind, Bytes::Random | Bytes::Constant(_)) {
         for block in bytes.chunks_exact_mut(format.block_bytes()) {
-            for &at in scale_places(format) {
-                write_scale(format, &mut block[at..], 0.01 * random.value());
-            }
+            set_scales(format, block, || 0.01 * random.value());
         }
     }
     Weight::new(format, rows, cols, SharedBytes::new(bytes)).unwrap()
 }
 
-/// Writes one of the scales of a block.
-pub(crate) fn write_scale(format: Format, to: &mut [u8], scale: f32) {
-    match format {
-        Format::Affine8 => to[..4].copy_from_slice(&scale.to_le_bytes()),
-        _ => to[..2].copy_from_slice(&half::f16::from_f32(scale).to_le_bytes()),
-    }
-}
-
-/// Where the scales of a block lie.
-pub(crate) fn scale_places(format: Format) -> &'static [usize] {
-    match format {
-        Format::Q8_0 | Format::Q4_0 | Format::Q5_0 => &[0],
+/// Puts the next of some values into each scale of a block that multiplies all its weights; rounded to what the format can hold.
+pub(crate) fn set_scales(format: Format, block: &mut [u8], mut next: impl FnMut() -> f32) {
+    let places: &[usize] = match format {
+        Format::Q8_0 | Format::Q8_1 | Format::Q4_0 | Format::Q5_0 | Format::IQ4_NL | Format::IQ4_XS => &[0],
+        Format::IQ2_XXS | Format::IQ2_XS | Format::IQ2_S | Format::IQ3_XXS | Format::IQ3_S | Format::IQ1_S => &[0],
         Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K | Format::Affine4 => &[0, 2],
-        Format::Affine8 => &[0, 4],
         Format::Q2_K => &[80, 82],
         Format::Q3_K => &[108],
         Format::Q6_K => &[208],
+        Format::TQ1_0 => &[52],
+        Format::TQ2_0 => &[64],
+        Format::Affine8 => {
+            return block[..8].as_chunks_mut::<4>().0.iter_mut().for_each(|to| *to = next().to_le_bytes());
+        }
+        Format::Q8_K => return block[..4].copy_from_slice(&next().to_le_bytes()),
+        // A nibble of the f16 in the upper bits of each of four words.
+        Format::IQ1_M => {
+            let d = half::f16::from_f32(next()).to_bits();
+            return (0..4).for_each(|w| block[49 + 2 * w] = block[49 + 2 * w] & 15 | ((d >> (4 * w) & 15) << 4) as u8);
+        }
+        // The exponents of E8M0 and UE4M3; 2^0 is 127 and 7, and the tables hold doubled values.
+        Format::MXFP4 => return block[0] = (128.0 + next().abs().log2().floor()) as u8,
+        Format::NVFP4 => {
+            return block[..4].fill_with(|| ((8.0 + next().abs().log2().floor()).clamp(0.0, 15.0) as u8) << 3);
+        }
         _ => unreachable!("{format} has no scales"),
+    };
+    for &at in places {
+        block[at..at + 2].copy_from_slice(&half::f16::from_f32(next()).to_le_bytes());
     }
 }
 

@@ -58,9 +58,24 @@ impl Weight {
         self.cols
     }
 
+    /// `[rows, cols]`.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
     /// All bytes, row after row.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_slice()
+    }
+
+    /// [`SharedBytes::is_backed`] of the bytes.
+    pub fn is_backed(&self) -> bool {
+        self.bytes.is_backed()
+    }
+
+    /// [`SharedBytes::release`] of the bytes.
+    pub fn release(&self) {
+        self.bytes.release();
     }
 
     /// The bytes of one row.

@@ -30,6 +30,13 @@ pub(crate) struct Arch {
     pub(crate) renames: &'static [Name],
 }
 
+impl Arch {
+    /// What GGUF files call this family; those that have no name of their own there go as Llama.
+    pub(crate) fn gguf_name(&self) -> &'static str {
+        self.gguf.first().copied().unwrap_or("llama")
+    }
+}
+
 const ARCHITECTURES: &[&Arch] = &[&llama::ARCH, &mistral::ARCH, &qwen2::ARCH, &qwen3::ARCH, &gemma2::ARCH, &phi3::ARCH];
 
 /// The family of a configuration.

@@ -94,7 +94,8 @@ impl<B: Backend> Attention<B> {
         }
         backend.append(kv, keys, values, step.spans)?;
         let AttentionSpec { scale, window, soft_cap, .. } = self.spec;
-        backend.attention(queries, kv, AttentionOp { heads, scale, window, soft_cap, spans: step.spans }, mixed)?;
+        let attention = AttentionOp { heads, scale, window, soft_cap, sinks: None, spans: step.spans };
+        backend.attention(queries, kv, attention, mixed)?;
         let output = MatMul { weight: &self.output.weight, bias: self.output.bias.as_ref(), out };
         Ok(backend.matmul(mixed, step.tokens, &mut [output])?)
     }

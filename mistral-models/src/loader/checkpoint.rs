@@ -338,6 +338,14 @@ impl Checkpoint {
         }
     }
 
+    /// Which file of a split checkpoint holds a tensor.
+    pub(crate) fn shard_of(&self, name: &str) -> Option<usize> {
+        match &self.tensors {
+            Stored::Whole(tensors) => tensors.shard_of(name),
+            Stored::InParts(tensors) => tensors.shard_of(name),
+        }
+    }
+
     /// The metadata of a GGUF file; for a split model, of its first part.
     pub fn metadata(&self) -> Option<&Metadata> {
         if let About::Gguf(metadata) = &self.about { Some(metadata) } else { None }

@@ -58,6 +58,8 @@ pub struct GgufWriter<W: Write> {
     alignment: u64,
     /// Sizes and names of the tensors still to come.
     pending: std::vec::IntoIter<(u64, String)>,
+    /// Bytes of the first of them that are written already.
+    written: u64,
 }
 
 impl GgufWriter<BufWriter<File>> {
@@ -119,7 +121,7 @@ impl<W: Write> GgufWriter<W> {
         }
         header.resize(header.len().next_multiple_of(alignment as usize), 0);
         out.write_all(&header).map_err(|e| Error::io(&path, e))?;
-        Ok(Self { out, path, alignment, pending: pending.into_iter() })
+        Ok(Self { out, path, alignment, pending: pending.into_iter(), written: 0 })
     }
 
     /// Writes the bytes of the next tensor of the list.
@@ -127,15 +129,34 @@ impl<W: Write> GgufWriter<W> {
     /// # Errors
     /// [`Error::Malformed`] when there is none left or its size is another one, [`Error::Io`].
     pub fn tensor(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        match self.pending.as_slice().first() {
+            Some((len, name)) if self.written != 0 || *len != bytes.len() as u64 => {
+                let detail = format!("{} bytes for tensor `{name}` of {len}", bytes.len());
+                Err(Error::malformed(self.path.display().to_string(), detail))
+            }
+            _ => self.part(bytes),
+        }
+    }
+
+    /// Writes the next bytes of the next tensor, which may come in any number of parts.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when no tensor is left or the part goes beyond its end, [`Error::Io`].
+    pub fn part(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let wrong = |detail: String| Error::malformed(self.path.display().to_string(), detail);
         let Some((len, name)) = self.pending.as_slice().first() else {
             return Err(wrong("more tensors than the header lists".into()));
         };
-        if *len != bytes.len() as u64 {
-            return Err(wrong(format!("{} bytes for tensor `{name}` of {len}", bytes.len())));
+        let written = self.written.saturating_add(bytes.len() as u64);
+        if written > *len {
+            return Err(wrong(format!("{written} bytes for tensor `{name}` of {len}")));
         }
-        let padding = len.next_multiple_of(self.alignment) - len;
-        self.pending.next();
+        let padding = if written == *len { len.next_multiple_of(self.alignment) - len } else { 0 };
+        self.written = written;
+        if written == *len {
+            self.pending.next();
+            self.written = 0;
+        }
         let mut write = || {
             self.out.write_all(bytes)?;
             std::io::copy(&mut std::io::Read::take(std::io::repeat(0), padding), &mut self.out)

@@ -35,6 +35,8 @@ pub struct Limits {
     pub config_values: u64,
     /// Bytes of another file beside the weights: tokenizer, template, shard index. 256 MiB.
     pub sidecar_bytes: u64,
+    /// Bytes of an importance matrix. 4 GiB.
+    pub importance_bytes: u64,
 }
 
 impl Default for Limits {
@@ -53,6 +55,7 @@ impl Default for Limits {
             config_bytes: 16 << 20,
             config_values: 100_000,
             sidecar_bytes: 256 << 20,
+            importance_bytes: 4 << 30,
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The one place of this crate with unsafe code: mapping a file into memory.
+//! The one place of this crate with unsafe code: mapping a file into memory, and giving its pages back.
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 use mistral_quant::SharedBytes;
@@ -77,5 +78,23 @@ fn map(file: &File) -> std::io::Result<SharedBytes> {
     // truncates the file meanwhile, which no program can prevent on these systems: `ReadMode::Map` states it,
     // `ReadMode::Read` avoids it.
     let map = unsafe { memmap2::Mmap::map(file)? };
-    Ok(SharedBytes::new(map))
+    Ok(SharedBytes::backed(map, release))
 }
+
+/// Gives the pages that lie wholly inside a range back to the system.
+#[cfg(unix)]
+#[allow(unsafe_code)] // the second half of the exception above
+fn release(map: &memmap2::Mmap, range: Range<usize>) {
+    /// The page, or the largest one in use where it differs from system to system.
+    const PAGE: usize = if cfg!(target_arch = "x86_64") { 4096 } else { 64 * 1024 };
+    let (start, end) = (range.start.next_multiple_of(PAGE), range.end / PAGE * PAGE);
+    if start < end {
+        // SAFETY: the map is shared, read-only and backed by a file: a dropped page is read again from the file at the next
+        // access, with the same bytes (see `map` for files that change). Failure leaves the pages where they are.
+        let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
+    }
+}
+
+/// Elsewhere the system takes clean pages back by itself when it needs them.
+#[cfg(not(unix))]
+fn release(_: &memmap2::Mmap, _: Range<usize>) {}

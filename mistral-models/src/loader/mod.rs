@@ -5,7 +5,7 @@
 //! computed with overflow checks, and what a file may claim is bounded by [`Limits`].
 
 mod checkpoint;
-mod cursor;
+pub(crate) mod cursor;
 #[cfg(feature = "hub")]
 mod download;
 pub mod gguf;
@@ -13,7 +13,7 @@ mod gguf_write;
 mod hub;
 mod json;
 mod limits;
-mod mmap;
+pub(crate) mod mmap;
 pub(crate) mod packed;
 mod random;
 mod safetensors;

@@ -43,8 +43,8 @@ impl RandomTensor {
 /// value(i)  = mean + scale * unit(i)                product and sum each rounded to f32
 /// ```
 ///
-/// The values are then encoded in the tensor's format by [`mistral_quant::encode_row`]; F16 and BF16 round to nearest
-/// even. Sources: Fowler, Noll and Vo's hash; Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
+/// The values are then encoded in the tensor's format by [`mistral_quant::encode_row_with`], all columns alike; F16 and BF16
+/// round to nearest even. Sources: Fowler, Noll and Vo's hash; Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
 /// OOPSLA 2014. Each [`Weights::get`] computes its tensor anew: about 1 ns an element, and the time of the encoder.
 #[derive(Debug, Clone)]
 pub struct RandomWeights {
@@ -58,7 +58,7 @@ impl RandomWeights {
     ///
     /// # Errors
     /// [`Error::Malformed`] for a name that occurs twice or a size that overflows or whose rows are not whole blocks,
-    /// [`Error::Unsupported`] for another format than F32, F16 and BF16.
+    /// [`Error::Unsupported`] for a format without an encoder.
     pub fn new(seed: u64, tensors: impl IntoIterator<Item = RandomTensor>) -> Result<Self, Error> {
         let tensors: Vec<_> = tensors.into_iter().collect();
         let mut places = HashMap::with_capacity(tensors.len());
@@ -113,10 +113,12 @@ impl Weights for RandomWeights {
         let mut values = self.values(name)?;
         let mut bytes = Vec::with_capacity(tensor.format.byte_len(values.len()).unwrap_or_default());
         let mut row = Vec::with_capacity(tensor.cols());
+        let ones = vec![1.0; tensor.cols()];
         while values.len() > 0 {
             row.clear();
             row.extend(values.by_ref().take(tensor.cols()));
-            bytes.extend(mistral_quant::encode_row(tensor.format, &row)?);
+            let importance = tensor.format.needs_importance().then_some(ones.as_slice());
+            bytes.extend(mistral_quant::encode_row_with(tensor.format, &row, importance)?);
         }
         let kind = TensorType::Format(tensor.format);
         Ok(RawTensor { name: name.to_owned(), kind, shape: tensor.shape.clone(), bytes: SharedBytes::new(bytes) })
@@ -207,6 +209,19 @@ mod tests {
         // Half a step of 1/127 of the block's maximum, and the rounding of the scale to f16.
         let step = 0.5 / 127.0 + 2f32.powi(-11);
         assert!(weights.values("a").unwrap().zip(&read).all(|(x, y)| (x - y).abs() <= step));
+    }
+
+    #[test]
+    fn every_computable_format_can_be_drawn() {
+        for format in Format::all().filter(|format| format.is_computable()) {
+            let weights = RandomWeights::new(3, [tensor("a", &[2, 256], format, 0.0, 1.0)]).unwrap();
+            let stored = weights.get("a").unwrap();
+            let mut read = vec![0.0; 512];
+            mistral_quant::decode_row(format, stored.bytes.as_slice(), &mut read).unwrap();
+            let square: f32 = weights.values("a").unwrap().zip(&read).map(|(x, y)| (x - y).powi(2)).sum();
+            // The values themselves have a mean square of 1/3.
+            assert!(square / 512.0 < 0.11, "{format}: {square}");
+        }
     }
 
     #[test]

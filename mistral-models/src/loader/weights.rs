@@ -29,6 +29,20 @@ pub trait Weights: Send + Sync {
     }
 }
 
+impl<W: Weights + ?Sized> Weights for &W {
+    fn get(&self, name: &str) -> Result<RawTensor, Error> {
+        (**self).get(name)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        (**self).contains(name)
+    }
+
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        (**self).names()
+    }
+}
+
 /// What the elements of a tensor are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]

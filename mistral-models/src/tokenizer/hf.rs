@@ -106,6 +106,11 @@ impl Hf {
         Ok(around(self.before).into_iter().chain(ids.iter().copied()).chain(around(self.after)).collect())
     }
 
+    /// The tokenizer of the crate.
+    pub(super) fn tokenizer(&self) -> &tokenizers::Tokenizer {
+        &self.tokenizer
+    }
+
     pub(super) fn id(&self, token: &str) -> Option<u32> {
         self.tokenizer.token_to_id(token)
     }

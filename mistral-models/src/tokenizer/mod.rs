@@ -5,6 +5,7 @@
 
 mod bpe;
 mod eog;
+mod export;
 mod gguf;
 mod hf;
 mod partition;

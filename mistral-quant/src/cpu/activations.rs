@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::cpu::disjoint::Disjoint;
+use crate::cpu::kernels::integer::lanes::{Lanes, Operation};
 use crate::cpu::kernels::Kernels;
 use crate::cpu::pool::ThreadPool;
 use crate::cpu::storage;
@@ -28,14 +29,38 @@ pub(crate) struct ActivationUnit {
     pub(crate) sums: [i32; 2],
 }
 
-// SAFETY: integers and floats, of which all bytes zero are 0.
-unsafe impl storage::Zeroed for ActivationUnit {}
+impl ActivationUnit {
+    /// The unit as 32-bit words, in the order of the fields.
+    fn words(&self) -> [u32; WORDS] {
+        let mut words = [0; WORDS];
+        for (word, codes) in words.iter_mut().zip(self.codes) {
+            *word = u32::from_ne_bytes(codes.map(|code| code as u8));
+        }
+        words[8..].copy_from_slice(&[
+            self.scale.to_bits(),
+            self.scaled_sum.to_bits(),
+            self.sums[0] as u32,
+            self.sums[1] as u32,
+        ]);
+        words
+    }
+}
 
-/// Quantized rows `[tokens, units]`.
+/// 32-bit words of a quantized unit: 8 of codes, `scale`, `scaled_sum` and two of `sums`.
+pub(crate) const WORDS: usize = 12;
+
+/// Units of a task.
+const PIECE: usize = 64;
+
+/// Quantized rows `[tokens, units]`, in blocks of as many columns as the widest tile of the kernels takes.
+///
+/// A block of `n` columns is unit after unit; in a unit, each of the [`WORDS`] words comes for all columns side by side, so
+/// that a kernel reads the block as one stream. The last block has the columns that are left.
 #[derive(Debug, Default)]
 pub(crate) struct Activations {
-    units: Vec<ActivationUnit>,
-    per_token: usize,
+    words: Vec<u32>,
+    units: usize,
+    width: usize,
 }
 
 impl Activations {
@@ -48,30 +73,83 @@ impl Activations {
         cols: usize,
     ) -> Result<(), Error> {
         let tokens = x.len().checked_div(cols).unwrap_or(0);
-        self.per_token = cols / UNIT;
-        let needed = tokens * self.per_token;
-        if self.units.len() < needed {
-            self.units = storage::zeroed("quantized activations", needed)?;
+        let units = cols / UNIT;
+        let width = kernels.columns();
+        (self.units, self.width) = (units, width);
+        let needed = tokens * units * WORDS;
+        if self.words.len() < needed {
+            self.words = storage::zeroed("quantized activations", needed)?;
         }
-        if self.per_token == 0 {
+        if units == 0 {
             return Ok(());
         }
-        let units = Disjoint::new(&mut self.units[..needed]);
-        let row = |token: usize| {
-            // SAFETY: each row is one task's.
-            let units = unsafe { units.slice(token * self.per_token, self.per_token) };
-            kernels.quantize(&x[token * cols..(token + 1) * cols], units);
+        let words = Disjoint::new(&mut self.words[..needed]);
+        let pieces = units.div_ceil(PIECE);
+        let piece = |task: usize| {
+            let (token, first) = (task / pieces * width, task % pieces * PIECE);
+            let (columns, count) = (width.min(tokens - token), PIECE.min(units - first));
+            // SAFETY: the blocks lie one after the other, and so do the pieces of a block: each is one task's.
+            let words = unsafe { words.slice((token * units + first * columns) * WORDS, columns * count * WORDS) };
+            for column in 0..columns {
+                let start = (token + column) * cols + first * UNIT;
+                quantize_column(kernels, &x[start..start + count * UNIT], words, column, columns);
+            }
         };
+        let tasks = tokens.div_ceil(width) * pieces;
         if x.len() <= ALONE {
-            (0..tokens).for_each(row);
+            (0..tasks).for_each(piece);
             return Ok(());
         }
-        pool.for_each(tokens, &row)
+        pool.for_each(tasks, &piece)
     }
 
-    /// The rows of some tokens, one after the other.
-    pub(crate) fn tokens(&self, first: usize, count: usize) -> &[ActivationUnit] {
-        self.units.get(first * self.per_token..(first + count) * self.per_token).unwrap_or_default()
+    /// Some tokens; `first` is the first of a block.
+    pub(crate) fn columns(&self, first: usize, count: usize) -> Columns<'_> {
+        let words = self.words.get(first * self.units * WORDS..(first + count) * self.units * WORDS);
+        Columns { words: words.unwrap_or_default(), units: self.units, width: self.width }
+    }
+}
+
+/// Blocks of columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Columns<'a> {
+    pub(crate) words: &'a [u32],
+    /// Units of a column.
+    pub(crate) units: usize,
+    /// Columns of a block.
+    pub(crate) width: usize,
+}
+
+impl Columns<'_> {
+    /// Columns of all blocks.
+    pub(crate) fn tokens(&self) -> usize {
+        self.words.len().checked_div(self.units * WORDS).unwrap_or(0)
+    }
+}
+
+/// Quantizes consecutive units of one of the `columns` columns that share `words`.
+fn quantize_column(kernels: &Kernels, x: &[f32], words: &mut [u32], column: usize, columns: usize) {
+    let mut units = [ActivationUnit::default(); 8];
+    for (x, words) in x.chunks(8 * UNIT).zip(words.chunks_mut(8 * columns * WORDS)) {
+        kernels.quantize(x, &mut units);
+        for (unit, words) in units.iter().zip(words.chunks_exact_mut(columns * WORDS)) {
+            for (word, codes) in words.iter_mut().skip(column).step_by(columns).zip(unit.words()) {
+                *word = codes;
+            }
+        }
+    }
+}
+
+/// Quantizes consecutive units of 32 values.
+pub(crate) struct Quantize<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) units: &'a mut [ActivationUnit],
+}
+
+impl Operation for Quantize<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        quantize_units(self.x, self.units);
     }
 }
 

@@ -12,27 +12,26 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::cpu::Kernels;
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::elementwise::Elementwise;
-use crate::cpu::kernels::attention::{AttentionKernels, Rows};
-use crate::cpu::kv::{CpuKv, Panel};
+use crate::cpu::kernels::attention::{STRIP, Scoring, Sight, Stored, Sums, TILE, Tile};
+use crate::cpu::kv::{CpuKv, Store};
 use crate::cpu::storage::zeroed;
-use crate::{Attention, Error, KvFormat, KvShape, Span, ThreadPool, check};
-
-/// Positions whose scores are held at a time: a tile of f16 keys of width 128 takes half of a small L1 cache.
-const TILE: usize = 64;
+use crate::kv_format::KV_UNIT;
+use crate::{Attention, Cpu, Error, KvShape, Span, ThreadPool, check};
 
 /// Positions whose sum is computed from nothing and then merged.
 const PARTITION: usize = 8 * TILE;
 
-/// Rows (query heads of tokens) that a task wants to have: enough to make loading keys cheap beside using them, and a
-/// multiple of the rows of a register tile.
-const TASK_ROWS: usize = 24;
+/// Rows (query heads of tokens) that a task wants to have: enough to make widening keys cheap beside using them, few enough for
+/// their queries, scores and sums to stay in the second cache. Most sizes of a group divide it.
+const TASK_ROWS: usize = 72;
 
-/// Rows from which a tile is widened to f32 once for all of them, instead of at each use.
-const WIDEN_ROWS: usize = 6;
+/// Rows from which a tile is widened to f32 once for all of them, instead of at each use: more than one register tile.
+const WIDEN_ROWS: usize = 8;
 
-/// Values of partial sums kept for a context that is spread over threads (64 MiB); above, each task walks its context alone.
+/// Values of partial sums kept for contexts that are spread over threads (64 MiB); above, a task walks its context alone.
 const SPREAD_VALUES: usize = 16 << 20;
 
 /// Memory that attentions reuse.
@@ -50,27 +49,20 @@ struct Task<'a> {
     first: usize,
     tokens: usize,
     kv_head: usize,
-    /// Where the task's partial sums lie, when the context is spread.
-    spread: usize,
+    /// Where the task's partial sums lie, when its context is spread over threads.
+    spread: Option<usize>,
 }
 
 /// What all tasks share.
 struct Plan<'a> {
-    kernels: AttentionKernels,
+    kernels: Kernels,
     elementwise: Elementwise,
     queries: &'a [f32],
     kv: &'a CpuKv,
     shape: KvShape,
-    attention: Attention<'a>,
+    attention: Attention<'a, Cpu>,
     /// Query heads a kv head.
     group: usize,
-}
-
-/// Running softmax sums of some rows: the largest score, the sum of exponentials, the weighted sum of values `[rows, value_dim]`.
-struct Sums<'a> {
-    max: &'a mut [f32],
-    total: &'a mut [f32],
-    values: &'a mut [f32],
 }
 
 impl Scratch {
@@ -83,19 +75,21 @@ impl Scratch {
     pub(crate) fn run(
         &mut self,
         pool: &ThreadPool,
-        elementwise: Elementwise,
+        kernels: &Kernels,
         queries: &[f32],
         kv: &CpuKv,
-        attention: Attention<'_>,
+        attention: Attention<'_, Cpu>,
         out: &mut [f32],
     ) -> Result<(), Error> {
         let shape = kv.shape();
         let group = attention.heads / shape.kv_heads;
-        let kernels = AttentionKernels::new(elementwise);
-        let plan = Plan { kernels, elementwise, queries, kv, shape, attention, group };
+        let elementwise = Elementwise::new(kernels);
+        let plan = Plan { kernels: *kernels, elementwise, queries, kv, shape, attention, group };
         let mut tasks = plan.tasks();
         let rows = tasks.iter().map(|task| task.tokens * group).max().unwrap_or_default();
-        let tile = TILE * shape.key_dim.max(shape.value_dim);
+        let widest = shape.key_dim.max(shape.value_dim);
+        // A tile as f32, one more row, and scales.
+        let tile = (TILE + 1) * widest + TILE * widest.div_ceil(KV_UNIT);
         let values: usize = rows * (shape.key_dim + TILE) + 2 * rows * (shape.value_dim + 2) + tile;
         for worker in &mut self.workers {
             let worker = worker.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -103,40 +97,43 @@ impl Scratch {
                 *worker = zeroed("attention scratch", values)?;
             }
         }
-        let threads = pool.threads();
-        let mut spread = 0usize;
-        for task in &mut tasks {
-            task.spread = spread;
-            spread = spread.saturating_add(plan.partitions(task).len().saturating_mul(plan.sums_len(task)));
+        let partial = plan.spread(&mut tasks, pool.threads());
+        if self.spread.len() < partial {
+            self.spread = zeroed("attention sums", partial)?;
         }
-        let long = tasks.iter().any(|task| plan.partitions(task).len() > 1);
-        let out = Disjoint::new(out);
-        if threads == 1 || !long || tasks.len() >= 2 * threads || spread > SPREAD_VALUES {
-            return each(pool, tasks.len(), &self.workers, &|index, scratch| plan.whole(&tasks[index], scratch, &out));
-        }
-        if self.spread.len() < spread {
-            self.spread = zeroed("attention sums", spread)?;
-        }
-        let parts: Vec<(&Task<'_>, usize)> =
-            tasks.iter().flat_map(|task| plan.partitions(task).map(move |partition| (task, partition))).collect();
-        let sums = Disjoint::new(&mut self.spread);
-        each(pool, parts.len(), &self.workers, &|index, scratch| {
-            let (task, partition) = parts[index];
-            let len = plan.sums_len(task);
-            let start = task.spread + (partition - plan.partitions(task).start) * len;
-            // SAFETY: each pair of task and partition has a part of its own.
-            let part = Sums::new(unsafe { sums.slice(start, len) }, task.tokens * plan.group, shape.value_dim);
-            let (queries, scratch) = plan.gather_queries(task, scratch);
-            plan.partition(task, partition, queries, scratch, part);
+        // A task as a whole, or one partition of it.
+        let parts: Vec<(&Task<'_>, Option<usize>)> = tasks
+            .iter()
+            .flat_map(|task| {
+                let partitions = if task.spread.is_some() { plan.partitions(task) } else { 0..0 };
+                let whole = task.spread.is_none().then_some((task, None));
+                partitions.map(move |partition| (task, Some(partition))).chain(whole)
+            })
+            .collect();
+        let (out, sums) = (Disjoint::new(out), Disjoint::new(&mut self.spread));
+        each(pool, parts.len(), &self.workers, &|index, scratch| match parts[index] {
+            (task, None) => plan.whole(task, scratch, &out),
+            (task, Some(partition)) => {
+                let len = plan.sums_len(task);
+                let start = task.spread.unwrap_or_default() + (partition - plan.partitions(task).start) * len;
+                // SAFETY: each pair of task and partition has a part of its own.
+                let part = Sums::new(unsafe { sums.slice(start, len) }, task.tokens * plan.group, shape.value_dim);
+                let (queries, scratch) = plan.gather_queries(task, scratch);
+                plan.partition(task, partition, (partition + 1) * PARTITION, queries, scratch, part);
+            }
         })?;
-        each(pool, tasks.len(), &self.workers, &|index, scratch| {
-            let task = &tasks[index];
+        let spread: Vec<&Task<'_>> = tasks.iter().filter(|task| task.spread.is_some()).collect();
+        if spread.is_empty() {
+            return Ok(());
+        }
+        each(pool, spread.len(), &self.workers, &|index, scratch| {
+            let task = spread[index];
             let (rows, len) = (task.tokens * plan.group, plan.sums_len(task));
             let mut total = Sums::new(&mut scratch[..len], rows, shape.value_dim);
             total.clear();
             for (i, _) in plan.partitions(task).enumerate() {
                 // SAFETY: only this task reads its partial sums, which were completed by the job before.
-                let part = unsafe { sums.slice(task.spread + i * len, len) };
+                let part = unsafe { sums.slice(task.spread.unwrap_or_default() + i * len, len) };
                 plan.merge(&mut total, &Sums::new(part, rows, shape.value_dim));
             }
             plan.finish(task, &total, &out);
@@ -175,11 +172,31 @@ impl<'a> Plan<'a> {
             for kv_head in 0..self.shape.kv_heads {
                 for first in (0..span.tokens).step_by(block) {
                     let tokens = block.min(span.tokens - first);
-                    tasks.push(Task { span: *span, first, tokens, kv_head, spread: 0 });
+                    tasks.push(Task { span: *span, first, tokens, kv_head, spread: None });
                 }
             }
         }
         tasks
+    }
+
+    /// Decides which tasks are worth spreading over threads: those that would keep one thread busy while others have nothing left.
+    /// The number of partial sums that this takes. Either way gives the same bits.
+    fn spread(&self, tasks: &mut [Task<'_>], threads: usize) -> usize {
+        if threads == 1 {
+            return 0;
+        }
+        let work = |task: &Task<'_>| task.tokens * self.group * self.seen_by_any(task).len();
+        let all = tasks.iter().fold(0usize, |sum, task| sum.saturating_add(work(task)));
+        let mut values = 0;
+        for task in tasks {
+            let partitions = self.partitions(task).len();
+            let more = partitions.saturating_mul(self.sums_len(task)).saturating_add(values);
+            if partitions > 1 && work(task) > all / threads.saturating_mul(4) && more <= SPREAD_VALUES {
+                task.spread = Some(values);
+                values = more;
+            }
+        }
+        values
     }
 
     /// What row `r` of a task sees.
@@ -223,87 +240,93 @@ impl<'a> Plan<'a> {
         let mut total = Sums::new(total, rows, self.shape.value_dim);
         total.clear();
         for partition in self.partitions(task) {
-            self.partition(task, partition, queries, scratch, Sums::new(part, rows, self.shape.value_dim));
+            self.partition(task, partition, usize::MAX, queries, scratch, Sums::new(part, rows, self.shape.value_dim));
             self.merge(&mut total, &Sums::new(part, rows, self.shape.value_dim));
         }
         self.finish(task, &total, out);
     }
 
-    /// Sums over one partition, from nothing. `scratch` holds scores `[rows, TILE]`, then a tile widened to f32.
-    fn partition(&self, task: &Task<'_>, partition: usize, queries: &[f32], scratch: &mut [f32], mut sums: Sums<'_>) {
-        let KvShape { block_tokens, key_dim, value_dim, .. } = self.shape;
+    /// Sums over one partition, from nothing. The positions before `until` are this thread's, so that it pays to ask for them early.
+    /// `scratch` holds scores `[rows, TILE]`, the scales of a tile, then a tile as f32.
+    fn partition(
+        &self,
+        task: &Task<'_>,
+        partition: usize,
+        until: usize,
+        queries: &[f32],
+        scratch: &mut [f32],
+        mut sums: Sums<'_>,
+    ) {
+        let KvShape { key_dim, value_dim, .. } = self.shape;
         let rows = task.tokens * self.group;
-        let (scores, wide) = scratch.split_at_mut(rows * TILE);
-        let widen = rows >= WIDEN_ROWS && self.shape.format != KvFormat::F32;
+        let (scores, scratch) = scratch.split_at_mut(rows * TILE);
+        let (scales, panel) = scratch.split_at_mut(TILE * key_dim.max(value_dim).div_ceil(KV_UNIT));
+        let Attention { scale, soft_cap, window, .. } = self.attention;
         sums.clear();
         let any = self.seen_by_any(task);
-        for tile in partition * (PARTITION / TILE)..(partition + 1) * (PARTITION / TILE) {
-            let (start, end) = ((tile * TILE).max(any.start), ((tile + 1) * TILE).min(any.end));
-            if start >= end {
+        for tile in (partition * PARTITION..(partition + 1) * PARTITION).step_by(TILE) {
+            let seen = tile.max(any.start)..(tile + TILE).min(any.end);
+            if seen.is_empty() {
                 continue;
             }
-            let pieces = || blocks(task.span.blocks, start..end, block_tokens);
-            let ahead = |at: &Range<usize>| {
-                let next = at.start + TILE..(at.end + TILE).min(any.end);
-                blocks(task.span.blocks, next, block_tokens)
-            };
-            let keys = |positions: &Range<usize>, block| {
-                self.kv.keys(block, task.kv_head, positions.start % block_tokens, positions.len())
-            };
-            let values = |positions: &Range<usize>, block| {
-                self.kv.values(block, task.kv_head, positions.start % block_tokens, positions.len())
-            };
-            if widen {
-                pieces().for_each(|(at, block)| keys(&at, block).widen(&mut wide[(at.start - start) * key_dim..]));
-                let keys = Panel::F32(&wide[..(end - start) * key_dim]);
-                self.kernels.scores(queries, keys, key_dim, scores, TILE);
-            } else {
-                for (at, block) in pieces() {
-                    ahead(&at).for_each(|(at, block)| keys(&at, block).prefetch());
-                    self.kernels.scores(queries, keys(&at, block), key_dim, &mut scores[at.start - start..], TILE);
-                }
-            }
-            for row in 0..rows {
-                let seen = clip(self.seen(task, row), start..end);
-                if !seen.is_empty() {
-                    let scores = &mut scores[row * TILE..][seen.start - start..seen.end - start];
-                    self.weigh(scores, &mut sums, row);
-                }
-            }
-            let mut accumulate = |at: Range<usize>, values: Panel<'_>| {
-                let weights = Rows { values: &scores[at.start - start..], stride: TILE, rows };
-                self.kernels.accumulate(weights, values, value_dim, sums.values, &|row| {
-                    let seen = clip(self.seen(task, row), at.clone());
-                    seen.start - at.start..seen.end - at.start
-                });
-            };
-            if widen {
-                pieces().for_each(|(at, block)| values(&at, block).widen(&mut wide[(at.start - start) * value_dim..]));
-                accumulate(start..end, Panel::F32(&wide[..(end - start) * value_dim]));
-            } else {
-                for (at, block) in pieces() {
-                    ahead(&at).for_each(|(at, block)| values(&at, block).prefetch());
-                    accumulate(at.clone(), values(&at, block));
-                }
-            }
+            let sight = Sight { first: task.span.position + task.first, row: 0, group: self.group, window, tile };
+            // Few rows wait for memory, so the next tile is asked for while this one is in use; many have enough to do.
+            let next = tile + TILE..(tile + 2 * TILE).min(any.end).min(until);
+            let few = rows < WIDEN_ROWS && self.kv.is_stripped() && !next.is_empty();
+            let ahead = |store: &Store| few.then(|| self.strips(task, store, &next).ahead(&self.kernels));
+            let keys = self.tile::<true>(task, tile, &seen, scales, panel);
+            self.kernels.scores(queries, key_dim, keys, ahead(self.kv.keys()), sight, scores);
+            self.kernels.weigh(scores, Scoring { scale, soft_cap }, sight, &mut sums);
+            let values = self.tile::<false>(task, tile, &seen, scales, panel);
+            self.kernels.accumulate(scores, values, ahead(self.kv.values()), value_dim, sight, sums.values);
         }
     }
 
-    /// Turns the scores of one row in one tile into weights relative to the largest score so far.
-    fn weigh(&self, scores: &mut [f32], sums: &mut Sums<'_>, row: usize) {
-        let mut largest = self.elementwise.scale_and_max(scores, self.attention.scale);
-        if let Some(cap) = self.attention.soft_cap {
-            self.elementwise.soft_cap(scores, cap);
-            largest = self.elementwise.max(scores);
+    /// Where a position of the task's sequence is stored.
+    fn slot(&self, task: &Task<'_>, position: usize) -> Option<usize> {
+        let block = task.span.blocks.get(position / self.shape.block_tokens)?;
+        Some(self.kv.slot(*block, task.kv_head, position % self.shape.block_tokens))
+    }
+
+    /// The strips in which positions of one tile lie.
+    fn strips<'s>(&self, task: &Task<'_>, store: &'s Store, seen: &Range<usize>) -> Stored<'s> {
+        store.strips(std::array::from_fn(|strip| {
+            let start = seen.start / TILE * TILE + strip * STRIP;
+            if start < seen.end && seen.start < start + STRIP { self.slot(task, start) } else { None }
+        }))
+    }
+
+    /// Keys or values of the positions `seen` of the tile that starts at position `tile`.
+    fn tile<'s, const KEYS: bool>(
+        &self,
+        task: &Task<'_>,
+        tile: usize,
+        seen: &Range<usize>,
+        scales: &'s mut [f32],
+        panel: &'s mut [f32],
+    ) -> Tile<'s>
+    where
+        'a: 's,
+    {
+        let (store, dim) =
+            if KEYS { (self.kv.keys(), self.shape.key_dim) } else { (self.kv.values(), self.shape.value_dim) };
+        if !self.kv.is_stripped() {
+            for position in seen.clone() {
+                if let Some(slot) = self.slot(task, position) {
+                    put::<KEYS>(store, slot, position - tile, dim, panel);
+                }
+            }
+            let mut strips = panel.chunks_exact(STRIP * dim);
+            return Tile::F32(std::array::from_fn(|_| strips.next().unwrap_or_default()));
         }
-        let max = largest.max(sums.max[row]);
-        if max > sums.max[row] {
-            let factor = relative(sums.max[row], max);
-            sums.total[row] *= factor;
-            self.elementwise.multiply(sums.row(row), factor);
-            sums.max[row] = max;
+        let stored = self.strips(task, store, seen);
+        let is_f32 = matches!(stored, Stored::F32(_));
+        let tile = self.kernels.tile(stored, scales);
+        match (is_f32 || task.tokens * self.group < WIDEN_ROWS, KEYS) {
+            (true, _) => tile,
+            (false, true) => self.kernels.widen_keys(tile, dim, panel),
+            (false, false) => self.kernels.widen_values(tile, dim, panel),
         }
-        sums.total[row] += self.elementwise.exponentials(scores, if max == f32::NEG_INFINITY { 0.0 } else { max });
     }
 
     /// Adds a later partition to the sums before it.
@@ -321,6 +344,7 @@ impl<'a> Plan<'a> {
     /// Divides by the sums of exponentials, into the task's part of `out`.
     fn finish(&self, task: &Task<'_>, sums: &Sums<'_>, out: &Disjoint<'_, f32>) {
         let width = self.shape.value_dim;
+        let sinks = self.attention.sinks.map(|sinks| &sinks.vector()[task.kv_head * self.group..][..self.group]);
         for i in 0..task.tokens {
             let row = task.span.start + task.first + i;
             let start = (row * self.shape.kv_heads + task.kv_head) * self.group * width;
@@ -328,29 +352,19 @@ impl<'a> Plan<'a> {
             let out = unsafe { out.slice(start, self.group * width) };
             let rows = i * self.group * width..(i + 1) * self.group * width;
             out.copy_from_slice(&sums.values[rows]);
-            for (head, total) in out.chunks_exact_mut(width).zip(&sums.total[i * self.group..]) {
-                self.elementwise.multiply(head, 1.0 / total);
+            for (h, head) in out.chunks_exact_mut(width).enumerate() {
+                let (max, total) = (sums.max[i * self.group + h], sums.total[i * self.group + h]);
+                let factor = match sinks {
+                    None => 1.0 / total,
+                    Some(sinks) => {
+                        let shared = max.max(sinks[h]);
+                        let own = relative(max, shared);
+                        own / (total * own + (sinks[h] - shared).exp())
+                    }
+                };
+                self.elementwise.multiply(head, factor);
             }
         }
-    }
-}
-
-impl<'a> Sums<'a> {
-    fn new(memory: &'a mut [f32], rows: usize, value_dim: usize) -> Self {
-        let (max, memory) = memory.split_at_mut(rows);
-        let (total, memory) = memory.split_at_mut(rows);
-        Self { max, total, values: &mut memory[..rows * value_dim] }
-    }
-
-    fn clear(&mut self) {
-        self.max.fill(f32::NEG_INFINITY);
-        self.total.fill(0.0);
-        self.values.fill(0.0);
-    }
-
-    fn row(&mut self, row: usize) -> &mut [f32] {
-        let width = self.values.len() / self.max.len();
-        &mut self.values[row * width..(row + 1) * width]
     }
 }
 
@@ -359,23 +373,17 @@ fn relative(score: f32, max: f32) -> f32 {
     if score == f32::NEG_INFINITY { 0.0 } else { (score - max).exp() }
 }
 
-fn clip(a: Range<usize>, b: Range<usize>) -> Range<usize> {
-    let start = a.start.max(b.start);
-    start..a.end.min(b.end).max(start)
-}
-
-/// The pieces of a range of positions that lie in one block each, with the block.
-fn blocks(table: &[u32], range: Range<usize>, block_tokens: usize) -> impl Iterator<Item = (Range<usize>, u32)> + '_ {
-    let mut start = range.start;
-    std::iter::from_fn(move || {
-        if start >= range.end {
-            return None;
-        }
-        let index = start / block_tokens;
-        let piece = start..range.end.min((index + 1) * block_tokens);
-        start = piece.end;
-        Some((piece, *table.get(index)?))
-    })
+/// Copies one slot to its place in a panel of keys or of values.
+fn put<const KEYS: bool>(store: &Store, slot: usize, at: usize, dim: usize, panel: &mut [f32]) {
+    if !KEYS {
+        return store.read(slot, &mut panel[at * dim..(at + 1) * dim]);
+    }
+    // A spare row behind the panel, then its transposition.
+    let (panel, spare) = panel.split_at_mut(TILE * dim);
+    let row = &mut spare[..dim];
+    store.read(slot, row);
+    let strip = &mut panel[at / STRIP * STRIP * dim..(at / STRIP + 1) * STRIP * dim];
+    row.iter().zip(strip.chunks_exact_mut(STRIP)).for_each(|(&x, keys)| keys[at % STRIP] = x);
 }
 
 #[cfg(test)]

@@ -1,116 +1,245 @@
-//! Operations without a matrix: norms, rotations, activations, and the exponentials of attention.
+//! The operations without a matrix: norms, rotations, activations, and the exponentials of attention.
 //!
-//! Each is one portable body, compiled twice: for the baseline of the target, and for AVX2 with FMA. Bodies work on
-//! independent lanes so that the compiler vectorises them, and contain no operation whose result depends on where in
-//! a slice an element lies.
+//! Each is one body on [`FloatLanes`], compiled for every instruction set. No operation has a result that depends on where in
+//! a slice an element lies: what is left over behind the last whole vector goes through the same instructions.
 
 use crate::cpu::Kernels;
-use crate::{Activation, Isa, RmsNorm};
+use crate::cpu::kernels::lanes::{FloatLanes, LaneKernel};
+use crate::{Activation, RmsNorm};
 
-/// The compiled set that this machine runs.
+/// The operations on the instruction set of some kernels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Elementwise {
-    /// True only where [`Kernels`] has proved AVX2, FMA and F16C.
-    avx2: bool,
+    kernels: Kernels,
 }
 
 impl Elementwise {
     /// The set for proven kernels.
     pub(crate) fn new(kernels: &Kernels) -> Self {
-        Self { avx2: cfg!(target_arch = "x86_64") && kernels.isa() >= Isa::Avx2 }
+        Self { kernels: *kernels }
     }
 
-    /// Whether the AVX2 set was chosen: the proof for this crate's other kernels.
-    pub(crate) fn has_avx2(self) -> bool {
-        self.avx2
-    }
-}
-
-/// Declares each operation as a method that picks one of the two compilations of its body.
-macro_rules! compiled_twice {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        impl Elementwise {
-            $($(#[$doc])*
-            pub(crate) fn $name(self, $($argument: $type),*) $(-> $result)? {
-                #[cfg(target_arch = "x86_64")]
-                if self.avx2 {
-                    // SAFETY: `avx2` is set only when the processor was found to have these features.
-                    return unsafe { avx2::$name($($argument),*) };
-                }
-                body::$name::<false>($($argument),*)
-            })*
-        }
-
-        #[cfg(target_arch = "x86_64")]
-        mod avx2 {
-            use super::body;
-            use crate::{Activation, RmsNorm};
-
-            $(#[target_feature(enable = "avx2,fma,f16c")]
-            pub(super) fn $name($($argument: $type),*) $(-> $result)? {
-                body::$name::<true>($($argument),*)
-            })*
-        }
-    };
-}
-
-compiled_twice! {
     /// `x += y`.
-    add(x: &mut [f32], y: &[f32]);
-    /// Normalises one row in place.
-    rms_norm(x: &mut [f32], weight: &[f32], norm: RmsNorm);
-    /// Rotates the halves of one head against each other.
-    rotate_halves(head: &mut [f32], cos: &[f32], sin: &[f32]);
-    /// Rotates neighbours of one head against each other.
-    rotate_pairs(head: &mut [f32], cos: &[f32], sin: &[f32]);
-    /// `gate = activation(gate) * up`.
-    glu(gate: &mut [f32], up: &[f32], activation: Activation);
-    /// `x = cap * tanh(x / cap)`.
-    soft_cap(x: &mut [f32], cap: f32);
-    /// `x *= scale`; the largest, not counting NaN.
-    scale_and_max(x: &mut [f32], scale: f32) -> f32;
-    /// The largest, not counting NaN.
-    max(x: &[f32]) -> f32;
-    /// `x = exp(x - max)`; the sum.
-    exponentials(x: &mut [f32], max: f32) -> f32;
+    pub(crate) fn add(self, x: &mut [f32], y: &[f32]) {
+        self.kernels.run(Zip { x, y, op: Add });
+    }
+
     /// `x *= factor`.
-    multiply(x: &mut [f32], factor: f32);
+    pub(crate) fn multiply(self, x: &mut [f32], factor: f32) {
+        self.kernels.run(Map { x, op: Multiply(factor) });
+    }
+
     /// `x = x * a + y * b`.
-    blend(x: &mut [f32], a: f32, y: &[f32], b: f32);
+    pub(crate) fn blend(self, x: &mut [f32], a: f32, y: &[f32], b: f32) {
+        self.kernels.run(Zip { x, y, op: Blend(a, b) });
+    }
+
+    /// `gate = activation(gate) * up`.
+    pub(crate) fn glu(self, gate: &mut [f32], up: &[f32], activation: Activation) {
+        match activation {
+            Activation::Silu => self.kernels.run(Zip { x: gate, y: up, op: Silu }),
+            Activation::Gelu => self.kernels.run(Zip { x: gate, y: up, op: Gelu }),
+            Activation::GeluTanh => self.kernels.run(Zip { x: gate, y: up, op: GeluTanh }),
+            Activation::Relu => self.kernels.run(Zip { x: gate, y: up, op: Relu }),
+        }
+    }
+
+    /// `x = cap * tanh(x / cap)`.
+    pub(crate) fn soft_cap(self, x: &mut [f32], cap: f32) {
+        self.kernels.run(Map { x, op: SoftCap(cap) });
+    }
+
+    /// Normalises one row in place.
+    pub(crate) fn rms_norm(self, x: &mut [f32], weight: &[f32], norm: RmsNorm) {
+        self.kernels.run(Norm { x, weight, norm });
+    }
+
+    /// Rotates the halves of one head against each other.
+    pub(crate) fn rotate_halves(self, head: &mut [f32], cos: &[f32], sin: &[f32]) {
+        self.kernels.run(Rotate::<true> { head, cos, sin });
+    }
+
+    /// Rotates neighbours of one head against each other.
+    pub(crate) fn rotate_pairs(self, head: &mut [f32], cos: &[f32], sin: &[f32]) {
+        self.kernels.run(Rotate::<false> { head, cos, sin });
+    }
+
+    /// `x = exp(x - max)`; the sum.
+    #[cfg(test)]
+    pub(crate) fn exponentials(self, x: &mut [f32], max: f32) -> f32 {
+        self.kernels.run(Exponentials { x, max })
+    }
 }
 
-mod body {
-    use crate::{Activation, RmsNorm};
+/// What is done to one vector of elements, and the elements of another slice beside them.
+trait Lanewise: Copy {
+    /// `x` from `x` and `y`; `y` is `x` where there is no other slice. Must be `#[inline(always)]`.
+    fn apply<L: FloatLanes>(self, lanes: L, x: L::Vector, y: L::Vector) -> L::Vector;
+}
 
-    const LANES: usize = 8;
+/// `x = op(x)`.
+struct Map<'a, Op> {
+    x: &'a mut [f32],
+    op: Op,
+}
+
+impl<Op: Lanewise> LaneKernel for Map<'_, Op> {
+    type Output = ();
 
     #[inline(always)]
-    fn fused<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-        if FMA { a.mul_add(b, c) } else { a * b + c }
+    fn run<L: FloatLanes>(self, lanes: L) {
+        let mut pieces = self.x.chunks_exact_mut(L::LANES);
+        for x in &mut pieces {
+            // SAFETY: a piece has `LANES` elements.
+            unsafe {
+                let value = lanes.load(x.as_ptr());
+                lanes.store(x.as_mut_ptr(), self.op.apply(lanes, value, value));
+            }
+        }
+        let rest = pieces.into_remainder();
+        if !rest.is_empty() {
+            // SAFETY: the remainder has as many elements as are named.
+            unsafe {
+                let value = lanes.load_partial(rest.as_ptr(), rest.len());
+                lanes.store_partial(rest.as_mut_ptr(), self.op.apply(lanes, value, value), rest.len());
+            }
+        }
     }
+}
+
+/// `x = op(x, y)` up to the end of the shorter slice.
+struct Zip<'a, Op> {
+    x: &'a mut [f32],
+    y: &'a [f32],
+    op: Op,
+}
+
+impl<Op: Lanewise> LaneKernel for Zip<'_, Op> {
+    type Output = ();
 
     #[inline(always)]
-    pub(super) fn add<const FMA: bool>(x: &mut [f32], y: &[f32]) {
-        x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+    fn run<L: FloatLanes>(self, lanes: L) {
+        let len = self.x.len().min(self.y.len());
+        let (mut xs, mut ys) = (self.x[..len].chunks_exact_mut(L::LANES), self.y[..len].chunks_exact(L::LANES));
+        for (x, y) in (&mut xs).zip(&mut ys) {
+            // SAFETY: both pieces have `LANES` elements.
+            unsafe {
+                let (value, other) = (lanes.load(x.as_ptr()), lanes.load(y.as_ptr()));
+                lanes.store(x.as_mut_ptr(), self.op.apply(lanes, value, other));
+            }
+        }
+        let (x, y) = (xs.into_remainder(), ys.remainder());
+        if !x.is_empty() {
+            // SAFETY: both remainders have as many elements, since both slices are equally long.
+            unsafe {
+                let (value, other) = (lanes.load_partial(x.as_ptr(), x.len()), lanes.load_partial(y.as_ptr(), x.len()));
+                lanes.store_partial(x.as_mut_ptr(), self.op.apply(lanes, value, other), x.len());
+            }
+        }
     }
+}
 
-    #[inline(always)]
-    pub(super) fn multiply<const FMA: bool>(x: &mut [f32], factor: f32) {
-        x.iter_mut().for_each(|x| *x *= factor);
+/// Declares operations as types, so that a kernel is compiled for each.
+macro_rules! lanewise {
+    ($($(#[$doc:meta])* $name:ident $(($($field:ident),*))? = |$lanes:ident, $x:ident, $y:ident| $body:expr;)*) => {
+        $($(#[$doc])*
+        #[derive(Clone, Copy)]
+        struct $name $(($(lanewise!(@field $field)),*))?;
+
+        impl Lanewise for $name {
+            #[inline(always)]
+            fn apply<L: FloatLanes>(self, $lanes: L, $x: L::Vector, $y: L::Vector) -> L::Vector {
+                $(let $name($($field),*) = self;)?
+                $body
+            }
+        })*
+    };
+    (@field $field:ident) => { f32 };
+}
+
+lanewise! {
+    /// `x + y`.
+    Add = |l, x, y| l.add(x, y);
+    /// `factor * x`.
+    Multiply(factor) = |l, x, _y| l.mul(x, l.splat(factor));
+    /// `a * x + b * y`.
+    Blend(a, b) = |l, x, y| l.fma(x, l.splat(a), l.mul(y, l.splat(b)));
+    /// `x / (1 + exp(-x)) * y`.
+    Silu = |l, x, y| l.mul(l.div(x, l.add(l.splat(1.0), l.exp(l.sub(l.zero(), x)))), y);
+    /// `max(x, 0) * y`.
+    Relu = |l, x, y| l.mul(l.max(x, l.zero()), y);
+    /// The tanh form of GELU: `1 + tanh(u) = 2 / (1 + exp(-2u))`, without the cancellation of the left side.
+    GeluTanh = |l, x, y| {
+        // -2 sqrt(2 / π) (x + 0.044715 x³).
+        let u = l.mul(l.mul(x, l.splat(-1.595_769)), l.fma(l.mul(x, x), l.splat(0.044_715), l.splat(1.0)));
+        l.mul(l.div(x, l.add(l.splat(1.0), l.exp(u))), y)
+    };
+    /// `x Φ(x) y`.
+    Gelu = |l, x, y| {
+        let one = l.splat(1.0);
+        let size = l.mul(l.abs(x), l.splat(std::f32::consts::FRAC_1_SQRT_2));
+        let tail = l.mul(l.splat(0.5), erfc_of_positive(l, size));
+        l.mul(l.mul(x, l.select(l.less(x, l.zero()), tail, l.sub(one, tail))), y)
+    };
+    /// `cap * tanh(x / cap)`.
+    SoftCap(cap) = |l, x, _y| l.mul(l.splat(cap), l.tanh(l.div(x, l.splat(cap))));
+}
+
+/// `erfc(z)` for `z >= 0`, within 1e-6 relative. The form `t exp(-z² + p(2t - 1))`, `t = 2 / (2 + z)`, is that of Press et al.,
+/// Numerical Recipes, 3rd edition, 6.2.2; `p` interpolates at Chebyshev nodes what makes it exact.
+#[inline(always)]
+fn erfc_of_positive<L: FloatLanes>(l: L, z: L::Vector) -> L::Vector {
+    const P: [f32; 13] = [
+        1.337_150_4e-5,
+        -8.728_381e-5,
+        -3.211_377e-5,
+        5.737_663_6e-4,
+        -1.827_821_5e-4,
+        -2.288_765_2e-3,
+        1.770_666_1e-3,
+        8.808_825e-3,
+        -9.874_535e-3,
+        -4.689_364e-2,
+        4.734_341_8e-2,
+        6.726_432e-1,
+        -6.717_941e-1,
+    ];
+    // Behind 20 the result is 0 in f32; infinity could not be split.
+    let z = l.min(l.splat(20.0), z);
+    let two = l.splat(2.0);
+    let t = l.div(two, l.add(two, z));
+    let y = l.sub(l.mul(two, t), l.splat(1.0));
+    let mut p = l.splat(P[0]);
+    for coefficient in &P[1..] {
+        p = l.fma(p, y, l.splat(*coefficient));
     }
+    // z² as a sum of two numbers, by the splitting of Veltkamp and Dekker: rounded to one, it would cost a relative error of z² eps.
+    let scaled = l.mul(z, l.splat(4097.0));
+    let high = l.sub(scaled, l.sub(scaled, z));
+    let low = l.mul(l.sub(z, high), l.add(z, high));
+    let square = l.exp(l.sub(l.zero(), l.mul(high, high)));
+    l.mul(l.mul(t, square), l.exp(l.sub(p, low)))
+}
 
-    #[inline(always)]
-    pub(super) fn blend<const FMA: bool>(x: &mut [f32], a: f32, y: &[f32], b: f32) {
-        x.iter_mut().zip(y).for_each(|(x, &y)| *x = fused::<FMA>(*x, a, y * b));
-    }
+struct Norm<'a> {
+    x: &'a mut [f32],
+    weight: &'a [f32],
+    norm: RmsNorm,
+}
 
-    /// The mean square is summed in f64: no overflow, and an error far below that of one f32 operation.
+impl LaneKernel for Norm<'_> {
+    type Output = ();
+
+    /// The mean square is summed in f64: no overflow, and an error far below that of one f32 operation. The loops are simple
+    /// enough to be vectorised by the compiler for the features that this is inlined into.
     #[inline(always)]
-    pub(super) fn rms_norm<const FMA: bool>(x: &mut [f32], weight: &[f32], norm: RmsNorm) {
-        let mut sums = [0.0f64; LANES];
-        let (lanes, rest) = x.as_chunks::<LANES>();
-        for lane in lanes {
-            for (sum, &x) in sums.iter_mut().zip(lane) {
+    fn run<L: FloatLanes>(self, _: L) {
+        const SUMS: usize = 16;
+        let Self { x, weight, norm } = self;
+        let mut sums = [0.0f64; SUMS];
+        let (pieces, rest) = x.as_chunks::<SUMS>();
+        for piece in pieces {
+            for (sum, &x) in sums.iter_mut().zip(piece) {
                 *sum += f64::from(x) * f64::from(x);
             }
         }
@@ -119,157 +248,70 @@ mod body {
             squares += f64::from(x) * f64::from(x);
         }
         let scale = (1.0 / (squares / x.len() as f64 + f64::from(norm.eps)).sqrt()) as f32;
-        x.iter_mut().zip(weight).for_each(|(x, w)| *x = *x * scale * (norm.offset + w));
-    }
-
-    #[inline(always)]
-    pub(super) fn rotate_halves<const FMA: bool>(head: &mut [f32], cos: &[f32], sin: &[f32]) {
-        let (first, second) = head.split_at_mut(head.len() / 2);
-        for (((a, b), &c), &s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
-            (*a, *b) = (*a * c - *b * s, *a * s + *b * c);
+        for (x, &w) in x.iter_mut().zip(weight) {
+            *x = *x * scale * (norm.offset + w);
         }
     }
+}
+
+/// The rotation of a head: of its halves when `HALVES`, of neighbours otherwise.
+struct Rotate<'a, const HALVES: bool> {
+    head: &'a mut [f32],
+    cos: &'a [f32],
+    sin: &'a [f32],
+}
+
+impl<const HALVES: bool> LaneKernel for Rotate<'_, HALVES> {
+    type Output = ();
 
     #[inline(always)]
-    pub(super) fn rotate_pairs<const FMA: bool>(head: &mut [f32], cos: &[f32], sin: &[f32]) {
-        for (([a, b], &c), &s) in head.as_chunks_mut::<2>().0.iter_mut().zip(cos).zip(sin) {
-            (*a, *b) = (*a * c - *b * s, *a * s + *b * c);
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn glu<const FMA: bool>(gate: &mut [f32], up: &[f32], activation: Activation) {
-        let pairs = gate.iter_mut().zip(up);
-        match activation {
-            Activation::Silu => pairs.for_each(|(x, up)| *x = *x / (1.0 + exp::<FMA>(-*x)) * up),
-            // 1 + tanh(u) = 2 / (1 + exp(-2u)), without the cancellation of the left side.
-            Activation::GeluTanh => pairs.for_each(|(x, up)| {
-                const TWO_SQRT_2_OVER_PI: f32 = 1.595_769;
-                let u = TWO_SQRT_2_OVER_PI * (*x + 0.044_715 * *x * *x * *x);
-                *x = *x / (1.0 + exp::<FMA>(-u)) * up;
-            }),
-            Activation::Gelu => pairs.for_each(|(x, up)| *x = gelu(*x) * up),
-            Activation::Relu => pairs.for_each(|(x, up)| *x = x.max(0.0) * up),
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn soft_cap<const FMA: bool>(x: &mut [f32], cap: f32) {
-        x.iter_mut().for_each(|x| *x = cap * tanh::<FMA>(*x / cap));
-    }
-
-    #[inline(always)]
-    pub(super) fn scale_and_max<const FMA: bool>(x: &mut [f32], scale: f32) -> f32 {
-        x.iter_mut().for_each(|x| *x *= scale);
-        max::<FMA>(x)
-    }
-
-    #[inline(always)]
-    pub(super) fn max<const FMA: bool>(x: &[f32]) -> f32 {
-        let mut largest = [f32::NEG_INFINITY; LANES];
-        let (lanes, rest) = x.as_chunks::<LANES>();
-        for lane in lanes {
-            for (largest, &x) in largest.iter_mut().zip(lane) {
-                *largest = if x > *largest { x } else { *largest };
+    fn run<L: FloatLanes>(self, _: L) {
+        let angles = self.cos.iter().zip(self.sin);
+        if HALVES {
+            let (first, second) = self.head.split_at_mut(self.head.len() / 2);
+            for ((a, b), (&c, &s)) in first.iter_mut().zip(second).zip(angles) {
+                (*a, *b) = (*a * c - *b * s, *a * s + *b * c);
             }
-        }
-        largest.iter().chain(rest).fold(f32::NEG_INFINITY, |largest, &x| if x > largest { x } else { largest })
-    }
-
-    #[inline(always)]
-    pub(super) fn exponentials<const FMA: bool>(x: &mut [f32], max: f32) -> f32 {
-        let mut sums = [0.0f32; LANES];
-        let (lanes, rest) = x.as_chunks_mut::<LANES>();
-        for lane in lanes {
-            for (sum, x) in sums.iter_mut().zip(lane) {
-                *x = exp::<FMA>(*x - max);
-                *sum += *x;
-            }
-        }
-        let mut total: f32 = sums.iter().sum();
-        for x in rest {
-            *x = exp::<FMA>(*x - max);
-            total += *x;
-        }
-        total
-    }
-
-    /// `eˣ` to 2 units in the last place; 0 below 3e-38, infinity above the largest, NaN for NaN.
-    /// Reduction by ln 2 in two parts, then the polynomial of degree 6 that S. Moshier's Cephes library (expf.c) uses.
-    #[inline(always)]
-    pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
-        // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
-        const ROUND: f32 = 12_582_912.0;
-        const LN2_HIGH: f32 = 0.693_359_4;
-        const LN2_LOW: f32 = -2.121_944_4e-4;
-        let bounded = x.clamp(-88.0, 88.8);
-        let shifted = fused::<FMA>(bounded, std::f32::consts::LOG2_E, ROUND);
-        let n = shifted - ROUND;
-        let r = fused::<FMA>(n, -LN2_HIGH, bounded);
-        let r = fused::<FMA>(n, -LN2_LOW, r);
-        let mut p = 1.987_569_1e-4;
-        p = fused::<FMA>(p, r, 1.398_2e-3);
-        p = fused::<FMA>(p, r, 8.333_452e-3);
-        p = fused::<FMA>(p, r, 4.166_579_6e-2);
-        p = fused::<FMA>(p, r, 1.666_666_5e-1);
-        p = fused::<FMA>(p, r, 0.5);
-        let e = fused::<FMA>(p, r * r, r) + 1.0;
-        // 2^n in two factors, since n = 128 is reached just below the largest number.
-        let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add((127 - 1) << 23));
-        let value = e * power * 2.0;
-        if x < -86.5 {
-            0.0
-        } else if x > 88.722_84 {
-            f32::INFINITY
         } else {
-            value
+            for ([a, b], (&c, &s)) in self.head.as_chunks_mut::<2>().0.iter_mut().zip(angles) {
+                (*a, *b) = (*a * c - *b * s, *a * s + *b * c);
+            }
         }
     }
+}
 
-    /// `tanh` to a few units in the last place: the odd polynomial of Cephes (tanhf.c) near 0, exponentials elsewhere.
-    #[inline(always)]
-    fn tanh<const FMA: bool>(x: f32) -> f32 {
-        let z = x * x;
-        let mut p = -5.704_988_7e-3;
-        p = fused::<FMA>(p, z, 2.063_909e-2);
-        p = fused::<FMA>(p, z, -5.373_971_6e-2);
-        p = fused::<FMA>(p, z, 1.333_144_2e-1);
-        p = fused::<FMA>(p, z, -3.333_327_9e-1);
-        let near = fused::<FMA>(p * z, x, x);
-        let far = (1.0 - 2.0 / (1.0 + exp::<FMA>(2.0 * x.abs()))).copysign(x);
-        if x.abs() < 0.625 { near } else { far }
-    }
+/// `x = exp(x - max)`; the sum.
+pub(crate) struct Exponentials<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) max: f32,
+}
 
-    /// `x Φ(x)`, in f64 so that the tail of negative `x` keeps its relative precision.
-    #[inline(always)]
-    fn gelu(x: f32) -> f32 {
-        let x = f64::from(x);
-        let tail = 0.5 * erfc_of_positive(x.abs() * std::f64::consts::FRAC_1_SQRT_2);
-        (x * if x < 0.0 { tail } else { 1.0 - tail }) as f32
-    }
+impl LaneKernel for Exponentials<'_> {
+    type Output = f32;
 
-    /// `erfc(z)` for `z >= 0`, within 6e-9 relative. The form `t exp(-z² + p(2t - 1))`, `t = 2 / (2 + z)`, is that of Press et al.,
-    /// Numerical Recipes, 3rd edition, 6.2.2; `p` interpolates at Chebyshev nodes what makes it exact.
     #[inline(always)]
-    pub(super) fn erfc_of_positive(z: f64) -> f64 {
-        const P: [f64; 13] = [
-            -0.671_794_085_151_721_4,
-            0.672_643_154_774_543,
-            0.047_343_417_521_067_5,
-            -0.046_893_640_559_962_62,
-            -0.009_874_534_918_291_376,
-            0.008_808_825_369_385_994,
-            0.001_770_666_118_629_671,
-            -0.002_288_765_238_593_006,
-            -0.000_182_782_141_716_012_67,
-            0.000_573_766_372_005_007,
-            -3.211_377_231_212_548e-5,
-            -8.728_381_021_688_478e-5,
-            1.337_150_349_127_444_8e-5,
-        ];
-        let t = 2.0 / (2.0 + z);
-        let y = 2.0 * t - 1.0;
-        t * (P.iter().rev().fold(0.0, |sum, coefficient| sum * y + coefficient) - z * z).exp()
+    fn run<L: FloatLanes>(self, l: L) -> f32 {
+        let max = l.splat(self.max);
+        let mut sum = l.zero();
+        let mut pieces = self.x.chunks_exact_mut(L::LANES);
+        for x in &mut pieces {
+            // SAFETY: `LANES` elements.
+            unsafe {
+                let value = l.exp(l.sub(l.load(x.as_ptr()), max));
+                l.store(x.as_mut_ptr(), value);
+                sum = l.add(sum, value);
+            }
+        }
+        let rest = pieces.into_remainder();
+        if !rest.is_empty() {
+            // SAFETY: as many elements as are named.
+            unsafe {
+                let value = l.exp(l.sub(l.load_partial(rest.as_ptr(), rest.len()), max));
+                l.store_partial(rest.as_mut_ptr(), value, rest.len());
+                sum = l.add(sum, l.select(l.first(rest.len()), value, l.zero()));
+            }
+        }
+        l.sum(sum)
     }
 }
 

@@ -8,21 +8,63 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpu::activations::Activations;
+use crate::cpu::dense::{self, DenseScratch};
 use crate::cpu::disjoint::Disjoint;
-use crate::cpu::kernels::{Kernels, STRIP, Strip, Sums};
+use crate::cpu::kernels::packed::{Packed, strip_of};
+use crate::cpu::kernels::{Kernels, ROWS, STRIP, StripSource, Sums, Workspace};
 use crate::formats::with_grid;
-use crate::{Error, ThreadPool, Weight};
+use crate::{Error, Format, ThreadPool, Weight};
 
-/// Tokens of a tile: enough to pay for the repacking of a strip, few enough that their activations fit into a level 2 cache.
-const TILE: usize = 64;
+/// Tokens of a tile: enough to pay for the repacking of a strip, few enough that their activations fit into a level 2 cache; a
+/// multiple of the widths of all blocks of columns.
+const TILE: usize = 96;
 
 /// Products below which waking threads costs more than it brings: some ten microseconds of work, what a wake takes on a busy machine.
 const ALONE: usize = 512 * 1024;
 
+/// The weight of a product `[rows, cols]`, in one of two forms with the same results to the bit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Operand<'a> {
+    /// As the checkpoint has it.
+    Blocks(&'a Weight),
+    /// Rearranged for the kernels.
+    Packed(&'a Packed),
+}
+
+impl<'a> Operand<'a> {
+    fn format(self) -> Format {
+        match self {
+            Self::Blocks(weight) => weight.format(),
+            Self::Packed(weight) => weight.format(),
+        }
+    }
+
+    fn rows(self) -> usize {
+        match self {
+            Self::Blocks(weight) => weight.rows(),
+            Self::Packed(weight) => weight.rows(),
+        }
+    }
+
+    fn cols(self) -> usize {
+        match self {
+            Self::Blocks(weight) => weight.cols(),
+            Self::Packed(weight) => weight.cols(),
+        }
+    }
+
+    fn strip(self, index: usize) -> StripSource<'a> {
+        match self {
+            Self::Blocks(weight) => StripSource::Blocks(strip_of(weight, index)),
+            Self::Packed(weight) => weight.strip(index),
+        }
+    }
+}
+
 /// One product of a group over the same input.
 pub(crate) struct Job<'a> {
     /// `[rows, cols]`.
-    pub(crate) weight: &'a Weight,
+    pub(crate) weight: Operand<'a>,
     /// `[rows]`.
     pub(crate) bias: Option<&'a [f32]>,
     /// `[tokens, rows]`.
@@ -33,6 +75,7 @@ pub(crate) struct Job<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     activations: Activations,
+    dense: DenseScratch,
 }
 
 /// `out = x · weightᵀ + bias` for every job; `x` is `[tokens, cols]`. Float formats multiply with `x` itself, block formats with
@@ -49,17 +92,22 @@ pub(crate) fn matmul(
     jobs: &mut [Job<'_>],
 ) -> Result<(), Error> {
     let Some(cols) = check(x, tokens, jobs)? else { return Ok(()) };
-    if jobs.iter().any(|job| is_block_format(job.weight)) {
-        scratch.activations.quantize(pool, kernels, x, cols)?;
+    let (mut dense, mut jobs): (Vec<_>, Vec<_>) =
+        jobs.iter_mut().partition(|job| !is_block_format(job.weight.format()));
+    if !dense.is_empty() {
+        dense::matmul(pool, kernels, &mut scratch.dense, x, tokens, cols, &mut dense)?;
     }
-    let input = Input { kernels, activations: &scratch.activations, x, cols, tokens };
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    scratch.activations.quantize(pool, kernels, x, cols)?;
+    let input = Input { kernels, activations: &scratch.activations, tokens };
     let mut first = 0;
     let parts: Vec<Part<'_>> = jobs
         .iter_mut()
         .map(|job| {
             let part = Part {
                 weight: job.weight,
-                blocks: is_block_format(job.weight),
                 bias: job.bias,
                 out: Disjoint::new(job.out),
                 first,
@@ -80,15 +128,12 @@ pub(crate) fn matmul(
 struct Input<'a> {
     kernels: &'a Kernels,
     activations: &'a Activations,
-    x: &'a [f32],
-    cols: usize,
     tokens: usize,
 }
 
 /// A job whose output many workers write.
 struct Part<'a> {
-    weight: &'a Weight,
-    blocks: bool,
+    weight: Operand<'a>,
     bias: Option<&'a [f32]>,
     out: Disjoint<'a, f32>,
     /// The number of its first strip among those of all jobs.
@@ -96,12 +141,22 @@ struct Part<'a> {
     strips: usize,
 }
 
+/// What a worker writes on from strip to strip.
+struct Desk {
+    sums: [Sums; TILE],
+    workspace: Workspace,
+}
+
+impl Desk {
+    const ZERO: Self = Self { sums: [[[0.0; ROWS]; STRIP / ROWS]; TILE], workspace: Workspace::ZERO };
+}
+
 /// Every strip and tile, on this thread.
 fn all(input: &Input<'_>, parts: &[Part<'_>]) {
-    let mut sums = [Sums::default(); TILE];
+    let mut desk = Desk::ZERO;
     for tile in (0..input.tokens).step_by(TILE) {
         for part in parts {
-            (0..part.strips).for_each(|strip| part.compute(input, strip, tile, &mut sums));
+            (0..part.strips).for_each(|strip| part.compute(input, strip, tile, &mut desk));
         }
     }
 }
@@ -114,10 +169,10 @@ fn few(pool: &ThreadPool, input: &Input<'_>, parts: &[Part<'_>]) -> Result<(), E
     let shared: usize = parts.iter().map(|part| part.strips - fixed(part) * threads).sum();
     let next = AtomicUsize::new(0);
     pool.run(&|worker| {
-        let mut sums = [Sums::default(); TILE];
+        let mut desk = Desk::ZERO;
         for part in parts {
             let count = fixed(part);
-            (worker * count..(worker + 1) * count).for_each(|strip| part.compute(input, strip, 0, &mut sums));
+            (worker * count..(worker + 1) * count).for_each(|strip| part.compute(input, strip, 0, &mut desk));
         }
         loop {
             // Relaxed: the counter only shares out numbers; the pool orders what the workers write.
@@ -128,7 +183,7 @@ fn few(pool: &ThreadPool, input: &Input<'_>, parts: &[Part<'_>]) -> Result<(), E
             for part in parts {
                 let start = fixed(part) * threads;
                 if index < part.strips - start {
-                    part.compute(input, start + index, 0, &mut sums);
+                    part.compute(input, start + index, 0, &mut desk);
                     break;
                 }
                 index -= part.strips - start;
@@ -142,7 +197,7 @@ fn many(pool: &ThreadPool, input: &Input<'_>, parts: &[Part<'_>], strips: usize)
     let tasks = strips * input.tokens.div_ceil(TILE);
     let next = AtomicUsize::new(0);
     pool.run(&|_| {
-        let mut sums = [Sums::default(); TILE];
+        let mut desk = Desk::ZERO;
         loop {
             // Relaxed: as in `few`.
             let task = next.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +206,7 @@ fn many(pool: &ThreadPool, input: &Input<'_>, parts: &[Part<'_>], strips: usize)
             }
             let (tile, strip) = (task / strips * TILE, task % strips);
             if let Some(part) = parts.iter().rfind(|part| part.first <= strip && part.strips > 0) {
-                part.compute(input, strip - part.first, tile, &mut sums);
+                part.compute(input, strip - part.first, tile, &mut desk);
             }
         }
     })
@@ -159,21 +214,14 @@ fn many(pool: &ThreadPool, input: &Input<'_>, parts: &[Part<'_>], strips: usize)
 
 impl Part<'_> {
     /// The outputs of one strip for the tokens from `first`, up to a tile of them.
-    fn compute(&self, input: &Input<'_>, strip: usize, first: usize, sums: &mut [Sums; TILE]) {
+    fn compute(&self, input: &Input<'_>, strip: usize, first: usize, desk: &mut Desk) {
         let count = TILE.min(input.tokens - first);
-        let sums = &mut sums[..count];
+        let sums = &mut desk.sums[..count];
         let rows = self.weight.rows();
         let start = strip * STRIP;
         let end = rows.min(start + STRIP);
-        let row_bytes = self.weight.row_bytes();
-        let bytes = self.weight.bytes().get(start * row_bytes..end * row_bytes).unwrap_or_default();
-        let operand = Strip { format: self.weight.format(), cols: input.cols, bytes, row_bytes };
-        if self.blocks {
-            input.kernels.integer_strip(operand, input.activations.tokens(first, count), sums);
-        } else {
-            let x = input.x.get(first * input.cols..(first + count) * input.cols).unwrap_or_default();
-            input.kernels.float_strip(operand, x, sums);
-        }
+        let columns = input.activations.columns(first, count);
+        input.kernels.integer_strip(self.weight.strip(strip), columns, &mut desk.workspace, sums);
         let bias = self.bias.and_then(|bias| bias.get(start..end));
         for (token, sums) in sums.iter().enumerate() {
             // SAFETY: each strip of each tile is computed once in a job, and these outputs belong to it alone.
@@ -188,8 +236,8 @@ impl Part<'_> {
     }
 }
 
-fn is_block_format(weight: &Weight) -> bool {
-    with_grid!(weight.format(), _Block => true, _ => false)
+fn is_block_format(format: Format) -> bool {
+    with_grid!(format, _Block => true, _ => false)
 }
 
 /// The common number of columns; `None` when there is nothing to compute.

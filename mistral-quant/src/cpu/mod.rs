@@ -5,15 +5,18 @@
 
 pub(crate) mod activations;
 mod attention;
+mod dense;
 mod disjoint;
 mod elementwise;
 pub(crate) mod kernels;
 mod kv;
 mod matmul;
 pub(crate) mod pool;
+mod repack;
 mod storage;
+mod weight;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use self::disjoint::Disjoint;
@@ -22,10 +25,13 @@ pub use self::kernels::Isa;
 pub(crate) use self::kernels::Kernels;
 pub use self::kv::CpuKv;
 use self::matmul::{Job, Scratch};
+pub use self::repack::Repack;
+use self::repack::Repacker;
+pub use self::weight::CpuWeight;
+use self::weight::Form;
 use crate::backend::sealed::Sealed;
 use crate::{
     Activation, Attention, Backend, Error, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, ThreadPool, Weight, check,
-    decode_row,
 };
 
 /// Elements below which a memory-bound operation is not worth waking threads for; also the size of a task's piece.
@@ -56,6 +62,8 @@ pub struct CpuOptions {
     pub isa_limit: Option<Isa>,
     /// An existing pool to share; `None`: a pool of its own.
     pub pool: Option<ThreadPool>,
+    /// When weights are laid out for the kernels.
+    pub repack: Repack,
 }
 
 /// The CPU backend.
@@ -78,6 +86,7 @@ pub struct Cpu {
     kernels: Kernels,
     elementwise: Elementwise,
     products: Scratch,
+    repacker: Repacker,
     attention: attention::Scratch,
 }
 
@@ -85,13 +94,6 @@ pub struct Cpu {
 #[derive(Debug)]
 pub struct CpuBuffer {
     values: Vec<f32>,
-}
-
-/// A weight in the bytes of its checkpoint; one of a single row (a norm, a bias) also as f32.
-#[derive(Debug)]
-pub struct CpuWeight {
-    weight: Weight,
-    vector: Vec<f32>,
 }
 
 impl Cpu {
@@ -109,7 +111,15 @@ impl Cpu {
         };
         let kernels = options.isa_limit.map_or_else(Kernels::detect, Kernels::with_limit);
         let attention = attention::Scratch::new(pool.threads());
-        Ok(Self { elementwise: Elementwise::new(&kernels), pool, kernels, products: Scratch::default(), attention })
+        let repacker = Repacker::new(options.repack);
+        Ok(Self {
+            elementwise: Elementwise::new(&kernels),
+            pool,
+            kernels,
+            products: Scratch::default(),
+            repacker,
+            attention,
+        })
     }
 
     /// Threads that compute, the caller included.
@@ -120,6 +130,11 @@ impl Cpu {
     /// The pool, to share with another backend.
     pub fn pool(&self) -> &ThreadPool {
         &self.pool
+    }
+
+    /// Weights that wait to be packed by [`Repack::Background`]; 0 when all are as fast as they will be.
+    pub fn repacking(&self) -> usize {
+        self.repacker.waiting()
     }
 
     /// The instruction set in use.
@@ -171,10 +186,9 @@ impl Backend for Cpu {
     }
 
     fn weight(&mut self, weight: Weight) -> Result<CpuWeight, Error> {
-        let (cols, bytes) = if weight.rows() == 1 { (weight.cols(), weight.bytes()) } else { (0, &[][..]) };
-        let mut vector = storage::zeroed("a decoded row", cols)?;
-        decode_row(weight.format(), bytes, &mut vector)?;
-        Ok(CpuWeight { weight, vector })
+        let weight = CpuWeight::new(weight)?;
+        self.repacker.add(&weight, &self.kernels, &self.pool)?;
+        Ok(weight)
     }
 
     fn kv(&mut self, shape: KvShape) -> Result<CpuKv, Error> {
@@ -182,16 +196,14 @@ impl Backend for Cpu {
     }
 
     fn embed(&mut self, table: &CpuWeight, ids: &[u32], scale: f32, out: &mut CpuBuffer) -> Result<(), Error> {
-        let table = &table.weight;
-        let (width, row) = (table.cols(), table.row_bytes());
+        let width = table.cols();
         check::ids("token id", ids, table.rows())?;
         let len = check::holds("embedded tokens", out.values.len(), &[ids.len(), width])?;
+        let form = table.shared().form();
         let failed = Mutex::new(None);
         self.pieces(&mut out.values[..len], width, COSTLY_PIECE, &|start, out| {
             for (out, &id) in out.chunks_exact_mut(width).zip(&ids[start / width..]) {
-                let start = id as usize * row;
-                let bytes = table.bytes().get(start..start + row).unwrap_or_default();
-                if let Err(error) = decode_row(table.format(), bytes, out)
+                if let Err(error) = form.decode_row(&self.kernels, id as usize, out)
                     && let Ok(mut failed) = failed.lock()
                 {
                     *failed = Some(error);
@@ -225,12 +237,12 @@ impl Backend for Cpu {
         norm: RmsNorm,
         out: &mut CpuBuffer,
     ) -> Result<(), Error> {
-        let len = check::rms_norm(x.values.len(), rows, &weight.weight, norm)?;
+        let len = check::rms_norm(x.values.len(), rows, weight.shape(), norm)?;
         check::holds("output of an rms norm", out.values.len(), &[len])?;
         self.pieces(&mut out.values[..len], norm.width, COSTLY_PIECE, &|start, out| {
             for (x, out) in x.values[start..].chunks_exact(norm.width).zip(out.chunks_exact_mut(norm.width)) {
                 out.copy_from_slice(x);
-                self.elementwise.rms_norm(out, &weight.vector, norm);
+                self.elementwise.rms_norm(out, weight.vector(), norm);
             }
         })
     }
@@ -242,28 +254,30 @@ impl Backend for Cpu {
         weight: &CpuWeight,
         norm: RmsNorm,
     ) -> Result<(), Error> {
-        let len = check::rms_norm(x.values.len(), rows, &weight.weight, norm)?;
+        let len = check::rms_norm(x.values.len(), rows, weight.shape(), norm)?;
         self.pieces(&mut x.values[..len], norm.width, COSTLY_PIECE, &|_, x| {
-            x.chunks_exact_mut(norm.width).for_each(|x| self.elementwise.rms_norm(x, &weight.vector, norm));
+            x.chunks_exact_mut(norm.width).for_each(|x| self.elementwise.rms_norm(x, weight.vector(), norm));
         })
     }
 
     fn matmul(&mut self, x: &CpuBuffer, tokens: usize, group: &mut [MatMul<'_, Self>]) -> Result<(), Error> {
         for product in &*group {
-            let bias = product.bias.map(|bias| &bias.weight);
-            check::matmul(&product.weight.weight, bias, tokens, x.values.len(), product.out.values.len())?;
+            let bias = product.bias.map(CpuWeight::shape);
+            check::matmul(product.weight.shape(), bias, tokens, x.values.len(), product.out.values.len())?;
         }
-        let Some(cols) = group.first().map(|product| product.weight.weight.cols()) else { return Ok(()) };
-        if let Some(other) = group.iter().map(|product| product.weight.weight.cols()).find(|&other| other != cols) {
+        let Some(cols) = group.first().map(|product| product.weight.cols()) else { return Ok(()) };
+        if let Some(other) = group.iter().map(|product| product.weight.cols()).find(|&other| other != cols) {
             let what = "columns of a group of matrix products";
             return Err(Error::Shape { what, expected: cols.to_string(), found: other.to_string() });
         }
+        let forms: Vec<Arc<Form>> = group.iter().map(|product| product.weight.shared().form()).collect();
         let mut jobs: Vec<Job<'_>> = group
             .iter_mut()
-            .map(|MatMul { weight, bias, out }| Job {
-                weight: &weight.weight,
-                bias: bias.map(|bias| bias.vector.as_slice()),
-                out: &mut out.values[..tokens * weight.weight.rows()],
+            .zip(&forms)
+            .map(|(MatMul { weight, bias, out }, form)| Job {
+                weight: form.operand(),
+                bias: bias.map(CpuWeight::vector),
+                out: &mut out.values[..tokens * weight.rows()],
             })
             .collect();
         matmul::matmul(&self.pool, &self.kernels, &mut self.products, &x.values[..tokens * cols], tokens, &mut jobs)
@@ -311,11 +325,12 @@ impl Backend for Cpu {
         &mut self,
         queries: &CpuBuffer,
         kv: &CpuKv,
-        attention: Attention<'_>,
+        attention: Attention<'_, Self>,
         out: &mut CpuBuffer,
     ) -> Result<(), Error> {
-        check::attention(kv.shape(), &attention, queries.values.len(), out.values.len())?;
-        self.attention.run(&self.pool, self.elementwise, &queries.values, kv, attention, &mut out.values)
+        let sinks = attention.sinks.map(CpuWeight::shape);
+        check::attention(kv.shape(), &attention, sinks, queries.values.len(), out.values.len())?;
+        self.attention.run(&self.pool, &self.kernels, &queries.values, kv, attention, &mut out.values)
     }
 
     fn glu(&mut self, gate: &mut CpuBuffer, up: &CpuBuffer, len: usize, activation: Activation) -> Result<(), Error> {
@@ -350,14 +365,14 @@ impl Backend for Cpu {
         out: &mut CpuBuffer,
     ) -> Result<(), Error> {
         let (x_len, y_len) = (x.values.len(), y.values.len());
-        let len = check::add_rms_norm(x_len, y_len, rows, &weight.weight, norm, out.values.len())?;
+        let len = check::add_rms_norm(x_len, y_len, rows, weight.shape(), norm, out.values.len())?;
         let x = Disjoint::new(&mut x.values[..len]);
         self.pieces(&mut out.values[..len], norm.width, COSTLY_PIECE, &|start, out| {
             // SAFETY: as `pieces` gives this task this part of `out` alone, so it has this part of `x` alone.
             let x = unsafe { x.slice(start, out.len()) };
             self.elementwise.add(x, &y.values[start..start + x.len()]);
             out.copy_from_slice(x);
-            out.chunks_exact_mut(norm.width).for_each(|row| self.elementwise.rms_norm(row, &weight.vector, norm));
+            out.chunks_exact_mut(norm.width).for_each(|row| self.elementwise.rms_norm(row, weight.vector(), norm));
         })
     }
 }

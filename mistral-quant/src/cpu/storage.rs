@@ -14,6 +14,12 @@ pub(crate) unsafe trait Zeroed: Copy {}
 unsafe impl Zeroed for f32 {}
 // SAFETY: 0.0 is all bytes zero.
 unsafe impl Zeroed for half::f16 {}
+// SAFETY: 0 is all bytes zero.
+unsafe impl Zeroed for u32 {}
+// SAFETY: 0.0 is all bytes zero.
+unsafe impl Zeroed for half::bf16 {}
+// SAFETY: 0 is all bytes zero.
+unsafe impl Zeroed for i8 {}
 
 /// `len` zeros. A cache of many gigabytes costs nothing until its blocks are written.
 pub(crate) fn zeroed<T: Zeroed>(what: &str, len: usize) -> Result<Vec<T>, Error> {

@@ -34,7 +34,7 @@ impl Random {
 }
 
 pub(crate) fn cpu(threads: usize, isa_limit: Option<Isa>) -> Cpu {
-    Cpu::new(CpuOptions { threads: Some(threads), isa_limit, pool: None }).unwrap()
+    Cpu::new(CpuOptions { threads: Some(threads), isa_limit, ..CpuOptions::default() }).unwrap()
 }
 
 /// Every set-up whose results are held against the reference.
@@ -234,7 +234,7 @@ fn refused<T>(result: Result<T, Error>, reason: Refused) {
     let found = match result.err().expect("must be refused") {
         Error::Shape { .. } => Refused::Shape,
         Error::OutOfRange { .. } => Refused::Range,
-        Error::UnsupportedFormat { .. } => Refused::Format,
+        Error::UnsupportedFormat { .. } | Error::ImportanceMissing { .. } => Refused::Format,
         Error::Resource { .. } => Refused::Resource,
         Error::WorkerPanicked => panic!("a panic instead of an error"),
     };
@@ -310,7 +310,15 @@ fn refuses_wrong_arguments<B: Backend>(backend: &mut B) {
 fn refuses_wrong_attention<B: Backend>(backend: &mut B) {
     use Refused::{Range, Resource, Shape};
     let max = usize::MAX;
-    let shape = KvShape { blocks: 3, block_tokens: 4, kv_heads: 2, key_dim: 3, value_dim: 2, format: KvFormat::F16 };
+    let shape = KvShape {
+        blocks: 3,
+        block_tokens: 4,
+        kv_heads: 2,
+        key_dim: 3,
+        value_dim: 2,
+        key_format: KvFormat::F16,
+        value_format: KvFormat::F16,
+    };
     for wrong in [
         KvShape { block_tokens: 0, ..shape },
         KvShape { kv_heads: 0, ..shape },
@@ -348,8 +356,8 @@ fn refuses_wrong_attention<B: Backend>(backend: &mut B) {
     refused(backend.append(kv, x, small, &[good]), Shape);
     backend.append(kv, x, x, &[Span { tokens: 8, position: 0, ..good }]).unwrap();
 
-    fn attention<'a>(spans: &'a [Span<'a>]) -> Attention<'a> {
-        Attention { heads: 4, scale: 1.0, window: None, soft_cap: None, spans }
+    fn attention<'a, B: Backend>(spans: &'a [Span<'a>]) -> Attention<'a, B> {
+        Attention { heads: 4, scale: 1.0, window: None, soft_cap: None, sinks: None, spans }
     }
     let cases = [
         (Span { tokens: 0, ..good }, Shape),
@@ -374,6 +382,8 @@ fn refuses_wrong_attention<B: Backend>(backend: &mut B) {
     }
     refused(backend.attention(x, kv, Attention { window: Some(0), ..attention(&[good]) }, out), Shape);
     refused(backend.attention(x, kv, Attention { soft_cap: Some(0.0), ..attention(&[good]) }, out), Shape);
+    let short = vector(backend, &[0.0; 3]);
+    refused(backend.attention(x, kv, Attention { sinks: Some(&short), ..attention(&[good]) }, out), Shape);
     assert_eq!(contents(backend, out, 72), [1.0; 72], "a refused operation wrote");
     // A block that lies before the window may be gone.
     let gone = Span { blocks: &[u32::MAX, 0], tokens: 3, ..good };
@@ -403,11 +413,18 @@ fn nothing_is_not_an_error() {
         backend.gather(&empty, &[3], 0, &mut none).unwrap();
         let rope = Rope { heads: 0, head_dim: 4, rotary_dim: 0, style: RopeStyle::Halves };
         backend.rope(&mut none, usize::MAX, &empty, &empty, rope).unwrap();
-        let shape =
-            KvShape { blocks: 0, block_tokens: 1, kv_heads: 1, key_dim: 1, value_dim: 1, format: KvFormat::F32 };
+        let shape = KvShape {
+            blocks: 0,
+            block_tokens: 1,
+            kv_heads: 1,
+            key_dim: 1,
+            value_dim: 1,
+            key_format: KvFormat::F32,
+            value_format: KvFormat::F32,
+        };
         let mut kv = backend.kv(shape).unwrap();
         backend.append(&mut kv, &empty, &empty, &[]).unwrap();
-        let attention = Attention { heads: 1, scale: 1.0, window: None, soft_cap: None, spans: &[] };
+        let attention = Attention { heads: 1, scale: 1.0, window: None, soft_cap: None, sinks: None, spans: &[] };
         backend.attention(&empty, &kv, attention, &mut none).unwrap();
     }
     check(&mut Reference);

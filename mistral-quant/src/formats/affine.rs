@@ -44,7 +44,7 @@ unsafe impl Block for Affine4 {
     }
 
     /// The range reaches to zero, so that the zero point is among the codes.
-    fn encode(weights: &[f32]) -> Self {
+    fn encode(weights: &[f32], _: Option<&[f32]>) -> Self {
         let x: [f32; 32] = finite(weights);
         let (min, max) = fit::range(&x);
         let (min, max) = (min.min(0.0), max.max(0.0));
@@ -66,7 +66,7 @@ unsafe impl Block for Affine8 {
     }
 
     /// The range reaches to zero, as in [`Affine4`].
-    fn encode(weights: &[f32]) -> Self {
+    fn encode(weights: &[f32], _: Option<&[f32]>) -> Self {
         let x: [f32; 32] = finite(weights);
         let (min, max) = fit::range(&x);
         let (min, max) = (min.min(0.0), max.max(0.0));

@@ -77,7 +77,7 @@ macro_rules! table {
             }
 
             /// Each weight takes the nearest value.
-            fn encode(weights: &[f32]) -> Self {
+            fn encode(weights: &[f32], _: Option<&[f32]>) -> Self {
                 let x: [f32; 32] = finite(weights);
                 let absmax = x.iter().fold(0.0f32, |max, x| max.max(x.abs()));
                 let per_scale = inverse(absmax);

@@ -55,7 +55,7 @@ unsafe impl Block for F8_E4M3 {
     }
 
     /// The largest magnitude becomes 448.
-    fn encode(weights: &[f32]) -> Self {
+    fn encode(weights: &[f32], _: Option<&[f32]>) -> Self {
         let x: [f32; 32] = finite(weights);
         let d = x.iter().fold(0.0f32, |max, x| max.max(x.abs())) / MAX;
         let per_scale = inverse(d);

@@ -35,12 +35,18 @@ pub(super) fn range(x: &[f32]) -> (f32, f32) {
 /// Fits `GROUPS` groups of `SIZE` weights with codes `0..=max_code` and scales and mins `0..=max_scale`.
 pub(super) fn affine_block<const GROUPS: usize, const SIZE: usize>(
     x: &[f32; 256],
+    importance: Option<&[f32]>,
     max_code: u8,
     max_scale: u8,
 ) -> Affine<GROUPS> {
+    let costs = importance.map(|importance| costs(x, Some(importance)));
     let mut fits = [(0.0, 0.0); GROUPS];
-    for (fit, x) in fits.iter_mut().zip(x.chunks_exact(SIZE)) {
-        *fit = affine_group(x, f64::from(max_code));
+    for (g, (fit, x)) in fits.iter_mut().zip(x.as_chunks::<SIZE>().0).enumerate() {
+        let costs = match &costs {
+            Some(costs) => std::array::from_fn(|i| costs[g * SIZE + i]),
+            None => magnitudes(x),
+        };
+        *fit = affine_group(x, &costs, f64::from(max_code), true);
     }
     let (d, scales) = round_scales(fits.map(|fit| fit.0), max_scale);
     let (dmin, mins) = round_scales(fits.map(|fit| fit.1), max_scale);
@@ -56,15 +62,18 @@ pub(super) fn affine_block<const GROUPS: usize, const SIZE: usize>(
 }
 
 /// Fits 16 groups of 16 weights with codes `-half_codes..half_codes` (stored plus `half_codes`) and scales `-half_scales..half_scales`.
-pub(super) fn symmetric_block(x: &[f32; 256], half_codes: u8, half_scales: u8) -> Symmetric {
+pub(super) fn symmetric_block(
+    x: &[f32; 256],
+    importance: Option<&[f32]>,
+    half_codes: u8,
+    half_scales: u8,
+) -> Symmetric {
+    let costs = importance.map_or_else(|| squares(x), |importance| costs(x, Some(importance)));
     let mut fits = [0.0; 16];
-    for (fit, x) in fits.iter_mut().zip(x.chunks_exact(16)) {
-        *fit = symmetric_group(x, f64::from(half_codes));
+    for ((fit, x), costs) in fits.iter_mut().zip(x.as_chunks::<16>().0).zip(costs.as_chunks::<16>().0) {
+        *fit = symmetric_group(x, costs, f64::from(half_codes));
     }
-    let largest = fits.iter().fold(0.0, |best: f64, &fit| if fit.abs() > best.abs() { fit } else { best });
-    let half = f64::from(half_scales);
-    let d = f16_value(f16_bytes((-largest / half) as f32));
-    let scales = fits.map(|fit| nearest(fit / f64::from(d), -half, half - 1.0) as i32);
+    let (d, scales) = round_signed_scales(fits, half_scales);
     let mut codes = [0; 256];
     let half = f64::from(half_codes);
     for (g, (codes, x)) in codes.chunks_exact_mut(16).zip(x.chunks_exact(16)).enumerate() {
@@ -74,6 +83,43 @@ pub(super) fn symmetric_block(x: &[f32; 256], half_codes: u8, half_scales: u8) -
         }
     }
     Symmetric { d, scales, codes }
+}
+
+/// The scale (of either sign) of 32 weights on the grid `scale * code` with codes `-half..half`.
+pub(super) fn symmetric_scale(x: &[f32; 32], importance: &[f32], half: u8) -> f32 {
+    symmetric_group(x, &costs(x, Some(importance)), f64::from(half)) as f32
+}
+
+/// The scale and the least value of 32 weights on the grid `scale * code + least` with codes `0..=max_code`.
+pub(super) fn affine_scale(x: &[f32; 32], importance: &[f32], max_code: u8) -> (f32, f32) {
+    let (scale, min) = affine_group(x, &costs(x, Some(importance)), f64::from(max_code), false);
+    (scale as f32, -min as f32)
+}
+
+/// What a square error of each weight costs, given how much its column matters: `importance * sqrt(mean square + x²)`.
+/// Without, all matter alike. Columns of no importance keep a ten-millionth of the greatest, so that no sum of costs is zero.
+pub(super) fn costs<const N: usize>(x: &[f32; N], importance: Option<&[f32]>) -> [f64; N] {
+    let square: f64 = x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / N as f64;
+    let importance = importance.unwrap_or_default();
+    let greatest = importance.iter().fold(0.0, |max: f32, &one| max.max(one));
+    let floor = if greatest > 0.0 { 1e-7 } else { 1.0 };
+    let per_greatest = if greatest > 0.0 { 1.0 / f64::from(greatest) } else { 0.0 };
+    std::array::from_fn(|i| {
+        let importance = f64::from(importance.get(i).copied().unwrap_or_default()) * per_greatest;
+        importance.max(floor) * (square + f64::from(x[i]).powi(2)).sqrt()
+    })
+}
+
+/// Costs of a group without importance on an affine grid: large weights count more, `rms + |x|`.
+fn magnitudes<const N: usize>(x: &[f32; N]) -> [f64; N] {
+    let square: f64 = x.iter().map(|&x| f64::from(x).powi(2)).sum();
+    let rms = (square / N as f64).sqrt();
+    x.map(|x| rms + f64::from(x).abs())
+}
+
+/// Costs without importance on a symmetric grid: `x²`.
+fn squares<const N: usize>(x: &[f32; N]) -> [f64; N] {
+    x.map(|x| f64::from(x) * f64::from(x))
 }
 
 /// The nearest integer inside a range, ties to even; NaN, the quotient of two zeros, gives `low`.
@@ -90,14 +136,18 @@ fn round_scales<const N: usize>(values: [f64; N], max: u8) -> (f32, [u8; N]) {
     (d, values.map(|value| nearest(value / f64::from(d), 0.0, f64::from(max)) as u8))
 }
 
-/// Scale and min (both non-negative) of `x ≈ scale * code - min`. Large weights count more: each has the importance
-/// `rms + |x|`.
-fn affine_group(x: &[f32], max_code: f64) -> (f64, f64) {
-    let square: f64 = x.iter().map(|&x| f64::from(x).powi(2)).sum();
-    let rms = (square / x.len() as f64).sqrt();
-    let importance = |x: f64| rms + x.abs();
+/// One scale for values of either sign, and the values in units of it, `-half..half`; the extreme value becomes `-half`.
+pub(super) fn round_signed_scales<const N: usize>(values: [f64; N], half: u8) -> (f32, [i32; N]) {
+    let extreme = values.iter().fold(0.0, |best: f64, &value| if value.abs() > best.abs() { value } else { best });
+    let half = f64::from(half);
+    let d = f16_value(f16_bytes((-extreme / half) as f32));
+    (d, values.map(|value| nearest(value / f64::from(d), -half, half - 1.0) as i32))
+}
+
+/// Scale and min of `x ≈ scale * code - min`; the scale is not negative, nor is the min where `min_only`.
+fn affine_group<const N: usize>(x: &[f32; N], costs: &[f64; N], max_code: f64, min_only: bool) -> (f64, f64) {
     let (low, high) = range(x);
-    let (low, high) = (f64::from(low.min(0.0)), f64::from(high));
+    let (low, high) = (f64::from(if min_only { low.min(0.0) } else { low }), f64::from(high));
     if high <= low {
         return (0.0, -low);
     }
@@ -107,17 +157,17 @@ fn affine_group(x: &[f32], max_code: f64) -> (f64, f64) {
         let per_scale = (max_code - 1.0 + 0.1 * f64::from(step)) / (high - low);
         let code = |x: f64| nearest(per_scale * (x - low), 0.0, max_code);
         let (mut w, mut wx, mut wl, mut wll, mut wxl) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        for x in x.iter().map(|&x| f64::from(x)) {
-            let (importance, code) = (importance(x), code(x));
-            w += importance;
-            wx += importance * x;
-            wl += importance * code;
-            wll += importance * code * code;
-            wxl += importance * x * code;
+        for (x, cost) in x.iter().map(|&x| f64::from(x)).zip(costs) {
+            let code = code(x);
+            w += cost;
+            wx += cost * x;
+            wl += cost * code;
+            wll += cost * code * code;
+            wxl += cost * x * code;
         }
         let determinant = w * wll - wl * wl;
         let mut fit = ((w * wxl - wx * wl) / determinant, (wl * wxl - wll * wx) / determinant);
-        if fit.1 < 0.0 {
+        if min_only && fit.1 < 0.0 {
             fit = (wxl / wll, 0.0);
         }
         if !(fit.0 > 0.0 && fit.1.is_finite()) {
@@ -126,7 +176,8 @@ fn affine_group(x: &[f32], max_code: f64) -> (f64, f64) {
         let error: f64 = x
             .iter()
             .map(|&x| f64::from(x))
-            .map(|x| importance(x) * (fit.0 * nearest((x + fit.1) / fit.0, 0.0, max_code) - fit.1 - x).powi(2))
+            .zip(costs)
+            .map(|(x, cost)| cost * (fit.0 * nearest((x + fit.1) / fit.0, 0.0, max_code) - fit.1 - x).powi(2))
             .sum();
         if error < least {
             (least, best) = (error, fit);
@@ -135,25 +186,56 @@ fn affine_group(x: &[f32], max_code: f64) -> (f64, f64) {
     best
 }
 
-/// Scale (of either sign) of `x ≈ scale * code` with codes `-half..half`, each weight of importance `x²`.
-fn symmetric_group(x: &[f32], half: f64) -> f64 {
+/// Scale (of either sign) of `x ≈ scale * code` with codes `-half..half`.
+fn symmetric_group<const N: usize>(x: &[f32; N], costs: &[f64; N], half: f64) -> f64 {
     let extreme = f64::from(extreme(x));
     if extreme == 0.0 {
         return 0.0;
     }
-    let (mut best, mut most) = (-extreme / half, 0.0);
-    for step in -9..=9 {
-        let per_scale = -(half + 0.1 * f64::from(step)) / extreme;
+    let trials = (-9..=9).map(|step| -(half + 0.1 * f64::from(step)) / extreme);
+    best_scale(x, costs, trials, |x| nearest(x, -half, half - 1.0)).unwrap_or(-extreme / half)
+}
+
+/// The scale of `x ≈ scale * code(x / scale)` that costs least: each trial, the inverse of a scale, chooses codes, and least
+/// squares the scale that suits them best. `None` when every code is zero.
+pub(super) fn best_scale(
+    x: &[f32],
+    costs: &[f64],
+    trials: impl Iterator<Item = f64>,
+    code: impl Fn(f64) -> f64,
+) -> Option<f64> {
+    let (mut best, mut most) = (None, 0.0);
+    for per_scale in trials {
         let (mut wxl, mut wll) = (0.0, 0.0);
-        for x in x.iter().map(|&x| f64::from(x)) {
-            let code = nearest(per_scale * x, -half, half - 1.0);
-            wxl += x * x * x * code;
-            wll += x * x * code * code;
+        for (x, cost) in x.iter().map(|&x| f64::from(x)).zip(costs) {
+            let code = code(per_scale * x);
+            wxl += cost * x * code;
+            wll += cost * code * code;
         }
         // The error of the best scale for these codes falls as `wxl² / wll` grows.
         if wll > 0.0 && wxl * wxl > most * wll {
-            (most, best) = (wxl * wxl / wll, wxl / wll);
+            (most, best) = (wxl * wxl / wll, Some(wxl / wll));
         }
     }
     best
+}
+
+/// The scale and the trits (plus 1) of 256 weights on the grid `d * (trit - 1)`.
+///
+/// With the `n` largest magnitudes at the scale and the others at zero, the best scale is the mean of those `n`; the best `n` is
+/// found by trying all.
+pub(super) fn ternary_block(x: &[f32; 256], importance: Option<&[f32]>) -> (f32, [u8; 256]) {
+    let costs = costs(x, importance);
+    let mut order: [u8; 256] = std::array::from_fn(|i| i as u8);
+    order.sort_unstable_by(|&a, &b| x[usize::from(b)].abs().total_cmp(&x[usize::from(a)].abs()));
+    let (mut best, mut most, mut wx, mut w) = (0.0, 0.0, 0.0, 0.0);
+    for i in order.map(usize::from) {
+        wx += costs[i] * f64::from(x[i].abs());
+        w += costs[i];
+        if wx * wx > most * w {
+            (most, best) = (wx * wx / w, wx / w);
+        }
+    }
+    let d = f16_value(f16_bytes(best as f32));
+    (d, x.map(|x| (nearest(f64::from(x) / f64::from(d), -1.0, 1.0) + 1.0) as u8))
 }

@@ -39,7 +39,7 @@ macro_rules! number {
                 }
             }
 
-            fn encode(weights: &[f32]) -> Self {
+            fn encode(weights: &[f32], _: Option<&[f32]>) -> Self {
                 $block($encode(weights.first().copied().unwrap_or(0.0)))
             }
         }

@@ -8,9 +8,23 @@
 mod affine;
 mod assemble;
 mod bnb;
+pub(crate) mod code_book;
+pub(crate) mod e2m1;
 mod f8_e4m3;
 mod fit;
 mod float;
+pub(crate) mod iq1_m;
+pub(crate) mod iq1_s;
+mod iq2;
+pub(crate) mod iq2_s;
+pub(crate) mod iq2_xs;
+pub(crate) mod iq2_xxs;
+pub(crate) mod iq3_s;
+pub(crate) mod iq3_xxs;
+pub(crate) mod iq4_nl;
+pub(crate) mod iq4_xs;
+pub(crate) mod mxfp4;
+pub(crate) mod nvfp4;
 pub(crate) mod q2_k;
 pub(crate) mod q3_k;
 pub(crate) mod q4_0;
@@ -21,12 +35,28 @@ pub(crate) mod q5_1;
 pub(crate) mod q5_k;
 pub(crate) mod q6_k;
 pub(crate) mod q8_0;
+pub(crate) mod q8_1;
+pub(crate) mod q8_k;
+mod search;
+pub(crate) mod tq1_0;
+pub(crate) mod tq2_0;
 
 pub(crate) use affine::{Affine4, Affine8};
 pub use assemble::assemble_row;
 pub(crate) use bnb::{FP4, NF4};
 pub(crate) use f8_e4m3::F8_E4M3;
 pub(crate) use float::{BF16, F16, F32};
+pub(crate) use iq1_m::IQ1_M;
+pub(crate) use iq1_s::IQ1_S;
+pub(crate) use iq2_s::IQ2_S;
+pub(crate) use iq2_xs::IQ2_XS;
+pub(crate) use iq2_xxs::IQ2_XXS;
+pub(crate) use iq3_s::IQ3_S;
+pub(crate) use iq3_xxs::IQ3_XXS;
+pub(crate) use iq4_nl::IQ4_NL;
+pub(crate) use iq4_xs::IQ4_XS;
+pub(crate) use mxfp4::MXFP4;
+pub(crate) use nvfp4::NVFP4;
 pub(crate) use q2_k::Q2_K;
 pub(crate) use q3_k::Q3_K;
 pub(crate) use q4_0::Q4_0;
@@ -37,6 +67,10 @@ pub(crate) use q5_1::Q5_1;
 pub(crate) use q5_k::Q5_K;
 pub(crate) use q6_k::Q6_K;
 pub(crate) use q8_0::Q8_0;
+pub(crate) use q8_1::Q8_1;
+pub(crate) use q8_k::Q8_K;
+pub(crate) use tq1_0::TQ1_0;
+pub(crate) use tq2_0::TQ2_0;
 
 use crate::{Error, Format, SharedBytes, Weight};
 
@@ -54,8 +88,9 @@ pub(crate) unsafe trait Block: Copy + Send + Sync + 'static {
     /// Writes the weights to the first `WEIGHTS` places of `out`; a shorter `out` takes what fits.
     fn decode(&self, out: &mut [f32]);
 
-    /// The block nearest to `WEIGHTS` finite weights; missing ones count as zero.
-    fn encode(weights: &[f32]) -> Self;
+    /// The block nearest to `WEIGHTS` weights; missing ones count as zero. `importance` says for each of them how much a square
+    /// error there matters, finite and not negative; without it all matter alike.
+    fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self;
 }
 
 /// How many weights share one set of integer codes: the unit in which kernels and activations work.
@@ -102,14 +137,8 @@ pub(crate) trait Grid: Block {
 /// Names the block type of a format and evaluates an expression with it; the one list of what can be computed.
 macro_rules! with_block {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
-        $crate::formats::with_grid!($format, $block => $body, _ => match $format {
-            $crate::Format::F32 => { type $block = $crate::formats::F32; $body }
-            $crate::Format::F16 => { type $block = $crate::formats::F16; $body }
-            $crate::Format::BF16 => { type $block = $crate::formats::BF16; $body }
-            $crate::Format::F8_E4M3 => { type $block = $crate::formats::F8_E4M3; $body }
-            $crate::Format::NF4 => { type $block = $crate::formats::NF4; $body }
-            $crate::Format::FP4 => { type $block = $crate::formats::FP4; $body }
-            _ => $other,
+        $crate::formats::with_grid!($format, $block => $body, _ => {
+            $crate::formats::with_one_of!($format, $block => $body, _ => $other, F32 F16 BF16 F8_E4M3 NF4 FP4)
         })
     };
 }
@@ -117,65 +146,36 @@ macro_rules! with_block {
 /// As `with_block`, for the formats that implement [`Grid`].
 macro_rules! with_grid {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
+        $crate::formats::with_one_of!($format, $block => $body, _ => $other,
+            Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q8_1 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4 NVFP4 Affine4
+            Affine8)
+    };
+}
+
+/// A `match` with one arm for each of the formats that are listed.
+macro_rules! with_one_of {
+    ($format:expr, $block:ident => $body:expr, _ => $other:expr, $($name:ident)+) => {
         match $format {
-            $crate::Format::Q8_0 => {
-                type $block = $crate::formats::Q8_0;
+            $($crate::Format::$name => {
+                type $block = $crate::formats::$name;
                 $body
-            }
-            $crate::Format::Q4_0 => {
-                type $block = $crate::formats::Q4_0;
-                $body
-            }
-            $crate::Format::Q4_1 => {
-                type $block = $crate::formats::Q4_1;
-                $body
-            }
-            $crate::Format::Q5_0 => {
-                type $block = $crate::formats::Q5_0;
-                $body
-            }
-            $crate::Format::Q5_1 => {
-                type $block = $crate::formats::Q5_1;
-                $body
-            }
-            $crate::Format::Q2_K => {
-                type $block = $crate::formats::Q2_K;
-                $body
-            }
-            $crate::Format::Q3_K => {
-                type $block = $crate::formats::Q3_K;
-                $body
-            }
-            $crate::Format::Q4_K => {
-                type $block = $crate::formats::Q4_K;
-                $body
-            }
-            $crate::Format::Q5_K => {
-                type $block = $crate::formats::Q5_K;
-                $body
-            }
-            $crate::Format::Q6_K => {
-                type $block = $crate::formats::Q6_K;
-                $body
-            }
-            $crate::Format::Affine4 => {
-                type $block = $crate::formats::Affine4;
-                $body
-            }
-            $crate::Format::Affine8 => {
-                type $block = $crate::formats::Affine8;
-                $body
-            }
+            })+
             _ => $other,
         }
     };
 }
-pub(crate) use {with_block, with_grid};
+pub(crate) use {with_grid, with_one_of};
 
 impl Format {
     /// Whether this version can decode, encode and multiply weights of this format.
     pub fn is_computable(self) -> bool {
         with_block!(self, _Block => true, _ => false)
+    }
+
+    /// Whether [`encode_row`] refuses this format: at about two bits a weight, what is kept must be what matters, and without an
+    /// importance of the columns ([`encode_row_with`]) the result is not fit for use. llama.cpp draws the same line.
+    pub fn needs_importance(self) -> bool {
+        matches!(self, Format::IQ2_XXS | Format::IQ2_XS | Format::IQ1_S | Format::IQ1_M)
     }
 }
 
@@ -200,16 +200,35 @@ pub fn decode_row(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<(), E
 /// the least weighted square error, which takes 2 to 4 us for 32 weights; the others take a tenth of one.
 ///
 /// # Errors
-/// [`Error::UnsupportedFormat`]; [`Error::Shape`] when `weights` are not whole blocks.
+/// [`Error::UnsupportedFormat`]; [`Error::Shape`] when `weights` are not whole blocks; [`Error::ImportanceMissing`] for a format
+/// that [needs it](Format::needs_importance).
 pub fn encode_row(format: Format, weights: &[f32]) -> Result<Vec<u8>, Error> {
+    encode_row_with(format, weights, None)
+}
+
+/// As [`encode_row`], where errors matter more in some columns than in others.
+///
+/// `importance` holds one weight a column, `[weights.len()]`: usually the mean of the squared activations that meet the column, as in
+/// llama.cpp's importance matrices. Only the ratios count. Formats with a search for their scales use it, the plain ones
+/// (floats, Q8_0) have nothing to choose and ignore it.
+///
+/// ```
+/// use mistral_quant::{Format, encode_row_with};
+/// let weights: Vec<f32> = (0..256).map(|i| (i as f32).sin()).collect();
+/// let importance: Vec<f32> = (0..256).map(|i| if i < 16 { 9.0 } else { 1.0 }).collect();
+/// let bytes = encode_row_with(Format::Q4_K, &weights, Some(&importance))?;
+/// assert_eq!(bytes.len(), 144);
+/// # Ok::<(), mistral_quant::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`encode_row`]; [`Error::Shape`] also when `importance` has another length or holds a number that is negative or not finite.
+pub fn encode_row_with(format: Format, weights: &[f32], importance: Option<&[f32]>) -> Result<Vec<u8>, Error> {
     let len = check_row(format, weights.len(), None)?;
+    check_importance(format, weights.len(), importance)?;
     let mut bytes = Vec::with_capacity(len);
-    with_block!(format, B => {
-        for weights in weights.chunks_exact(B::WEIGHTS) {
-            bytes.extend_from_slice(as_bytes(&B::encode(weights)));
-        }
-        Ok(bytes)
-    }, _ => Err(Error::UnsupportedFormat { format, operation: "encode" }))
+    encode_into(format, weights, importance, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Encodes a row-major matrix `[rows, cols]`.
@@ -217,6 +236,20 @@ pub fn encode_row(format: Format, weights: &[f32]) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// As [`encode_row`], for rows of `cols`; [`Error::Shape`] when `weights.len() != rows * cols`.
 pub fn quantize(format: Format, rows: usize, cols: usize, weights: &[f32]) -> Result<Weight, Error> {
+    quantize_with(format, rows, cols, weights, None)
+}
+
+/// As [`quantize`], with an importance of the columns, `[cols]`, which all rows share: see [`encode_row_with`].
+///
+/// # Errors
+/// As [`encode_row_with`], for rows of `cols`; [`Error::Shape`] when `weights.len() != rows * cols`.
+pub fn quantize_with(
+    format: Format,
+    rows: usize,
+    cols: usize,
+    weights: &[f32],
+    importance: Option<&[f32]>,
+) -> Result<Weight, Error> {
     if rows.checked_mul(cols) != Some(weights.len()) {
         return Err(Error::Shape {
             what: "weights to quantize",
@@ -225,7 +258,47 @@ pub fn quantize(format: Format, rows: usize, cols: usize, weights: &[f32]) -> Re
         });
     }
     check_row(format, cols, None)?;
-    Weight::new(format, rows, cols, SharedBytes::new(encode_row(format, weights)?))
+    check_importance(format, cols, importance)?;
+    let mut bytes = Vec::with_capacity(check_row(format, weights.len(), None)?);
+    for weights in weights.chunks_exact(cols.max(1)) {
+        encode_into(format, weights, importance, &mut bytes)?;
+    }
+    Weight::new(format, rows, cols, SharedBytes::new(bytes))
+}
+
+/// Appends the blocks of a row that has been checked.
+fn encode_into(format: Format, weights: &[f32], importance: Option<&[f32]>, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    with_block!(format, B => {
+        for (index, weights) in weights.chunks_exact(B::WEIGHTS).enumerate() {
+            let importance = importance.and_then(|all| all.get(index * B::WEIGHTS..(index + 1) * B::WEIGHTS));
+            bytes.extend_from_slice(as_bytes(&B::encode(weights, importance)));
+        }
+        Ok(())
+    }, _ => Err(Error::UnsupportedFormat { format, operation: "encode" }))
+}
+
+/// One finite importance of at least zero for every column, and some where the format needs them.
+fn check_importance(format: Format, cols: usize, importance: Option<&[f32]>) -> Result<(), Error> {
+    let Some(importance) = importance else {
+        // A format without an encoder says so rather than ask for more.
+        let missing = format.needs_importance() && format.is_computable();
+        return if missing { Err(Error::ImportanceMissing { format }) } else { Ok(()) };
+    };
+    if importance.len() != cols {
+        return Err(Error::Shape {
+            what: "importance of the columns",
+            expected: format!("{cols} values"),
+            found: format!("{} values", importance.len()),
+        });
+    }
+    match importance.iter().position(|one| !one.is_finite() || *one < 0.0) {
+        Some(column) => Err(Error::Shape {
+            what: "importance of a column",
+            expected: "a finite number of at least 0".into(),
+            found: format!("{} in column {column}", importance[column]),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The blocks that fill `bytes`; bytes after the last whole block are left out.

@@ -31,8 +31,8 @@ unsafe impl Block for Q2_K {
         self.decode_units(out);
     }
 
-    fn encode(weights: &[f32]) -> Self {
-        let fitted = fit::affine_block::<16, 16>(&finite(weights), 3, 15);
+    fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
+        let fitted = fit::affine_block::<16, 16>(&finite(weights), importance, 3, 15);
         let mut codes = [0; 64];
         for (i, &code) in fitted.codes.iter().enumerate() {
             codes[i / 128 * 32 + i % 32] |= code << (i / 32 % 4 * 2);

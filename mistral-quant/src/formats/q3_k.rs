@@ -32,8 +32,8 @@ unsafe impl Block for Q3_K {
         self.decode_units(out);
     }
 
-    fn encode(weights: &[f32]) -> Self {
-        let fitted = fit::symmetric_block(&finite(weights), 4, 32);
+    fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
+        let fitted = fit::symmetric_block(&finite(weights), importance, 4, 32);
         let (mut low, mut high, mut scales) = ([0; 64], [0; 32], [0; 12]);
         for (i, &code) in fitted.codes.iter().enumerate() {
             low[i / 128 * 32 + i % 32] |= (code & 3) << (i / 32 % 4 * 2);

@@ -26,10 +26,13 @@ unsafe impl Block for Q4_0 {
         self.decode_units(out);
     }
 
-    /// The weight of largest magnitude becomes code 0, which reaches one step further than code 15.
-    fn encode(weights: &[f32]) -> Self {
+    /// Without importance, the weight of largest magnitude becomes code 0, which reaches one step further than code 15.
+    fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
         let x: [f32; 32] = finite(weights);
-        let scale = fit::extreme(&x) / -8.0;
+        let scale = match importance {
+            Some(importance) => fit::symmetric_scale(&x, importance, 8),
+            None => fit::extreme(&x) / -8.0,
+        };
         let per_scale = inverse(scale);
         let codes = x.map(|x| ((x * per_scale + 8.5) as u8).min(15));
         Self { d: f16_bytes(scale), codes: pack_nibbles(&codes) }

@@ -29,10 +29,15 @@ unsafe impl Block for Q4_1 {
         self.decode_units(out);
     }
 
-    fn encode(weights: &[f32]) -> Self {
+    fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
         let x: [f32; 32] = finite(weights);
-        let (min, max) = fit::range(&x);
-        let scale = (max - min) / 15.0;
+        let (scale, min) = match importance {
+            Some(importance) => fit::affine_scale(&x, importance, 15),
+            None => {
+                let (min, max) = fit::range(&x);
+                ((max - min) / 15.0, min)
+            }
+        };
         let per_scale = inverse(scale);
         let codes = x.map(|x| (((x - min) * per_scale + 0.5) as u8).min(15));
         Self { d: f16_bytes(scale), m: f16_bytes(min), codes: pack_nibbles(&codes) }

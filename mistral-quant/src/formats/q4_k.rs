@@ -36,8 +36,8 @@ unsafe impl Block for Q4_K {
         self.decode_units(out);
     }
 
-    fn encode(weights: &[f32]) -> Self {
-        let fitted = fit::affine_block::<8, 32>(&finite(weights), 15, 63);
+    fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
+        let fitted = fit::affine_block::<8, 32>(&finite(weights), importance, 15, 63);
         let mut codes = [0; 128];
         for (group, out) in codes.chunks_exact_mut(32).enumerate() {
             for (l, out) in out.iter_mut().enumerate() {

@@ -34,8 +34,8 @@ unsafe impl Block for Q5_K {
         self.decode_units(out);
     }
 
-    fn encode(weights: &[f32]) -> Self {
-        let fitted = fit::affine_block::<8, 32>(&finite(weights), 31, 63);
+    fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
+        let fitted = fit::affine_block::<8, 32>(&finite(weights), importance, 31, 63);
         let (mut low, mut high) = ([0; 128], [0; 32]);
         for (i, &code) in fitted.codes.iter().enumerate() {
             let (unit, l) = (i / 32, i % 32);

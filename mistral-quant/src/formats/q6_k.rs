@@ -32,8 +32,8 @@ unsafe impl Block for Q6_K {
         self.decode_units(out);
     }
 
-    fn encode(weights: &[f32]) -> Self {
-        let fitted = fit::symmetric_block(&finite(weights), 32, 128);
+    fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
+        let fitted = fit::symmetric_block(&finite(weights), importance, 32, 128);
         let (mut low, mut high) = ([0; 128], [0; 64]);
         for (i, &code) in fitted.codes.iter().enumerate() {
             let (half, t, l) = (i / 128, i / 32 % 4, i % 32);

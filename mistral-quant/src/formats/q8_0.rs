@@ -26,7 +26,7 @@ unsafe impl Block for Q8_0 {
         self.decode_units(out);
     }
 
-    fn encode(weights: &[f32]) -> Self {
+    fn encode(weights: &[f32], _: Option<&[f32]>) -> Self {
         let x: [f32; 32] = finite(weights);
         let scale = x.iter().fold(0.0f32, |max, x| max.max(x.abs())) / 127.0;
         let per_scale = inverse(scale);

@@ -6,6 +6,12 @@ fn computable() -> impl Iterator<Item = Format> {
     Format::all().filter(|format| format.is_computable())
 }
 
+/// Encodes with all columns alike.
+fn encode(format: Format, x: &[f32]) -> Vec<u8> {
+    let ones = vec![1.0; x.len()];
+    encode_row_with(format, x, format.needs_importance().then_some(&ones)).unwrap()
+}
+
 #[test]
 fn blocks_have_the_size_that_the_format_states() {
     for format in computable() {
@@ -23,15 +29,20 @@ fn encoders_meet_the_error_bar() {
     let x: Vec<f32> = (0..4096).map(|i| 0.1 + 2.0 * (i as f32).cos()).collect();
     for format in computable() {
         let mut y = vec![0.0; x.len()];
-        decode_row(format, &encode_row(format, &x).unwrap(), &mut y).unwrap();
+        decode_row(format, &encode(format, &x), &mut y).unwrap();
         let square: f64 = x.iter().zip(&y).map(|(x, y)| f64::from(x - y).powi(2)).sum();
         let error = square.sqrt() / x.len() as f64;
         let bar = match format {
             Format::F32 => 1e-12,
             Format::F16 => 1e-5,
             Format::BF16 => 1e-4,
-            Format::Q2_K => 0.0075,
-            Format::Q3_K => 0.004,
+            Format::IQ1_S | Format::IQ1_M => 0.02,
+            Format::IQ2_XXS | Format::IQ2_XS => 0.01,
+            Format::IQ3_XXS => 0.005,
+            Format::Q2_K | Format::IQ2_S => 0.0075,
+            Format::Q3_K | Format::IQ3_S => 0.004,
+            Format::NVFP4 => 0.003,
+            Format::TQ1_0 | Format::TQ2_0 => 0.01,
             // Their values are dense where normal weights are, and a cosine is at its ends most of the time.
             Format::NF4 | Format::FP4 => 0.003,
             _ => 0.002,
@@ -47,11 +58,11 @@ fn any_weights_encode_and_any_bytes_decode() {
     for format in computable() {
         for shift in 0..odd.len() {
             let x: Vec<f32> = (0..256).map(|i| odd[(i * (shift + 1) / 7 + shift) % odd.len()]).collect();
-            let bytes = encode_row(format, &x).unwrap();
+            let bytes = encode(format, &x);
             let mut y = vec![0.0; 256];
             decode_row(format, &bytes, &mut y).unwrap();
             let constant = vec![odd[shift]; 256];
-            decode_row(format, &encode_row(format, &constant).unwrap(), &mut y).unwrap();
+            decode_row(format, &encode(format, &constant), &mut y).unwrap();
             if odd[shift] == 0.0 {
                 assert!(y.iter().all(|&y| y == 0.0), "{format}");
             }
@@ -69,7 +80,7 @@ fn finite_weights_stay_finite() {
         for scale in [1e-30f32, 1e-7, 1.0, 1e4, 1e30] {
             let x: Vec<f32> = (0..256).map(|i| scale * ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
             let mut y = vec![f32::NAN; 256];
-            decode_row(format, &encode_row(format, &x).unwrap(), &mut y).unwrap();
+            decode_row(format, &encode(format, &x), &mut y).unwrap();
             assert!(y.iter().all(|y| y.is_finite()), "{format} at {scale}");
         }
     }
@@ -83,8 +94,8 @@ fn lengths_and_formats_are_checked() {
     assert!(matches!(quantize(Format::Q8_0, 2, 32, &[0.0; 63]), Err(Error::Shape { .. })));
     assert!(matches!(quantize(Format::Q8_0, usize::MAX, 32, &[0.0; 64]), Err(Error::Shape { .. })));
     assert!(matches!(quantize(Format::Q4_K, 8, 32, &[0.0; 256]), Err(Error::Shape { .. })));
-    assert!(matches!(encode_row(Format::IQ2_S, &[0.0; 256]), Err(Error::UnsupportedFormat { .. })));
-    assert!(matches!(decode_row(Format::TQ1_0, &[0; 54], &mut [0.0; 256]), Err(Error::UnsupportedFormat { .. })));
+    assert!(matches!(encode_row(Format::I32, &[0.0; 1]), Err(Error::UnsupportedFormat { .. })));
+    assert!(matches!(decode_row(Format::I32, &[0; 4], &mut [0.0; 1]), Err(Error::UnsupportedFormat { .. })));
     assert_eq!(quantize(Format::Q8_0, 2, 32, &[0.5; 64]).unwrap().row_bytes(), 34);
     assert!(encode_row(Format::Q6_K, &[]).unwrap().is_empty());
 }
@@ -124,5 +135,65 @@ fn codes_keep_their_bound() {
     }
     for format in computable() {
         with_grid!(format, B => check::<B>(), _ => ());
+    }
+}
+
+/// The mean over blocks of `Σ importance * error²`.
+fn weighted_error(format: Format, x: &[f32], importance: &[f32], given: Option<&[f32]>) -> f64 {
+    let mut y = vec![0.0; x.len()];
+    decode_row(format, &encode_row_with(format, x, given).unwrap(), &mut y).unwrap();
+    let errors = x.iter().zip(&y).zip(importance);
+    errors.map(|((x, y), &importance)| f64::from(importance) * f64::from(x - y).powi(2)).sum::<f64>() / x.len() as f64
+}
+
+#[test]
+fn importance_lowers_the_error_where_it_matters() {
+    let x: Vec<f32> = (0..8192).map(|i| (i as f32 * 1.7).sin() * (1.0 + 0.3 * (i as f32 * 0.37).cos())).collect();
+    let matters = |i: usize| x[i].abs() < 0.4 || i * 7 % 16 < 2;
+    let importance: Vec<f32> = (0..x.len()).map(|i| if matters(i) { 30.0 } else { 0.5 }).collect();
+    for format in computable().filter(|format| format.block_weights() > 1 && !IGNORE_IMPORTANCE.contains(format)) {
+        let ones = vec![1.0; x.len()];
+        let without = weighted_error(format, &x, &importance, format.needs_importance().then_some(&ones));
+        let with = weighted_error(format, &x, &importance, Some(&importance));
+        eprintln!("{format}: {with:.3e} with importance, {without:.3e} without");
+        // MXFP4 chooses among a few powers of two, and may find the same ones.
+        let lower = if format == Format::MXFP4 { with <= without } else { with < without };
+        assert!(lower, "{format}: {with} with importance, {without} without");
+    }
+}
+
+const IGNORE_IMPORTANCE: &[Format] = &[Format::Q8_0, Format::Q8_1, Format::Q8_K];
+
+#[test]
+fn importance_is_checked() {
+    let x = [0.5; 256];
+    let bad = |importance: &[f32]| encode_row_with(Format::Q4_K, &x, Some(importance)).unwrap_err();
+    assert!(matches!(bad(&[1.0; 255]), Error::Shape { .. }));
+    for one in [f32::NAN, f32::INFINITY, -1.0] {
+        let mut importance = [1.0; 256];
+        importance[200] = one;
+        assert!(bad(&importance).to_string().contains("column 200"));
+        assert!(matches!(quantize_with(Format::Q8_0, 2, 128, &x, Some(&importance)), Err(Error::Shape { .. })));
+    }
+    let rows = quantize_with(Format::Q4_0, 4, 64, &x, Some(&[1.0; 64])).unwrap();
+    assert_eq!((rows.rows(), rows.bytes().len()), (4, 4 * 36));
+    for format in Format::all().filter(|format| format.needs_importance() && format.is_computable()) {
+        assert_eq!(encode_row(format, &x), Err(Error::ImportanceMissing { format }));
+        assert!(encode_row_with(format, &x, Some(&[1.0; 256])).is_ok());
+    }
+}
+
+#[test]
+fn any_importance_is_survived() {
+    let x: Vec<f32> = (0..256).map(|i| (i as f32).cos()).collect();
+    for format in computable() {
+        for importance in [0.0, 1e-45, f32::MIN_POSITIVE, 1.0, f32::MAX] {
+            let mut importance = vec![importance; 256];
+            importance[3] = 0.0;
+            let mut y = vec![0.0; 256];
+            decode_row(format, &encode_row_with(format, &x, Some(&importance)).unwrap(), &mut y).unwrap();
+            let error: f32 = x.iter().zip(&y).map(|(x, y)| (x - y).powi(2)).sum();
+            assert!(error < 60.0, "{format}: {error} of 128");
+        }
     }
 }

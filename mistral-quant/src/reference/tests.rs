@@ -75,7 +75,15 @@ fn activations_and_caps() {
 
 #[test]
 fn attention_averages_what_is_seen() {
-    let shape = KvShape { blocks: 3, block_tokens: 2, kv_heads: 2, key_dim: 1, value_dim: 1, format: KvFormat::F32 };
+    let shape = KvShape {
+        blocks: 3,
+        block_tokens: 2,
+        kv_heads: 2,
+        key_dim: 1,
+        value_dim: 1,
+        key_format: KvFormat::F32,
+        value_format: KvFormat::F32,
+    };
     let mut kv = Reference.kv(shape).unwrap();
     // Kv head 0 has equal keys, kv head 1 a key at position 1 that outweighs the others e² times.
     let keys = vec![0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
@@ -85,7 +93,7 @@ fn attention_averages_what_is_seen() {
     Reference.append(&mut kv, &keys, &values, &all).unwrap();
     let run = |window, soft_cap, spans: &[Span<'_>]| {
         let mut out = vec![0.0; 12];
-        let attention = Attention { heads: 4, scale: 2.0, window, soft_cap, spans };
+        let attention = Attention { heads: 4, scale: 2.0, window, soft_cap, sinks: None, spans };
         Reference.attention(&vec![1.0; 12], &kv, attention, &mut out).unwrap();
         out
     };
@@ -101,4 +109,10 @@ fn attention_averages_what_is_seen() {
     let capped = (10.0 + 20.0 * w + 30.0) / (2.0 + w);
     let one = [Span { start: 0, tokens: 1, position: 2, blocks }];
     near(&run(None, Some(2.0), &one)[..4], &[4.0, 4.0, capped, capped]);
+    // A sink of logit 0 weighs as much as one more key of score 0 and value 0; it is neither scaled nor capped.
+    let sinks = Weight::from_f32(1, 4, &[0.0, f32::NEG_INFINITY, 2.0, 100.0]).unwrap();
+    let mut out = vec![0.0; 12];
+    let attention = Attention { heads: 4, scale: 2.0, window: None, soft_cap: None, sinks: Some(&sinks), spans: &one };
+    Reference.attention(&vec![1.0; 12], &kv, attention, &mut out).unwrap();
+    near(&out[..4], &[3.0, 4.0, (10.0 + 20.0 * e * e + 30.0) / (2.0 + 2.0 * e * e), 0.0]);
 }

@@ -1,5 +1,5 @@
 use crate::cpu::tests::{Random, buffer, contents, cpu};
-use crate::{Attention, Backend, Isa, KvFormat, KvShape, Reference, Span};
+use crate::{Attention, Backend, Isa, KvFormat, KvShape, Reference, Span, Weight};
 
 /// A random batch of sequences with shuffled block tables.
 #[derive(Clone)]
@@ -8,6 +8,8 @@ struct Scene {
     heads: usize,
     window: Option<usize>,
     soft_cap: Option<f32>,
+    /// A logit a query head.
+    sinks: Option<Vec<f32>>,
     /// Length and block table of each sequence.
     sequences: Vec<(usize, Vec<u32>)>,
     /// Queries, keys and values of each sequence, one row a position.
@@ -31,13 +33,17 @@ impl Scene {
                 (queries, keys, random.values(len * shape.kv_heads * shape.value_dim))
             })
             .collect();
-        Self { shape, heads, window: None, soft_cap: None, sequences, rows }
+        Self { shape, heads, window: None, soft_cap: None, sinks: None, sequences, rows }
     }
 
     /// Feeds all sequences in pieces of up to `chunk` tokens, all that have tokens left in one batch; outputs by sequence.
     fn run<B: Backend>(&self, backend: &mut B, chunk: usize) -> Vec<Vec<f32>> {
         let mut kv = backend.kv(self.shape).unwrap();
         let mut outputs = vec![Vec::new(); self.sequences.len()];
+        let sinks = self.sinks.as_ref().map(|sinks| {
+            let sinks = Weight::from_f32(1, sinks.len(), sinks).unwrap();
+            backend.weight(sinks).unwrap()
+        });
         let mut position = 0;
         let width = self.heads * self.shape.value_dim;
         loop {
@@ -67,7 +73,7 @@ impl Scene {
             backend.append(&mut kv, &keys, &values, &spans).unwrap();
             let scale = 1.0 / (self.shape.key_dim as f32).sqrt();
             let Self { heads, window, soft_cap, .. } = *self;
-            let attention = Attention { heads, scale, window, soft_cap, spans: &spans };
+            let attention = Attention { heads, scale, window, soft_cap, sinks: sinks.as_ref(), spans: &spans };
             backend.attention(&queries, &kv, attention, &mut out).unwrap();
             let out = contents(backend, &out, start * width);
             for (span, owner) in spans.iter().zip(owners) {
@@ -84,41 +90,53 @@ fn bits(outputs: &[Vec<f32>]) -> Vec<Vec<u32>> {
 
 fn check(scene: &Scene, chunks: &[usize]) {
     let expected = scene.run(&mut Reference, usize::MAX / 2);
-    let whole = scene.run(&mut cpu(1, None), usize::MAX / 2);
-    let near = |found: &[Vec<f32>]| {
-        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+    for isa in Isa::available() {
+        let whole = scene.run(&mut cpu(1, Some(isa)), usize::MAX / 2);
+        for (found, expected) in whole.iter().flatten().zip(expected.iter().flatten()) {
             // Weights sum to 1 and values are below 4.
-            assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
+            assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}, {isa:?}");
         }
-    };
-    near(&whole);
-    near(&scene.run(&mut cpu(2, Some(Isa::Scalar)), 7));
-    for &chunk in chunks {
-        for threads in [1, 3] {
-            let chunked = scene.run(&mut cpu(threads, None), chunk);
-            assert_eq!(bits(&chunked), bits(&whole), "chunks of {chunk}, {threads} threads");
+        for (i, &chunk) in chunks.iter().enumerate() {
+            // Two counts of threads each, all of them over the chunks.
+            for threads in [1 + i % 2, 3 + 2 * (i % 2)] {
+                let chunked = scene.run(&mut cpu(threads, Some(isa)), chunk);
+                assert_eq!(bits(&chunked), bits(&whole), "chunks of {chunk}, {threads} threads, {isa:?}");
+            }
+        }
+        for (i, sequence) in scene.sequences.iter().enumerate() {
+            let mut alone = scene.clone();
+            alone.sequences = vec![sequence.clone()];
+            alone.rows = vec![scene.rows[i].clone()];
+            let alone = scene_bits(&alone, isa);
+            assert_eq!(alone[0], bits(&whole)[i], "alone and beside others, {isa:?}");
         }
     }
+}
+
+fn scene_bits(scene: &Scene, isa: Isa) -> Vec<Vec<u32>> {
+    bits(&scene.run(&mut cpu(1, Some(isa)), usize::MAX / 2))
 }
 
 #[test]
 fn small_scenes() {
     let mut random = Random::new(3);
     for round in 0..60 {
-        let block_tokens = random.below(1..20);
+        let block_tokens = if round % 3 == 0 { random.below(1..20) } else { 16 * random.below(1..4) };
         let lengths: Vec<usize> = (0..random.below(1..4)).map(|_| random.below(1..90)).collect();
         let shape = KvShape {
             blocks: lengths.iter().map(|len| len.div_ceil(block_tokens)).sum::<usize>() + 2,
             block_tokens,
             kv_heads: random.below(1..4),
-            key_dim: random.below(1..40),
-            value_dim: random.below(1..40),
-            format: if round % 2 == 0 { KvFormat::F16 } else { KvFormat::F32 },
+            key_dim: if round % 7 == 0 { 131 } else { random.below(1..70) },
+            value_dim: if round % 9 == 0 { 128 } else { random.below(1..70) },
+            key_format: KvFormat::ALL[round % 4],
+            value_format: KvFormat::ALL[(round + round / 4) % 4],
         };
         let group = random.below(1..6);
         let mut scene = Scene::new(&mut random, shape, group, &lengths);
         scene.window = (round % 3 == 1).then(|| random.below(1..40));
         scene.soft_cap = (round % 4 == 3).then_some(2.0);
+        scene.sinks = (round % 5 == 2).then(|| random.values(scene.heads));
         check(&scene, &[1, 5, 1000]);
     }
 }
@@ -126,20 +144,30 @@ fn small_scenes() {
 #[test]
 fn long_contexts_that_are_spread() {
     let mut random = Random::new(4);
-    for window in [None, Some(700)] {
-        let shape =
-            KvShape { blocks: 120, block_tokens: 16, kv_heads: 1, key_dim: 24, value_dim: 16, format: KvFormat::F16 };
+    let cases = [(None, KvFormat::F16, KvFormat::Q8_0), (Some(700), KvFormat::Q8_0, KvFormat::Bf16)];
+    for (window, key_format, value_format) in cases {
+        let shape = KvShape {
+            blocks: 120,
+            block_tokens: 16,
+            kv_heads: 1,
+            key_dim: 24,
+            value_dim: 16,
+            key_format,
+            value_format,
+        };
         let mut scene = Scene::new(&mut random, shape, 3, &[1300, 520]);
         scene.window = window;
-        check(&scene, &[1, 257]);
+        check(&scene, &[257, 1]);
     }
 }
 
 #[test]
 fn what_is_not_a_number_stays_where_it_is_seen() {
     let mut random = Random::new(9);
-    for format in [KvFormat::F16, KvFormat::F32] {
-        let shape = KvShape { blocks: 12, block_tokens: 8, kv_heads: 2, key_dim: 9, value_dim: 12, format };
+    for format in KvFormat::ALL {
+        let (key_format, value_format) = (format, format);
+        let shape =
+            KvShape { blocks: 12, block_tokens: 8, kv_heads: 2, key_dim: 9, value_dim: 12, key_format, value_format };
         let clean = Scene::new(&mut random, shape, 3, &[70, 5]);
         let expected = clean.run(&mut cpu(1, None), usize::MAX / 2);
         let (queries, outputs) = (6 * 9, 6 * 12);

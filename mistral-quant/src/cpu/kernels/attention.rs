@@ -1,110 +1,156 @@
-//! The two products of attention, scores and weighted values, for panels of cached keys and values.
+//! The arithmetic of attention on one tile of 64 positions: scores, their exponentials, weighted values.
+//!
+//! Cached keys and values are widened to f32 exactly, whatever their format, and both products are chains of fused multiply-adds,
+//! one a result: a score over the dimensions in order, a weighted value over the positions in order. So the shape of a register tile,
+//! the number of rows beside a row and the width of the vectors change no bit of either product.
+//!
+//! Keys lie 16 side by side (`[dim, 16]`, a strip), so that a vector holds one dimension of several keys and a product needs neither
+//! horizontal sums nor, for prefill, a transposed copy; values lie one after the other.
+
+mod product;
+mod softmax;
+mod tile;
 
 use std::ops::Range;
 
-use half::f16;
+use crate::check;
+use crate::cpu::Kernels;
 
-use crate::cpu::elementwise::Elementwise;
-use crate::cpu::kv::Panel;
+use self::softmax::Weigh;
+pub(crate) use self::tile::{Ahead, STRIP, STRIPS, Stored, TILE, Tile};
+use self::tile::{Widen, WidenScales};
 
-/// Rows of numbers `stride` apart.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) stride: usize,
-    pub(crate) rows: usize,
-}
-
-/// The kernels of this machine. Every output is summed in an order that does not depend on the other rows or keys.
+/// Which keys of a tile the rows of a task see. Rows are the query heads of a group, token after token.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct AttentionKernels {
-    /// True only where the processor was found to have AVX2, FMA and F16C.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-    avx2: bool,
+pub(crate) struct Sight {
+    /// Position of the first row.
+    pub(crate) first: usize,
+    /// Which of its group the first row is.
+    pub(crate) row: usize,
+    /// Rows a token.
+    pub(crate) group: usize,
+    /// As in [`crate::Attention`].
+    pub(crate) window: Option<usize>,
+    /// Position of the first key of the tile.
+    pub(crate) tile: usize,
 }
 
-impl AttentionKernels {
-    /// The kernels for a proven instruction set.
-    pub(crate) fn new(elementwise: Elementwise) -> Self {
-        Self { avx2: elementwise.has_avx2() }
+impl Sight {
+    /// What a row sees, counted from the first key of the tile; perhaps nothing.
+    #[inline(always)]
+    pub(crate) fn of(self, row: usize) -> Range<usize> {
+        let position = self.first + (self.row + row) / self.group;
+        let start = check::first_seen(position, self.window).saturating_sub(self.tile).min(TILE);
+        let end = (position + 1).saturating_sub(self.tile).min(TILE);
+        start..end.max(start)
     }
 
-    /// `scores[row * stride + i] = queries[row] · keys[i]`; queries `[rows, dim]`, keys `[keys, dim]`.
-    pub(crate) fn scores(self, queries: &[f32], keys: Panel<'_>, dim: usize, scores: &mut [f32], stride: usize) {
-        let (rows, count) = (queries.len() / dim, keys.len() / dim);
-        if rows == 0 || count == 0 || scores.len() < (rows - 1) * stride + count {
-            debug_assert!(rows == 0 || count == 0, "{} scores for {rows} x {stride}", scores.len());
-            return;
-        }
-        #[cfg(target_arch = "x86_64")]
-        if self.avx2 {
-            // SAFETY: `avx2` is set only for a proven processor; the scores are long enough as just checked.
-            return unsafe { super::avx2::attention::scores(queries, keys, dim, scores, stride) };
-        }
-        for (row, query) in queries.chunks_exact(dim).enumerate() {
-            let scores = &mut scores[row * stride..];
-            match keys {
-                Panel::F32(keys) => keys.chunks_exact(dim).zip(scores).for_each(|(key, score)| {
-                    *score = dot(query, key, |x| x);
-                }),
-                Panel::F16(keys) => keys.chunks_exact(dim).zip(scores).for_each(|(key, score)| {
-                    *score = dot(query, key, f16::to_f32);
-                }),
-            }
-        }
+    /// The same for the rows from `row` on.
+    #[inline(always)]
+    pub(crate) fn from(self, row: usize) -> Sight {
+        let row = self.row + row;
+        Sight { first: self.first + row / self.group, row: row % self.group, ..self }
     }
 
-    /// `sums[row] += Σ weights[row][i] * values[i]` over the `i` of `range(row)`; sums `[rows, dim]`, values `[values, dim]`.
-    pub(crate) fn accumulate(
-        self,
-        weights: Rows<'_>,
-        values: Panel<'_>,
+    /// From the first key that any of some rows sees to the last.
+    #[inline(always)]
+    pub(crate) fn of_any(self, rows: Range<usize>) -> Range<usize> {
+        self.of(rows.start).start..self.of(rows.end.saturating_sub(1)).end
+    }
+}
+
+/// Running softmax sums of some rows: the largest score, the sum of exponentials, the weighted sum of values `[rows, value_dim]`.
+pub(crate) struct Sums<'a> {
+    pub(crate) max: &'a mut [f32],
+    pub(crate) total: &'a mut [f32],
+    pub(crate) values: &'a mut [f32],
+}
+
+impl<'a> Sums<'a> {
+    /// Over `rows * (value_dim + 2)` elements.
+    pub(crate) fn new(memory: &'a mut [f32], rows: usize, value_dim: usize) -> Self {
+        let (max, memory) = memory.split_at_mut(rows);
+        let (total, memory) = memory.split_at_mut(rows);
+        Self { max, total, values: &mut memory[..rows * value_dim] }
+    }
+
+    /// Sums of nothing.
+    pub(crate) fn clear(&mut self) {
+        self.max.fill(f32::NEG_INFINITY);
+        self.total.fill(0.0);
+        self.values.fill(0.0);
+    }
+
+    /// The weighted values of one row.
+    pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
+        let width = self.values.len() / self.max.len();
+        &mut self.values[row * width..(row + 1) * width]
+    }
+}
+
+/// Scale and soft cap of the scores.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scoring {
+    pub(crate) scale: f32,
+    pub(crate) soft_cap: Option<f32>,
+}
+
+impl Kernels {
+    /// `scores[row][i] = queries[row] · keys[i]` for what the rows see, rounded out to whole strips; queries `[rows, dim]`, scores
+    /// `[rows, 64]`. On the way asks for the tile after this one.
+    pub(crate) fn scores(
+        &self,
+        queries: &[f32],
         dim: usize,
-        sums: &mut [f32],
-        range: &dyn Fn(usize) -> Range<usize>,
+        keys: Tile<'_>,
+        ahead: Option<Ahead>,
+        sight: Sight,
+        scores: &mut [f32],
     ) {
-        let (rows, count) = (weights.rows, values.len() / dim);
-        if rows == 0 || sums.len() < rows * dim || weights.values.len() < (rows - 1) * weights.stride + count {
-            debug_assert!(rows == 0, "{} weights for {rows} x {}", weights.values.len(), weights.stride);
-            return;
-        }
-        let range = |row: usize| {
-            let range = range(row);
-            range.start.min(count)..range.end.min(count)
-        };
-        #[cfg(target_arch = "x86_64")]
-        if self.avx2 {
-            // SAFETY: `avx2` is set only for a proven processor; sums and weights are long enough as just checked, and the
-            // ranges were cut to the values.
-            return unsafe { super::avx2::attention::accumulate(weights, values, dim, sums, &range) };
-        }
-        for (row, sums) in sums.chunks_exact_mut(dim).enumerate().take(rows) {
-            let weights = &weights.values[row * weights.stride..];
-            for i in range(row) {
-                match values {
-                    Panel::F32(values) => add_weighted(sums, weights[i], &values[i * dim..], |x| x),
-                    Panel::F16(values) => add_weighted(sums, weights[i], &values[i * dim..], f16::to_f32),
-                }
+        product::scores(self, queries, dim, keys, ahead, sight, scores);
+    }
+
+    /// Turns the scores that rows see into weights relative to the largest score so far, and adds them up.
+    pub(crate) fn weigh(&self, scores: &mut [f32], scoring: Scoring, sight: Sight, sums: &mut Sums<'_>) {
+        self.run(Weigh { scores, scoring, sight, sums });
+    }
+
+    /// `sums[row] += Σ weights[row][i] * values[i]` over what the row sees; weights `[rows, 64]`, sums `[rows, dim]`. On the way asks for
+    /// the tile after this one.
+    pub(crate) fn accumulate(
+        &self,
+        weights: &[f32],
+        values: Tile<'_>,
+        ahead: Option<Ahead>,
+        dim: usize,
+        sight: Sight,
+        sums: &mut [f32],
+    ) {
+        product::accumulate(self, weights, values, ahead, dim, sight, sums);
+    }
+
+    /// What is stored as a tile that the products can read; `scales` holds `64 * ceil(dim / 32)` elements where there are any.
+    pub(crate) fn tile<'a>(&self, stored: Stored<'a>, scales: &'a mut [f32]) -> Tile<'a> {
+        match stored {
+            Stored::F32(strips) => Tile::F32(strips),
+            Stored::F16(strips) => Tile::F16(strips),
+            Stored::Bf16(strips) => Tile::Bf16(strips),
+            Stored::Q8_0 { codes, scales: halves } => {
+                let scales = self.run(WidenScales { halves, out: scales });
+                Tile::Q8_0 { codes, scales }
             }
         }
     }
-}
 
-fn add_weighted<T: Copy>(sums: &mut [f32], weight: f32, values: &[T], widen: impl Fn(T) -> f32) {
-    sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += weight * widen(value));
-}
-
-fn dot<T: Copy>(query: &[f32], key: &[T], widen: impl Fn(T) -> f32) -> f32 {
-    let mut sums = [0.0f32; 8];
-    let (query, query_rest) = query.as_chunks::<8>();
-    let (key, key_rest) = key.as_chunks::<8>();
-    for (query, key) in query.iter().zip(key) {
-        for ((sum, &q), &k) in sums.iter_mut().zip(query).zip(key) {
-            *sum += q * widen(k);
-        }
+    /// A tile of keys as f32, in `panel` of `64 * dim` elements.
+    pub(crate) fn widen_keys<'a>(&self, keys: Tile<'_>, dim: usize, panel: &'a mut [f32]) -> Tile<'a> {
+        self.run(Widen::<true> { tile: keys, dim, panel })
     }
-    let rest: f32 = query_rest.iter().zip(key_rest).map(|(&q, &k)| q * widen(k)).sum();
-    sums.iter().sum::<f32>() + rest
+
+    /// A tile of values as f32, likewise.
+    pub(crate) fn widen_values<'a>(&self, values: Tile<'_>, dim: usize, panel: &'a mut [f32]) -> Tile<'a> {
+        self.run(Widen::<false> { tile: values, dim, panel })
+    }
 }
 
 #[cfg(test)]

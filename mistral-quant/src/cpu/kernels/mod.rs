@@ -4,18 +4,20 @@
 //! quantized activations, the same integers in each unit of 32 columns as the scalar one.
 
 pub(crate) mod attention;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-mod scalar;
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Panels are for vector registers.
+pub(crate) mod dense;
+#[allow(dead_code)] // Attention will use what nothing else does yet.
+pub(crate) mod integer;
+pub(crate) mod lanes;
+pub(crate) mod packed;
 mod strip;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use integer::{StripSource, Workspace};
 pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
 
-use crate::Format;
-use crate::cpu::activations::ActivationUnit;
+use self::integer::lanes::Lanes;
+use crate::cpu::activations::{ActivationUnit, Columns, Quantize};
 
 /// An instruction set that kernels are written for, slowest first. What a set has no kernel for runs on the next slower one that has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +87,43 @@ impl Isa {
     }
 }
 
+/// Names the registers of an instruction set and evaluates an expression with them.
+macro_rules! with_lanes {
+    ($isa:expr, $lanes:ident => $body:expr) => {
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                type $lanes = integer::avx2::Avx2;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => {
+                type $lanes = integer::avx2::AvxVnni;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                type $lanes = integer::avx512::Avx512;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => {
+                type $lanes = integer::avx512::Avx512Vnni;
+                $body
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => {
+                type $lanes = integer::neon::Neon;
+                $body
+            }
+            _ => {
+                type $lanes = integer::portable::Portable;
+                $body
+            }
+        }
+    };
+}
+
 /// The kernels of an instruction set, and proof that the processor has it: there is no way to make one but to look.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kernels {
@@ -115,39 +154,37 @@ impl Kernels {
 
     /// Quantizes consecutive units of 32 values.
     pub(crate) fn quantize(&self, x: &[f32], units: &mut [ActivationUnit]) {
-        match self.isa {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has AVX2, as every set above it does.
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe { avx2::quantize(x, units) },
-            _ => scalar::quantize(x, units),
-        }
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { L::enter(Quantize { x, units }) });
     }
 
-    /// A strip in a block format times tokens of `strip.cols / 32` units each; one [`Sums`] a token, overwritten.
-    pub(crate) fn integer_strip(&self, strip: Strip<'_>, tokens: &[ActivationUnit], sums: &mut [Sums]) {
-        match self.isa {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has AVX2, as every set above it does.
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe {
-                avx2::integer_strip(strip, tokens, sums)
-            },
-            _ => scalar::integer_strip(strip, tokens, sums),
-        }
+    /// The columns of a block of activations.
+    pub(crate) fn columns(&self) -> usize {
+        with_lanes!(self.isa, L => L::COLUMNS)
     }
 
-    /// A strip in a format whose weights are no small integers times tokens of `strip.cols` values each, in f32; one [`Sums`] a token,
-    /// overwritten.
-    pub(crate) fn float_strip(&self, strip: Strip<'_>, tokens: &[f32], sums: &mut [Sums]) {
-        match self.isa {
-            _ if !matches!(strip.format, Format::F32 | Format::F16 | Format::BF16) => {
-                scalar::decoded_strip(strip, tokens, sums);
-            }
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has AVX2, as every set above it does.
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe {
-                avx2::float_strip(strip, tokens, sums)
-            },
-            _ => scalar::float_strip(strip, tokens, sums),
-        }
+    /// A strip in a block format times columns of `cols / 32` units each, in blocks of [`Kernels::columns`]; one [`Sums`] a
+    /// column, overwritten.
+    pub(crate) fn integer_strip(
+        &self,
+        source: StripSource<'_>,
+        columns: Columns<'_>,
+        workspace: &mut Workspace,
+        sums: &mut [Sums],
+    ) {
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { integer::integer_strip::<L>(source, columns, workspace, sums) });
+    }
+
+    /// Packs a strip in blocks into `packed`, of the length that a strip has by [`packed::packed_bytes`].
+    pub(crate) fn pack_strip(&self, strip: Strip<'_>, packed: &mut [u8]) {
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { integer::pack_strip::<L>(strip, packed) });
+    }
+
+    /// Decodes row `row` of a packed strip to `strip.cols` weights.
+    pub(crate) fn take_row(&self, strip: Strip<'_>, row: usize, out: &mut [f32]) {
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { integer::take_row::<L>(strip, row, out) });
     }
 }

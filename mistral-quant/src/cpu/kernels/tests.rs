@@ -1,14 +1,39 @@
 //! One bank for every instruction set: integers exact, sums near, a token alone or beside others the same.
 
-use super::{ROWS, STRIP, Strip, Sums};
-use crate::cpu::activations::ActivationUnit;
+use super::packed::{Packed, packed_bytes, strip_of};
+use super::{Kernels, ROWS, STRIP, Strip, StripSource, Sums, Workspace};
+use crate::cpu::activations::{ActivationUnit, Activations};
 use crate::cpu::tests::Random;
-use crate::formats::{Block, Grid, UNIT, blocks, with_grid};
-use crate::testing::{Bytes, block_formats, exact_dot, instruction_sets, quantized, scale_places, weight, write_scale};
-use crate::{Format, Isa, SharedBytes, Weight};
+use crate::formats::UNIT;
+use crate::testing::{Bytes, block_formats, exact_dot, instruction_sets, quantized, set_scales, weight};
+use crate::{Format, Isa, SharedBytes, ThreadPool, Weight};
 
 fn strip(weight: &Weight) -> Strip<'_> {
-    Strip { format: weight.format(), cols: weight.cols(), bytes: weight.bytes(), row_bytes: weight.row_bytes() }
+    strip_of(weight, 0)
+}
+
+/// The sums of the first strip for every token of `x`; from packed weights the same to the bit.
+fn sums_of(kernels: &Kernels, weight: &Weight, x: &[f32]) -> Vec<Sums> {
+    let pool = ThreadPool::new(1).unwrap();
+    let tokens = x.len() / weight.cols();
+    let mut activations = Activations::default();
+    activations.quantize(&pool, kernels, x, weight.cols()).unwrap();
+    let run = |source| {
+        let mut sums = vec![STALE; tokens];
+        // Whatever another strip has left in the workspace.
+        let mut workspace = Workspace::ZERO;
+        kernels.integer_strip(source, activations.columns(0, tokens), &mut workspace, &mut sums);
+        kernels.integer_strip(source, activations.columns(0, tokens), &mut workspace, &mut sums);
+        sums
+    };
+    let sums = run(StripSource::Blocks(strip(weight)));
+    if packed_bytes(weight.format(), weight.rows(), weight.cols()).is_some() {
+        let packed = Packed::new(kernels, &pool, weight).unwrap();
+        for (packed, blocks) in run(packed.strip(0)).iter().zip(&sums) {
+            assert_eq!(bits(packed, weight.rows()), bits(blocks, weight.rows()), "{} packed", weight.format());
+        }
+    }
+    sums
 }
 
 const STALE: Sums = [[f32::NAN; ROWS]; STRIP / ROWS];
@@ -37,12 +62,12 @@ fn integers_are_exact_in_every_unit() {
                     for (x, code) in token[unit * UNIT..].iter_mut().zip(codes) {
                         *x = f32::from(code);
                     }
-                    let token = quantized(&token);
+                    let x = token;
+                    let token = quantized(&x);
                     assert_eq!(token[unit].scale, 1.0);
                     assert_eq!(token[unit].codes.as_flattened(), codes);
                     for kernels in instruction_sets() {
-                        let mut sums = [STALE];
-                        kernels.integer_strip(strip(&weight), &token, &mut sums);
+                        let sums = sums_of(&kernels, &weight, &x);
                         for (row, &sum) in sums.as_flattened().as_flattened().iter().enumerate() {
                             let exact = exact_dot(&weight, row, &token).0;
                             assert_eq!(
@@ -72,9 +97,7 @@ fn code_patterns(random: &mut Random) -> Vec<[i8; UNIT]> {
 fn with_unit_scales(weight: &Weight) -> Weight {
     let mut bytes = weight.bytes().to_vec();
     for block in bytes.chunks_exact_mut(weight.format().block_bytes()) {
-        for &at in scale_places(weight.format()) {
-            write_scale(weight.format(), &mut block[at..], 1.0);
-        }
+        set_scales(weight.format(), block, || 1.0);
     }
     Weight::new(weight.format(), weight.rows(), weight.cols(), SharedBytes::new(bytes)).unwrap()
 }
@@ -85,18 +108,17 @@ fn sums_are_near_the_exact_product_alone_or_beside_others() {
     for format in block_formats() {
         let unit = format.block_weights();
         let widths = if unit == 256 { vec![256, 512, 2816] } else { vec![32, 64, 224, 256, 288, 896, 4864] };
-        for cols in widths {
+        for cols in widths.into_iter().filter(|cols| cols % unit == 0) {
             for kind in [Bytes::Encoded, Bytes::Random, Bytes::Constant(255), Bytes::Constant(0), Bytes::Constant(0x5A)]
             {
                 let rows = random.below(1..STRIP + 1);
                 let weight = weight(&mut random, format, rows, cols, kind);
-                let tokens = random.below(1..12);
+                let tokens = random.below(1..26);
                 let mut x = random.values(tokens * cols);
                 x[..cols].fill(if kind == Bytes::Random { 3.0 } else { 0.0 });
                 let units = quantized(&x);
                 for kernels in instruction_sets() {
-                    let mut sums = vec![STALE; tokens];
-                    kernels.integer_strip(strip(&weight), &units, &mut sums);
+                    let sums = sums_of(&kernels, &weight, &x);
                     for (t, token) in units.chunks(cols / UNIT).enumerate() {
                         for row in 0..rows {
                             let found = f64::from(sums[t].as_flattened()[row]);
@@ -108,8 +130,7 @@ fn sums_are_near_the_exact_product_alone_or_beside_others() {
                                 kernels.isa()
                             );
                         }
-                        let mut alone = [STALE];
-                        kernels.integer_strip(strip(&weight), token, &mut alone);
+                        let alone = sums_of(&kernels, &weight, &x[t * cols..(t + 1) * cols]);
                         assert_eq!(bits(&alone[0], rows), bits(&sums[t], rows), "{format} token {t} of {tokens}");
                     }
                 }
@@ -132,10 +153,8 @@ fn any_bytes_and_any_activations_are_computed() {
         for x in odd {
             let mut values = random.values(cols);
             values[40] = x;
-            let token = quantized(&values);
             for kernels in instruction_sets() {
-                let mut sums = [Sums::default()];
-                kernels.integer_strip(strip(&weight), &token, &mut sums);
+                let sums = sums_of(&kernels, &weight, &values);
                 if x.is_nan() {
                     assert!(sums[0].as_flattened().iter().all(|sum| sum.is_nan()), "{format}: NaN was lost");
                 }
@@ -183,90 +202,15 @@ fn activations_are_the_same_codes_on_every_set() {
     }
 }
 
-const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
-
 #[test]
-fn float_rows_of_every_length_match_alone_or_beside_others() {
-    let mut random = Random::new(5);
-    for format in FLOATS {
-        for cols in (1..=128).chain([131, 896]) {
-            let (rows, tokens) = (random.below(1..STRIP + 1), random.below(1..8));
-            let weight = weight(&mut random, format, rows, cols, Bytes::Encoded);
-            let mut decoded = vec![0.0; rows * cols];
-            crate::decode_row(format, weight.bytes(), &mut decoded).unwrap();
-            let x = random.values(tokens * cols);
-            for kernels in instruction_sets() {
-                let mut sums = vec![STALE; tokens];
-                kernels.float_strip(strip(&weight), &x, &mut sums);
-                for (t, token) in x.chunks(cols).enumerate() {
-                    for (row, weights) in decoded.chunks(cols).enumerate() {
-                        let products = || weights.iter().zip(token).map(|(&w, &x)| f64::from(w) * f64::from(x));
-                        let (exact, size): (f64, f64) = (products().sum(), products().map(f64::abs).sum());
-                        let error = (f64::from(sums[t].as_flattened()[row]) - exact).abs();
-                        let bar = f64::from(f32::EPSILON) * size * (cols as f64 / 8.0 + 4.0);
-                        assert!(error <= bar, "{format} {cols} {:?}", kernels.isa());
-                    }
-                    let mut alone = [STALE];
-                    kernels.float_strip(strip(&weight), token, &mut alone);
-                    assert_eq!(bits(&alone[0], rows), bits(&sums[t], rows), "{format} token {t} of {tokens}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn every_16_bit_number_is_widened_exactly() {
-    let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
-    for format in [Format::F16, Format::BF16] {
-        let mut expected = vec![0.0; 65536];
-        crate::decode_row(format, &all, &mut expected).unwrap();
-        for kernels in instruction_sets() {
-            // One column each: the path of the remainder.
-            for (bytes, expected) in all.chunks(2 * STRIP).zip(expected.chunks(STRIP)) {
-                let strip = Strip { format, cols: 1, bytes, row_bytes: 2 };
-                check_widened(&kernels, strip, &[1.0], expected);
-            }
-            // One of eight columns each: the path of whole registers.
-            let wide: Vec<u8> = all.chunks(2).flat_map(|number| [&[0; 6], number, &[0; 8]].concat()).collect();
-            for (bytes, expected) in wide.chunks(16 * STRIP).zip(expected.chunks(STRIP)) {
-                let strip = Strip { format, cols: 8, bytes, row_bytes: 16 };
-                check_widened(&kernels, strip, &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], expected);
-            }
-        }
-    }
-}
-
-fn check_widened(kernels: &super::Kernels, strip: Strip<'_>, token: &[f32], expected: &[f32]) {
-    let mut sums = [STALE];
-    kernels.float_strip(strip, token, &mut sums);
-    for (&found, &expected) in sums[0].as_flattened().iter().zip(expected) {
-        // A sum with zeros may lose the sign of zero, nothing else.
-        assert!(found == expected || found.is_nan() && expected.is_nan(), "{found} instead of {expected}");
-    }
-}
-
-/// The portable repacking and the fast ones give the same panel.
-#[test]
-fn portable_panels_hold_the_units() {
-    let mut random = Random::new(6);
+fn packed_weights_take_the_memory_of_their_blocks() {
     for format in block_formats() {
-        let weight = weight(&mut random, format, 5, 256, Bytes::Random);
-        with_grid!(format, B => {
-            let strip = strip(&weight);
-            let mut panel = super::strip::Panel::ZERO;
-            panel.fill::<B>(&strip.blocks(0), 0, 8);
-            for (u, found) in panel.units.iter().enumerate() {
-                for lane in 0..ROWS {
-                    let row = blocks::<B>(strip.row(lane.min(4)));
-                    let unit = row[u * UNIT / <B as Block>::WEIGHTS].unit(u);
-                    for (i, &code) in unit.codes.iter().enumerate() {
-                        assert_eq!(found.codes[i / 4][4 * lane + i % 4] as i8, code);
-                    }
-                    assert_eq!([found.scales[0][lane], found.scales[1][lane]], unit.scales);
-                    assert_eq!([found.mins[0][lane], found.mins[1][lane]], unit.mins);
-                }
-            }
-        }, _ => unreachable!());
+        let (rows, cols) = (64, 4096);
+        let Some(packed) = packed_bytes(format, rows, cols) else { continue };
+        let bytes = format.byte_len(cols).unwrap() * rows;
+        assert!(packed >= bytes && packed * 100 <= bytes * 104, "{format}: {packed} for {bytes}");
+        assert_eq!(packed_bytes(format, usize::MAX, cols), None);
+        assert_eq!(packed_bytes(format, rows, 33), None);
     }
+    assert_eq!(packed_bytes(Format::F16, 1, 256), None);
 }

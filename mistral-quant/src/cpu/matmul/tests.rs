@@ -12,10 +12,23 @@ fn product(
     jobs: &[(&Weight, Option<&[f32]>)],
 ) -> Vec<Vec<f32>> {
     let pool = ThreadPool::new(threads).unwrap();
-    let mut outs: Vec<Vec<f32>> = jobs.iter().map(|job| vec![f32::NAN; tokens * job.0.rows()]).collect();
-    let mut group: Vec<Job<'_>> =
-        jobs.iter().zip(&mut outs).map(|(&(weight, bias), out)| Job { weight, bias, out }).collect();
-    matmul(&pool, kernels, &mut Scratch::default(), x, tokens, &mut group).unwrap();
+    let run = |operands: &[Operand<'_>]| {
+        let mut outs: Vec<Vec<f32>> = jobs.iter().map(|job| vec![f32::NAN; tokens * job.0.rows()]).collect();
+        let mut group: Vec<Job<'_>> = operands
+            .iter()
+            .zip(jobs)
+            .zip(&mut outs)
+            .map(|((&weight, &(_, bias)), out)| Job { weight, bias, out })
+            .collect();
+        matmul(&pool, kernels, &mut Scratch::default(), x, tokens, &mut group).unwrap();
+        outs
+    };
+    let blocks: Vec<Operand<'_>> = jobs.iter().map(|&(weight, _)| Operand::Blocks(weight)).collect();
+    let outs = run(&blocks);
+    let packed: Vec<Option<Packed>> = jobs.iter().map(|job| Packed::new(kernels, &pool, job.0).ok()).collect();
+    let operands: Vec<Operand<'_>> =
+        packed.iter().zip(blocks).map(|(packed, blocks)| packed.as_ref().map_or(blocks, Operand::Packed)).collect();
+    assert_eq!(run(&operands), outs, "packed");
     outs
 }
 
@@ -36,10 +49,10 @@ fn threads_and_neighbours_change_no_bit() {
         let biases: Vec<Option<Vec<f32>>> =
             weights.iter().enumerate().map(|(i, w)| (i % 2 == round % 2).then(|| random.values(w.rows()))).collect();
         let jobs: Vec<_> = weights.iter().zip(&biases).map(|(w, b)| (w, b.as_deref())).collect();
-        for tokens in [1, 2, 3, 63, 64, 65, 130] {
+        for tokens in [1, 2, 3, 8, 13, 95, 96, 97, 194] {
             let x = random.values(tokens * cols);
             for kernels in instruction_sets() {
-                if kernels.isa() == Isa::Scalar && tokens > 65 {
+                if kernels.isa() == Isa::Scalar && tokens > 8 {
                     continue;
                 }
                 let one = product(1, &kernels, &x, tokens, &jobs);
@@ -65,7 +78,7 @@ fn check_values(x: &[f32], jobs: &[(&Weight, Option<&[f32]>)], outs: &[Vec<f32>]
             let units = quantized(token);
             for (row, &found) in out.iter().enumerate() {
                 let bias = bias.map_or(0.0, |bias| f64::from(bias[row]));
-                let (exact, size) = if is_block_format(weight) {
+                let (exact, size) = if is_block_format(weight.format()) {
                     exact_dot(weight, row, &units)
                 } else {
                     let products =
@@ -99,15 +112,23 @@ fn wrong_shapes_are_errors_and_write_nothing() {
     let kernels = Kernels::detect();
     let weight = Weight::from_f32(2, 3, &[1.0; 6]).unwrap();
     let other = Weight::from_f32(2, 4, &[1.0; 8]).unwrap();
-    let unknown = Weight::new(Format::IQ2_S, 1, 256, crate::SharedBytes::new(vec![0; 82])).unwrap();
+    let unknown = Weight::new(Format::I32, 1, 256, crate::SharedBytes::new(vec![0; 1024])).unwrap();
     let run = |x: &[f32], tokens: usize, weight: &Weight, bias: Option<&[f32]>, len: usize| {
         let mut out = vec![7.0; len];
-        let result =
-            matmul(&pool, &kernels, &mut Scratch::default(), x, tokens, &mut [Job { weight, bias, out: &mut out }]);
+        let result = matmul(
+            &pool,
+            &kernels,
+            &mut Scratch::default(),
+            x,
+            tokens,
+            &mut [Job { weight: Operand::Blocks(weight), bias, out: &mut out }],
+        );
         (result, out)
     };
     assert_eq!(run(&[1.0; 3], 1, &weight, None, 2), (Ok(()), vec![3.0; 2]));
     assert_eq!(run(&[], 0, &weight, None, 0).0, Ok(()));
+    let empty = Weight::from_f32(2, 0, &[]).unwrap();
+    assert_eq!(run(&[], 3, &empty, None, 6), (Ok(()), vec![0.0; 6]));
     let wrong = [
         run(&[1.0; 4], 1, &weight, None, 2),
         run(&[1.0; 3], 1, &weight, None, 3),
@@ -120,11 +141,10 @@ fn wrong_shapes_are_errors_and_write_nothing() {
     }
     assert!(matches!(run(&[1.0; 256], 1, &unknown, None, 1).0, Err(Error::UnsupportedFormat { .. })));
     let (mut a, mut b) = (vec![0.0; 2], vec![0.0; 2]);
-    let mut jobs = [Job { weight: &weight, bias: None, out: &mut a }, Job { weight: &other, bias: None, out: &mut b }];
+    let (weight, other) = (Operand::Blocks(&weight), Operand::Blocks(&other));
+    let mut jobs = [Job { weight, bias: None, out: &mut a }, Job { weight: other, bias: None, out: &mut b }];
     assert!(matches!(
         matmul(&pool, &kernels, &mut Scratch::default(), &[1.0; 3], 1, &mut jobs),
         Err(Error::Shape { .. })
     ));
-    let empty = Weight::from_f32(2, 0, &[]).unwrap();
-    assert_eq!(run(&[], 3, &empty, None, 6), (Ok(()), vec![0.0; 6]));
 }

@@ -1,0 +1,234 @@
+//! A safetensors checkpoint as a GGUF file would hold it: other names, another order of some rows, metadata for configuration,
+//! tokenizer and chat template.
+//!
+//! What a family's GGUF files do differently is not written down again: the family reads back the metadata that was made, and the
+//! difference between the two specs says which rows change places and to which norms something is added. Whatever else differs has no
+//! place in GGUF and is refused, so a file with other arithmetic than its source cannot be made.
+
+mod hyperparameters;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mistral_quant::{Format, RopeStyle, SharedBytes, decode_row};
+
+use crate::config::Config;
+use crate::names::Role;
+use crate::spec::{DecoderSpec, Mixer};
+use crate::{
+    Array, ChatTemplates, Checkpoint, Description, Error, Metadata, RawTensor, Strings, TensorType, Tokenizer, Value,
+    Weights,
+};
+
+/// A checkpoint under GGUF's names.
+pub(crate) struct GgufForm<'a> {
+    weights: &'a dyn Weights,
+    metadata: Metadata,
+    tensors: BTreeMap<String, Source>,
+    /// In the order of the source.
+    order: Vec<String>,
+}
+
+/// Where a tensor comes from.
+enum Source {
+    Tensor {
+        own: String,
+        change: Change,
+    },
+    /// Made here from the configuration.
+    Values(Arc<[f32]>),
+}
+
+/// What happens to a tensor on the way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Change {
+    None,
+    /// The rows of each of so many heads: its two halves, one row of each in turn.
+    Interleave(usize),
+    Add(f32),
+}
+
+impl<'a> GgufForm<'a> {
+    /// Translates configuration, names and tokenizer; tensors are translated when they are asked for.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for what GGUF cannot say: a dynamic rope scaling, windows on some of a Qwen's layers, a tokenizer of
+    /// another kind than byte-level or SentencePiece BPE.
+    pub(crate) fn new(checkpoint: &'a Checkpoint) -> Result<Self, Error> {
+        let weights = checkpoint.weights();
+        let description = Description::new(checkpoint)?;
+        let spec = description.spec();
+        let (mut metadata, made) = hyperparameters::metadata(spec, description.architecture())?;
+        let mut form = Self { weights, metadata: Metadata::default(), tensors: BTreeMap::new(), order: Vec::new() };
+        let mut roles = BTreeMap::new();
+        let is_embedding = |name: &str| description.role(name).is_some_and(|(role, _)| role == Role::Embedding);
+        let only_head = spec.tied_head && !weights.names().any(is_embedding);
+        for own in weights.names() {
+            let Some((role, mut name)) = description.role(own) else { continue };
+            if spec.tied_head && role == Role::Head {
+                if !only_head {
+                    continue;
+                }
+                name = "token_embd.weight".into();
+            }
+            roles.insert(name.clone(), role);
+            form.push(name, Source::Tensor { own: own.to_owned(), change: Change::None });
+        }
+        for (name, values) in made {
+            form.push(name, Source::Values(values));
+        }
+        let read_back = Description::from_config(&Config::from_metadata(&metadata)?, &form)?;
+        hyperparameters::same(spec, read_back.spec())?;
+        form.change(spec, read_back.spec(), &roles);
+        describe(checkpoint, spec, &mut metadata)?;
+        form.metadata = metadata;
+        Ok(form)
+    }
+
+    /// What the file says beside its tensors.
+    pub(crate) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The name of a tensor in the checkpoint; `None` for one that was made here.
+    pub(crate) fn own_name(&self, name: &str) -> Option<&str> {
+        match self.tensors.get(name)? {
+            Source::Tensor { own, .. } => Some(own),
+            Source::Values(_) => None,
+        }
+    }
+
+    fn push(&mut self, name: String, source: Source) {
+        self.order.push(name.clone());
+        self.tensors.insert(name, source);
+    }
+
+    /// Finds the tensors that the two specs read differently.
+    fn change(&mut self, from: &DecoderSpec, to: &DecoderSpec, roles: &BTreeMap<String, Role>) {
+        for (name, source) in &mut self.tensors {
+            let (Source::Tensor { change, .. }, Some(role)) = (source, roles.get(name)) else { continue };
+            let layer = name.strip_prefix("blk.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+            let both = layer.and_then(|layer| Some((from.layers.get(layer)?, to.layers.get(layer)?)));
+            let norms = match (role, both) {
+                (Role::FinalNorm, _) => Some((from.final_norm, to.final_norm)),
+                (
+                    Role::AttentionNorm | Role::AttentionPostNorm | Role::FfnNorm | Role::FfnPostNorm,
+                    Some((from, to)),
+                ) => Some((from.norm, to.norm)),
+                _ => None,
+            };
+            let added = norms.map_or(0.0, |(from, to)| from.offset - to.offset);
+            if added != 0.0 {
+                *change = Change::Add(added);
+            }
+            if let Some((from, to)) = both {
+                let (Mixer::Attention(from), Mixer::Attention(to)) = (&from.mixer, &to.mixer);
+                let heads = match role {
+                    Role::Query => from.heads,
+                    Role::Key => from.kv_heads,
+                    _ => continue,
+                };
+                if (from.rope.style, to.rope.style) == (RopeStyle::Halves, RopeStyle::Pairs) {
+                    *change = Change::Interleave(heads);
+                }
+            }
+        }
+    }
+}
+
+impl Weights for GgufForm<'_> {
+    fn get(&self, name: &str) -> Result<RawTensor, Error> {
+        let missing = || Error::Missing { kind: "tensor", name: name.to_owned() };
+        let mut tensor = match self.tensors.get(name).ok_or_else(missing)? {
+            Source::Values(values) => {
+                let (shape, kind) = (vec![values.len()], TensorType::Format(Format::F32));
+                RawTensor { name: name.to_owned(), kind, shape, bytes: bytes_of(values) }
+            }
+            Source::Tensor { own, change } => {
+                let tensor = self.weights.get(own)?;
+                match *change {
+                    Change::None => tensor,
+                    Change::Interleave(heads) => interleaved(tensor, heads)?,
+                    Change::Add(value) => added(tensor, value)?,
+                }
+            }
+        };
+        name.clone_into(&mut tensor.name);
+        Ok(tensor)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.order.iter().map(String::as_str))
+    }
+}
+
+/// The rows (of a bias, the elements) of each head in the order of rotations of neighbours.
+fn interleaved(tensor: RawTensor, heads: usize) -> Result<RawTensor, Error> {
+    let rows = tensor.shape.first().copied().unwrap_or(0);
+    let wrong = || Error::malformed(format!("tensor `{}`", tensor.name), format!("{rows} rows of {heads} heads"));
+    let (head, rest) = (rows.checked_div(heads).unwrap_or(0), rows.checked_rem(heads).unwrap_or(1));
+    let bytes = tensor.bytes.as_slice();
+    let row = bytes.len().checked_div(rows).ok_or_else(wrong)?;
+    if rest != 0 || head % 2 != 0 || row == 0 || tensor.format()?.block_weights() != 1 {
+        return Err(wrong());
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    for head in bytes.chunks_exact(head * row) {
+        let (first, second) = head.split_at(head.len() / 2);
+        for pair in first.chunks_exact(row).zip(second.chunks_exact(row)) {
+            out.extend_from_slice(pair.0);
+            out.extend_from_slice(pair.1);
+        }
+    }
+    Ok(RawTensor { bytes: SharedBytes::new(out), ..tensor })
+}
+
+fn added(tensor: RawTensor, value: f32) -> Result<RawTensor, Error> {
+    let mut values = vec![0.0; tensor.shape.iter().fold(1, |n: usize, size| n.saturating_mul(*size))];
+    decode_row(tensor.format()?, tensor.bytes.as_slice(), &mut values)?;
+    values.iter_mut().for_each(|v| *v += value);
+    Ok(RawTensor { kind: TensorType::Format(Format::F32), bytes: bytes_of(&values), ..tensor })
+}
+
+fn bytes_of(values: &[f32]) -> SharedBytes {
+    SharedBytes::new(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())
+}
+
+/// Name, tokenizer and chat templates.
+fn describe(checkpoint: &Checkpoint, spec: &DecoderSpec, metadata: &mut Metadata) -> Result<(), Error> {
+    metadata.insert("general.type", Value::Str("model".into()));
+    let called = checkpoint.config_json().and_then(|config| config.get("_name_or_path")?.as_str());
+    let directory = checkpoint.path().parent().and_then(|directory| directory.file_name()?.to_str());
+    let name = called.and_then(|path| path.rsplit('/').next()).filter(|name| !name.is_empty() && *name != ".");
+    if let Some(name) = name.or(directory) {
+        metadata.insert("general.name", Value::Str(name.to_owned()));
+    }
+    if checkpoint.file("tokenizer.json")?.is_some() {
+        for (key, value) in Tokenizer::from_checkpoint(checkpoint)?.to_gguf(spec.vocab_size, metadata)? {
+            metadata.insert(key, value);
+        }
+    } else if checkpoint.file("tokenizer.model")?.is_some() {
+        return Err(Error::Missing { kind: "file", name: "tokenizer.json (tokenizer.model alone is not read)".into() });
+    } else {
+        metadata.insert("tokenizer.ggml.model", Value::Str("none".into()));
+    }
+    let config = checkpoint.file("tokenizer_config.json")?;
+    let jinja = checkpoint.file("chat_template.jinja")?;
+    let jinja = jinja.as_deref().map(String::from_utf8_lossy);
+    if let Some(templates) = ChatTemplates::from_parts(config.as_deref(), jinja.as_deref(), None)? {
+        const KEY: &str = "tokenizer.chat_template";
+        let further: Strings = templates.names().filter(|name| *name != "default").collect();
+        for name in templates.names() {
+            let key = if name == "default" { KEY.to_owned() } else { format!("{KEY}.{name}") };
+            metadata.insert(key, Value::Str(templates.source(name).unwrap_or_default().to_owned()));
+        }
+        if !further.is_empty() {
+            metadata.insert("tokenizer.chat_templates", Value::Array(Array::Str(further)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! A checkpoint into a GGUF file.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rayon::ThreadPool;
+
+use super::encode::{Encoding, batches, encode_rows};
+use super::mix::Model;
+use super::plan::{self, Rest, TensorPlan};
+use super::{Importance, Quantizer};
+use crate::export::GgufForm;
+use crate::{Checkpoint, Error, GgufTensor, GgufWriter, Metadata, Value, Weights};
+
+/// A GGUF file that can be written: what is in it and how large it is.
+pub struct GgufPlan<'a> {
+    quantizer: Quantizer,
+    metadata: Metadata,
+    weights: Box<dyn Weights + 'a>,
+    tensors: Vec<TensorPlan>,
+    /// The first tensor of each file; one file unless the source is split and stays so.
+    files: Vec<usize>,
+}
+
+/// How far [`GgufPlan::write`] is.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct QuantizeProgress<'a> {
+    /// The tensor that was just written, whole or in part.
+    pub tensor: &'a TensorPlan,
+    /// Its place in [`GgufPlan::tensors`].
+    pub index: usize,
+    /// Weights done, all tensors together.
+    pub done: u64,
+    /// Weights of all tensors.
+    pub total: u64,
+}
+
+impl Quantizer {
+    /// Plans a GGUF file: decides about every tensor and computes nothing.
+    ///
+    /// GGUF files of any architecture are read; their metadata is kept but for `general.file_type`, `general.quantization_version` and
+    /// the keys of a split. Of a safetensors checkpoint the configuration, `tokenizer.json` and the chat templates become metadata, and
+    /// names and order of rows become those of GGUF. A tokenizer that normalizes Unicode (Qwen's NFC) loses that step, as everywhere in
+    /// GGUF.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for what a GGUF file cannot say: it would compute something else, or give other token ids. And:
+    /// [`Error::Importance`] for a format that needs an importance matrix and has none; [`Error::Unsupported`] for tensors whose format
+    /// cannot be computed; [`Error::Config`] for a pattern that is none.
+    pub fn to_gguf<'a>(&self, checkpoint: &'a Checkpoint) -> Result<GgufPlan<'a>, Error> {
+        let form = if checkpoint.metadata().is_none() { Some(GgufForm::new(checkpoint)?) } else { None };
+        let rest = if form.is_some() { Rest::F32 } else { Rest::Same };
+        let mut metadata = checkpoint.metadata().or(form.as_ref().map(GgufForm::metadata)).cloned().unwrap_or_default();
+        // A tensor that was made from the configuration goes into the first file.
+        let shard = |name: &str| {
+            let own = form.as_ref().map_or(Some(name), |form| form.own_name(name));
+            own.and_then(|own| checkpoint.shard_of(own)).filter(|_| self.keep_split).unwrap_or(0)
+        };
+        let all = form.as_ref().map_or(checkpoint.weights(), |form| form as &dyn Weights);
+        let mut names: Vec<(usize, String)> = all.names().map(|name| (shard(name), name.to_owned())).collect();
+        names.sort_by_key(|(shard, _)| *shard);
+        let starts = names.iter().zip(names.iter().skip(1)).enumerate().filter(|(_, (a, b))| a.0 != b.0);
+        let files = [0].into_iter().chain(starts.map(|(at, _)| at + 1)).collect();
+        let pairs = names.into_iter().map(|(_, name)| (name.clone(), name));
+        let mut tensors = plan::found(all, pairs)?;
+        plan::decide(self, Model::from_metadata(&metadata)?, &mut tensors, rest)?;
+        tensors.iter().try_for_each(|tensor| plan::check(self, tensor))?;
+        self.describe(&mut metadata);
+        let weights: Box<dyn Weights + 'a> = match form {
+            Some(form) => Box::new(form),
+            None => Box::new(checkpoint.weights()),
+        };
+        Ok(GgufPlan { quantizer: self.clone(), metadata, weights, tensors, files })
+    }
+
+    /// Sets the formats of tensors that are still to be made, for a model that this metadata describes, and says so in the metadata.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a pattern that is none, [`Error::Malformed`] for a size that overflows.
+    pub fn choose(&self, metadata: &mut Metadata, tensors: &mut [GgufTensor]) -> Result<(), Error> {
+        let given = tensors.iter().map(|t| TensorPlan {
+            name: t.name.clone(),
+            shape: t.shape.clone(),
+            from: t.format,
+            to: t.format,
+            instead_of: None,
+            bytes: 0,
+            own: t.name.clone(),
+        });
+        let mut plans: Vec<TensorPlan> = given.collect();
+        plan::decide(self, Model::from_metadata(metadata)?, &mut plans, Rest::Same)?;
+        for (tensor, plan) in tensors.iter_mut().zip(plans) {
+            tensor.format = plan.to;
+        }
+        self.describe(metadata);
+        Ok(())
+    }
+
+    /// Writes into the metadata what was done.
+    fn describe(&self, metadata: &mut Metadata) {
+        for key in ["split.no", "split.count", "split.tensors.count"] {
+            metadata.remove(key);
+        }
+        metadata.insert("general.file_type", Value::U32(self.target.file_type()));
+        metadata.insert("general.quantization_version", Value::U32(2));
+        if let Some(importance) = &self.importance {
+            metadata.insert("quantize.imatrix.entries_count", Value::I32(importance.len() as i32));
+            metadata.insert("quantize.imatrix.chunks_count", Value::I32(importance.chunks() as i32));
+            if let Some(dataset) = importance.datasets().first() {
+                metadata.insert("quantize.imatrix.dataset", Value::Str(dataset.clone()));
+            }
+        }
+    }
+}
+
+impl GgufPlan<'_> {
+    /// Every tensor, in the order of the file.
+    pub fn tensors(&self) -> &[TensorPlan] {
+        &self.tensors
+    }
+
+    /// The bytes of all tensors; the files are larger by their headers.
+    pub fn bytes(&self) -> u64 {
+        self.tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.bytes))
+    }
+
+    /// The metadata that will be written.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Writes the file and tells of progress after each batch of rows. Of several files, `path` without its extension is the stem
+    /// (`STEM-00001-of-00003.gguf`). Returns the paths written.
+    ///
+    /// The file has its name only when it is complete, so it may replace the one that is read.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] for weights that are not finite.
+    pub fn write(
+        &self,
+        path: impl AsRef<Path>,
+        mut progress: impl FnMut(QuantizeProgress<'_>),
+    ) -> Result<Vec<PathBuf>, Error> {
+        let pool = self.quantizer.pool()?;
+        let total = self.tensors.iter().fold(0u64, |sum, tensor| sum.saturating_add(tensor.weights()));
+        let mut done = 0u64;
+        let mut report = |index: usize, tensor: &TensorPlan, weights: u64| {
+            done = done.saturating_add(weights);
+            progress(QuantizeProgress { tensor, index, done, total });
+        };
+        let mut paths = Vec::with_capacity(self.files.len());
+        let ends = self.files.iter().skip(1).copied().chain([self.tensors.len()]);
+        for (no, (start, end)) in self.files.iter().copied().zip(ends).enumerate() {
+            let (path, metadata) = self.part(path.as_ref(), no);
+            let partial = with_suffix(&path, ".partial");
+            let tensors = self.tensors.get(start..end).unwrap_or_default();
+            let written = self.write_part(&partial, &metadata, tensors, &pool, |index, tensor, weights| {
+                report(start + index, tensor, weights);
+            });
+            let renamed = written.and_then(|()| fs::rename(&partial, &path).map_err(|e| Error::io(&path, e)));
+            if let Err(error) = renamed {
+                let _ = fs::remove_file(&partial); // The first error is the one to tell of.
+                return Err(error);
+            }
+            paths.push(path);
+        }
+        Ok(paths)
+    }
+
+    /// The path and the metadata of one file.
+    fn part(&self, path: &Path, no: usize) -> (PathBuf, Cow<'_, Metadata>) {
+        let count = self.files.len();
+        if count == 1 {
+            return (path.to_owned(), Cow::Borrowed(&self.metadata));
+        }
+        let mut metadata = if no == 0 { self.metadata.clone() } else { Metadata::default() };
+        metadata.insert("split.no", Value::U16(no as u16));
+        metadata.insert("split.count", Value::U16(count as u16));
+        metadata.insert("split.tensors.count", Value::I32(self.tensors.len() as i32));
+        let stem = path.with_extension("");
+        (with_suffix(&stem, &format!("-{:05}-of-{count:05}.gguf", no + 1)), Cow::Owned(metadata))
+    }
+
+    fn write_part(
+        &self,
+        path: &Path,
+        metadata: &Metadata,
+        tensors: &[TensorPlan],
+        pool: &ThreadPool,
+        mut report: impl FnMut(usize, &TensorPlan, u64),
+    ) -> Result<(), Error> {
+        let header: Vec<GgufTensor> =
+            tensors.iter().map(|t| GgufTensor { name: t.name.clone(), format: t.to, shape: t.shape.clone() }).collect();
+        let mut file = GgufWriter::create(path, metadata, &header)?;
+        for (index, plan) in tensors.iter().enumerate() {
+            let tensor = self.weights.get(&plan.own)?;
+            if plan.from == plan.to {
+                file.tensor(tensor.bytes.as_slice())?;
+                report(index, plan, plan.weights());
+                continue;
+            }
+            let importance = self.quantizer.importance.as_deref().and_then(|all: &Importance| all.get(&plan.name));
+            let encoding = Encoding { name: &plan.name, format: plan.to, importance };
+            let weight = tensor.to_weight()?;
+            for rows in batches(&weight) {
+                let pieces = pool.install(|| encode_rows(&weight, rows.clone(), encoding))?;
+                for piece in &pieces {
+                    file.part(piece)?;
+                }
+                report(index, plan, (rows.len() as u64).saturating_mul(weight.cols() as u64));
+            }
+        }
+        let file = file.finish()?.into_inner().map_err(|e| Error::io(path, e.into_error()))?;
+        file.sync_all().map_err(|e| Error::io(path, e))
+    }
+}
+
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,228 @@
+//! From a checkpoint to a file or a decoder, with every byte compared to what the encoder alone gives.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mistral_quant::{Cpu, CpuOptions, KvFormat, encode_row};
+
+use super::*;
+use crate::{
+    Batch, CacheOptions, Checkpoint, Decoder, Description, GgufTensor, GgufWriter, LogitRows, Logits, Metadata,
+    RandomTensor, RandomWeights, Value, Weights,
+};
+
+/// A path of its own for each use, removed at its end.
+struct Path(PathBuf);
+
+impl Path {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("quantize-{}-{}.gguf", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Path {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+const LAYERS: usize = 8;
+const HIDDEN: usize = 256;
+/// Not whole blocks of 256.
+const WIDE: usize = 288;
+const VOCAB: usize = 40;
+
+fn drawn(tensors: Vec<(String, Vec<usize>)>) -> RandomWeights {
+    let tensors = tensors.into_iter().map(|(name, shape)| {
+        let norm = name.contains("norm");
+        let scale = if norm { 0.1 } else { 0.1 / (shape[shape.len() - 1] as f32 / 64.0).sqrt() };
+        RandomTensor { name, shape, format: Format::F32, mean: if norm { 1.0 } else { 0.0 }, scale }
+    });
+    RandomWeights::new(3, tensors).unwrap()
+}
+
+fn names(tied: bool) -> Vec<(String, Vec<usize>)> {
+    let mut all = vec![("token_embd.weight".into(), vec![VOCAB, HIDDEN]), ("output_norm.weight".into(), vec![HIDDEN])];
+    if !tied {
+        all.push(("output.weight".into(), vec![VOCAB, HIDDEN]));
+    }
+    for layer in 0..LAYERS {
+        for (name, shape) in [
+            ("attn_norm", vec![HIDDEN]),
+            ("ffn_norm", vec![HIDDEN]),
+            ("attn_q", vec![HIDDEN, HIDDEN]),
+            ("attn_k", vec![HIDDEN / 4, HIDDEN]),
+            ("attn_v", vec![HIDDEN / 4, HIDDEN]),
+            ("attn_output", vec![HIDDEN, HIDDEN]),
+            ("ffn_gate", vec![WIDE, HIDDEN]),
+            ("ffn_up", vec![WIDE, HIDDEN]),
+            ("ffn_down", vec![HIDDEN, WIDE]),
+        ] {
+            all.push((format!("blk.{layer}.{name}.weight"), shape));
+        }
+    }
+    all
+}
+
+/// A small Llama in F32.
+fn source(tied: bool) -> (RandomWeights, Vec<u8>) {
+    let weights = drawn(names(tied));
+    let mut metadata = Metadata::default();
+    metadata.insert("general.architecture", Value::Str("llama".into()));
+    metadata.insert("general.name", Value::Str("small".into()));
+    for (key, size) in [
+        ("context_length", 64),
+        ("embedding_length", HIDDEN),
+        ("block_count", LAYERS),
+        ("feed_forward_length", WIDE),
+        ("attention.head_count", 4),
+        ("attention.head_count_kv", 1),
+    ] {
+        metadata.insert(format!("llama.{key}"), Value::U32(size as u32));
+    }
+    metadata.insert("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5));
+    let list: Vec<GgufTensor> = weights
+        .tensors()
+        .iter()
+        .map(|t| GgufTensor { name: t.name.clone(), format: t.format, shape: t.shape.clone() })
+        .collect();
+    let mut file = GgufWriter::new(Vec::new(), &metadata, &list).unwrap();
+    for tensor in &list {
+        file.tensor(weights.get(&tensor.name).unwrap().bytes.as_slice()).unwrap();
+    }
+    (weights, file.finish().unwrap())
+}
+
+fn open(bytes: &[u8]) -> Checkpoint {
+    Checkpoint::from_bytes(bytes.to_vec()).unwrap()
+}
+
+fn logits(weights: &dyn Weights, description: Description) -> Vec<f32> {
+    let mut decoder = Decoder::load(Cpu::new(CpuOptions::default()).unwrap(), weights, description).unwrap();
+    let mut cache = decoder
+        .cache(CacheOptions { blocks: 2, block_tokens: 16, key_format: KvFormat::F32, value_format: KvFormat::F32 })
+        .unwrap();
+    let (mut batch, mut logits) = (Batch::default(), Logits::default());
+    batch.push(&[3, 1, 4, 1, 5, 9, 2, 6], 0, 8, vec![0], LogitRows::All);
+    decoder.forward(&batch, &mut cache, &mut logits).unwrap();
+    logits.values().to_vec()
+}
+
+#[test]
+fn a_file_holds_what_the_encoder_gives_and_says_what_was_done() {
+    let (weights, bytes) = source(false);
+    let checkpoint = open(&bytes);
+    let path = Path::new();
+    let plan = Quantizer::new(Mix::Q4_K_M).threads(3).to_gguf(&checkpoint).unwrap();
+    let mut seen = Vec::new();
+    let written = plan.write(&path.0, |p| seen.push((p.index, p.done, p.total))).unwrap();
+    assert_eq!(written, [path.0.clone()]);
+    assert!(seen.is_sorted() && seen.last().is_some_and(|(_, done, total)| done == total), "{seen:?}");
+    let made = Checkpoint::open(&path.0).unwrap();
+    assert_eq!(made.tensor_bytes(), plan.bytes());
+    let metadata = made.metadata().unwrap();
+    assert_eq!(metadata.u64("general.file_type").unwrap(), Some(15));
+    assert_eq!(metadata.u64("general.quantization_version").unwrap(), Some(2));
+    assert_eq!(metadata.str("general.name").unwrap(), Some("small"));
+    for tensor in plan.tensors() {
+        let found = made.weights().get(&tensor.name).unwrap();
+        let values: Vec<f32> = weights.values(&tensor.name).unwrap().collect();
+        assert_eq!((found.format().unwrap(), &found.shape), (tensor.to, &tensor.shape));
+        assert!(found.bytes.as_slice() == encode_row(tensor.to, &values).unwrap(), "{}", tensor.name);
+    }
+    let formats = |name: &str| plan.tensors().iter().find(|t| t.name == name).map(|t| (t.to, t.instead_of)).unwrap();
+    assert_eq!(formats("output.weight"), (Format::Q6_K, None));
+    assert_eq!(formats("token_embd.weight"), (Format::Q4_K, None));
+    assert_eq!(formats("blk.0.attn_v.weight"), (Format::Q6_K, None));
+    assert_eq!(formats("blk.1.attn_v.weight"), (Format::Q4_K, None));
+    assert_eq!(formats("blk.0.ffn_down.weight"), (Format::Q8_0, Some(Format::Q6_K)));
+    assert_eq!(formats("blk.1.ffn_down.weight"), (Format::Q5_0, Some(Format::Q4_K)));
+    assert_eq!(formats("blk.0.attn_norm.weight"), (Format::F32, None));
+}
+
+#[test]
+fn every_mix_and_every_format_that_can_be_computed_makes_a_file_that_runs() {
+    let (_, bytes) = source(true);
+    let checkpoint = open(&bytes);
+    let exact = logits(checkpoint.weights(), Description::new(&checkpoint).unwrap());
+    let norm = exact.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+    let formats = Format::all().map(Quantizer::uniform);
+    let mut made = 0;
+    for quantizer in Mix::all().map(Quantizer::new).chain(formats) {
+        let path = Path::new();
+        let Ok(plan) = quantizer.to_gguf(&checkpoint) else { continue };
+        plan.write(&path.0, |_| ()).unwrap();
+        let small = Checkpoint::open(&path.0).unwrap();
+        let found = logits(small.weights(), Description::new(&small).unwrap());
+        let error = exact.iter().zip(&found).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / norm;
+        // A bit more a weight leaves a quarter of the error, beginning with all of it at three bits.
+        let bits = plan.bytes() as f64 * 8.0 / plan.tensors().iter().map(|t| t.weights() as f64).sum::<f64>();
+        let allowed = 4f64.powf(3.0 - bits).clamp(2e-4, 1.2);
+        assert!(error < allowed, "{:?}: error {error}, {bits} bits", quantizer.target);
+        made += 1;
+    }
+    assert!(made >= 2 * 13, "only {made} were made");
+}
+
+#[test]
+fn loading_gives_the_logits_of_the_file_bit_for_bit() {
+    let (_, bytes) = source(true);
+    let checkpoint = open(&bytes);
+    for quantizer in [
+        Quantizer::uniform(Format::Q8_0),
+        Quantizer::from(Format::Q4_K),
+        Quantizer::new(Mix::Q3_K_M).tensor("ffn_(up|gate)", Format::Q6_K).threads(1),
+    ] {
+        let path = Path::new();
+        let plan = quantizer.to_gguf(&checkpoint).unwrap();
+        plan.write(&path.0, |_| ()).unwrap();
+        let file = Checkpoint::open(&path.0).unwrap();
+        let expected = logits(file.weights(), Description::new(&file).unwrap());
+        let description = Description::new(&checkpoint).unwrap();
+        let weights = quantizer.at_load(&checkpoint, &description).unwrap();
+        assert_eq!(weights.bytes(), plan.bytes());
+        assert_eq!(weights.tensors().count(), plan.tensors().iter().filter(|t| t.from != t.to).count());
+        assert!(logits(&weights, description) == expected);
+    }
+}
+
+#[test]
+fn patterns_change_formats_and_what_cannot_be_is_named() {
+    let (_, bytes) = source(true);
+    let checkpoint = open(&bytes);
+    let quantizer = Quantizer::new(Mix::Q8_0).tensor(r"^blk\.[01]\..*_q\.", Format::Q4_0).tensor("attn", Format::Q5_1);
+    let plan = quantizer.to_gguf(&checkpoint).unwrap();
+    let format = |name: &str| plan.tensors().iter().find(|t| t.name == name).unwrap().to;
+    assert_eq!(format("blk.1.attn_q.weight"), Format::Q4_0);
+    assert_eq!(format("blk.2.attn_q.weight"), Format::Q5_1);
+    assert_eq!(format("blk.2.ffn_up.weight"), Format::Q8_0);
+    assert_eq!(format("blk.2.attn_norm.weight"), Format::F32);
+
+    let refused = |quantizer: Quantizer| quantizer.to_gguf(&checkpoint).err().unwrap();
+    assert!(matches!(refused(Quantizer::new(Mix::Q8_0).tensor("(", Format::Q4_0)), Error::Config { .. }));
+    assert!(matches!(refused(Quantizer::uniform(Format::I32)), Error::Unsupported { .. }));
+    assert!("Q4_K_XL".parse::<Quantizer>().unwrap_err().to_string().contains("Q4_K_M"));
+    assert_eq!("iq4_xs".parse::<Quantizer>().unwrap().target, Target::Mix(Mix::IQ4_XS));
+    assert_eq!("MXFP4".parse::<Quantizer>().unwrap().target, Target::Mix(Mix::MXFP4_MOE));
+}
+
+#[test]
+fn weights_that_would_be_lost_are_refused() {
+    for (value, format) in [(f32::NAN, Format::Q8_0), (f32::INFINITY, Format::BF16), (1e6, Format::F16)] {
+        let list = [GgufTensor { name: "a.weight".into(), format: Format::F32, shape: vec![2, 256] }];
+        let mut metadata = Metadata::default();
+        metadata.insert("general.architecture", Value::Str("other".into()));
+        let mut file = GgufWriter::new(Vec::new(), &metadata, &list).unwrap();
+        let mut values = vec![0.5f32; 512];
+        values[300] = value;
+        file.tensor(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+        let checkpoint = open(&file.finish().unwrap());
+        let path = Path::new();
+        let plan = Quantizer::uniform(format).to_gguf(&checkpoint).unwrap();
+        let error = plan.write(&path.0, |_| ()).unwrap_err().to_string();
+        assert!(error.contains("`a.weight`") && error.contains("row 1, column 44"), "{error}");
+        assert!(!path.0.exists() && !super::file::with_suffix(&path.0, ".partial").exists());
+    }
+}

@@ -1,0 +1,165 @@
+//! Products in f32: a strip of weight rows times packed activations, nothing rounded before the product.
+//!
+//! A strip is two vectors of rows high. [`BLOCK`] columns of it at a time are widened and transposed into a panel whose lanes
+//! are rows, which stays in the level 1 cache while all tokens pass by; an activation is one broadcast, and there are no horizontal
+//! sums. F32, F16 and BF16 are transposed in registers as words of 4 bytes; every other format goes through its decoder.
+//!
+//! Each output is the sum, block after block, of one chain of fused multiply-adds over the columns of a block. The order
+//! depends on nothing but the columns, so that a token gets the same bits alone or beside others, and with one token the panel costs
+//! less than the memory that it waits for: decode and prefill are one kernel.
+//!
+//! Products of AVX512-BF16 would be twice as fast for BF16 weights, but round the activations to 8 bits; as a sum of two such
+//! numbers, which would do, they are no faster than f32.
+
+mod panel;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+use super::Kernels;
+use super::lanes::{FloatLanes, LaneKernel};
+use crate::Format;
+
+/// Columns of a panel: 32 KiB of weights with AVX-512, less with other sets. Also the length of a chain of sums.
+pub(crate) const BLOCK: usize = 256;
+
+/// The most rows that a strip has on any instruction set.
+pub(crate) const MAX_ROWS: usize = 32;
+
+/// The most tokens that a group has on any instruction set.
+const MAX_GROUP: usize = 12;
+
+/// Consecutive rows of a weight.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DenseStrip<'a> {
+    /// The format of the weight.
+    pub(crate) format: Format,
+    /// Columns of the weight.
+    pub(crate) cols: usize,
+    /// The bytes of whole rows, [`Kernels::dense_rows`] of them or fewer.
+    pub(crate) bytes: &'a [u8],
+    /// Bytes of one row.
+    pub(crate) row_bytes: usize,
+}
+
+/// Memory of one worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Panel {
+    /// `[BLOCK, MAX_ROWS]`, aligned by hand: `start` elements are left out.
+    values: Vec<f32>,
+    start: usize,
+    /// Decoded rows `[MAX_ROWS, BLOCK]`, for formats that are not words of numbers.
+    decoded: Vec<f32>,
+}
+
+impl Panel {
+    /// Some 33 KiB.
+    pub(crate) fn new() -> Self {
+        let values = vec![0.0; BLOCK * MAX_ROWS + 16];
+        let start = values.as_ptr().align_offset(64).min(16);
+        Self { values, start, decoded: Vec::new() }
+    }
+}
+
+impl Kernels {
+    /// Rows of a strip.
+    pub(crate) fn dense_rows(&self) -> usize {
+        self.run(Rows)
+    }
+
+    /// Tokens of a group: how many activations of one column lie side by side in packed activations.
+    pub(crate) fn dense_group(&self) -> usize {
+        self.run(Group)
+    }
+
+    /// `sums[token][row]` of a strip and packed tokens, rows of [`dense_rows`](Self::dense_rows), overwritten. `packed` holds the tokens
+    /// as [`pack`] leaves them. Rows that the strip lacks get the sums of its last one.
+    pub(crate) fn dense_strip(&self, strip: DenseStrip<'_>, packed: &[f32], sums: &mut [f32], panel: &mut Panel) {
+        self.run(StripTimesTokens { strip, packed, sums, panel });
+    }
+}
+
+/// Packs tokens `x` `[tokens, cols]` for [`Kernels::dense_strip`]: whole groups of `group` tokens one after the other and a
+/// shorter last one, each `[cols, tokens of the group]`.
+pub(crate) fn pack<'a>(
+    tokens: impl ExactSizeIterator<Item = &'a [f32]>,
+    cols: usize,
+    group: usize,
+    packed: &mut [f32],
+) {
+    let count = tokens.len();
+    for (token, values) in tokens.enumerate() {
+        let first = token - token % group;
+        let width = group.min(count - first);
+        let Some(packed) = packed.get_mut(first * cols..(first + width) * cols) else { return };
+        for (column, &value) in packed.chunks_exact_mut(width).zip(values) {
+            column[token - first] = value;
+        }
+    }
+}
+
+/// Tokens of a register tile of two vectors of rows: as many as leave registers for the weights and an activation.
+#[inline(always)]
+const fn group<L: FloatLanes>() -> usize {
+    match L::REGISTERS {
+        32 => 12,
+        16 => 6,
+        _ => 2,
+    }
+}
+
+struct Rows;
+
+impl LaneKernel for Rows {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<L: FloatLanes>(self, _: L) -> usize {
+        const { assert!(2 * L::LANES <= MAX_ROWS) };
+        2 * L::LANES
+    }
+}
+
+struct Group;
+
+impl LaneKernel for Group {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<L: FloatLanes>(self, _: L) -> usize {
+        const { assert!(group::<L>() <= MAX_GROUP) };
+        group::<L>()
+    }
+}
+
+struct StripTimesTokens<'a> {
+    strip: DenseStrip<'a>,
+    packed: &'a [f32],
+    sums: &'a mut [f32],
+    panel: &'a mut Panel,
+}
+
+impl LaneKernel for StripTimesTokens<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: FloatLanes>(self, lanes: L) {
+        let Self { strip, packed, sums, panel } = self;
+        let (cols, rows, group) = (strip.cols, 2 * L::LANES, group::<L>());
+        sums.fill(0.0);
+        let tokens = sums.len() / rows;
+        if packed.len() < tokens * cols || strip.bytes.len() < strip.row_bytes || strip.row_bytes == 0 {
+            debug_assert!(strip.row_bytes == 0, "{} activations for {tokens} tokens", packed.len());
+            return;
+        }
+        for first in (0..cols).step_by(BLOCK) {
+            let count = BLOCK.min(cols - first);
+            let block = panel::fill(lanes, &strip, first, count, panel);
+            for (group, sums) in sums.chunks_mut(group * rows).enumerate() {
+                let width = sums.len() / rows;
+                let start = group * self::group::<L>() * cols + first * width;
+                tile::add(lanes, block, &packed[start..start + count * width], sums);
+            }
+        }
+    }
+}

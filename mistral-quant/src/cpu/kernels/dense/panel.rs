@@ -1,0 +1,178 @@
+//! Widens and transposes some columns of a strip.
+
+use super::{BLOCK, DenseStrip, MAX_ROWS, Panel};
+use crate::Format;
+use crate::cpu::kernels::lanes::FloatLanes;
+use crate::decode_row;
+
+/// How many numbers lie in a word of 4 bytes, and which.
+trait Words {
+    const COUNT: usize;
+
+    /// Number `index` of each word, widened. Must be `#[inline(always)]`.
+    fn number<L: FloatLanes>(lanes: L, words: L::Vector, index: usize) -> L::Vector;
+}
+
+struct Singles;
+
+impl Words for Singles {
+    const COUNT: usize = 1;
+
+    #[inline(always)]
+    fn number<L: FloatLanes>(_: L, words: L::Vector, _: usize) -> L::Vector {
+        words
+    }
+}
+
+struct Halves;
+
+impl Words for Halves {
+    const COUNT: usize = 2;
+
+    #[inline(always)]
+    fn number<L: FloatLanes>(lanes: L, words: L::Vector, index: usize) -> L::Vector {
+        if index == 0 { lanes.low_f16(words) } else { lanes.high_f16(words) }
+    }
+}
+
+struct Brains;
+
+impl Words for Brains {
+    const COUNT: usize = 2;
+
+    #[inline(always)]
+    fn number<L: FloatLanes>(lanes: L, words: L::Vector, index: usize) -> L::Vector {
+        if index == 0 { lanes.low_bf16(words) } else { lanes.high_bf16(words) }
+    }
+}
+
+/// Columns `first..first + count` of all rows, `[count, rows]`; rows that the strip lacks are its last one again.
+#[inline(always)]
+pub(super) fn fill<'p, L: FloatLanes>(
+    lanes: L,
+    strip: &DenseStrip<'_>,
+    first: usize,
+    count: usize,
+    panel: &'p mut Panel,
+) -> &'p [f32] {
+    let rows = 2 * L::LANES;
+    let Panel { values, start, decoded } = panel;
+    let out = &mut values[*start..*start + BLOCK * rows];
+    // The words of a file are little-endian.
+    let format = if cfg!(target_endian = "little") { strip.format } else { Format::Q8_0 };
+    match format {
+        Format::F32 => words::<L, Singles>(lanes, strip, first, count, out),
+        Format::F16 => words::<L, Halves>(lanes, strip, first, count, out),
+        Format::BF16 => words::<L, Brains>(lanes, strip, first, count, out),
+        _ => {
+            decoded.resize(MAX_ROWS * BLOCK, 0.0);
+            decode(strip, first, count, rows, decoded);
+            let bytes = decoded.as_ptr().cast::<u8>();
+            let mut pointers = [bytes; MAX_ROWS];
+            for (row, pointer) in pointers.iter_mut().enumerate() {
+                *pointer = bytes.wrapping_add(row * BLOCK * 4);
+            }
+            // SAFETY: `BLOCK >= count` floats lie behind each pointer, which `decoded` was just made long enough for.
+            unsafe { transpose::<L, Singles>(lanes, &pointers, 0, count, out) };
+        }
+    }
+    &out[..count * rows]
+}
+
+/// Rows as f32 `[rows, BLOCK]`, by the decoder of the format.
+fn decode(strip: &DenseStrip<'_>, first: usize, count: usize, rows: usize, out: &mut [f32]) {
+    let present = strip.bytes.len() / strip.row_bytes;
+    let (per_block, block_bytes) = (strip.format.block_weights(), strip.format.block_bytes());
+    let bytes = first / per_block * block_bytes..(first + count).div_ceil(per_block) * block_bytes;
+    for (row, out) in out.chunks_exact_mut(BLOCK).enumerate().take(rows) {
+        let start = row.min(present - 1) * strip.row_bytes;
+        let row = strip.bytes.get(start + bytes.start..start + bytes.end).unwrap_or_default();
+        if decode_row(strip.format, row, &mut out[..count]).is_err() {
+            debug_assert!(false, "{} was checked to be computable", strip.format);
+            out.fill(0.0);
+        }
+    }
+}
+
+/// [`fill`] for numbers that are whole parts of a word.
+#[inline(always)]
+fn words<L: FloatLanes, W: Words>(lanes: L, strip: &DenseStrip<'_>, first: usize, count: usize, out: &mut [f32]) {
+    let size = 4 / W::COUNT;
+    let present = (strip.bytes.len() / strip.row_bytes).min(2 * L::LANES);
+    if strip.row_bytes != strip.cols * size || first + count > strip.cols || present == 0 {
+        debug_assert!(false, "{} bytes for {} columns", strip.row_bytes, strip.cols);
+        return;
+    }
+    let mut pointers = [strip.bytes.as_ptr(); MAX_ROWS];
+    for (row, pointer) in pointers.iter_mut().enumerate() {
+        *pointer = strip.bytes.as_ptr().wrapping_add(row.min(present - 1) * strip.row_bytes + first * size);
+    }
+    // What is needed next: the next columns of these rows, or the first of the next strip, where there may be nothing.
+    let bytes = count * size;
+    let ahead = if first + count < strip.cols { bytes } else { 2 * L::LANES * strip.row_bytes - first * size };
+    // SAFETY: `count` numbers from `first` of each row lie inside `bytes`, as just checked.
+    unsafe { transpose::<L, W>(lanes, &pointers, ahead, count, out) };
+}
+
+/// Transposes `count` columns into `out` `[count, rows]`, asking for what lies `ahead` bytes behind each row.
+///
+/// # Safety
+/// `count <= BLOCK` numbers must be readable behind each of the first `2 * LANES` pointers.
+#[inline(always)]
+unsafe fn transpose<L: FloatLanes, W: Words>(
+    lanes: L,
+    rows: &[*const u8; MAX_ROWS],
+    ahead: usize,
+    count: usize,
+    out: &mut [f32],
+) {
+    let height = 2 * L::LANES;
+    let step = L::LANES * W::COUNT;
+    let whole = count - count % step;
+    debug_assert!(out.len() >= count.next_multiple_of(step) * height && BLOCK.is_multiple_of(step));
+    for half in 0..2 {
+        let rows = &rows[half * L::LANES..(half + 1) * L::LANES];
+        for column in (0..whole).step_by(step) {
+            let offset = column * 4 / W::COUNT;
+            if ahead > 0 && offset.is_multiple_of(64) {
+                rows.iter().for_each(|row| lanes.prefetch(row.wrapping_add(ahead + offset)));
+            }
+            // SAFETY: `step` numbers from `column` are readable behind each pointer, and `out` has room for them.
+            unsafe {
+                let square = lanes.load_transposed(rows, offset);
+                write::<L, W>(lanes, square, out.as_mut_ptr().add(column * height + half * L::LANES));
+            }
+        }
+        if whole < count {
+            let bytes = (count - whole) * 4 / W::COUNT;
+            let mut last = [[0u8; 64]; 16];
+            let mut pointers = [last[0].as_ptr(); 16];
+            for ((last, row), pointer) in last.iter_mut().zip(rows).zip(&mut pointers) {
+                // SAFETY: the last numbers of the row are readable, and fewer than the 64 bytes of 16 words.
+                unsafe { row.add(whole * 4 / W::COUNT).copy_to_nonoverlapping(last.as_mut_ptr(), bytes) };
+                *pointer = last.as_ptr();
+            }
+            // SAFETY: 64 bytes lie behind each pointer, and `out` has room for a whole step from here, as `BLOCK` has whole ones.
+            unsafe {
+                let square = lanes.load_transposed(&pointers, 0);
+                write::<L, W>(lanes, square, out.as_mut_ptr().add(whole * height + half * L::LANES));
+            }
+        }
+    }
+}
+
+/// Writes the numbers of a square of words, one vector a column.
+///
+/// # Safety
+/// `LANES * W::COUNT` columns of `2 * LANES` must be writable from `out`.
+#[inline(always)]
+unsafe fn write<L: FloatLanes, W: Words>(lanes: L, square: L::Square, out: *mut f32) {
+    for (i, &words) in square.as_ref().iter().enumerate() {
+        for index in 0..W::COUNT {
+            // SAFETY: as this function demands.
+            unsafe {
+                lanes.store(out.add((i * W::COUNT + index) * 2 * L::LANES), W::number(lanes, words, index));
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Half a strip in a register: AVX2 with 16-bit sums of products, AVX-VNNI with 32-bit ones.
+
+use std::arch::x86_64::*;
+
+use super::lanes::{Lanes, Operation};
+use crate::cpu::kernels::strip::STRIP;
+
+/// AVX2, FMA and F16C.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2;
+
+/// What 256-bit registers do alike with and without VNNI.
+macro_rules! registers_of_256_bits {
+    () => {
+        const ROWS: usize = 8;
+        type Bytes = __m256i;
+        type Ints = __m256i;
+        type Floats = __m256;
+
+        #[inline(always)]
+        unsafe fn load(from: *const u8) -> __m256i {
+            // SAFETY: 32 readable bytes by the caller.
+            unsafe { _mm256_loadu_si256(from.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(to: *mut u8, bytes: __m256i) {
+            // SAFETY: 32 writable bytes by the caller.
+            unsafe { _mm256_storeu_si256(to.cast(), bytes) };
+        }
+
+        #[inline(always)]
+        unsafe fn and(bytes: __m256i, mask: u8) -> __m256i {
+            // SAFETY: the processor has the set, by the caller; so in all that follow.
+            unsafe { _mm256_and_si256(bytes, _mm256_set1_epi8(mask as i8)) }
+        }
+
+        #[inline(always)]
+        unsafe fn xor(bytes: __m256i, mask: u8) -> __m256i {
+            // SAFETY: see `and`.
+            unsafe { _mm256_xor_si256(bytes, _mm256_set1_epi8(mask as i8)) }
+        }
+
+        #[inline(always)]
+        unsafe fn or_masked(base: __m256i, bytes: __m256i, mask: u8) -> __m256i {
+            // SAFETY: see `and`.
+            unsafe { _mm256_or_si256(base, _mm256_and_si256(bytes, _mm256_set1_epi8(mask as i8))) }
+        }
+
+        #[inline(always)]
+        unsafe fn shift(bytes: __m256i, right: i32) -> __m256i {
+            // SAFETY: see `and`.
+            unsafe {
+                match right {
+                    -7 => _mm256_slli_epi16::<7>(bytes),
+                    -6 => _mm256_slli_epi16::<6>(bytes),
+                    -5 => _mm256_slli_epi16::<5>(bytes),
+                    -4 => _mm256_slli_epi16::<4>(bytes),
+                    -3 => _mm256_slli_epi16::<3>(bytes),
+                    -2 => _mm256_slli_epi16::<2>(bytes),
+                    -1 => _mm256_slli_epi16::<1>(bytes),
+                    1 => _mm256_srli_epi16::<1>(bytes),
+                    2 => _mm256_srli_epi16::<2>(bytes),
+                    3 => _mm256_srli_epi16::<3>(bytes),
+                    4 => _mm256_srli_epi16::<4>(bytes),
+                    5 => _mm256_srli_epi16::<5>(bytes),
+                    6 => _mm256_srli_epi16::<6>(bytes),
+                    7 => _mm256_srli_epi16::<7>(bytes),
+                    _ => bytes,
+                }
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn look_up(table: &[u8; 16], indices: __m256i) -> __m256i {
+            // SAFETY: see `and`; 16 readable bytes.
+            unsafe { _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast())), indices) }
+        }
+
+        #[inline(always)]
+        unsafe fn ints(value: i32) -> __m256i {
+            // SAFETY: see `and`.
+            unsafe { _mm256_set1_epi32(value) }
+        }
+
+        #[inline(always)]
+        unsafe fn floats(value: f32) -> __m256 {
+            // SAFETY: see `and`.
+            unsafe { _mm256_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_floats(from: *const f32) -> __m256 {
+            // SAFETY: 8 readable floats by the caller.
+            unsafe { _mm256_loadu_ps(from) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_floats(to: *mut f32, floats: __m256) {
+            // SAFETY: 8 writable floats by the caller.
+            unsafe { _mm256_storeu_ps(to, floats) };
+        }
+
+        #[inline(always)]
+        unsafe fn to_floats(ints: __m256i) -> __m256 {
+            // SAFETY: see `and`.
+            unsafe { _mm256_cvtepi32_ps(ints) }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply(a: __m256, b: __m256) -> __m256 {
+            // SAFETY: see `and`.
+            unsafe { _mm256_mul_ps(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn fused(a: __m256, b: __m256, c: __m256) -> __m256 {
+            // SAFETY: see `and`.
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn fused_less(a: __m256, b: __m256, c: __m256) -> __m256 {
+            // SAFETY: see `and`.
+            unsafe { _mm256_fnmadd_ps(a, b, c) }
+        }
+    };
+}
+
+/// Transposition and f16 on any processor with AVX2 and F16C.
+macro_rules! moves_of_256_bits {
+    () => {
+        #[inline(always)]
+        unsafe fn transpose(rows: [&[u8; 16]; STRIP], to: &mut [[u8; 64]; 4]) {
+            let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = rows;
+            // SAFETY: the processor has the set, by the caller; 32 writable bytes at each half of a vector.
+            unsafe {
+                let low = transpose([a, b, c, d, e, f, g, h]);
+                let high = transpose([i, j, k, l, m, n, o, p]);
+                for g in 0..4 {
+                    _mm256_storeu_si256(to[g].as_mut_ptr().cast(), low[g]);
+                    _mm256_storeu_si256(to[g].as_mut_ptr().add(32).cast(), high[g]);
+                }
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn widen(halves: &[[u8; 2]; STRIP]) -> [f32; STRIP] {
+            let mut floats = [0.0; STRIP];
+            // SAFETY: the processor has the set, by the caller; 32 readable bytes, 64 writable ones.
+            unsafe {
+                let from = halves.as_ptr().cast::<__m128i>();
+                let to = floats.as_mut_ptr();
+                _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128(from)));
+                _mm256_storeu_ps(to.add(8), _mm256_cvtph_ps(_mm_loadu_si128(from.add(1))));
+            }
+            floats
+        }
+    };
+}
+
+pub(super) use moves_of_256_bits;
+
+impl Lanes for Avx2 {
+    const COLUMNS: usize = 4;
+    const BIASED: bool = false;
+    registers_of_256_bits!();
+    moves_of_256_bits!();
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline(never)]
+    unsafe fn enter<O: Operation>(operation: O) {
+        // SAFETY: this function has the features; the operation's own conditions are the caller's.
+        unsafe { operation.run::<Self>() };
+    }
+
+    #[inline(always)]
+    unsafe fn start(_: __m256i) -> __m256i {
+        // SAFETY: see `and`.
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(signed: bool, products: __m256i, codes: __m256i, x: *const u32) -> __m256i {
+        // SAFETY: see `and`; a readable word by the caller.
+        unsafe {
+            let x = _mm256_set1_epi32(x.read_unaligned() as i32);
+            // The magnitude of -128 is 128 as an unsigned byte, and activations are never -128, so that both steps are exact:
+            // 2 * 128 * 127 is below 2^15.
+            let product = if signed {
+                _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes))
+            } else {
+                _mm256_maddubs_epi16(codes, x)
+            };
+            _mm256_add_epi16(products, product)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(sums: __m256i, products: __m256i) -> __m256i {
+        // SAFETY: see `and`.
+        unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1))) }
+    }
+}
+
+/// [`Avx2`] and AVX-VNNI.
+#[derive(Clone, Copy)]
+pub(crate) struct AvxVnni;
+
+impl Lanes for AvxVnni {
+    const COLUMNS: usize = 6;
+    const BIASED: bool = true;
+    registers_of_256_bits!();
+    moves_of_256_bits!();
+
+    #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+    #[inline(never)]
+    unsafe fn enter<O: Operation>(operation: O) {
+        // SAFETY: this function has the features; the operation's own conditions are the caller's.
+        unsafe { operation.run::<Self>() };
+    }
+
+    #[inline(always)]
+    unsafe fn start(sums: __m256i) -> __m256i {
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(_: bool, products: __m256i, codes: __m256i, x: *const u32) -> __m256i {
+        // SAFETY: see `and`; a readable word by the caller.
+        unsafe { _mm256_dpbusd_avx_epi32(products, codes, _mm256_set1_epi32(x.read_unaligned() as i32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(_: __m256i, products: __m256i) -> __m256i {
+        products
+    }
+}
+
+/// Transposes 16 bytes of 8 rows: lane `row` of output `g` holds bytes `4g..4g + 4` of the row.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn transpose(rows: [&[u8; 16]; 8]) -> [__m256i; 4] {
+    // SAFETY: the processor has the set.
+    unsafe {
+        // Rows r and r + 4 share a register, so that the shuffles inside 128-bit lanes suffice.
+        let a = join(rows[0], rows[4]);
+        let b = join(rows[1], rows[5]);
+        let c = join(rows[2], rows[6]);
+        let d = join(rows[3], rows[7]);
+        let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+        [
+            _mm256_unpacklo_epi64(ab_low, cd_low),
+            _mm256_unpackhi_epi64(ab_low, cd_low),
+            _mm256_unpacklo_epi64(ab_high, cd_high),
+            _mm256_unpackhi_epi64(ab_high, cd_high),
+        ]
+    }
+}
+
+/// Two pieces of 16 bytes.
+#[inline(always)]
+unsafe fn join(low: &[u8; 16], high: &[u8; 16]) -> __m256i {
+    // SAFETY: the processor has the set; 16 readable bytes each.
+    unsafe { _mm256_loadu2_m128i(high.as_ptr().cast(), low.as_ptr().cast()) }
+}

@@ -1,0 +1,111 @@
+//! The few instructions that the integer kernels are written in, one implementation for each instruction set.
+//!
+//! A register holds 4 bytes of [`Lanes::ROWS`] rows. Kernels are generic bodies that are always inlined into the one function of an
+//! instruction set that has its features enabled ([`Lanes::enter`]); there the primitives, always inlined too, become
+//! single instructions. Source of the technique: the `pulp` crate.
+
+use crate::cpu::kernels::strip::STRIP;
+
+/// A computation that an instruction set runs with its features enabled.
+pub(crate) trait Operation {
+    /// Computes; implementations are `#[inline(always)]`, and so is what they call, other [`Lanes::enter`]s apart.
+    ///
+    /// # Safety
+    /// Only [`Lanes::enter`] calls this. What the operation's pointers must point to is stated where it is made.
+    unsafe fn run<L: Lanes>(self);
+}
+
+/// An instruction set's registers and primitives.
+///
+/// # Safety
+/// All functions need a processor with the instruction set, and pointers to as many bytes as are named; none needs alignment.
+pub(crate) trait Lanes: Copy + 'static {
+    /// Rows of a register; divides [`STRIP`].
+    const ROWS: usize;
+    /// Columns of the widest tile.
+    const COLUMNS: usize;
+    /// Signed 8-bit codes are multiplied as unsigned bytes, 128 higher.
+    const BIASED: bool;
+    /// Codes: 4 bytes a row.
+    type Bytes: Copy;
+    /// Products and their sums: 32 bits a row.
+    type Ints: Copy;
+    /// f32 a row.
+    type Floats: Copy;
+
+    /// Runs `operation` with the features of this set.
+    unsafe fn enter<O: Operation>(operation: O);
+
+    /// `4 * ROWS` bytes.
+    unsafe fn load(from: *const u8) -> Self::Bytes;
+    /// `4 * ROWS` bytes.
+    unsafe fn store(to: *mut u8, bytes: Self::Bytes);
+    /// `bytes & mask` in each byte.
+    unsafe fn and(bytes: Self::Bytes, mask: u8) -> Self::Bytes;
+    /// `bytes ^ mask` in each byte.
+    unsafe fn xor(bytes: Self::Bytes, mask: u8) -> Self::Bytes;
+    /// `base | bytes & mask` in each byte.
+    unsafe fn or_masked(base: Self::Bytes, bytes: Self::Bytes, mask: u8) -> Self::Bytes;
+    /// Shifts bytes right (left where negative) by less than 8; bits of the neighbouring byte may come in, to be masked off.
+    unsafe fn shift(bytes: Self::Bytes, right: i32) -> Self::Bytes;
+    /// `table[index]` of each byte below 16.
+    unsafe fn look_up(table: &[u8; 16], indices: Self::Bytes) -> Self::Bytes;
+
+    /// The same integer in each row.
+    unsafe fn ints(value: i32) -> Self::Ints;
+    /// What products are added to until `finish`.
+    unsafe fn start(sums: Self::Ints) -> Self::Ints;
+    /// Adds the products of each row's codes with the same four activations at `x`. Codes are unsigned; where `signed`, they are
+    /// signed, or unsigned and 128 higher if `BIASED`. Between `start` and `finish` at most as many as [`run_length`] says.
+    unsafe fn multiply_add(signed: bool, products: Self::Ints, codes: Self::Bytes, x: *const u32) -> Self::Ints;
+    /// `sums` and the products since `start(sums)`.
+    unsafe fn finish(sums: Self::Ints, products: Self::Ints) -> Self::Ints;
+
+    /// The same f32 in each row.
+    unsafe fn floats(value: f32) -> Self::Floats;
+    /// `ROWS` floats.
+    unsafe fn load_floats(from: *const f32) -> Self::Floats;
+    /// `ROWS` floats.
+    unsafe fn store_floats(to: *mut f32, floats: Self::Floats);
+    /// The integers, rounded.
+    unsafe fn to_floats(ints: Self::Ints) -> Self::Floats;
+    /// `a * b`.
+    unsafe fn multiply(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a * b + c`.
+    unsafe fn fused(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    /// `c - a * b`.
+    unsafe fn fused_less(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+
+    /// Writes word `g` of each row's 16 bytes to `to[g]`, row after row.
+    #[inline(always)]
+    unsafe fn transpose(rows: [&[u8; 16]; STRIP], to: &mut [[u8; 64]; 4]) {
+        for (g, to) in to.iter_mut().enumerate() {
+            for (to, row) in to.as_chunks_mut::<4>().0.iter_mut().zip(rows) {
+                *to = row.as_chunks::<4>().0[g];
+            }
+        }
+    }
+
+    /// The f32 of 16 f16.
+    #[inline(always)]
+    unsafe fn widen(halves: &[[u8; 2]; STRIP]) -> [f32; STRIP] {
+        halves.map(|half| half::f16::from_le_bytes(half).to_f32())
+    }
+}
+
+/// Code vectors whose products may be added up before `finish`: the sums of `maddubs` are exact in 16 bits as long as
+/// `2 * max_code * 127` times their number is below 2^15. At most 8, the vectors of a unit.
+pub(crate) const fn run_length(max_code: i32) -> usize {
+    match 32767 / (2 * max_code * 127) {
+        8.. => 8,
+        4..8 => 4,
+        2..4 => 2,
+        _ => 1,
+    }
+}
+
+/// Repeats a block with a constant, as straight code: what depends on it must not remain a loop.
+macro_rules! unroll {
+    ($i:ident in [$($n:literal)*] $body:block) => { $( { const $i: usize = $n; $body } )* };
+}
+pub(crate) use unroll;

@@ -1,0 +1,497 @@
+//! From blocks of 16 rows to a packed group, and from the header of a packed group to scales.
+//!
+//! Rows become lanes while there are few bytes: 16 bytes of 16 rows are transposed at a time as words, and what then lies in
+//! the wrong bits is transposed between vectors. Nothing is lost or rounded; a header holds the bytes of the blocks, word by word.
+
+use super::codes::{Codes, Expanded, Fives, Nibbles, Pairs, Signed, Sixes, Threes};
+use super::lanes::Lanes;
+use super::tile::{Scales, UNITS};
+use crate::cpu::kernels::strip::STRIP;
+use crate::formats::{Grid, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, UNIT, as_bytes};
+
+/// A vector of codes: 4 bytes of 16 rows.
+pub(super) type Vector = [u8; 64];
+
+/// A block format with a packed form.
+pub(crate) trait Pack: Grid {
+    /// How its codes are packed.
+    type Codes: Codes;
+    /// The same codes, expanded.
+    type Expanded: Codes;
+    /// Bytes of scales and mins: of a whole group for formats of 256 weights a block, of a unit for the others.
+    const HEADER: usize;
+
+    /// Packs blocks of 16 rows: a group for formats of 256 weights a block, a unit for the others. `header` and `codes` have the
+    /// lengths of [`Layout`].
+    ///
+    /// # Safety
+    /// Inside [`Lanes::enter`].
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]);
+
+    /// Scales (and mins) of the first `units` units from the headers of a group.
+    ///
+    /// # Safety
+    /// Inside [`Lanes::enter`].
+    unsafe fn scales<L: Lanes>(header: &[u8], units: usize, scales: &mut Scales);
+}
+
+/// Where things lie in a packed group: the header, from the next multiple of 64 the codes, unit by unit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
+    header: usize,
+    per_block: usize,
+    unit: usize,
+}
+
+impl Layout {
+    pub(crate) const fn of<B: Pack>() -> Self {
+        Self { header: B::HEADER, per_block: B::WEIGHTS / UNIT, unit: B::Codes::UNIT_BYTES }
+    }
+
+    /// Where the codes of a group of `units` start.
+    pub(crate) const fn codes_at(self, units: usize) -> usize {
+        (self.header * units.div_ceil(self.per_block)).next_multiple_of(64)
+    }
+
+    /// Bytes of a group of `units`.
+    pub(crate) const fn group(self, units: usize) -> usize {
+        self.codes_at(units) + self.unit * units
+    }
+
+    /// Bytes of a strip of `units`; `None` beyond 2^64.
+    pub(crate) fn strip(self, units: usize) -> Option<usize> {
+        (units / UNITS).checked_mul(self.group(UNITS))?.checked_add(self.group(units % UNITS))
+    }
+}
+
+/// Packs units `first..first + units` of 16 rows into `group`.
+///
+/// # Safety
+/// Inside [`Lanes::enter`].
+#[inline(always)]
+pub(super) unsafe fn pack_group<L: Lanes, B: Pack>(rows: &[&[B]; STRIP], first: usize, units: usize, group: &mut [u8]) {
+    let layout = const { Layout::of::<B>() };
+    let Some((header, codes)) = group.split_at_mut_checked(layout.codes_at(units)) else { return };
+    let codes = codes.as_chunks_mut::<64>().0.chunks_exact_mut(layout.unit * layout.per_block / 64);
+    for (index, (header, codes)) in header.chunks_exact_mut(B::HEADER).zip(codes).enumerate() {
+        let index = first / layout.per_block + index;
+        let Some(block) = rows[0].get(index) else { return };
+        let mut blocks = [block; STRIP];
+        for (block, row) in blocks.iter_mut().zip(rows) {
+            let Some(found) = row.get(index) else { return };
+            *block = found;
+        }
+        // SAFETY: as this function.
+        unsafe { B::pack::<L>(blocks, header, codes) };
+    }
+}
+
+/// A field of each row at the start of a header.
+#[inline(always)]
+fn fields<const N: usize>(header: &[u8]) -> &[[u8; N]; STRIP] {
+    header.as_chunks::<N>().0.first_chunk().unwrap_or(&[[0; N]; STRIP])
+}
+
+/// Writes a field of each row to a header.
+#[inline(always)]
+fn write<const N: usize>(header: &mut [u8], fields: [[u8; N]; STRIP]) {
+    for (to, from) in header.as_chunks_mut::<N>().0.iter_mut().zip(fields) {
+        *to = from;
+    }
+}
+
+/// One of each row's words.
+#[inline(always)]
+fn words(header: &[u8]) -> [u32; STRIP] {
+    let mut words = [0; STRIP];
+    for (word, bytes) in words.iter_mut().zip(header.as_chunks::<4>().0) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+    words
+}
+
+/// The lower and the upper f16 of each row's word, as f32.
+#[inline(always)]
+unsafe fn two_halves<L: Lanes>(header: &[u8]) -> [[f32; STRIP]; 2] {
+    let (mut low, mut high) = ([[0; 2]; STRIP], [[0; 2]; STRIP]);
+    for (row, &[a, b, c, d]) in header.as_chunks::<4>().0.iter().take(STRIP).enumerate() {
+        low[row] = [a, b];
+        high[row] = [c, d];
+    }
+    // SAFETY: as this function.
+    unsafe { [L::widen(&low), L::widen(&high)] }
+}
+
+/// Transposes `N` bytes of each row, 16 at a time, into `N / 4` vectors.
+#[inline(always)]
+unsafe fn transpose<L: Lanes, const N: usize>(rows: [&[u8; N]; STRIP], to: &mut [Vector]) {
+    for (piece, to) in to.as_chunks_mut::<4>().0.iter_mut().enumerate().take(N / 16) {
+        let mut pieces = [&[0; 16]; STRIP];
+        for (row, bytes) in pieces.iter_mut().zip(rows) {
+            *row = &bytes.as_chunks::<16>().0[piece];
+        }
+        // SAFETY: as this function.
+        unsafe { L::transpose(pieces, to) };
+    }
+}
+
+/// Low and high nibbles of 8 vectors become two units of nibbles.
+#[inline(always)]
+fn split_nibbles(packed: &[Vector; 8], low: &mut [Vector], high: &mut [Vector]) {
+    for (g, (low, high)) in low.iter_mut().zip(high).enumerate().take(4) {
+        for i in 0..64 {
+            let (a, b) = (packed[g][i], packed[g + 4][i]);
+            low[i] = a & 15 | b << 4;
+            high[i] = a >> 4 | b & 0xF0;
+        }
+    }
+}
+
+/// Field `t` (2 bits) of vector `j` becomes field `j` of vector `t`.
+#[inline(always)]
+fn swap_pairs(v: &mut [Vector; 4]) {
+    for (a, b, shift, mask) in [(0, 2, 4, 0x0F), (1, 3, 4, 0x0F), (0, 1, 2, 0x33), (2, 3, 2, 0x33)] {
+        swap_fields(v, a, b, shift, mask);
+    }
+}
+
+/// Bit `t` of vector `g` becomes bit `g` of vector `t`.
+#[inline(always)]
+fn swap_bits(v: &mut [Vector; 8]) {
+    for i in 0..4 {
+        swap_fields(v, i, i + 4, 4, 0x0F);
+    }
+    for i in [0, 1, 4, 5] {
+        swap_fields(v, i, i + 2, 2, 0x33);
+    }
+    for i in [0, 2, 4, 6] {
+        swap_fields(v, i, i + 1, 1, 0x55);
+    }
+}
+
+/// Exchanges the upper fields of vector `a` with the lower ones of vector `b`.
+#[inline(always)]
+fn swap_fields<const N: usize>(v: &mut [Vector; N], a: usize, b: usize, shift: u32, mask: u8) {
+    for i in 0..64 {
+        let changed = (v[a][i] >> shift ^ v[b][i]) & mask;
+        v[a][i] ^= changed << shift;
+        v[b][i] ^= changed;
+    }
+}
+
+/// A vector whose bit `g` of byte `4 * row + k` is bit `4g + k` of the row's word.
+#[inline(always)]
+fn spread_bits(high: [[u8; 4]; STRIP], to: &mut Vector) {
+    for (to, bytes) in to.as_chunks_mut::<4>().0.iter_mut().zip(high) {
+        let mut word = u32::from_le_bytes(bytes);
+        // Bit number 4g + k becomes 8k + g: its five digits rotate by two places, which four exchanges of two digits do.
+        for (shift, mask) in [(1, 0x2222_2222), (3, 0x0A0A_0A0A), (6, 0x00CC_00CC), (12, 0x0000_F0F0)] {
+            let changed = (word >> shift ^ word) & mask;
+            word ^= changed << shift ^ changed;
+        }
+        *to = word.to_le_bytes();
+    }
+}
+
+/// A format of 32 weights a block: codes by the given function, the header is the bytes before them.
+macro_rules! pack_units {
+    ($block:ident, $codes:ty, $expanded:ty, $header:literal, |$blocks:ident, $out:ident| $pack:block) => {
+        impl Pack for $block {
+            type Codes = $codes;
+            type Expanded = $expanded;
+            const HEADER: usize = $header * STRIP;
+
+            #[inline(always)]
+            unsafe fn pack<L: Lanes>($blocks: [&Self; STRIP], header: &mut [u8], $out: &mut [Vector]) {
+                let mut bytes = [[0; $header]; STRIP];
+                for (bytes, block) in bytes.iter_mut().zip($blocks) {
+                    *bytes = *as_bytes(block).first_chunk().unwrap_or(&[0; $header]);
+                }
+                write(header, bytes);
+                // SAFETY: as this function.
+                unsafe { $pack }
+            }
+
+            #[inline(always)]
+            unsafe fn scales<L: Lanes>(header: &[u8], units: usize, scales: &mut Scales) {
+                for (u, header) in header.chunks_exact(Self::HEADER).enumerate().take(units.min(UNITS)) {
+                    // SAFETY: as this function.
+                    unsafe {
+                        if Self::MINS {
+                            let [scale, sum] = two_halves::<L>(header);
+                            scales.scales[u][0] = scale;
+                            scales.mins[u][0] = sum.map(|sum| -sum);
+                        } else {
+                            scales.scales[u][0] = L::widen(fields(header));
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+pack_units!(Q8_0, Signed, Expanded<128, 0, false, false>, 2, |blocks, out| {
+    transpose::<L, 32>(array(blocks, |block| &block.codes), out);
+    for vector in out {
+        vector.iter_mut().for_each(|code| *code ^= 0x80);
+    }
+});
+pack_units!(Q4_0, Nibbles<8, false>, Expanded<15, 8, false, false>, 2, |blocks, out| { transpose::<L, 16>(array(blocks, |block| &block.codes), out) });
+pack_units!(Q4_1, Nibbles<0, true>, Expanded<15, 0, false, true>, 4, |blocks, out| { transpose::<L, 16>(array(blocks, |block| &block.codes), out) });
+pack_units!(Q5_0, Fives<16, false>, Expanded<31, 16, false, false>, 2, |blocks, out| {
+    transpose::<L, 16>(array(blocks, |block| &block.low), out);
+    if let Some(high) = out.get_mut(4) {
+        spread_bits(array(blocks, |block| block.high), high);
+    }
+});
+pack_units!(Q5_1, Fives<0, true>, Expanded<31, 0, false, true>, 4, |blocks, out| {
+    transpose::<L, 16>(array(blocks, |block| &block.low), out);
+    if let Some(high) = out.get_mut(4) {
+        spread_bits(array(blocks, |block| block.high), high);
+    }
+});
+
+/// A field of each block.
+#[inline(always)]
+fn array<'a, B, T: Copy>(blocks: [&'a B; STRIP], field: impl Fn(&'a B) -> T) -> [T; STRIP] {
+    let mut fields = [field(blocks[0]); STRIP];
+    for (to, block) in fields.iter_mut().zip(blocks) {
+        *to = field(block);
+    }
+    fields
+}
+
+/// The header of Q4_K and Q5_K: the first 16 bytes of the blocks.
+#[inline(always)]
+unsafe fn pack_six_bit_header<L: Lanes, B: Grid>(blocks: [&B; STRIP], header: &mut [u8]) {
+    let heads = array(blocks, |block| as_bytes(block).first_chunk().unwrap_or(&[0; 16]));
+    // SAFETY: as this function.
+    unsafe { transpose::<L, 16>(heads, header.as_chunks_mut().0) };
+}
+
+/// Scales and mins of Q4_K and Q5_K, see `formats::q4_k::scale_and_min`.
+#[inline(always)]
+unsafe fn six_bit_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
+    let Some((head, rest)) = header.split_at_checked(64) else { return };
+    // SAFETY: as this function.
+    let [d, dmin] = unsafe { two_halves::<L>(head) };
+    let rest = rest.as_chunks::<64>().0;
+    let [a, b, c] = rest.first_chunk::<3>().unwrap_or(&[[0; 64]; 3]).map(|bytes| words(&bytes));
+    for u in 0..UNITS {
+        let shift = 8 * (u as u32 % 4);
+        for row in 0..STRIP {
+            let (a, b, c) = (a[row] >> shift, b[row] >> shift, c[row] >> shift);
+            let (scale, min) =
+                if u < 4 { (a & 63, b & 63) } else { (c & 15 | a >> 2 & 0x30, c >> 4 & 15 | b >> 2 & 0x30) };
+            scales.scales[u][0][row] = d[row] * scale as i32 as f32;
+            scales.mins[u][0][row] = dmin[row] * min as i32 as f32;
+        }
+    }
+}
+
+impl Pack for Q4_K {
+    type Codes = Nibbles<0, true>;
+    type Expanded = Expanded<15, 0, false, true>;
+    const HEADER: usize = 16 * STRIP;
+
+    #[inline(always)]
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+        // SAFETY: as this function.
+        unsafe {
+            pack_six_bit_header::<L, Self>(blocks, header);
+            pack_nibble_pairs::<L, 4>(array(blocks, |block| &block.codes), codes);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales<L: Lanes>(header: &[u8], _: usize, scales: &mut Scales) {
+        // SAFETY: as this function.
+        unsafe { six_bit_scales::<L>(header, scales) };
+    }
+}
+
+/// Four groups of 32 bytes, low nibbles of one unit and high nibbles of the next, into units of `VECTORS` vectors.
+#[inline(always)]
+unsafe fn pack_nibble_pairs<L: Lanes, const VECTORS: usize>(rows: [&[u8; 128]; STRIP], codes: &mut [Vector]) {
+    for (pair, units) in codes.chunks_exact_mut(2 * VECTORS).enumerate().take(4) {
+        let mut packed = [[0; 64]; 8];
+        let pieces = array(rows, |row| &row.as_chunks::<32>().0[pair]);
+        // SAFETY: as this function.
+        unsafe { transpose::<L, 32>(pieces, &mut packed) };
+        let (low, high) = units.split_at_mut(VECTORS);
+        split_nibbles(&packed, low, high);
+    }
+}
+
+impl Pack for Q5_K {
+    type Codes = Fives<0, true>;
+    type Expanded = Expanded<31, 0, false, true>;
+    const HEADER: usize = 16 * STRIP;
+
+    #[inline(always)]
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+        let mut high = [[0; 64]; 8];
+        // SAFETY: as this function.
+        unsafe {
+            pack_six_bit_header::<L, Self>(blocks, header);
+            pack_nibble_pairs::<L, 5>(array(blocks, |block| &block.low), codes);
+            transpose::<L, 32>(array(blocks, |block| &block.high), &mut high);
+        }
+        swap_bits(&mut high);
+        for (unit, high) in codes.chunks_exact_mut(5).zip(&high) {
+            unit[4] = *high;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales<L: Lanes>(header: &[u8], _: usize, scales: &mut Scales) {
+        // SAFETY: as this function.
+        unsafe { six_bit_scales::<L>(header, scales) };
+    }
+}
+
+/// Two bits of 4 units in each byte, in two halves of 4 units: `PLANE` vectors into a unit of `VECTORS`.
+#[inline(always)]
+unsafe fn pack_pairs<L: Lanes, const VECTORS: usize, const PLANE: usize>(
+    rows: [&[u8; 64]; STRIP],
+    codes: &mut [Vector],
+) {
+    for (half, units) in codes.chunks_exact_mut(4 * VECTORS).enumerate().take(2) {
+        let pieces = array(rows, |row| &row.as_chunks::<32>().0[half]);
+        let mut packed = [[[0; 64]; 4]; 2];
+        // SAFETY: as this function.
+        unsafe { transpose::<L, 32>(pieces, packed.as_flattened_mut()) };
+        for (i, packed) in packed.iter_mut().enumerate() {
+            swap_pairs(packed);
+            for (unit, packed) in units.chunks_exact_mut(VECTORS).zip(packed) {
+                unit[PLANE + i] = *packed;
+            }
+        }
+    }
+}
+
+/// Signed scales, one a byte in four words a row, times d.
+#[inline(always)]
+fn signed_scales(words: &[[u32; STRIP]; 4], d: &[f32; STRIP], scales: &mut Scales) {
+    for (w, words) in words.iter().enumerate() {
+        for byte in 0..4 {
+            for row in 0..STRIP {
+                let scale = (words[row] << (24 - 8 * byte)) as i32 >> 24;
+                scales.scales[2 * w + byte / 2][byte % 2][row] = d[row] * scale as f32;
+            }
+        }
+    }
+}
+
+impl Pack for Q6_K {
+    type Codes = Sixes;
+    type Expanded = Expanded<63, 32, true, false>;
+    const HEADER: usize = 18 * STRIP;
+
+    #[inline(always)]
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+        let Some((scales, d)) = header.split_at_mut_checked(256) else { return };
+        write(d, array(blocks, |block| block.d));
+        // SAFETY: as this function.
+        unsafe {
+            transpose::<L, 16>(array(blocks, |block| &block.scales), scales.as_chunks_mut().0);
+            pack_pairs::<L, 6, 4>(array(blocks, |block| &block.high), codes);
+            for (half, units) in codes.chunks_exact_mut(4 * 6).enumerate().take(2) {
+                let (first, second) = units.split_at_mut(2 * 6);
+                for (t, (low, high)) in first.chunks_exact_mut(6).zip(second.chunks_exact_mut(6)).enumerate() {
+                    let mut packed = [[0; 64]; 8];
+                    let pieces = array(blocks, |block| &block.low.as_chunks::<32>().0[2 * half + t]);
+                    transpose::<L, 32>(pieces, &mut packed);
+                    split_nibbles(&packed, low, high);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales<L: Lanes>(header: &[u8], _: usize, scales: &mut Scales) {
+        let Some((bytes, d)) = header.split_at_checked(256) else { return };
+        // SAFETY: as this function.
+        let d = unsafe { L::widen(fields(d)) };
+        let bytes = bytes.as_chunks::<64>().0.first_chunk().unwrap_or(&[[0; 64]; 4]);
+        signed_scales(&bytes.map(|bytes| words(&bytes)), &d, scales);
+    }
+}
+
+impl Pack for Q2_K {
+    type Codes = Pairs<0, true, true>;
+    type Expanded = Expanded<3, 0, true, true>;
+    const HEADER: usize = 20 * STRIP;
+
+    #[inline(always)]
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+        let Some((scales, d)) = header.split_at_mut_checked(256) else { return };
+        write(d, array(blocks, |block| [block.d[0], block.d[1], block.dmin[0], block.dmin[1]]));
+        // SAFETY: as this function.
+        unsafe {
+            transpose::<L, 16>(array(blocks, |block| &block.scales), scales.as_chunks_mut().0);
+            pack_pairs::<L, 2, 0>(array(blocks, |block| &block.codes), codes);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales<L: Lanes>(header: &[u8], _: usize, scales: &mut Scales) {
+        let Some((bytes, d)) = header.split_at_checked(256) else { return };
+        // SAFETY: as this function.
+        let [d, dmin] = unsafe { two_halves::<L>(d) };
+        for (w, bytes) in bytes.as_chunks::<64>().0.iter().enumerate().take(4) {
+            let words = words(bytes);
+            for byte in 0..4 {
+                let (u, half) = (2 * w + byte / 2, byte % 2);
+                for row in 0..STRIP {
+                    let both = words[row] >> (8 * byte);
+                    scales.scales[u][half][row] = d[row] * (both & 15) as i32 as f32;
+                    scales.mins[u][half][row] = dmin[row] * (both >> 4 & 15) as i32 as f32;
+                }
+            }
+        }
+    }
+}
+
+impl Pack for Q3_K {
+    type Codes = Threes;
+    type Expanded = Expanded<7, 4, true, false>;
+    const HEADER: usize = 14 * STRIP;
+
+    #[inline(always)]
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+        let Some((scales, d)) = header.split_at_mut_checked(192) else { return };
+        write(d, array(blocks, |block| block.d));
+        for (w, words) in scales.as_chunks_mut::<64>().0.iter_mut().enumerate().take(3) {
+            write(words, array(blocks, |block| block.scales.as_chunks::<4>().0[w]));
+        }
+        let mut high = [[0; 64]; 8];
+        // SAFETY: as this function.
+        unsafe {
+            pack_pairs::<L, 3, 0>(array(blocks, |block| &block.low), codes);
+            transpose::<L, 32>(array(blocks, |block| &block.high), &mut high);
+        }
+        swap_bits(&mut high);
+        for (unit, high) in codes.chunks_exact_mut(3).zip(&high) {
+            unit[2] = *high;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales<L: Lanes>(header: &[u8], _: usize, scales: &mut Scales) {
+        let Some((bytes, d)) = header.split_at_checked(192) else { return };
+        // SAFETY: as this function.
+        let d = unsafe { L::widen(fields(d)) };
+        let [a, b, upper] = bytes.as_chunks::<64>().0.first_chunk().unwrap_or(&[[0; 64]; 3]).map(|bytes| words(&bytes));
+        let mut six = [[0; STRIP]; 4];
+        for row in 0..STRIP {
+            for (w, low) in [a[row], b[row], a[row] >> 4, b[row] >> 4].into_iter().enumerate() {
+                // Bytes of 0..64 less 32: the borrow stays in the byte when bit 7 is lent and taken back.
+                let stored = low & 0x0F0F_0F0F | (upper[row] >> (2 * w) & 0x0303_0303) << 4;
+                six[w][row] = ((stored | 0x8080_8080) - 0x2020_2020) ^ 0x8080_8080;
+            }
+        }
+        signed_scales(&six, &d, scales);
+    }
+}

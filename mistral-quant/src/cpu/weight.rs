@@ -1,0 +1,148 @@
+//! A weight of the CPU: the blocks of its checkpoint, the packed form that the kernels stream, or both.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::kernels::Kernels;
+use super::kernels::packed::{Packed, packed_bytes};
+use super::matmul::Operand;
+use super::storage;
+use crate::{Error, Format, ThreadPool, Weight, decode_row};
+
+/// A matrix in the bytes of its checkpoint, in the packed form of the kernels, or, while a [`Repack`](super::Repack) policy is at
+/// work, first the one and then the other; products are the same to the bit. One of a single row (a norm, a bias) is kept as f32
+/// too.
+#[derive(Debug)]
+pub struct CpuWeight {
+    shared: Arc<Shared>,
+    vector: Vec<f32>,
+}
+
+/// What a repacking thread may hold on to.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    format: Format,
+    rows: usize,
+    cols: usize,
+    form: RwLock<Arc<Form>>,
+}
+
+/// Where the numbers are.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// As the checkpoint has them.
+    Blocks(Weight),
+    /// As the kernels stream them, and the blocks where keeping them costs no memory: single rows are read there.
+    Packed(Packed, Option<Weight>),
+}
+
+impl CpuWeight {
+    pub(crate) fn new(weight: Weight) -> Result<Self, Error> {
+        let (format, rows, cols) = (weight.format(), weight.rows(), weight.cols());
+        let mut vector = storage::zeroed("a decoded row", if rows == 1 { cols } else { 0 })?;
+        decode_row(format, if rows == 1 { weight.bytes() } else { &[] }, &mut vector)?;
+        Ok(Self {
+            shared: Arc::new(Shared { format, rows, cols, form: RwLock::new(Arc::new(Form::Blocks(weight))) }),
+            vector,
+        })
+    }
+
+    /// The format of the checkpoint.
+    pub fn format(&self) -> Format {
+        self.shared.format
+    }
+
+    /// Output features.
+    pub fn rows(&self) -> usize {
+        self.shared.rows
+    }
+
+    /// Input features.
+    pub fn cols(&self) -> usize {
+        self.shared.cols
+    }
+
+    /// `[rows, cols]`.
+    pub(crate) fn shape(&self) -> [usize; 2] {
+        [self.rows(), self.cols()]
+    }
+
+    /// Whether the kernels stream a packed form of it by now.
+    pub fn is_packed(&self) -> bool {
+        matches!(&*self.shared.form(), Form::Packed(..))
+    }
+
+    /// The values of a weight of one row; of others none.
+    pub(crate) fn vector(&self) -> &[f32] {
+        &self.vector
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Shared {
+    /// The present form; it stays valid while it is held.
+    pub(crate) fn form(&self) -> Arc<Form> {
+        Arc::clone(&self.form.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether [`pack`](Self::pack) would do anything.
+    pub(crate) fn can_pack(&self) -> bool {
+        matches!(&*self.form(), Form::Blocks(weight) if is_worth_packing(weight))
+    }
+
+    /// Packs the weight, unless it is packed or small, or would take noticeably more memory than its blocks.
+    ///
+    /// # Errors
+    /// [`Error::Resource`] when there is no memory, and those of the pool; the blocks stay in use.
+    pub(crate) fn pack(&self, kernels: &Kernels, pool: &ThreadPool) -> Result<(), Error> {
+        let form = self.form();
+        let Form::Blocks(weight) = &*form else { return Ok(()) };
+        if !is_worth_packing(weight) {
+            return Ok(());
+        }
+        let packed = Packed::new(kernels, pool, weight)?;
+        let blocks = weight.is_backed().then(|| weight.clone());
+        *self.form.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Form::Packed(packed, blocks));
+        // A pass that still reads the blocks finds them again.
+        weight.release();
+        Ok(())
+    }
+}
+
+/// A matrix whose packed form is at most 15 % larger than its blocks.
+fn is_worth_packing(weight: &Weight) -> bool {
+    let bytes = weight.bytes().len();
+    weight.rows() > 1
+        && packed_bytes(weight.format(), weight.rows(), weight.cols())
+            .is_some_and(|packed| packed <= bytes + bytes * 3 / 20)
+}
+
+impl Form {
+    /// What the kernels multiply with.
+    pub(crate) fn operand(&self) -> Operand<'_> {
+        match self {
+            Self::Blocks(weight) => Operand::Blocks(weight),
+            Self::Packed(packed, _) => Operand::Packed(packed),
+        }
+    }
+
+    /// One row as f32; `out` holds `cols` values.
+    ///
+    /// # Errors
+    /// Those of [`decode_row`].
+    pub(crate) fn decode_row(&self, kernels: &Kernels, row: usize, out: &mut [f32]) -> Result<(), Error> {
+        match self {
+            Self::Blocks(weight) | Self::Packed(_, Some(weight)) => {
+                let start = row * weight.row_bytes();
+                let bytes = weight.bytes().get(start..start + weight.row_bytes()).unwrap_or_default();
+                decode_row(weight.format(), bytes, out)
+            }
+            Self::Packed(packed, None) => {
+                packed.decode_row(kernels, row, out);
+                Ok(())
+            }
+        }
+    }
+}
