@@ -342,7 +342,7 @@ impl Checkpoint {
     pub(crate) fn shard_of(&self, name: &str) -> Option<usize> {
         match &self.tensors {
             Stored::Whole(tensors) => tensors.shard_of(name),
-            Stored::InParts(_) => None,
+            Stored::InParts(tensors) => tensors.shard_of(name),
         }
     }
 

@@ -126,6 +126,14 @@ impl PackedTensors {
         Ok(Self { tensors, scheme, bases, names })
     }
 
+    /// Which file holds a tensor, or the first part of it.
+    pub(crate) fn shard_of(&self, name: &str) -> Option<usize> {
+        match self.bases.get(name) {
+            Some(base) => self.scheme.parts().iter().find_map(|part| self.tensors.shard_of(&format!("{base}{part}"))),
+            None => self.tensors.shard_of(name),
+        }
+    }
+
     /// The bytes of the stored parts and all other tensors together.
     pub(crate) fn tensor_bytes(&self) -> u64 {
         self.tensors.tensor_bytes()
