@@ -6,8 +6,8 @@
 
 use crate::Error;
 use crate::cpu::disjoint::Disjoint;
-use crate::cpu::kernels::integer::lanes::{Lanes, Operation};
 use crate::cpu::kernels::Kernels;
+use crate::cpu::kernels::integer::lanes::{Lanes, Operation};
 use crate::cpu::pool::ThreadPool;
 use crate::cpu::storage;
 use crate::formats::UNIT;

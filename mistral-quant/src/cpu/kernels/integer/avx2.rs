@@ -162,6 +162,7 @@ macro_rules! moves_of_256_bits {
 pub(super) use moves_of_256_bits;
 
 impl Lanes for Avx2 {
+    const REGISTERS: usize = 2;
     const COLUMNS: usize = 4;
     const BIASED: bool = false;
     registers_of_256_bits!();
@@ -208,7 +209,8 @@ impl Lanes for Avx2 {
 pub(crate) struct AvxVnni;
 
 impl Lanes for AvxVnni {
-    const COLUMNS: usize = 6;
+    const REGISTERS: usize = 2;
+    const COLUMNS: usize = 4;
     const BIASED: bool = true;
     registers_of_256_bits!();
     moves_of_256_bits!();

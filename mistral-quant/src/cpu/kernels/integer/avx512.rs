@@ -129,6 +129,7 @@ macro_rules! registers_of_512_bits {
 pub(crate) struct Avx512;
 
 impl Lanes for Avx512 {
+    const REGISTERS: usize = 1;
     const COLUMNS: usize = 8;
     const BIASED: bool = false;
     registers_of_512_bits!();
@@ -176,6 +177,7 @@ impl Lanes for Avx512 {
 pub(crate) struct Avx512Vnni;
 
 impl Lanes for Avx512Vnni {
+    const REGISTERS: usize = 1;
     const COLUMNS: usize = 12;
     const BIASED: bool = true;
     registers_of_512_bits!();

@@ -26,7 +26,7 @@ mod tile;
 use std::marker::PhantomData;
 
 use self::codes::{Codes, Expanded};
-use self::lanes::{Lanes, Operation, unroll};
+use self::lanes::{Lanes, Operation, prefetch, unroll};
 pub(crate) use self::pack::{Layout, Pack};
 use self::pack::{Vector, pack_group};
 use self::row::TakeRow;
@@ -74,7 +74,7 @@ macro_rules! with_pack {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
         $crate::cpu::kernels::integer::with_pack!(
             $format, $block => $body, _ => $other,
-            [Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K]
+            [Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ2_0 MXFP4 NVFP4]
         )
     };
     ($format:expr, $block:ident => $body:expr, _ => $other:expr, [$($name:ident)*]) => {
@@ -164,9 +164,15 @@ struct PackedProduct<'a, B> {
     block: PhantomData<B>,
 }
 
+/// Whether a way of storing codes says of them what the format says.
+const fn agrees<B: Grid, C: Codes>() -> bool {
+    C::OFFSET == B::OFFSET as i32 && C::MAX_CODE == B::MAX_CODE && C::HALVES == B::HALVES && C::MINS == B::MINS
+}
+
 impl<B: Pack> Operation for PackedProduct<'_, B> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
+        const { assert!(agrees::<B, B::Codes>() && agrees::<B, B::Expanded>()) };
         let layout = const { Layout::of::<B>() };
         let strip = self.source.strip();
         let rows = match self.source {
@@ -181,6 +187,7 @@ impl<B: Pack> Operation for PackedProduct<'_, B> {
             let group = match self.source {
                 StripSource::Blocks(_) => {
                     let Some(group) = packed.as_flattened_mut().get_mut(..layout.group(count)) else { return };
+                    prefetch_rows(&rows, first, count, STRIP * strip.row_bytes);
                     // SAFETY: as this function.
                     unsafe { pack_group::<L, B>(&rows, first, count, group) };
                     &*group
@@ -207,8 +214,23 @@ impl<B: Pack> Operation for PackedProduct<'_, B> {
     }
 }
 
-/// Codes of any format less its offset.
+/// Asks for units `first..first + count` of the rows `distance` bytes further on. Sixteen short streams that start anew in every
+/// strip are too much for the prefetcher of the processor.
+#[inline(always)]
+fn prefetch_rows<B: Grid>(rows: &[&[B]; STRIP], first: usize, count: usize, distance: usize) {
+    let (start, bytes) =
+        (first * UNIT / B::WEIGHTS * size_of::<B>(), (count * UNIT).div_ceil(B::WEIGHTS) * size_of::<B>());
+    for row in rows {
+        let start = row.as_ptr().cast::<u8>().wrapping_add(start + distance);
+        (0..bytes).step_by(64).for_each(|line| prefetch(start.wrapping_add(line)));
+    }
+}
+
+/// Codes of any format, less its offset.
 type Any<const HALVES: bool, const MINS: bool> = Expanded<128, 0, HALVES, MINS>;
+
+/// Codes of a format that reach no further than 16 below its offset and 15 above it.
+type Small<const HALVES: bool, const MINS: bool> = Expanded<31, 16, HALVES, MINS>;
 
 /// A strip in a format that is not packed: codes come one by one from [`Grid::unit`].
 struct PlainProduct<'a, B> {
@@ -227,29 +249,40 @@ impl<B: Grid> Operation for PlainProduct<'_, B> {
         let Workspace { codes, scales, .. } = self.workspace;
         for first in (0..units).step_by(UNITS) {
             let count = UNITS.min(units - first);
+            prefetch_rows(&rows, first, count, STRIP * self.strip.row_bytes);
             for (row, blocks) in rows.iter().enumerate() {
                 fill_row::<L, B>(blocks, row, first, count, codes, scales);
             }
+            let codes = codes.as_flattened();
+            let (columns, sums) = (self.columns, &mut *self.sums);
             // SAFETY: as this function; `codes` has room for all units of a group.
             unsafe {
-                let codes = codes.as_flattened();
-                match (B::HALVES, B::MINS) {
-                    (false, false) => {
-                        multiply::<L, Any<false, false>>(codes, scales, first, count, self.columns, self.sums)
+                match (const { is_small::<B>() }, B::HALVES, B::MINS) {
+                    (false, false, false) => {
+                        multiply::<L, Any<false, false>>(codes, scales, first, count, columns, sums)
                     }
-                    (false, true) => {
-                        multiply::<L, Any<false, true>>(codes, scales, first, count, self.columns, self.sums)
+                    (false, false, true) => multiply::<L, Any<false, true>>(codes, scales, first, count, columns, sums),
+                    (false, true, false) => multiply::<L, Any<true, false>>(codes, scales, first, count, columns, sums),
+                    (false, true, true) => multiply::<L, Any<true, true>>(codes, scales, first, count, columns, sums),
+                    (true, false, false) => {
+                        multiply::<L, Small<false, false>>(codes, scales, first, count, columns, sums)
                     }
-                    (true, false) => {
-                        multiply::<L, Any<true, false>>(codes, scales, first, count, self.columns, self.sums)
+                    (true, false, true) => {
+                        multiply::<L, Small<false, true>>(codes, scales, first, count, columns, sums)
                     }
-                    (true, true) => {
-                        multiply::<L, Any<true, true>>(codes, scales, first, count, self.columns, self.sums)
+                    (true, true, false) => {
+                        multiply::<L, Small<true, false>>(codes, scales, first, count, columns, sums)
                     }
+                    (true, true, true) => multiply::<L, Small<true, true>>(codes, scales, first, count, columns, sums),
                 }
             }
         }
     }
+}
+
+/// Whether the codes of a format fit into five bits around its offset, so that several products fit into 16 bits.
+const fn is_small<B: Grid>() -> bool {
+    B::MAX_CODE != 128 && B::OFFSET <= 16 && B::MAX_CODE - B::OFFSET as i32 <= 15
 }
 
 /// Takes the units of one row apart into a panel.
@@ -262,12 +295,17 @@ fn fill_row<L: Lanes, B: Grid>(
     scales: &mut Scales,
 ) {
     let per_block = B::WEIGHTS / UNIT;
-    let flip = if L::BIASED { 0x80 } else { 0 };
+    let base = match (const { is_small::<B>() }, L::BIASED) {
+        (true, _) => 16,
+        (false, true) => i8::MIN,
+        (false, false) => 0,
+    };
+    let base = base.wrapping_sub(B::OFFSET);
     for u in 0..count {
         let Some(block) = blocks.get((first + u) / per_block) else { return };
         let unit = block.unit((first + u) % per_block);
         for (vector, codes) in codes[8 * u..].iter_mut().zip(unit.codes.as_chunks::<4>().0) {
-            vector[4 * row..4 * row + 4].copy_from_slice(&codes.map(|code| code.wrapping_sub(B::OFFSET) as u8 ^ flip));
+            vector[4 * row..4 * row + 4].copy_from_slice(&codes.map(|code| code.wrapping_add(base) as u8));
         }
         for half in 0..2 {
             scales.scales[u][half][row] = unit.scales[half];

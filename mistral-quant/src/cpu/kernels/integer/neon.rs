@@ -14,7 +14,8 @@ pub(crate) struct Neon;
 
 impl Lanes for Neon {
     const ROWS: usize = 4;
-    const COLUMNS: usize = 8;
+    const REGISTERS: usize = 4;
+    const COLUMNS: usize = 4;
     const BIASED: bool = false;
     type Bytes = uint8x16_t;
     type Ints = int32x4_t;

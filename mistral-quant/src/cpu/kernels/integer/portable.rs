@@ -10,6 +10,7 @@ const ROWS: usize = 4;
 
 impl Lanes for Portable {
     const ROWS: usize = ROWS;
+    const REGISTERS: usize = 1;
     const COLUMNS: usize = 2;
     const BIASED: bool = false;
     type Bytes = [u8; 4 * ROWS];
