@@ -28,6 +28,9 @@ pub(crate) trait Lanes: Copy + 'static {
     const COLUMNS: usize;
     /// Signed 8-bit codes are multiplied as unsigned bytes, 128 higher.
     const BIASED: bool;
+    /// The set that packs blocks and reads headers for this one: what moves bytes gains little from wider registers, and is
+    /// long to compile.
+    type Moves: Lanes;
     /// Codes: 4 bytes a row.
     type Bytes: Copy;
     /// Products and their sums: 32 bits a row.

@@ -3,8 +3,10 @@
 //! Rows become lanes while there are few bytes: 16 bytes of 16 rows are transposed at a time as words, and what then lies in
 //! the wrong bits is transposed between vectors. Nothing is lost or rounded; a header holds the bytes of the blocks, word by word.
 
+use std::marker::PhantomData;
+
 use super::codes::{Codes, Expanded, Fives, Floats4, Nibbles, NonLinear, Pairs, Signed, Sixes, Table, Threes};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Operation};
 use super::tile::{Scales, UNITS};
 use crate::cpu::kernels::strip::STRIP;
 use crate::formats::{
@@ -67,25 +69,48 @@ impl Layout {
     }
 }
 
-/// Packs units `first..first + units` of 16 rows into `group`.
-///
-/// # Safety
-/// Inside [`Lanes::enter`].
-#[inline(always)]
-pub(super) unsafe fn pack_group<L: Lanes, B: Pack>(rows: &[&[B]; STRIP], first: usize, units: usize, group: &mut [u8]) {
-    let layout = const { Layout::of::<B>() };
-    let Some((header, codes)) = group.split_at_mut_checked(layout.codes_at(units)) else { return };
-    let codes = codes.as_chunks_mut::<64>().0.chunks_exact_mut(layout.unit * layout.per_block / 64);
-    for (index, (header, codes)) in header.chunks_exact_mut(B::HEADER).zip(codes).enumerate() {
-        let index = first / layout.per_block + index;
-        let Some(block) = rows[0].get(index) else { return };
-        let mut blocks = [block; STRIP];
-        for (block, row) in blocks.iter_mut().zip(rows) {
-            let Some(found) = row.get(index) else { return };
-            *block = found;
+/// Packs units `first..first + units` of 16 rows into a group.
+pub(super) struct PackGroup<'a, B> {
+    pub(super) rows: &'a [&'a [B]; STRIP],
+    pub(super) first: usize,
+    pub(super) units: usize,
+    /// As long as [`Layout::group`] says.
+    pub(super) group: &'a mut [u8],
+}
+
+impl<B: Pack> Operation for PackGroup<'_, B> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let layout = const { Layout::of::<B>() };
+        let Some((header, codes)) = self.group.split_at_mut_checked(layout.codes_at(self.units)) else { return };
+        let codes = codes.as_chunks_mut::<64>().0.chunks_exact_mut(layout.unit * layout.per_block / 64);
+        for (index, (header, codes)) in header.chunks_exact_mut(B::HEADER).zip(codes).enumerate() {
+            let index = self.first / layout.per_block + index;
+            let Some(block) = self.rows[0].get(index) else { return };
+            let mut blocks = [block; STRIP];
+            for (block, row) in blocks.iter_mut().zip(self.rows) {
+                let Some(found) = row.get(index) else { return };
+                *block = found;
+            }
+            // SAFETY: as this function.
+            unsafe { B::pack::<L>(blocks, header, codes) };
         }
+    }
+}
+
+/// Reads scales (and mins) out of the header of a group.
+pub(super) struct ReadScales<'a, B> {
+    pub(super) header: &'a [u8],
+    pub(super) units: usize,
+    pub(super) scales: &'a mut Scales,
+    pub(super) block: PhantomData<B>,
+}
+
+impl<B: Pack> Operation for ReadScales<'_, B> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
         // SAFETY: as this function.
-        unsafe { B::pack::<L>(blocks, header, codes) };
+        unsafe { B::scales::<L>(self.header, self.units, self.scales) };
     }
 }
 
