@@ -1,6 +1,7 @@
 //! Matrix products of every format: `cargo bench -p mistral-benches --bench matmul -- [FORMAT ...] [--threads N]
-//! [--isa NAME]`.
+//! [--isa NAME] [--blocks]`.
 //!
+//! With `--blocks` weights stay in the blocks of the checkpoint, else they are repacked.
 //! Prints billions of multiply-adds a second, and the weight bytes read in the same time, for several numbers of tokens, with
 //! weights that stay in a cache and with weights that do not. Beside them stands the bandwidth of a plain sum over the larger weights. Rounds of all shapes alternate and the median counts. Every result is first held against a product in
 //! f64 of the decoded weights.
@@ -9,7 +10,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use mistral_quant::{
-    Backend, Cpu, CpuOptions, CpuWeight, Error, Format, Isa, MatMul, SharedBytes, Weight, decode_row, quantize,
+    Backend, Cpu, CpuOptions, CpuWeight, Error, Format, Isa, MatMul, Repack, SharedBytes, Weight, decode_row, quantize,
 };
 
 const COLS: usize = 4096;
@@ -23,10 +24,13 @@ fn main() -> Result<(), Error> {
     let mut threads = 1;
     let mut formats = Vec::new();
     let mut limit = None;
+    let mut repack = Repack::Strips;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--threads" {
             threads = arguments.next().and_then(|number| number.parse().ok()).unwrap_or(threads);
+        } else if argument == "--blocks" {
+            repack = Repack::Never;
         } else if argument == "--isa" {
             let name = arguments.next().unwrap_or_default();
             limit = Isa::available().find(|isa| format!("{isa:?}").eq_ignore_ascii_case(&name));
@@ -41,6 +45,7 @@ fn main() -> Result<(), Error> {
     let mut options = CpuOptions::default();
     options.threads = Some(threads);
     options.isa_limit = limit;
+    options.repack = repack;
     let mut cpu = Cpu::new(options)?;
     println!("{} threads, {:?}, {COLS} columns; GMAC/s (GB/s of weights)", cpu.threads(), cpu.isa());
     print!("{:8}", "");

@@ -127,45 +127,39 @@ macro_rules! registers_of_256_bits {
     };
 }
 
-/// Transposition and f16 on any processor with AVX2 and F16C.
-macro_rules! moves_of_256_bits {
-    () => {
-        #[inline(always)]
-        unsafe fn transpose(rows: [&[u8; 16]; STRIP], to: &mut [[u8; 64]; 4]) {
-            let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = rows;
-            // SAFETY: the processor has the set, by the caller; 32 writable bytes at each half of a vector.
-            unsafe {
-                let low = transpose([a, b, c, d, e, f, g, h]);
-                let high = transpose([i, j, k, l, m, n, o, p]);
-                for g in 0..4 {
-                    _mm256_storeu_si256(to[g].as_mut_ptr().cast(), low[g]);
-                    _mm256_storeu_si256(to[g].as_mut_ptr().add(32).cast(), high[g]);
-                }
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn widen(halves: &[[u8; 2]; STRIP]) -> [f32; STRIP] {
-            let mut floats = [0.0; STRIP];
-            // SAFETY: the processor has the set, by the caller; 32 readable bytes, 64 writable ones.
-            unsafe {
-                let from = halves.as_ptr().cast::<__m128i>();
-                let to = floats.as_mut_ptr();
-                _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128(from)));
-                _mm256_storeu_ps(to.add(8), _mm256_cvtph_ps(_mm_loadu_si128(from.add(1))));
-            }
-            floats
-        }
-    };
-}
-
-pub(super) use moves_of_256_bits;
-
 impl Lanes for Avx2 {
+    const REGISTERS: usize = 2;
     const COLUMNS: usize = 4;
     const BIASED: bool = false;
+    type Moves = Avx2;
     registers_of_256_bits!();
-    moves_of_256_bits!();
+
+    #[inline(always)]
+    unsafe fn transpose(rows: [&[u8; 16]; STRIP], to: &mut [[u8; 64]; 4]) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = rows;
+        // SAFETY: the processor has the set, by the caller; 32 writable bytes at each half of a vector.
+        unsafe {
+            let low = transpose([a, b, c, d, e, f, g, h]);
+            let high = transpose([i, j, k, l, m, n, o, p]);
+            for g in 0..4 {
+                _mm256_storeu_si256(to[g].as_mut_ptr().cast(), low[g]);
+                _mm256_storeu_si256(to[g].as_mut_ptr().add(32).cast(), high[g]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(halves: &[[u8; 2]; STRIP]) -> [f32; STRIP] {
+        let mut floats = [0.0; STRIP];
+        // SAFETY: the processor has the set, by the caller; 32 readable bytes, 64 writable ones.
+        unsafe {
+            let from = halves.as_ptr().cast::<__m128i>();
+            let to = floats.as_mut_ptr();
+            _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128(from)));
+            _mm256_storeu_ps(to.add(8), _mm256_cvtph_ps(_mm_loadu_si128(from.add(1))));
+        }
+        floats
+    }
 
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline(never)]
@@ -208,10 +202,11 @@ impl Lanes for Avx2 {
 pub(crate) struct AvxVnni;
 
 impl Lanes for AvxVnni {
-    const COLUMNS: usize = 6;
+    const REGISTERS: usize = 2;
+    const COLUMNS: usize = 4;
     const BIASED: bool = true;
+    type Moves = Avx2;
     registers_of_256_bits!();
-    moves_of_256_bits!();
 
     #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
     #[inline(never)]
@@ -242,7 +237,7 @@ impl Lanes for AvxVnni {
 /// # Safety
 /// The processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn transpose(rows: [&[u8; 16]; 8]) -> [__m256i; 4] {
+unsafe fn transpose(rows: [&[u8; 16]; 8]) -> [__m256i; 4] {
     // SAFETY: the processor has the set.
     unsafe {
         // Rows r and r + 4 share a register, so that the shuffles inside 128-bit lanes suffice.

@@ -2,9 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{moves_of_256_bits, transpose};
+use super::avx2::Avx2;
 use super::lanes::{Lanes, Operation};
-use crate::cpu::kernels::strip::STRIP;
 
 /// What 512-bit registers do alike with and without VNNI.
 macro_rules! registers_of_512_bits {
@@ -129,10 +128,11 @@ macro_rules! registers_of_512_bits {
 pub(crate) struct Avx512;
 
 impl Lanes for Avx512 {
+    const REGISTERS: usize = 1;
     const COLUMNS: usize = 8;
     const BIASED: bool = false;
+    type Moves = Avx2;
     registers_of_512_bits!();
-    moves_of_256_bits!();
 
     #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
     #[inline(never)]
@@ -176,10 +176,11 @@ impl Lanes for Avx512 {
 pub(crate) struct Avx512Vnni;
 
 impl Lanes for Avx512Vnni {
+    const REGISTERS: usize = 1;
     const COLUMNS: usize = 12;
     const BIASED: bool = true;
+    type Moves = Avx2;
     registers_of_512_bits!();
-    moves_of_256_bits!();
 
     #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     #[inline(never)]

@@ -3,7 +3,10 @@
 //! Vector `g` holds columns `4g..4g + 4`: byte `4 * row + column % 4`. A plane of fewer bits a code holds several vectors in the
 //! bit fields of its bytes. Every class takes vector `g` out with a load, a shift and a mask.
 
+use std::marker::PhantomData;
+
 use super::lanes::Lanes;
+use crate::formats::{e2m1, iq4_nl};
 
 /// A way of storing codes.
 pub(crate) trait Codes: 'static {
@@ -79,6 +82,66 @@ impl<const OFFSET: i32, const MINS: bool> Codes for Nibbles<OFFSET, MINS> {
         // SAFETY: inside the unit.
         unsafe { nibble::<L>(unit, g) }
     }
+}
+
+/// The values of a table of 16.
+pub(crate) trait Values: 'static {
+    /// As [`Codes::OFFSET`].
+    const OFFSET: i32;
+    /// As [`Codes::MAX_CODE`].
+    const MAX_CODE: i32;
+    /// The code of each index.
+    const CODES: [i8; 16];
+}
+
+/// IQ4_NL's table: signed codes.
+pub(crate) struct NonLinear;
+
+impl Values for NonLinear {
+    const OFFSET: i32 = 0;
+    const MAX_CODE: i32 = 128;
+    const CODES: [i8; 16] = iq4_nl::VALUES;
+}
+
+/// The 4-bit floats of MXFP4 and NVFP4: unsigned codes.
+pub(crate) struct Floats4;
+
+impl Values for Floats4 {
+    const OFFSET: i32 = e2m1::BIAS as i32;
+    const MAX_CODE: i32 = 2 * e2m1::BIAS as i32;
+    const CODES: [i8; 16] = e2m1::CODES;
+}
+
+/// 4 bits that are indices into a table; planes as in [`Nibbles`].
+pub(crate) struct Table<V, const HALVES: bool>(PhantomData<V>);
+
+impl<V: Values, const HALVES: bool> Codes for Table<V, HALVES> {
+    const OFFSET: i32 = V::OFFSET;
+    const MAX_CODE: i32 = V::MAX_CODE;
+    const HALVES: bool = HALVES;
+    const MINS: bool = false;
+    const UNIT_BYTES: usize = 256;
+
+    #[inline(always)]
+    unsafe fn vector<L: Lanes>(unit: *const u8, g: usize) -> L::Bytes {
+        let table = if V::MAX_CODE == 128 && L::BIASED {
+            const { &flipped(V::CODES, 0x80) }
+        } else {
+            const { &flipped(V::CODES, 0) }
+        };
+        // SAFETY: inside the unit; a nibble is below 16.
+        unsafe { L::look_up(table, nibble::<L>(unit, g)) }
+    }
+}
+
+const fn flipped(codes: [i8; 16], bit: u8) -> [u8; 16] {
+    let mut table = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        table[i] = codes[i] as u8 ^ bit;
+        i += 1;
+    }
+    table
 }
 
 /// 4 + 1 bits: [`Nibbles`], then a vector whose bit `g` is the fifth bit of vector `g`.

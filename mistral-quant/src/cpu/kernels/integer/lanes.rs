@@ -22,10 +22,15 @@ pub(crate) trait Operation {
 pub(crate) trait Lanes: Copy + 'static {
     /// Rows of a register; divides [`STRIP`].
     const ROWS: usize;
+    /// Registers of rows that a tile takes at a time: 1, 2 or 4; `REGISTERS * ROWS` divides [`STRIP`].
+    const REGISTERS: usize;
     /// Columns of the widest tile.
     const COLUMNS: usize;
     /// Signed 8-bit codes are multiplied as unsigned bytes, 128 higher.
     const BIASED: bool;
+    /// The set that packs blocks and reads headers for this one: what moves bytes gains little from wider registers, and is
+    /// long to compile.
+    type Moves: Lanes;
     /// Codes: 4 bytes a row.
     type Bytes: Copy;
     /// Products and their sums: 32 bits a row.
@@ -102,6 +107,19 @@ pub(crate) const fn run_length(max_code: i32) -> usize {
         2..4 => 2,
         _ => 1,
     }
+}
+
+/// Asks for the cache line of an address; there may be nothing there.
+#[inline(always)]
+#[allow(unused_unsafe)] // Later compilers have made the intrinsic safe.
+pub(super) fn prefetch(address: *const u8) {
+    // SAFETY: a prefetch is a hint: it reads nothing that the program can see and never faults.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 /// Repeats a block with a constant, as straight code: what depends on it must not remain a loop.

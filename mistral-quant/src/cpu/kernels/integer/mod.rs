@@ -26,10 +26,10 @@ mod tile;
 use std::marker::PhantomData;
 
 use self::codes::{Codes, Expanded};
-use self::lanes::{Lanes, Operation, unroll};
+use self::lanes::{Lanes, Operation, prefetch, unroll};
 pub(crate) use self::pack::{Layout, Pack};
-use self::pack::{Vector, pack_group};
-use self::row::TakeRow;
+use self::pack::{PackGroup, ReadScales, Vector};
+use self::row::take_row_of;
 use self::tile::{Scales, Tile, UNITS};
 use crate::cpu::activations::{Columns, WORDS};
 use crate::cpu::kernels::strip::{STRIP, Strip, Sums};
@@ -74,7 +74,7 @@ macro_rules! with_pack {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
         $crate::cpu::kernels::integer::with_pack!(
             $format, $block => $body, _ => $other,
-            [Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K]
+            [Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ2_0 MXFP4 NVFP4]
         )
     };
     ($format:expr, $block:ident => $body:expr, _ => $other:expr, [$($name:ident)*]) => {
@@ -106,9 +106,9 @@ pub(super) unsafe fn integer_strip<L: Lanes>(
     // SAFETY: by the caller.
     unsafe {
         with_pack!(strip.format, B => {
-            L::enter(PackedProduct::<B> { source, columns, workspace, sums, block: PhantomData });
+            packed_product::<L, B>(source, columns, workspace, sums);
         }, _ => with_grid!(strip.format, B => {
-            L::enter(PlainProduct::<B> { strip, columns, workspace, sums, block: PhantomData });
+            plain_product::<L, B>(strip, columns, workspace, sums);
         }, _ => ()));
     }
 }
@@ -120,7 +120,7 @@ pub(super) unsafe fn integer_strip<L: Lanes>(
 pub(super) unsafe fn pack_strip<L: Lanes>(strip: Strip<'_>, packed: &mut [u8]) {
     with_pack!(strip.format, B => {
         // SAFETY: by the caller.
-        unsafe { L::enter(PackStrip::<B> { strip, packed, block: PhantomData }) }
+        unsafe { pack_strip_of::<L::Moves, B>(strip, packed) }
     }, _ => ());
 }
 
@@ -131,130 +131,143 @@ pub(super) unsafe fn pack_strip<L: Lanes>(strip: Strip<'_>, packed: &mut [u8]) {
 pub(super) unsafe fn take_row<L: Lanes>(strip: Strip<'_>, row: usize, out: &mut [f32]) {
     with_pack!(strip.format, B => {
         // SAFETY: by the caller.
-        unsafe { L::enter(TakeRow::<B> { strip, row, out, block: PhantomData }) }
+        unsafe { take_row_of::<L::Moves, B>(strip, row, out) }
     }, _ => ());
 }
 
-struct PackStrip<'a, B> {
-    strip: Strip<'a>,
-    packed: &'a mut [u8],
-    block: PhantomData<B>,
+/// Packs a strip, group by group.
+///
+/// # Safety
+/// The processor has the instruction set.
+unsafe fn pack_strip_of<L: Lanes, B: Pack>(strip: Strip<'_>, packed: &mut [u8]) {
+    let units = strip.cols / UNIT;
+    let rows = strip.blocks::<B>();
+    for (index, group) in packed.chunks_mut(const { Layout::of::<B>() }.group(UNITS)).enumerate() {
+        let first = index * UNITS;
+        // SAFETY: by the caller.
+        unsafe { L::enter(PackGroup { rows: &rows, first, units: UNITS.min(units.saturating_sub(first)), group }) };
+    }
 }
 
-impl<B: Pack> Operation for PackStrip<'_, B> {
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        let layout = const { Layout::of::<B>() };
-        let units = self.strip.cols / UNIT;
-        let rows = self.strip.blocks::<B>();
-        for (index, group) in self.packed.chunks_mut(layout.group(UNITS)).enumerate() {
-            let first = index * UNITS;
-            // SAFETY: as this function.
-            unsafe { pack_group::<L, B>(&rows, first, UNITS.min(units.saturating_sub(first)), group) };
-        }
-    }
+/// Whether a way of storing codes says of them what the format says.
+const fn agrees<B: Grid, C: Codes>() -> bool {
+    C::OFFSET == B::OFFSET as i32 && C::MAX_CODE == B::MAX_CODE && C::HALVES == B::HALVES && C::MINS == B::MINS
 }
 
 /// A strip in a format with a packed form.
-struct PackedProduct<'a, B> {
-    source: StripSource<'a>,
-    columns: Columns<'a>,
-    workspace: &'a mut Workspace,
-    sums: &'a mut [Sums],
-    block: PhantomData<B>,
-}
-
-impl<B: Pack> Operation for PackedProduct<'_, B> {
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        let layout = const { Layout::of::<B>() };
-        let strip = self.source.strip();
-        let rows = match self.source {
-            StripSource::Blocks(strip) => strip.blocks::<B>(),
-            StripSource::Packed(_) => [&[][..]; STRIP],
+///
+/// # Safety
+/// The processor has the instruction set.
+unsafe fn packed_product<L: Lanes, B: Pack>(
+    source: StripSource<'_>,
+    columns: Columns<'_>,
+    workspace: &mut Workspace,
+    sums: &mut [Sums],
+) {
+    const { assert!(agrees::<B, B::Codes>() && agrees::<B, B::Expanded>()) };
+    let layout = const { Layout::of::<B>() };
+    let strip = source.strip();
+    let rows = match source {
+        StripSource::Blocks(strip) => strip.blocks::<B>(),
+        StripSource::Packed(_) => [&[][..]; STRIP],
+    };
+    let Workspace { packed, codes: panel, scales } = workspace;
+    let mut rest = strip.bytes;
+    let units = strip.cols / UNIT;
+    for first in (0..units).step_by(UNITS) {
+        let count = UNITS.min(units - first);
+        let group = match source {
+            StripSource::Blocks(_) => {
+                let Some(group) = packed.as_flattened_mut().get_mut(..layout.group(count)) else { return };
+                prefetch_rows(&rows, first, count, STRIP * strip.row_bytes);
+                // SAFETY: by the caller.
+                unsafe { L::Moves::enter(PackGroup { rows: &rows, first, units: count, group: &mut *group }) };
+                &*group
+            }
+            StripSource::Packed(_) => {
+                let Some((group, behind)) = rest.split_at_checked(layout.group(count)) else { return };
+                rest = behind;
+                group
+            }
         };
-        let Workspace { packed, codes: panel, scales } = self.workspace;
-        let mut rest = strip.bytes;
-        let units = strip.cols / UNIT;
-        for first in (0..units).step_by(UNITS) {
-            let count = UNITS.min(units - first);
-            let group = match self.source {
-                StripSource::Blocks(_) => {
-                    let Some(group) = packed.as_flattened_mut().get_mut(..layout.group(count)) else { return };
-                    // SAFETY: as this function.
-                    unsafe { pack_group::<L, B>(&rows, first, count, group) };
-                    &*group
-                }
-                StripSource::Packed(_) => {
-                    let Some((group, behind)) = rest.split_at_checked(layout.group(count)) else { return };
-                    rest = behind;
-                    group
-                }
-            };
-            let Some((header, codes)) = group.split_at_checked(layout.codes_at(count)) else { return };
-            // SAFETY: as this function; `codes` are `count` units, and `expand` writes as many.
-            unsafe {
-                B::scales::<L>(header, count, scales);
-                // Codes of 8 bits are as good as expanded.
-                if self.sums.len() <= FEW || B::Codes::UNIT_BYTES >= 512 {
-                    multiply::<L, B::Codes>(codes, scales, first, count, self.columns, self.sums);
-                } else {
-                    expand::<L, B::Codes>(codes, count, panel);
-                    multiply::<L, B::Expanded>(panel.as_flattened(), scales, first, count, self.columns, self.sums);
-                }
+        let Some((header, codes)) = group.split_at_checked(layout.codes_at(count)) else { return };
+        // SAFETY: by the caller; `codes` are `count` units, and as many are expanded.
+        unsafe {
+            L::Moves::enter(ReadScales { header, units: count, scales: &mut *scales, block: PhantomData::<B> });
+            // Codes of 8 bits are as good as expanded.
+            if sums.len() <= FEW || B::Codes::UNIT_BYTES >= 512 {
+                multiply::<L, B::Codes>(codes, scales, first, count, columns, sums);
+            } else {
+                L::enter(Expand { packed: codes, units: count, panel: &mut *panel, class: PhantomData::<B::Codes> });
+                multiply::<L, B::Expanded>(panel.as_flattened(), scales, first, count, columns, sums);
             }
         }
     }
 }
 
-/// Codes of any format less its offset.
+/// Asks for units `first..first + count` of the rows `distance` bytes further on. Sixteen short streams that start anew in every
+/// strip are too much for the prefetcher of the processor.
+#[inline(always)]
+fn prefetch_rows<B: Grid>(rows: &[&[B]; STRIP], first: usize, count: usize, distance: usize) {
+    let (start, bytes) =
+        (first * UNIT / B::WEIGHTS * size_of::<B>(), (count * UNIT).div_ceil(B::WEIGHTS) * size_of::<B>());
+    for row in rows {
+        let start = row.as_ptr().cast::<u8>().wrapping_add(start + distance);
+        (0..bytes).step_by(64).for_each(|line| prefetch(start.wrapping_add(line)));
+    }
+}
+
+/// Codes of any format, less its offset.
 type Any<const HALVES: bool, const MINS: bool> = Expanded<128, 0, HALVES, MINS>;
 
-/// A strip in a format that is not packed: codes come one by one from [`Grid::unit`].
-struct PlainProduct<'a, B> {
-    strip: Strip<'a>,
-    columns: Columns<'a>,
-    workspace: &'a mut Workspace,
-    sums: &'a mut [Sums],
-    block: PhantomData<B>,
-}
+/// Codes of a format that reach no further than 16 below its offset and 15 above it.
+type Small<const HALVES: bool, const MINS: bool> = Expanded<31, 16, HALVES, MINS>;
 
-impl<B: Grid> Operation for PlainProduct<'_, B> {
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        let rows = self.strip.blocks::<B>();
-        let units = self.strip.cols / UNIT;
-        let Workspace { codes, scales, .. } = self.workspace;
-        for first in (0..units).step_by(UNITS) {
-            let count = UNITS.min(units - first);
-            for (row, blocks) in rows.iter().enumerate() {
-                fill_row::<L, B>(blocks, row, first, count, codes, scales);
-            }
-            // SAFETY: as this function; `codes` has room for all units of a group.
-            unsafe {
-                let codes = codes.as_flattened();
-                match (B::HALVES, B::MINS) {
-                    (false, false) => {
-                        multiply::<L, Any<false, false>>(codes, scales, first, count, self.columns, self.sums)
-                    }
-                    (false, true) => {
-                        multiply::<L, Any<false, true>>(codes, scales, first, count, self.columns, self.sums)
-                    }
-                    (true, false) => {
-                        multiply::<L, Any<true, false>>(codes, scales, first, count, self.columns, self.sums)
-                    }
-                    (true, true) => {
-                        multiply::<L, Any<true, true>>(codes, scales, first, count, self.columns, self.sums)
-                    }
-                }
+/// A strip in a format that is not packed: codes come one by one from [`Grid::unit`].
+///
+/// # Safety
+/// The processor has the instruction set.
+unsafe fn plain_product<L: Lanes, B: Grid>(
+    strip: Strip<'_>,
+    columns: Columns<'_>,
+    workspace: &mut Workspace,
+    sums: &mut [Sums],
+) {
+    let rows = strip.blocks::<B>();
+    let units = strip.cols / UNIT;
+    let Workspace { codes, scales, .. } = workspace;
+    for first in (0..units).step_by(UNITS) {
+        let count = UNITS.min(units - first);
+        prefetch_rows(&rows, first, count, STRIP * strip.row_bytes);
+        for (row, blocks) in rows.iter().enumerate() {
+            fill_row(blocks, L::BIASED, row, first, count, codes, scales);
+        }
+        let codes = codes.as_flattened();
+        // SAFETY: by the caller; `codes` has room for all units of a group.
+        unsafe {
+            match (const { is_small::<B>() }, B::HALVES, B::MINS) {
+                (false, false, false) => multiply::<L, Any<false, false>>(codes, scales, first, count, columns, sums),
+                (false, false, true) => multiply::<L, Any<false, true>>(codes, scales, first, count, columns, sums),
+                (false, true, false) => multiply::<L, Any<true, false>>(codes, scales, first, count, columns, sums),
+                (false, true, true) => multiply::<L, Any<true, true>>(codes, scales, first, count, columns, sums),
+                (true, false, false) => multiply::<L, Small<false, false>>(codes, scales, first, count, columns, sums),
+                (true, false, true) => multiply::<L, Small<false, true>>(codes, scales, first, count, columns, sums),
+                (true, true, false) => multiply::<L, Small<true, false>>(codes, scales, first, count, columns, sums),
+                (true, true, true) => multiply::<L, Small<true, true>>(codes, scales, first, count, columns, sums),
             }
         }
     }
+}
+
+/// Whether the codes of a format fit into five bits around its offset, so that several products fit into 16 bits.
+const fn is_small<B: Grid>() -> bool {
+    B::MAX_CODE != 128 && B::OFFSET <= 16 && B::MAX_CODE - B::OFFSET as i32 <= 15
 }
 
 /// Takes the units of one row apart into a panel.
-fn fill_row<L: Lanes, B: Grid>(
+fn fill_row<B: Grid>(
     blocks: &[B],
+    biased: bool,
     row: usize,
     first: usize,
     count: usize,
@@ -262,12 +275,17 @@ fn fill_row<L: Lanes, B: Grid>(
     scales: &mut Scales,
 ) {
     let per_block = B::WEIGHTS / UNIT;
-    let flip = if L::BIASED { 0x80 } else { 0 };
+    let base = match (const { is_small::<B>() }, biased) {
+        (true, _) => 16,
+        (false, true) => i8::MIN,
+        (false, false) => 0,
+    };
+    let base = base.wrapping_sub(B::OFFSET);
     for u in 0..count {
         let Some(block) = blocks.get((first + u) / per_block) else { return };
         let unit = block.unit((first + u) % per_block);
         for (vector, codes) in codes[8 * u..].iter_mut().zip(unit.codes.as_chunks::<4>().0) {
-            vector[4 * row..4 * row + 4].copy_from_slice(&codes.map(|code| code.wrapping_sub(B::OFFSET) as u8 ^ flip));
+            vector[4 * row..4 * row + 4].copy_from_slice(&codes.map(|code| code.wrapping_add(base) as u8));
         }
         for half in 0..2 {
             scales.scales[u][half][row] = unit.scales[half];
@@ -277,20 +295,27 @@ fn fill_row<L: Lanes, B: Grid>(
 }
 
 /// Takes the codes of `units` units out of their bits.
-///
-/// # Safety
-/// Inside [`Lanes::enter`]; `packed` has `units` units, at most [`UNITS`].
-#[inline(always)]
-unsafe fn expand<L: Lanes, C: Codes>(packed: &[u8], units: usize, panel: &mut [Vector; 8 * UNITS]) {
-    debug_assert!(packed.len() >= units * C::UNIT_BYTES && units <= UNITS);
-    let panel = panel.as_mut_ptr().cast::<u8>();
-    for u in 0..units {
-        for part in 0..STRIP / L::ROWS {
-            // SAFETY: 8 vectors a unit in both.
-            unsafe {
-                let unit = packed.as_ptr().add(u * C::UNIT_BYTES + 4 * L::ROWS * part);
-                let to = panel.add(512 * u + 4 * L::ROWS * part);
-                unroll!(G in [0 1 2 3 4 5 6 7] { L::store(to.add(64 * G), C::vector::<L>(unit, G)) });
+struct Expand<'a, C> {
+    /// `units` units of `C::UNIT_BYTES`.
+    packed: &'a [u8],
+    units: usize,
+    panel: &'a mut [Vector; 8 * UNITS],
+    class: PhantomData<C>,
+}
+
+impl<C: Codes> Operation for Expand<'_, C> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        debug_assert!(self.packed.len() >= self.units * C::UNIT_BYTES && self.units <= UNITS);
+        let panel = self.panel.as_mut_ptr().cast::<u8>();
+        for u in 0..self.units.min(UNITS) {
+            for part in 0..STRIP / L::ROWS {
+                // SAFETY: 8 vectors a unit in both.
+                unsafe {
+                    let unit = self.packed.as_ptr().add(u * C::UNIT_BYTES + 4 * L::ROWS * part);
+                    let to = panel.add(512 * u + 4 * L::ROWS * part);
+                    unroll!(G in [0 1 2 3 4 5 6 7] { L::store(to.add(64 * G), C::vector::<L>(unit, G)) });
+                }
             }
         }
     }
@@ -299,8 +324,8 @@ unsafe fn expand<L: Lanes, C: Codes>(packed: &[u8], units: usize, panel: &mut [V
 /// Adds the products of a group with all columns to the sums.
 ///
 /// # Safety
-/// Inside [`Lanes::enter`]; `codes` has `units` units, at most [`UNITS`], and `columns` has units `first..first + units`.
-#[inline(always)]
+/// The processor has the instruction set; `codes` has `units` units, at most [`UNITS`], and `columns` has units
+/// `first..first + units`.
 unsafe fn multiply<L: Lanes, C: Codes>(
     codes: &[u8],
     scales: &Scales,
@@ -320,14 +345,9 @@ unsafe fn multiply<L: Lanes, C: Codes>(
             if I < L::COLUMNS && sums.len() == I + 1
                 && let Some(sums) = sums.first_chunk_mut()
             {
-                tile::<L, C, { I + 1 }>(Tile { codes, scales, units, columns, sums, class: PhantomData });
+                // SAFETY: by the caller.
+                unsafe { L::enter(Tile::<C, { I + 1 }> { codes, scales, units, columns, sums, class: PhantomData }) };
             }
         });
     }
-}
-
-#[inline(always)]
-fn tile<L: Lanes, C: Codes, const N: usize>(tile: Tile<'_, C, N>) {
-    // SAFETY: the callers are inside `L::enter`, and say how long codes and columns are.
-    unsafe { L::enter(tile) };
 }

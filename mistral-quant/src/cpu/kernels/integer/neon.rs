@@ -14,8 +14,10 @@ pub(crate) struct Neon;
 
 impl Lanes for Neon {
     const ROWS: usize = 4;
-    const COLUMNS: usize = 8;
+    const REGISTERS: usize = 4;
+    const COLUMNS: usize = 4;
     const BIASED: bool = false;
+    type Moves = Self;
     type Bytes = uint8x16_t;
     type Ints = int32x4_t;
     type Floats = float32x4_t;

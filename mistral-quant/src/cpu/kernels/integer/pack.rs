@@ -3,11 +3,16 @@
 //! Rows become lanes while there are few bytes: 16 bytes of 16 rows are transposed at a time as words, and what then lies in
 //! the wrong bits is transposed between vectors. Nothing is lost or rounded; a header holds the bytes of the blocks, word by word.
 
-use super::codes::{Codes, Expanded, Fives, Nibbles, Pairs, Signed, Sixes, Threes};
-use super::lanes::Lanes;
+use std::marker::PhantomData;
+
+use super::codes::{Codes, Expanded, Fives, Floats4, Nibbles, NonLinear, Pairs, Signed, Sixes, Table, Threes};
+use super::lanes::{Lanes, Operation};
 use super::tile::{Scales, UNITS};
 use crate::cpu::kernels::strip::STRIP;
-use crate::formats::{Grid, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, UNIT, as_bytes};
+use crate::formats::{
+    Grid, IQ4_NL, IQ4_XS, MXFP4, NVFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, TQ2_0, UNIT,
+    as_bytes, mxfp4,
+};
 
 /// A vector of codes: 4 bytes of 16 rows.
 pub(super) type Vector = [u8; 64];
@@ -64,25 +69,48 @@ impl Layout {
     }
 }
 
-/// Packs units `first..first + units` of 16 rows into `group`.
-///
-/// # Safety
-/// Inside [`Lanes::enter`].
-#[inline(always)]
-pub(super) unsafe fn pack_group<L: Lanes, B: Pack>(rows: &[&[B]; STRIP], first: usize, units: usize, group: &mut [u8]) {
-    let layout = const { Layout::of::<B>() };
-    let Some((header, codes)) = group.split_at_mut_checked(layout.codes_at(units)) else { return };
-    let codes = codes.as_chunks_mut::<64>().0.chunks_exact_mut(layout.unit * layout.per_block / 64);
-    for (index, (header, codes)) in header.chunks_exact_mut(B::HEADER).zip(codes).enumerate() {
-        let index = first / layout.per_block + index;
-        let Some(block) = rows[0].get(index) else { return };
-        let mut blocks = [block; STRIP];
-        for (block, row) in blocks.iter_mut().zip(rows) {
-            let Some(found) = row.get(index) else { return };
-            *block = found;
+/// Packs units `first..first + units` of 16 rows into a group.
+pub(super) struct PackGroup<'a, B> {
+    pub(super) rows: &'a [&'a [B]; STRIP],
+    pub(super) first: usize,
+    pub(super) units: usize,
+    /// As long as [`Layout::group`] says.
+    pub(super) group: &'a mut [u8],
+}
+
+impl<B: Pack> Operation for PackGroup<'_, B> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let layout = const { Layout::of::<B>() };
+        let Some((header, codes)) = self.group.split_at_mut_checked(layout.codes_at(self.units)) else { return };
+        let codes = codes.as_chunks_mut::<64>().0.chunks_exact_mut(layout.unit * layout.per_block / 64);
+        for (index, (header, codes)) in header.chunks_exact_mut(B::HEADER).zip(codes).enumerate() {
+            let index = self.first / layout.per_block + index;
+            let Some(block) = self.rows[0].get(index) else { return };
+            let mut blocks = [block; STRIP];
+            for (block, row) in blocks.iter_mut().zip(self.rows) {
+                let Some(found) = row.get(index) else { return };
+                *block = found;
+            }
+            // SAFETY: as this function.
+            unsafe { B::pack::<L>(blocks, header, codes) };
         }
+    }
+}
+
+/// Reads scales (and mins) out of the header of a group.
+pub(super) struct ReadScales<'a, B> {
+    pub(super) header: &'a [u8],
+    pub(super) units: usize,
+    pub(super) scales: &'a mut Scales,
+    pub(super) block: PhantomData<B>,
+}
+
+impl<B: Pack> Operation for ReadScales<'_, B> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
         // SAFETY: as this function.
-        unsafe { B::pack::<L>(blocks, header, codes) };
+        unsafe { B::scales::<L>(self.header, self.units, self.scales) };
     }
 }
 
@@ -250,6 +278,10 @@ pack_units!(Q5_1, Fives<0, true>, Expanded<31, 0, false, true>, 4, |blocks, out|
     if let Some(high) = out.get_mut(4) {
         spread_bits(array(blocks, |block| block.high), high);
     }
+});
+
+pack_units!(IQ4_NL, Table<NonLinear, false>, Expanded<128, 0, false, false>, 2, |blocks, out| {
+    transpose::<L, 16>(array(blocks, |block| &block.indices), out)
 });
 
 /// A field of each block.
@@ -493,5 +525,118 @@ impl Pack for Q3_K {
             }
         }
         signed_scales(&six, &d, scales);
+    }
+}
+
+impl Pack for TQ2_0 {
+    type Codes = Pairs<1, false, false>;
+    type Expanded = Expanded<3, 1, false, false>;
+    const HEADER: usize = 2 * STRIP;
+
+    #[inline(always)]
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+        write(header, array(blocks, |block| block.d));
+        // SAFETY: as this function.
+        unsafe { pack_pairs::<L, 2, 0>(array(blocks, |block| &block.codes), codes) };
+    }
+
+    #[inline(always)]
+    unsafe fn scales<L: Lanes>(header: &[u8], _: usize, scales: &mut Scales) {
+        // SAFETY: as this function.
+        let d = unsafe { L::widen(fields(header)) };
+        scales.scales.iter_mut().for_each(|unit| unit[0] = d);
+    }
+}
+
+impl Pack for IQ4_XS {
+    type Codes = Table<NonLinear, false>;
+    type Expanded = Expanded<128, 0, false, false>;
+    const HEADER: usize = 8 * STRIP;
+
+    #[inline(always)]
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+        let Some((d, low)) = header.split_at_mut_checked(64) else { return };
+        write(d, array(blocks, |block| [block.d[0], block.d[1], block.scales_high[0], block.scales_high[1]]));
+        write(low, array(blocks, |block| block.scales_low));
+        for (u, unit) in codes.as_chunks_mut::<4>().0.iter_mut().enumerate().take(UNITS) {
+            // SAFETY: as this function.
+            unsafe { L::transpose(array(blocks, |block| &block.indices[u]), unit) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales<L: Lanes>(header: &[u8], _: usize, scales: &mut Scales) {
+        let Some((head, low)) = header.split_at_checked(64) else { return };
+        // SAFETY: as this function.
+        let [d, _] = unsafe { two_halves::<L>(head) };
+        let (high, low) = (words(head), words(low));
+        for (u, scales) in scales.scales.iter_mut().enumerate() {
+            for row in 0..STRIP {
+                let stored = low[row] >> (4 * u) & 15 | (high[row] >> (16 + 2 * u) & 3) << 4;
+                scales[0][row] = d[row] * (stored as i32 - 32) as f32;
+            }
+        }
+    }
+}
+
+impl Pack for MXFP4 {
+    type Codes = Table<Floats4, false>;
+    type Expanded = Expanded<24, 12, false, false>;
+    const HEADER: usize = STRIP;
+
+    #[inline(always)]
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+        write(header, array(blocks, |block| [block.e]));
+        // SAFETY: as this function.
+        unsafe { transpose::<L, 16>(array(blocks, |block| &block.indices), codes) };
+    }
+
+    #[inline(always)]
+    unsafe fn scales<L: Lanes>(header: &[u8], units: usize, scales: &mut Scales) {
+        for (scales, header) in scales.scales.iter_mut().zip(header.as_chunks::<STRIP>().0).take(units) {
+            scales[0] = header.map(mxfp4::half_scale);
+        }
+    }
+}
+
+impl Pack for NVFP4 {
+    type Codes = Table<Floats4, true>;
+    type Expanded = Expanded<24, 12, true, false>;
+    const HEADER: usize = 4 * STRIP;
+
+    #[inline(always)]
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+        write(header, array(blocks, |block| block.scales));
+        for (u, unit) in codes.as_chunks_mut::<4>().0.iter_mut().enumerate().take(2) {
+            // Low nibbles are the first 8 columns of a group of 16, high ones the last.
+            let pieces =
+                array(blocks, |block| block.indices.as_flattened().as_chunks::<16>().0.get(u).unwrap_or(&[0; 16]));
+            let mut packed = [[0; 64]; 4];
+            // SAFETY: as this function.
+            unsafe { L::transpose(pieces, &mut packed) };
+            for g in 0..2 {
+                for i in 0..64 {
+                    let (a, b) = (packed[g][i], packed[g + 2][i]);
+                    unit[g][i] = a & 15 | b << 4;
+                    unit[g + 2][i] = a >> 4 | b & 0xF0;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales<L: Lanes>(header: &[u8], units: usize, scales: &mut Scales) {
+        // The three bits of mantissa and four of exponent under the exponent of f32, whose bias is 120 more; and half of it.
+        let scale = f32::from_bits((127 + 119) << 23);
+        for (u, scales) in scales.scales.iter_mut().enumerate().take(units) {
+            let words = words(header.as_chunks::<64>().0.get(u / 2).unwrap_or(&[0; 64]));
+            for half in 0..2 {
+                for row in 0..STRIP {
+                    let byte = words[row] >> (16 * (u % 2) + 8 * half) & 0x7F;
+                    let byte = if byte == 0x7F { 0 } else { byte };
+                    scales[half][row] = f32::from_bits(byte << 20) * scale;
+                }
+            }
+        }
     }
 }

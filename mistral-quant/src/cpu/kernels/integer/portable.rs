@@ -10,8 +10,10 @@ const ROWS: usize = 4;
 
 impl Lanes for Portable {
     const ROWS: usize = ROWS;
+    const REGISTERS: usize = 1;
     const COLUMNS: usize = 2;
     const BIASED: bool = false;
+    type Moves = Self;
     type Bytes = [u8; 4 * ROWS];
     type Ints = [i32; ROWS];
     type Floats = [f32; ROWS];

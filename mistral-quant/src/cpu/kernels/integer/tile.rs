@@ -38,32 +38,53 @@ pub(crate) struct Tile<'a, C, const N: usize> {
 
 impl<C: Codes, const N: usize> Operation for Tile<'_, C, N> {
     #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
+    unsafe fn run<L: Lanes>(mut self) {
+        // SAFETY: by the caller; `L::REGISTERS` is one of these.
+        unsafe {
+            match L::REGISTERS {
+                1 => self.registers::<L, 1>(),
+                2 => self.registers::<L, 2>(),
+                _ => self.registers::<L, 4>(),
+            }
+        }
+    }
+}
+
+impl<C: Codes, const N: usize> Tile<'_, C, N> {
+    /// All rows, `R` registers of them at a time, so that `R` code vectors share an activation.
+    #[inline(always)]
+    unsafe fn registers<L: Lanes, const R: usize>(&mut self) {
         let sums = self.sums.as_mut_ptr().cast::<[f32; STRIP]>();
         let units = self.units.min(UNITS);
-        for part in 0..STRIP / L::ROWS {
-            let first = part * L::ROWS;
-            // SAFETY: `first` is below 16, so that rows `first..first + ROWS` lie inside every array of 16 rows; codes and columns
-            // are as long as the fields say.
+        let mut first = 0;
+        while first + R * L::ROWS <= STRIP {
+            // SAFETY: rows `first..first + R * ROWS` lie inside every array of 16 rows; codes and columns are as long as the
+            // fields say.
             unsafe {
-                let mut totals = [L::floats(0.0); N];
+                let mut totals = [[L::floats(0.0); R]; N];
                 for i in 0..N {
-                    totals[i] = L::load_floats((*sums.add(i)).as_ptr().add(first));
+                    for r in 0..R {
+                        totals[i][r] = L::load_floats((*sums.add(i)).as_ptr().add(first + r * L::ROWS));
+                    }
                 }
                 for u in 0..units {
                     let unit = self.codes.add(u * C::UNIT_BYTES + 4 * first);
                     let x = self.columns.add(u * WORDS * N);
+                    let (scales, mins) = (&self.scales.scales[u], &self.scales.mins[u]);
                     if C::HALVES {
-                        half::<L, C, N, 0>(unit, x, &self.scales.scales[u], &self.scales.mins[u], first, &mut totals);
-                        half::<L, C, N, 1>(unit, x, &self.scales.scales[u], &self.scales.mins[u], first, &mut totals);
+                        half::<L, C, N, R, 0>(unit, x, &scales[0], &mins[0], first, &mut totals);
+                        half::<L, C, N, R, 1>(unit, x, &scales[1], &mins[1], first, &mut totals);
                     } else {
-                        half::<L, C, N, 2>(unit, x, &self.scales.scales[u], &self.scales.mins[u], first, &mut totals);
+                        half::<L, C, N, R, 2>(unit, x, &scales[0], &mins[0], first, &mut totals);
                     }
                 }
-                for (i, &total) in totals.iter().enumerate() {
-                    L::store_floats((*sums.add(i)).as_mut_ptr().add(first), total);
+                for i in 0..N {
+                    for r in 0..R {
+                        L::store_floats((*sums.add(i)).as_mut_ptr().add(first + r * L::ROWS), totals[i][r]);
+                    }
                 }
             }
+            first += R * L::ROWS;
         }
     }
 }
@@ -73,21 +94,21 @@ impl<C: Codes, const N: usize> Operation for Tile<'_, C, N> {
 /// # Safety
 /// As for [`Tile`]; `unit` and `x` point to one unit.
 #[inline(always)]
-unsafe fn half<L: Lanes, C: Codes, const N: usize, const PART: usize>(
+unsafe fn half<L: Lanes, C: Codes, const N: usize, const R: usize, const PART: usize>(
     unit: *const u8,
     x: *const u32,
-    scales: &[[f32; STRIP]; 2],
-    mins: &[[f32; STRIP]; 2],
+    scales: &[f32; STRIP],
+    mins: &[f32; STRIP],
     first: usize,
-    totals: &mut [L::Floats; N],
+    totals: &mut [[L::Floats; R]; N],
 ) {
     let signed = const { C::MAX_CODE == 128 };
     let run = const { run_length(C::MAX_CODE) }.min(if PART == 2 { 8 } else { 4 });
     let offset = if signed && L::BIASED { 128 } else { C::OFFSET };
     // SAFETY: 8 vectors of codes, and of each column 8 words of codes, then scale, scaled sum and two sums.
     unsafe {
-        let mut isums = [L::ints(0); N];
-        let mut products = [L::ints(0); N];
+        let mut isums = [[L::ints(0); R]; N];
+        let mut products = [[L::ints(0); R]; N];
         if offset != 0 {
             for i in 0..N {
                 let sum = if PART == 2 {
@@ -95,35 +116,42 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const PART: usize>(
                 } else {
                     integer(x.add((10 + PART) * N + i))
                 };
-                isums[i] = L::ints(sum.wrapping_mul(-offset));
+                isums[i] = [L::ints(sum.wrapping_mul(-offset)); R];
             }
         }
         unroll!(G in [0 1 2 3 4 5 6 7] {
             if PART == 2 || PART == G / 4 {
-                let codes = C::vector::<L>(unit, G);
+                let mut codes = [C::vector::<L>(unit, G); R];
+                for r in 1..R {
+                    codes[r] = C::vector::<L>(unit.add(4 * L::ROWS * r), G);
+                }
                 for i in 0..N {
-                    if G % run == 0 {
-                        products[i] = L::start(isums[i]);
-                    }
-                    products[i] = L::multiply_add(signed, products[i], codes, x.add(G * N + i));
-                    if G % run == run - 1 {
-                        isums[i] = L::finish(isums[i], products[i]);
+                    for r in 0..R {
+                        if G % run == 0 {
+                            products[i][r] = L::start(isums[i][r]);
+                        }
+                        products[i][r] = L::multiply_add(signed, products[i][r], codes[r], x.add(G * N + i));
+                        if G % run == run - 1 {
+                            isums[i][r] = L::finish(isums[i][r], products[i][r]);
+                        }
                     }
                 }
             }
         });
-        let scale = L::load_floats(scales[PART % 2].as_ptr().add(first));
-        let min = L::load_floats(mins[PART % 2].as_ptr().add(first));
         for i in 0..N {
-            let both = L::multiply(scale, L::floats(float(x.add(8 * N + i))));
-            totals[i] = L::fused(L::to_floats(isums[i]), both, totals[i]);
-            if C::MINS {
-                let sum = if PART == 2 {
-                    float(x.add(9 * N + i))
-                } else {
-                    float(x.add(8 * N + i)) * integer(x.add((10 + PART) * N + i)) as f32
-                };
-                totals[i] = L::fused_less(min, L::floats(sum), totals[i]);
+            let x_scale = float(x.add(8 * N + i));
+            let x_sum = match PART {
+                2 => float(x.add(9 * N + i)),
+                _ => x_scale * integer(x.add((10 + PART) * N + i)) as f32,
+            };
+            for r in 0..R {
+                let scale = L::load_floats(scales.as_ptr().add(first + r * L::ROWS));
+                let both = L::multiply(scale, L::floats(x_scale));
+                totals[i][r] = L::fused(L::to_floats(isums[i][r]), both, totals[i][r]);
+                if C::MINS {
+                    let min = L::load_floats(mins.as_ptr().add(first + r * L::ROWS));
+                    totals[i][r] = L::fused_less(min, L::floats(x_sum), totals[i][r]);
+                }
             }
         }
     }
