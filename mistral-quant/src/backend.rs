@@ -17,7 +17,7 @@ pub(crate) mod sealed {
 pub struct KvShape {
     /// Blocks in the pool; block tables hold ids below this.
     pub blocks: usize,
-    /// Token slots a block.
+    /// Token slots a block. [`Cpu`](crate::Cpu) is fast for multiples of 16 and gathers slot by slot for others.
     pub block_tokens: usize,
     /// Key and value heads.
     pub kv_heads: usize,

@@ -21,7 +21,8 @@ unsafe impl Zeroed for half::bf16 {}
 // SAFETY: 0 is all bytes zero.
 unsafe impl Zeroed for i8 {}
 
-/// `len` zeros. A cache of many gigabytes costs nothing until its blocks are written.
+/// `len` zeros. A cache of many gigabytes costs nothing until its blocks are written. From 8 MiB on the system is asked
+/// for pages of 2 MiB, so that reading scattered blocks does not wait for translations; it then gives memory 2 MiB at a time.
 pub(crate) fn zeroed<T: Zeroed>(what: &str, len: usize) -> Result<Vec<T>, Error> {
     let refused = |detail: &str| Error::Resource {
         what: format!("{what} of {len} x {} bytes", size_of::<T>()),
@@ -36,7 +37,32 @@ pub(crate) fn zeroed<T: Zeroed>(what: &str, len: usize) -> Result<Vec<T>, Error>
     if start.is_null() {
         return Err(refused("out of memory"));
     }
+    ask_for_huge_pages(start.cast(), layout.size());
     // SAFETY: allocated by the global allocator with exactly the layout of `len` elements, all initialised: zero bytes
     // are a value of `T` by the trait.
     Ok(unsafe { Vec::from_raw_parts(start, len, len) })
 }
+
+/// A hint: whatever the system answers, the memory is as it was.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+fn ask_for_huge_pages(start: *mut u8, bytes: usize) {
+    use std::ffi::{c_int, c_void};
+    /// From `asm-generic/mman-common.h`, which both architectures use.
+    const MADV_HUGEPAGE: c_int = 14;
+    const HUGE_PAGE: usize = 2 << 20;
+    /// Up to one huge page more than is used matters little from here.
+    const HUGE_FROM: usize = 8 << 20;
+    unsafe extern "C" {
+        // Of the C library that `std` links.
+        fn madvise(start: *mut c_void, len: usize, advice: c_int) -> c_int;
+    }
+    let first = start.align_offset(HUGE_PAGE);
+    if bytes >= HUGE_FROM && first < bytes {
+        let len = (bytes - first) / HUGE_PAGE * HUGE_PAGE;
+        // SAFETY: whole pages of our own allocation, whose contents the advice does not change.
+        unsafe { madvise(start.wrapping_add(first).cast(), len, MADV_HUGEPAGE) };
+    }
+}
+
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+fn ask_for_huge_pages(_: *mut u8, _: usize) {}

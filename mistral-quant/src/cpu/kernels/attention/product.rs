@@ -1,5 +1,8 @@
 //! The two products of attention as one small matrix product: rows of f32 numbers times cached vectors.
 
+// Register tiles are indexed as the formula is, and no closure may hold vectors (see the lanes); operands of a kernel are many.
+#![allow(clippy::needless_range_loop, clippy::too_many_arguments)]
+
 use std::ops::Range;
 
 use super::Sight;
@@ -340,7 +343,6 @@ fn hold<S: Strips>(strips: S, seen: &Range<usize>, dim: usize) -> bool {
 /// # Safety
 /// `R` rows of `left`, `left_stride` apart, and all vectors of `right` must have the steps.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)] // A kernel's operands.
 unsafe fn multiply<L: FloatLanes, C: Cached, const R: usize, const N: usize>(
     lanes: L,
     left: *const f32,
