@@ -73,6 +73,10 @@ impl Quantizer {
         let mut tensors = names.into_iter().map(found).collect::<Result<Vec<TensorPlan>, Error>>()?;
         plan::decide(self, Model::from_metadata(&metadata)?, &mut tensors, rest)?;
         tensors.iter().try_for_each(|tensor| plan::check(self, tensor))?;
+        if let Some(tensor) = tensors.iter().find(|tensor| tensor.to.gguf_id().is_none()) {
+            let detail = format!("{} of `{}` in a GGUF file", tensor.to, tensor.name);
+            return Err(Error::unsupported("tensor format", detail));
+        }
         self.describe(&mut metadata);
         let weights: Box<dyn Weights + 'a> = match form {
             Some(form) => Box::new(form),
