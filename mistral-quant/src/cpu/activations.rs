@@ -6,7 +6,7 @@
 
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::kernels::Kernels;
-use crate::cpu::kernels::integer::lanes::{Lanes, Operation};
+use crate::cpu::kernels::integer::lanes::{Lanes, Operation, block_width};
 use crate::cpu::pool::ThreadPool;
 use crate::cpu::storage;
 use crate::formats::UNIT;
@@ -55,7 +55,7 @@ const PIECE: usize = 64;
 /// Quantized rows `[tokens, units]`, in blocks of as many columns as the widest tile of the kernels takes.
 ///
 /// A block of `n` columns is unit after unit; in a unit, each of the [`WORDS`] words comes for all columns side by side, so
-/// that a kernel reads the block as one stream. The last block has the columns that are left.
+/// that a kernel reads the block as one stream. The columns that are left at the end are in blocks of [`block_width`].
 #[derive(Debug, Default)]
 pub(crate) struct Activations {
     words: Vec<u32>,
@@ -116,8 +116,11 @@ impl Activations {
         let mut blocks = Vec::new();
         let mut start = 0;
         for &end in ends {
-            blocks.extend((start..end).step_by(width).map(|token| (token, width.min(end - token))));
-            start = end;
+            while start < end {
+                let columns = block_width(end - start, width);
+                blocks.push((start, columns));
+                start += columns;
+            }
         }
         let pieces = units.div_ceil(PIECE);
         let piece = |task: usize| {

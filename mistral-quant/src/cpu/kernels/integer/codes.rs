@@ -42,7 +42,7 @@ impl Codes for Signed {
     unsafe fn vector<L: Lanes>(unit: *const u8, g: usize) -> L::Bytes {
         // SAFETY: inside the unit.
         unsafe {
-            let stored = L::load(unit.add(64 * g));
+            let stored = L::load(unit.wrapping_add(64 * g));
             if L::BIASED { stored } else { L::xor(stored, 0x80) }
         }
     }
@@ -63,7 +63,7 @@ impl<const MAX_CODE: i32, const OFFSET: i32, const HALVES: bool, const MINS: boo
     #[inline(always)]
     unsafe fn vector<L: Lanes>(unit: *const u8, g: usize) -> L::Bytes {
         // SAFETY: inside the unit.
-        unsafe { L::load(unit.add(64 * g)) }
+        unsafe { L::load(unit.wrapping_add(64 * g)) }
     }
 }
 
@@ -159,7 +159,7 @@ impl<const OFFSET: i32, const MINS: bool> Codes for Fives<OFFSET, MINS> {
         // SAFETY: inside the unit.
         unsafe {
             let low = nibble::<L>(unit, g);
-            L::or_masked(low, L::shift(L::load(unit.add(256)), g as i32 - 4), 0x10)
+            L::or_masked(low, L::shift(L::load(unit.wrapping_add(256)), g as i32 - 4), 0x10)
         }
     }
 }
@@ -179,7 +179,7 @@ impl Codes for Sixes {
         // SAFETY: inside the unit.
         unsafe {
             let low = nibble::<L>(unit, g);
-            L::or_masked(low, L::shift(L::load(unit.add(256 + 64 * (g / 4))), 2 * (g % 4) as i32 - 4), 0x30)
+            L::or_masked(low, L::shift(L::load(unit.wrapping_add(256 + 64 * (g / 4))), 2 * (g % 4) as i32 - 4), 0x30)
         }
     }
 }
@@ -216,7 +216,7 @@ impl Codes for Threes {
         // SAFETY: inside the unit.
         unsafe {
             let low = pair::<L>(unit, g);
-            L::or_masked(low, L::shift(L::load(unit.add(128)), g as i32 - 2), 4)
+            L::or_masked(low, L::shift(L::load(unit.wrapping_add(128)), g as i32 - 2), 4)
         }
     }
 }
@@ -224,11 +224,11 @@ impl Codes for Threes {
 #[inline(always)]
 unsafe fn nibble<L: Lanes>(plane: *const u8, g: usize) -> L::Bytes {
     // SAFETY: 4 vectors, by the caller.
-    unsafe { L::and(L::shift(L::load(plane.add(64 * (g % 4))), if g < 4 { 0 } else { 4 }), 15) }
+    unsafe { L::and(L::shift(L::load(plane.wrapping_add(64 * (g % 4))), if g < 4 { 0 } else { 4 }), 15) }
 }
 
 #[inline(always)]
 unsafe fn pair<L: Lanes>(plane: *const u8, g: usize) -> L::Bytes {
     // SAFETY: 2 vectors, by the caller.
-    unsafe { L::and(L::shift(L::load(plane.add(64 * (g / 4))), 2 * (g % 4) as i32), 3) }
+    unsafe { L::and(L::shift(L::load(plane.wrapping_add(64 * (g / 4))), 2 * (g % 4) as i32), 3) }
 }

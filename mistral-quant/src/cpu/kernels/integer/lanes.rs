@@ -98,6 +98,11 @@ pub(crate) trait Lanes: Copy + 'static {
     }
 }
 
+/// The width of the next block of columns when `left` columns are left: one of few, because each is a kernel of its own.
+pub(crate) fn block_width(left: usize, widest: usize) -> usize {
+    [12, 8, 6, 4, 3, 2, 1].into_iter().find(|&width| width <= left && width <= widest).unwrap_or(1)
+}
+
 /// Code vectors whose products may be added up before `finish`: the sums of `maddubs` are exact in 16 bits as long as
 /// `2 * max_code * 127` times their number is below 2^15. At most 8, the vectors of a unit.
 pub(crate) const fn run_length(max_code: i32) -> usize {

@@ -26,7 +26,7 @@ mod tile;
 use std::marker::PhantomData;
 
 use self::codes::{Codes, Expanded};
-use self::lanes::{Lanes, Operation, prefetch, unroll};
+use self::lanes::{Lanes, Operation, block_width, prefetch, unroll};
 pub(crate) use self::pack::{Layout, Pack};
 use self::pack::{PackGroup, ReadScales, Vector};
 use self::row::take_row_of;
@@ -336,17 +336,20 @@ unsafe fn multiply<L: Lanes, C: Codes>(
 ) {
     debug_assert!(codes.len() >= units * C::UNIT_BYTES && units <= UNITS && first + units <= columns.units);
     let mut words = columns.words;
-    for sums in sums.chunks_mut(L::COLUMNS) {
-        let Some((block, behind)) = words.split_at_checked(WORDS * sums.len() * columns.units) else { return };
-        words = behind;
-        let columns = block.as_ptr().wrapping_add(WORDS * sums.len() * first);
+    let mut rest = sums;
+    while !rest.is_empty() {
+        let width = block_width(rest.len(), L::COLUMNS);
+        let Some((block, behind)) = words.split_at_checked(WORDS * width * columns.units) else { return };
+        let (sums, others) = rest.split_at_mut(width);
+        (words, rest) = (behind, others);
+        let columns = block.as_ptr().wrapping_add(WORDS * width * first);
         let codes = codes.as_ptr();
-        unroll!(I in [0 1 2 3 4 5 6 7 8 9 10 11] {
-            if I < L::COLUMNS && sums.len() == I + 1
-                && let Some(sums) = sums.first_chunk_mut()
+        unroll!(N in [1 2 3 4 6 8 12] {
+            if N <= L::COLUMNS
+                && let Ok(sums) = <&mut [Sums; N]>::try_from(&mut *sums)
             {
                 // SAFETY: by the caller.
-                unsafe { L::enter(Tile::<C, { I + 1 }> { codes, scales, units, columns, sums, class: PhantomData }) };
+                unsafe { L::enter(Tile::<C, N> { codes, scales, units, columns, sums, class: PhantomData }) };
             }
         });
     }

@@ -64,12 +64,13 @@ impl<C: Codes, const N: usize> Tile<'_, C, N> {
                 let mut totals = [[L::floats(0.0); R]; N];
                 for i in 0..N {
                     for r in 0..R {
-                        totals[i][r] = L::load_floats((*sums.add(i)).as_ptr().add(first + r * L::ROWS));
+                        totals[i][r] =
+                            L::load_floats(sums.wrapping_add(i).cast::<f32>().wrapping_add(first + r * L::ROWS));
                     }
                 }
                 for u in 0..units {
-                    let unit = self.codes.add(u * C::UNIT_BYTES + 4 * first);
-                    let x = self.columns.add(u * WORDS * N);
+                    let unit = self.codes.wrapping_add(u * C::UNIT_BYTES + 4 * first);
+                    let x = self.columns.wrapping_add(u * WORDS * N);
                     let (scales, mins) = (&self.scales.scales[u], &self.scales.mins[u]);
                     if C::HALVES {
                         half::<L, C, N, R, 0>(unit, x, &scales[0], &mins[0], first, &mut totals);
@@ -80,7 +81,10 @@ impl<C: Codes, const N: usize> Tile<'_, C, N> {
                 }
                 for i in 0..N {
                     for r in 0..R {
-                        L::store_floats((*sums.add(i)).as_mut_ptr().add(first + r * L::ROWS), totals[i][r]);
+                        L::store_floats(
+                            sums.wrapping_add(i).cast::<f32>().wrapping_add(first + r * L::ROWS),
+                            totals[i][r],
+                        );
                     }
                 }
             }
@@ -112,9 +116,9 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const R: usize, const PART: u
         if offset != 0 {
             for i in 0..N {
                 let sum = if PART == 2 {
-                    integer(x.add(10 * N + i)) + integer(x.add(11 * N + i))
+                    integer(x.wrapping_add(10 * N + i)) + integer(x.wrapping_add(11 * N + i))
                 } else {
-                    integer(x.add((10 + PART) * N + i))
+                    integer(x.wrapping_add((10 + PART) * N + i))
                 };
                 isums[i] = [L::ints(sum.wrapping_mul(-offset)); R];
             }
@@ -123,14 +127,14 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const R: usize, const PART: u
             if PART == 2 || PART == G / 4 {
                 let mut codes = [C::vector::<L>(unit, G); R];
                 for r in 1..R {
-                    codes[r] = C::vector::<L>(unit.add(4 * L::ROWS * r), G);
+                    codes[r] = C::vector::<L>(unit.wrapping_add(4 * L::ROWS * r), G);
                 }
                 for i in 0..N {
                     for r in 0..R {
                         if G % run == 0 {
                             products[i][r] = L::start(isums[i][r]);
                         }
-                        products[i][r] = L::multiply_add(signed, products[i][r], codes[r], x.add(G * N + i));
+                        products[i][r] = L::multiply_add(signed, products[i][r], codes[r], x.wrapping_add(G * N + i));
                         if G % run == run - 1 {
                             isums[i][r] = L::finish(isums[i][r], products[i][r]);
                         }
@@ -139,17 +143,17 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const R: usize, const PART: u
             }
         });
         for i in 0..N {
-            let x_scale = float(x.add(8 * N + i));
+            let x_scale = float(x.wrapping_add(8 * N + i));
             let x_sum = match PART {
-                2 => float(x.add(9 * N + i)),
-                _ => x_scale * integer(x.add((10 + PART) * N + i)) as f32,
+                2 => float(x.wrapping_add(9 * N + i)),
+                _ => x_scale * integer(x.wrapping_add((10 + PART) * N + i)) as f32,
             };
             for r in 0..R {
-                let scale = L::load_floats(scales.as_ptr().add(first + r * L::ROWS));
+                let scale = L::load_floats(scales.as_ptr().wrapping_add(first + r * L::ROWS));
                 let both = L::multiply(scale, L::floats(x_scale));
                 totals[i][r] = L::fused(L::to_floats(isums[i][r]), both, totals[i][r]);
                 if C::MINS {
-                    let min = L::load_floats(mins.as_ptr().add(first + r * L::ROWS));
+                    let min = L::load_floats(mins.as_ptr().wrapping_add(first + r * L::ROWS));
                     totals[i][r] = L::fused_less(min, L::floats(x_sum), totals[i][r]);
                 }
             }
@@ -160,11 +164,11 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const R: usize, const PART: u
 #[inline(always)]
 unsafe fn integer(word: *const u32) -> i32 {
     // SAFETY: by the caller.
-    unsafe { *word as i32 }
+    unsafe { word.read_unaligned() as i32 }
 }
 
 #[inline(always)]
 unsafe fn float(word: *const u32) -> f32 {
     // SAFETY: by the caller.
-    f32::from_bits(unsafe { *word })
+    f32::from_bits(unsafe { word.read_unaligned() })
 }
