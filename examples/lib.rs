@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
 
+use mistral_core::models::Quantizer;
 use mistral_core::{Error, Model, ModelBuilder, Ready, Source};
 
 /// Any error, for `main` to end with: printed as its message and its causes, not as a structure.
@@ -41,13 +42,17 @@ pub fn source(model: Option<&str>) -> Result<Source, Error> {
     })
 }
 
-/// A builder for `--model` and `--threads` of the command line.
+/// A builder for `--model`, `--threads` and `--quantize TYPE` (fewer bits than the checkpoint has) of the command line.
 ///
 /// # Errors
 /// Those of [`source`], and of arguments that cannot be read.
 pub fn builder(args: &mut pico_args::Arguments) -> Result<ModelBuilder<Ready>, Failure> {
     let model: Option<String> = args.opt_value_from_str(["-m", "--model"])?;
     let builder = Model::builder().checkpoint(source(model.as_deref())?);
+    let builder = match args.opt_value_from_str::<_, Quantizer>("--quantize")? {
+        Some(quantizer) => builder.quantize(quantizer),
+        None => builder,
+    };
     Ok(match args.opt_value_from_str(["-t", "--threads"])? {
         Some(threads) => builder.threads(threads),
         None => builder,

@@ -1,12 +1,13 @@
 //! From safetensors to GGUF and to other formats: the same logits, the same token ids, the same file that other tools made.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mistral_core::{Model, ModelBuilder, Ready, Request};
 use mistral_models::{
-    Array, Batch, CacheOptions, Checkpoint, Decoder, Description, EncodeOptions, LogitRows, Logits, Metadata, Mix,
-    Quantizer, RandomTensor, RandomWeights, Tokenizer, Value as MetadataValue, Weights,
+    Array, Batch, CacheOptions, Checkpoint, Decoder, Description, EncodeOptions, GgufTensor, Importance, LogitRows,
+    Logits, Metadata, Mix, Quantizer, RandomTensor, RandomWeights, Tokenizer, Value as MetadataValue, Weights,
 };
 use mistral_quant::{Cpu, CpuOptions, Format, KvFormat};
 use mistral_tests::shared;
@@ -443,4 +444,66 @@ fn a_model_loaded_with_fewer_bits_is_the_model_of_the_file() {
     };
     assert!(tight(open()).load().is_err());
     tight(open().quantize(Format::Q4_0)).load().unwrap();
+}
+
+/// `goldens/mixes.py` asked llama.cpp.
+#[test]
+fn every_mix_gives_the_types_that_llama_quantize_gives() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("goldens/mixes.json")).unwrap();
+    assert_eq!(
+        cases.iter().map(|case| case["mix"].as_str().unwrap()).collect::<BTreeSet<_>>().len(),
+        Mix::all().count()
+    );
+    for case in &cases {
+        let size = |key: &str| case[key].as_u64().unwrap() as usize;
+        let (layers, experts, hidden, wide) = (size("layers"), size("experts"), size("hidden"), size("wide"));
+        let mut metadata = Metadata::default();
+        metadata.insert("general.architecture", MetadataValue::Str("llama".into()));
+        for (key, value) in [
+            ("block_count", layers),
+            ("attention.head_count", size("heads")),
+            ("attention.head_count_kv", size("kv_heads")),
+            ("expert_count", experts),
+        ] {
+            metadata.insert(format!("llama.{key}"), MetadataValue::U32(value as u32));
+        }
+        let mut tensors = Vec::new();
+        let mut push = |name: String, shape: Vec<usize>| {
+            tensors.push(GgufTensor { name: format!("{name}.weight"), format: Format::F32, shape });
+        };
+        let types = case["types"].as_object().unwrap();
+        for part in types.keys() {
+            let shape = match part.trim_end_matches("_exps") {
+                "token_embd" | "output" => {
+                    push(part.clone(), vec![32, hidden]);
+                    continue;
+                }
+                "attn_k" | "attn_v" => vec![hidden / size("heads") * size("kv_heads"), hidden],
+                "ffn_gate" | "ffn_up" => vec![wide, hidden],
+                "ffn_down" => vec![hidden, wide],
+                _ => vec![hidden, hidden],
+            };
+            let stack = if part.ends_with("_exps") { vec![experts] } else { vec![] };
+            (0..layers).for_each(|layer| push(format!("blk.{layer}.{part}"), [stack.clone(), shape.clone()].concat()));
+        }
+        for importance in
+            [false, true].into_iter().filter(|flag| case["importance"].as_bool().is_none_or(|b| b == *flag))
+        {
+            let quantizer = Quantizer::new(Mix::from_name(case["mix"].as_str().unwrap()).unwrap());
+            let quantizer = if importance { quantizer.importance(Importance::default()) } else { quantizer };
+            let mut made = tensors.clone();
+            quantizer.choose(&mut metadata, &mut made).unwrap();
+            for (part, runs) in types {
+                let expected = runs.as_str().unwrap().split(' ').flat_map(|run| {
+                    let (name, count) = run.split_once('*').unwrap();
+                    vec![Format::from_name(name).unwrap(); count.parse().unwrap()]
+                });
+                let of_part =
+                    |tensor: &&GgufTensor| tensor.name.trim_end_matches(".weight").rsplit('.').next() == Some(part);
+                let found = made.iter().filter(of_part).map(|tensor| tensor.format);
+                let (found, expected): (Vec<Format>, Vec<Format>) = (found.collect(), expected.collect());
+                assert_eq!(found, expected, "{part} of {} with importance {importance}: {case}", case["mix"]);
+            }
+        }
+    }
 }
