@@ -201,8 +201,8 @@ impl Writer<'_> {
         let dim = values.len();
         for (unit, values) in values.chunks(KV_UNIT).enumerate() {
             let (d, len) = (unit * KV_UNIT, values.len());
-            // SAFETY (of all blocks): by this function's contract.
             match &self.elements {
+                // SAFETY: by this function's contract.
                 ElementsMut::F32(stored) => unsafe { self.put(stored, dim, slot, d, values) },
                 ElementsMut::F16(stored) => {
                     let mut rounded = [f16::ZERO; KV_UNIT];

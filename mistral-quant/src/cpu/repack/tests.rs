@@ -100,7 +100,7 @@ fn formats_of_the_usual_mixes_are_packed_and_their_pages_given_back() {
             let weight = cpu.weight(weight).unwrap();
             settle(&cpu);
             assert!(weight.is_packed(), "{format} {policy:?}");
-            assert_eq!(*released.lock().unwrap(), [0..len]);
+            assert_eq!(released.lock().unwrap().as_slice(), std::slice::from_ref(&(0..len)));
         }
     }
 }

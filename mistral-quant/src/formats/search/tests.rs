@@ -85,8 +85,8 @@ fn scales_that_the_block_can_hold_are_found_again() {
         });
         let found = block_scales(&units, 15, 1.0);
         let scale = |u: usize| f16_value(found.d) * f32::from(2 * found.steps[u] + 1);
-        for u in 0..8 {
-            let expected = d * f32::from(2 * steps[u] + 1);
+        for (u, &step) in steps.iter().enumerate() {
+            let expected = d * f32::from(2 * step + 1);
             assert!((scale(u) / expected - 1.0).abs() < 1e-3, "top {top}, unit {u}: {} for {expected}", scale(u));
         }
     }
