@@ -187,6 +187,9 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
             StripSource::Packed(_) => {
                 let Some((group, behind)) = rest.split_at_checked(layout.group(count)) else { return };
                 rest = behind;
+                // The group after the next: with several columns the processor's prefetcher falls behind.
+                let ahead = behind.as_ptr().wrapping_add(layout.group(UNITS));
+                (0..group.len()).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
                 group
             }
         };

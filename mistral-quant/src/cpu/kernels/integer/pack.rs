@@ -3,6 +3,8 @@
 //! Rows become lanes while there are few bytes: 16 bytes of 16 rows are transposed at a time as words, and what then lies in
 //! the wrong bits is transposed between vectors. Nothing is lost or rounded; a header holds the bytes of the blocks, word by word.
 
+#![allow(clippy::needless_range_loop)] // Rows of several arrays are walked together.
+
 use std::marker::PhantomData;
 
 use super::codes::{Codes, Expanded, Fives, Floats4, Nibbles, NonLinear, Pairs, Signed, Sixes, Table, Threes};

@@ -1,5 +1,7 @@
 //! The product of a group of 16 rows with a block of columns, from packed codes or from expanded ones.
 
+#![allow(clippy::needless_range_loop)] // Loops over register arrays stay plain: what must be unrolled should look unrollable.
+
 use std::marker::PhantomData;
 
 use super::codes::Codes;
