@@ -32,7 +32,10 @@ fn main() -> Result<(), Error> {
         let noise = (error / power).sqrt();
         assert!(noise < 0.6, "{format}: the error is {noise} of the values");
         let mut line = format!("{:8} error {:6.3} %", format.name(), 100.0 * noise);
-        for name in names.iter().filter(|name| bench.wants(name)) {
+        for name in &names {
+            if !bench.wants(name) {
+                continue;
+            }
             let seconds = bench.seconds(name, || match name.starts_with("encode") {
                 true => drop(black_box(encode_row_with(format, black_box(&values), importance))),
                 false => drop(black_box(decode_row(format, black_box(&bytes), &mut decoded))),

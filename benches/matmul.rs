@@ -1,29 +1,36 @@
-//! Matrix products of every format: `cargo bench -p mistral-benches --bench matmul -- [FORMAT ...] [--threads N]`.
+//! Matrix products of every format: `cargo bench -p mistral-benches --bench matmul -- [FORMAT ...] [--threads N]
+//! [--isa NAME]`.
 //!
-//! Prints billions of multiply-adds a second, and the weight bytes read in the same time, for one token and for
-//! 32 tokens, with weights that stay in a cache and with weights that do not. Beside them stands the bandwidth of a plain sum over
-//! the larger weights. Rounds of all shapes alternate and the median counts. Every result is first held against a product in
+//! Prints billions of multiply-adds a second, and the weight bytes read in the same time, for several numbers of tokens, with
+//! weights that stay in a cache and with weights that do not. Beside them stands the bandwidth of a plain sum over the larger weights. Rounds of all shapes alternate and the median counts. Every result is first held against a product in
 //! f64 of the decoded weights.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use mistral_quant::{
-    Backend, Cpu, CpuOptions, CpuWeight, Error, Format, MatMul, SharedBytes, Weight, decode_row, quantize,
+    Backend, Cpu, CpuOptions, CpuWeight, Error, Format, Isa, MatMul, SharedBytes, Weight, decode_row, quantize,
 };
 
 const COLS: usize = 4096;
 const CACHED_ROWS: usize = 512;
 const LARGE_BYTES: usize = 192 << 20;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 7;
+const CACHED_TOKENS: [usize; 6] = [1, 2, 4, 8, 32, 512];
+const MEMORY_TOKENS: [usize; 3] = [1, 4, 8];
 
 fn main() -> Result<(), Error> {
     let mut threads = 1;
     let mut formats = Vec::new();
+    let mut limit = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--threads" {
             threads = arguments.next().and_then(|number| number.parse().ok()).unwrap_or(threads);
+        } else if argument == "--isa" {
+            let name = arguments.next().unwrap_or_default();
+            limit = Isa::available().find(|isa| format!("{isa:?}").eq_ignore_ascii_case(&name));
+            assert!(limit.is_some(), "this machine has {:?}", Isa::available().collect::<Vec<_>>());
         } else {
             formats.extend(Format::from_name(&argument));
         }
@@ -33,12 +40,13 @@ fn main() -> Result<(), Error> {
     }
     let mut options = CpuOptions::default();
     options.threads = Some(threads);
+    options.isa_limit = limit;
     let mut cpu = Cpu::new(options)?;
     println!("{} threads, {:?}, {COLS} columns; GMAC/s (GB/s of weights)", cpu.threads(), cpu.isa());
-    println!(
-        "{:6} {:>16} {:>16} {:>16} {:>16} {:>10}",
-        "", "1, cached", "32, cached", "1, memory", "32, memory", "sum"
-    );
+    print!("{:8}", "");
+    CACHED_TOKENS.iter().for_each(|tokens| print!(" {:>16}", format!("{tokens}, cached")));
+    MEMORY_TOKENS.iter().for_each(|tokens| print!(" {:>16}", format!("{tokens}, memory")));
+    println!(" {:>10}", "sum");
     for format in formats {
         bench(&mut cpu, format)?;
     }
@@ -56,7 +64,7 @@ struct Case {
 
 fn bench(cpu: &mut Cpu, format: Format) -> Result<(), Error> {
     let values: Vec<f32> = (0..CACHED_ROWS * COLS).map(|i| ((i * 7919 % 10007) as f32 / 5003.5 - 1.0) * 0.02).collect();
-    let x: Vec<f32> = (0..32 * COLS).map(|i| (i as f32 * 0.37).sin()).collect();
+    let x: Vec<f32> = (0..512 * COLS).map(|i| (i as f32 * 0.37).sin()).collect();
     let mut input = cpu.buffer(x.len())?;
     cpu.write(&mut input, &x)?;
     let small = quantize(format, CACHED_ROWS, COLS, &values)?;
@@ -64,10 +72,10 @@ fn bench(cpu: &mut Cpu, format: Format) -> Result<(), Error> {
     let bytes = small.bytes().repeat(copies);
     let sum = bandwidth(&bytes);
     let large = Weight::new(format, copies * CACHED_ROWS, COLS, SharedBytes::new(bytes))?;
-    let mut out = cpu.buffer(32 * large.rows())?;
+    let mut out = cpu.buffer((512 * CACHED_ROWS).max(8 * large.rows()))?;
     let mut cases = Vec::new();
-    for (weight, repetitions) in [(small, 8), (large, 1)] {
-        for tokens in [1, 32] {
+    for (weight, repetitions, counts) in [(small, 8, &CACHED_TOKENS[..]), (large, 1, &MEMORY_TOKENS[..])] {
+        for &tokens in counts {
             cases.push(Case {
                 rows: weight.rows(),
                 bytes: weight.bytes().len(),
@@ -95,7 +103,7 @@ fn bench(cpu: &mut Cpu, format: Format) -> Result<(), Error> {
             case.seconds.push(start.elapsed().as_secs_f64() / case.repetitions as f64);
         }
     }
-    print!("{:6}", format.name());
+    print!("{:8}", format.name());
     for case in &mut cases {
         let seconds = median(&mut case.seconds);
         let products = (case.rows * COLS * case.tokens) as f64;

@@ -144,7 +144,8 @@ impl ModelBuilder<Ready> {
         self.with(|o| o.wishes.kv_tokens = Some(tokens))
     }
 
-    /// How keys and values are kept. Default: F16.
+    /// How keys and values are kept. Default: F16. Q8_0 takes about half of the memory and of the reading of a long context;
+    /// [`manual::numerics`](crate::manual::numerics) says what is lost.
     pub fn kv_format(self, format: KvFormat) -> Self {
         self.key_format(format).value_format(format)
     }
@@ -159,7 +160,7 @@ impl ModelBuilder<Ready> {
         self.with(|o| o.value_format = format)
     }
 
-    /// Token slots of a cache block. Default: 32.
+    /// Token slots of a cache block. Default: 32. Multiples of 16 are fast; others are gathered slot by slot at each use.
     pub fn block_tokens(self, tokens: usize) -> Self {
         self.with(|o| o.wishes.block_tokens = tokens)
     }

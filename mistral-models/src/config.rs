@@ -22,6 +22,8 @@ const HARMLESS: &[&str] = &[
     "begin_suppress_tokens",
     "bos_token_id",
     "chunk_size_feed_forward",
+    // Looked at before the weights are.
+    "compression_config",
     "cross_attention_hidden_size",
     "decoder_start_token_id",
     "diversity_penalty",
@@ -64,6 +66,7 @@ const HARMLESS: &[&str] = &[
     "prefix",
     "pretraining_tp",
     "problem_type",
+    "quantization_config",
     "remove_invalid_values",
     "repetition_penalty",
     "resid_pdrop",

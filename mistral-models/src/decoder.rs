@@ -6,6 +6,7 @@ use crate::batch::{Batch, Logits};
 use crate::block::{Attention, Ffn, Scratch, Step};
 use crate::cache::{Cache, CacheOptions};
 use crate::config::Config;
+use crate::loader::packed;
 use crate::loading::Loading;
 use crate::names::{Names, Role};
 use crate::rope::RopeTable;
@@ -49,6 +50,12 @@ impl Description {
     /// # Errors
     /// As [`Description::new`].
     pub fn from_json(config: &Map<String, Value>, weights: &dyn Weights) -> Result<Self, Error> {
+        if packed::scheme(config)?.is_some() && !weights.unpacks_quantization() {
+            return Err(Error::unsupported(
+                "configuration key",
+                "`quantization_config` for weights that are as stored",
+            ));
+        }
         Self::from_config(&Config::from_json(config)?, weights)
     }
 

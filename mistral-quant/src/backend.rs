@@ -3,6 +3,8 @@
 //! A decoder is generic over [`Backend`]; the list is sealed, so that every backend can be held against the naive
 //! [`Reference`](crate::Reference). Activations are f32 and row-major, one row a token: `[tokens, width]`.
 
+use std::ops::Range;
+
 use crate::{Error, KvFormat, Weight};
 
 pub(crate) mod sealed {
@@ -128,6 +130,39 @@ pub struct MatMul<'a, B: Backend> {
     pub out: &'a mut B::Buffer,
 }
 
+/// Which rows of activations go to which expert of a mixture: routes, expert after expert.
+///
+/// ```
+/// // Rows 0 and 2 go to expert 0, none to expert 1, rows 0 and 1 to expert 2.
+/// let routes = mistral_quant::Routes { rows: &[0, 2, 0, 1], ends: &[2, 2, 4] };
+/// assert_eq!(routes.of(2), 2..4);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Routes<'a> {
+    /// `[routes]`: the row of each route.
+    pub rows: &'a [u32],
+    /// `[experts]`: where the routes of each expert end; ascending, the last one is the number of routes.
+    pub ends: &'a [usize],
+}
+
+impl Routes<'_> {
+    /// The routes of an expert; empty for one that does not exist.
+    pub fn of(&self, expert: usize) -> Range<usize> {
+        let Some(&end) = self.ends.get(expert) else { return 0..0 };
+        expert.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0)..end
+    }
+}
+
+/// One product of a group over the same routed input: `out[route] = x[row of the route] · weight[expert of the route]ᵀ + bias[expert]`.
+pub struct ExpertMatMul<'a, B: Backend> {
+    /// For each expert `[rows, cols]`. Of stacked weights these are slices of their rows ([`Weight::slice_rows`]).
+    pub weights: &'a [B::Weight],
+    /// For each expert `[rows]`.
+    pub biases: Option<&'a [B::Weight]>,
+    /// `[routes, rows]`, overwritten.
+    pub out: &'a mut B::Buffer,
+}
+
 /// The operations. Buffers hold at least what an operation names; more is left alone. `tokens` counts rows of activations.
 ///
 /// A row of the result depends on its own row of the input, on its position, and on the cache before it: to the bit it is the same alone
@@ -179,6 +214,22 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
     ) -> Result<(), Error>;
     /// A group of products over one input `x` `[tokens, cols]`, so that its preparation is paid once.
     fn matmul(&mut self, x: &Self::Buffer, tokens: usize, group: &mut [MatMul<'_, Self>]) -> Result<(), Error>;
+    /// A group of products of routed rows of `x` `[.., cols]` with the weights of their experts. Experts without routes cost nothing.
+    fn matmul_experts(
+        &mut self,
+        x: &Self::Buffer,
+        routes: Routes<'_>,
+        group: &mut [ExpertMatMul<'_, Self>],
+    ) -> Result<(), Error>;
+    /// `out[row of the route] += weights[route] * y[route]` with rows of `width`, route after route.
+    fn add_routed(
+        &mut self,
+        out: &mut Self::Buffer,
+        y: &Self::Buffer,
+        routes: Routes<'_>,
+        weights: &[f32],
+        width: usize,
+    ) -> Result<(), Error>;
     /// Rotates; `cos` and `sin` are `[tokens, rotary_dim / 2]`.
     fn rope(
         &mut self,

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::{Attention, Backend, Error, KvShape, RmsNorm, Rope, Span};
+use crate::{Attention, Backend, Error, KvShape, RmsNorm, Rope, Routes, Span};
 
 /// The product of `factors`; [`Error::Shape`] when it overflows.
 pub(crate) fn product(what: &'static str, factors: &[usize]) -> Result<usize, Error> {
@@ -96,6 +96,68 @@ pub(crate) fn rope(x_len: usize, tokens: usize, cos_len: usize, sin_len: usize, 
     holds("cosines of a rotation", cos_len, &[tokens, rope.rotary_dim / 2])?;
     holds("sines of a rotation", sin_len, &[tokens, rope.rotary_dim / 2])?;
     holds("input of a rotation", x_len, &[tokens, rope.heads, rope.head_dim])
+}
+
+/// Routes in the order of their experts, to rows that exist.
+pub(crate) fn routes(routes: Routes<'_>, rows: usize) -> Result<(), Error> {
+    let last = routes.ends.last().copied().unwrap_or(0);
+    if last != routes.rows.len() || !routes.ends.is_sorted() {
+        let expected = format!("ascending ends up to {} routes", routes.rows.len());
+        return Err(Error::Shape { what: "routes of experts", expected, found: format!("{:?}", routes.ends) });
+    }
+    ids("routed row", routes.rows, rows)
+}
+
+/// One product of routed rows: as many experts as `routes` names, all of one shape `[rows, cols]`, which is the result.
+pub(crate) fn expert_matmul(
+    weights: impl ExactSizeIterator<Item = [usize; 2]>,
+    biases: Option<impl ExactSizeIterator<Item = [usize; 2]>>,
+    routes: Routes<'_>,
+    x_len: usize,
+    out_len: usize,
+) -> Result<[usize; 2], Error> {
+    let experts = routes.ends.len();
+    let counts = [Some(weights.len()), biases.as_ref().map(ExactSizeIterator::len)];
+    if let Some(found) = counts.into_iter().flatten().find(|&count| count != experts) {
+        return Err(Error::Shape { what: "experts", expected: experts.to_string(), found: found.to_string() });
+    }
+    let mut shape = None;
+    for found in weights {
+        let expected = *shape.get_or_insert(found);
+        if found != expected {
+            let (expected, found) = (format!("{expected:?} as of the first"), format!("{found:?}"));
+            return Err(Error::Shape { what: "weight of an expert", expected, found });
+        }
+    }
+    let [rows, cols] = shape.unwrap_or_default();
+    for bias in biases.into_iter().flatten() {
+        vector("bias of an expert", bias, rows)?;
+    }
+    self::routes(routes, x_len.checked_div(cols).unwrap_or(usize::MAX))?;
+    holds("output of the experts", out_len, &[routes.rows.len(), rows])?;
+    Ok([rows, cols])
+}
+
+/// A sum of routed rows of `width`.
+pub(crate) fn add_routed(
+    out_len: usize,
+    y_len: usize,
+    routes: Routes<'_>,
+    weights: &[f32],
+    width: usize,
+) -> Result<(), Error> {
+    self::routes(routes, out_len.checked_div(width).unwrap_or(usize::MAX))?;
+    holds("weights of routes", weights.len(), &[routes.rows.len()])?;
+    holds("routed rows", y_len, &[routes.rows.len(), width]).map(|_| ())
+}
+
+/// The products of a group read the same columns.
+pub(crate) fn same_cols(expected: usize, found: usize) -> Result<(), Error> {
+    if expected != found {
+        let what = "columns of a group of matrix products";
+        return Err(Error::Shape { what, expected: expected.to_string(), found: found.to_string() });
+    }
+    Ok(())
 }
 
 /// Elements of the key and of the value storage.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// How the weights of a tensor are stored. Ids and names are GGUF's (ggml `ggml_type`).
+/// How the weights of a tensor are stored. Ids and names are GGUF's (ggml `ggml_type`), but for the last five: those exist in memory
+/// only, for weights that other programs quantized and no GGUF type holds without rounding ([`Format::gguf_id`] is `None`).
 ///
 /// A row of a matrix is a whole number of blocks. Every live GGUF type is listed, so that a file that holds any of them can be
 /// opened; [`Format::is_computable`] says whether this version can do arithmetic with it.
@@ -76,7 +77,20 @@ pub enum Format {
     MXFP4,
     /// NVFP4: 64 weights in 36 bytes.
     NVFP4,
+    /// Affine4, not a GGUF type: 32 weights of 4 bits with scale and zero point in 20 bytes.
+    Affine4,
+    /// Affine8, not a GGUF type: 32 weights of 8 bits with scale and zero point in 40 bytes.
+    Affine8,
+    /// F8_E4M3, not a GGUF type: 32 weights with a scale in 36 bytes.
+    F8_E4M3,
+    /// NF4 of bitsandbytes, not a GGUF type: 32 weights in 20 bytes.
+    NF4,
+    /// FP4 of bitsandbytes, not a GGUF type: 32 weights in 20 bytes.
+    FP4,
 }
+
+/// In the table, the id of a format that GGUF files cannot hold.
+const NO_ID: u32 = u32::MAX;
 
 const TABLE: &[(Format, u32, &str, usize, usize)] = &[
     (Format::F32, 0, "F32", 1, 4),
@@ -112,10 +126,15 @@ const TABLE: &[(Format, u32, &str, usize, usize)] = &[
     (Format::TQ2_0, 35, "TQ2_0", 256, 66),
     (Format::MXFP4, 39, "MXFP4", 32, 17),
     (Format::NVFP4, 40, "NVFP4", 64, 36),
+    (Format::Affine4, NO_ID, "Affine4", 32, 20),
+    (Format::Affine8, NO_ID, "Affine8", 32, 40),
+    (Format::F8_E4M3, NO_ID, "F8_E4M3", 32, 36),
+    (Format::NF4, NO_ID, "NF4", 32, 20),
+    (Format::FP4, NO_ID, "FP4", 32, 20),
 ];
 
 impl Format {
-    /// Every format, in the order of the ids.
+    /// Every format: those of GGUF in the order of the ids, then the others.
     pub fn all() -> impl Iterator<Item = Format> {
         TABLE.iter().map(|row| row.0)
     }
@@ -127,15 +146,15 @@ impl Format {
 
     /// The format with this GGUF type id, or `None` for an id that was never assigned or is retired.
     pub fn from_gguf_id(id: u32) -> Option<Self> {
-        TABLE.iter().find(|row| row.1 == id).map(|row| row.0)
+        TABLE.iter().find(|row| row.1 == id && id != NO_ID).map(|row| row.0)
     }
 
-    /// The type id in GGUF files.
-    pub fn gguf_id(self) -> u32 {
-        self.row().1
+    /// The type id in GGUF files; `None` for a format that they cannot hold.
+    pub fn gguf_id(self) -> Option<u32> {
+        Some(self.row().1).filter(|id| *id != NO_ID)
     }
 
-    /// The name in the spelling of GGUF, such as `Q4_K`.
+    /// The name, for the formats of GGUF in its spelling, such as `Q4_K`.
     pub fn name(self) -> &'static str {
         self.row().2
     }
@@ -179,9 +198,11 @@ mod tests {
     fn table_is_in_declaration_order_and_ids_round_trip() {
         for (i, row) in TABLE.iter().enumerate() {
             assert_eq!(row.0 as usize, i);
-            assert_eq!(Format::from_gguf_id(row.1), Some(row.0));
+            assert_eq!(row.0.gguf_id().and_then(Format::from_gguf_id), row.0.gguf_id().map(|_| row.0));
             assert_eq!(Format::from_name(row.2), Some(row.0));
         }
+        assert_eq!(Format::all().filter(|format| format.gguf_id().is_none()).count(), 5);
+        assert_eq!(Format::from_gguf_id(u32::MAX), None);
         assert_eq!(Format::from_gguf_id(4), None);
         assert_eq!(Format::Q4_K.byte_len(512), Some(288));
         assert_eq!(Format::Q4_K.byte_len(255), None);

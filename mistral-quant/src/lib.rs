@@ -25,13 +25,15 @@ mod reference;
 mod testing;
 mod weight;
 
-pub use backend::{Activation, Attention, Backend, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span};
+pub use backend::{
+    Activation, Attention, Backend, ExpertMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes, Span,
+};
 pub use bytes::SharedBytes;
 pub use cpu::pool::ThreadPool;
 pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa, Repack};
 pub use error::Error;
 pub use format::Format;
-pub use formats::{decode_row, encode_row, encode_row_with, quantize, quantize_with};
+pub use formats::{assemble_row, decode_row, encode_row, encode_row_with, quantize, quantize_with};
 pub use kv_format::KvFormat;
 pub use reference::{Reference, ReferenceKv};
 pub use weight::Weight;

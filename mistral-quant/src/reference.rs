@@ -2,7 +2,8 @@
 
 use crate::backend::sealed::Sealed;
 use crate::{
-    Activation, Attention, Backend, Error, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, Weight, check, decode_row,
+    Activation, Attention, Backend, Error, ExpertMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes, Span,
+    Weight, check, decode_row,
 };
 
 /// The naive backend: one thread, no SIMD, sums in f64, every intermediate result rounded to f32 once.
@@ -136,6 +137,54 @@ impl Backend for Reference {
                     let sum = start + dot(&w, &x[t * cols..(t + 1) * cols]);
                     out[t * rows + i] = sum as f32;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn matmul_experts(
+        &mut self,
+        x: &Vec<f32>,
+        routes: Routes<'_>,
+        group: &mut [ExpertMatMul<'_, Self>],
+    ) -> Result<(), Error> {
+        let mut common = None;
+        for product in &*group {
+            let biases = product.biases.map(|biases| biases.iter().map(Weight::shape));
+            let weights = product.weights.iter().map(Weight::shape);
+            let [_, cols] = check::expert_matmul(weights, biases, routes, x.len(), product.out.len())?;
+            check::same_cols(*common.get_or_insert(cols), cols)?;
+        }
+        for ExpertMatMul { weights, biases, out } in group {
+            for (expert, weight) in weights.iter().enumerate() {
+                let (rows, cols) = (weight.rows(), weight.cols());
+                let bias = biases.and_then(|biases| biases.get(expert)).map(|bias| row(bias, 0)).transpose()?;
+                for i in 0..rows {
+                    let w = row(weight, i)?;
+                    for route in routes.of(expert) {
+                        let token = routes.rows[route] as usize;
+                        let start = bias.as_ref().map_or(0.0, |bias| f64::from(bias[i]));
+                        out[route * rows + i] = (start + dot(&w, &x[token * cols..(token + 1) * cols])) as f32;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_routed(
+        &mut self,
+        out: &mut Vec<f32>,
+        y: &Vec<f32>,
+        routes: Routes<'_>,
+        weights: &[f32],
+        width: usize,
+    ) -> Result<(), Error> {
+        check::add_routed(out.len(), y.len(), routes, weights, width)?;
+        for (route, (&row, &weight)) in routes.rows.iter().zip(weights).enumerate() {
+            for i in 0..width {
+                let sum = &mut out[row as usize * width + i];
+                *sum = (f64::from(*sum) + f64::from(weight) * f64::from(y[route * width + i])) as f32;
             }
         }
         Ok(())

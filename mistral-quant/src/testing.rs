@@ -52,13 +52,22 @@ pub(crate) fn weight(random: &mut Random, format: Format, rows: usize, cols: usi
 pub(crate) fn set_scales(format: Format, block: &mut [u8], mut next: impl FnMut() -> f32) {
     let places: &[usize] = match format {
         Format::Q8_0 | Format::Q8_1 | Format::Q4_0 | Format::Q5_0 | Format::IQ4_NL | Format::IQ4_XS => &[0],
-        Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K => &[0, 2],
+        Format::IQ2_XXS | Format::IQ2_XS | Format::IQ2_S | Format::IQ3_XXS | Format::IQ3_S | Format::IQ1_S => &[0],
+        Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K | Format::Affine4 => &[0, 2],
         Format::Q2_K => &[80, 82],
         Format::Q3_K => &[108],
         Format::Q6_K => &[208],
         Format::TQ1_0 => &[52],
         Format::TQ2_0 => &[64],
+        Format::Affine8 => {
+            return block[..8].as_chunks_mut::<4>().0.iter_mut().for_each(|to| *to = next().to_le_bytes());
+        }
         Format::Q8_K => return block[..4].copy_from_slice(&next().to_le_bytes()),
+        // A nibble of the f16 in the upper bits of each of four words.
+        Format::IQ1_M => {
+            let d = half::f16::from_f32(next()).to_bits();
+            return (0..4).for_each(|w| block[49 + 2 * w] = block[49 + 2 * w] & 15 | ((d >> (4 * w) & 15) << 4) as u8);
+        }
         // The exponents of E8M0 and UE4M3; 2^0 is 127 and 7, and the tables hold doubled values.
         Format::MXFP4 => return block[0] = (128.0 + next().abs().log2().floor()) as u8,
         Format::NVFP4 => {

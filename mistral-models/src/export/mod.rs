@@ -98,6 +98,16 @@ impl<'a> GgufForm<'a> {
         }
     }
 
+    /// The type and the shape of a tensor, without its bytes.
+    pub(crate) fn outline(&self, name: &str) -> Result<(TensorType, Vec<usize>), Error> {
+        match self.tensors.get(name) {
+            Some(Source::Tensor { own, change: Change::None | Change::Interleave(_) }) => {
+                self.weights.get(own).map(|tensor| (tensor.kind, tensor.shape))
+            }
+            _ => self.get(name).map(|tensor| (tensor.kind, tensor.shape)),
+        }
+    }
+
     fn push(&mut self, name: String, source: Source) {
         self.order.push(name.clone());
         self.tensors.insert(name, source);

@@ -9,6 +9,7 @@ use mistral_quant::SharedBytes;
 use serde_json::{Map, Value};
 
 use crate::loader::hub::{self, ModelId};
+use crate::loader::packed::{self, PackedTensors};
 use crate::loader::shards::ShardName;
 use crate::loader::table::Tensors;
 use crate::loader::{gguf, json, mmap, safetensors};
@@ -47,9 +48,28 @@ pub struct Checkpoint {
     path: PathBuf,
     /// Where sidecar files lie.
     directory: Option<PathBuf>,
-    tensors: Tensors,
+    tensors: Stored,
     about: About,
     limits: Limits,
+}
+
+/// The tensors as the decoder sees them.
+#[derive(Debug)]
+enum Stored {
+    Whole(Tensors),
+    /// Of a model that another program quantized.
+    InParts(PackedTensors),
+}
+
+impl Stored {
+    /// A description of the quantization that is not understood is an error of [`Description`](crate::Description), not of opening: the
+    /// other files of the checkpoint are good.
+    fn new(tensors: Tensors, config: &Map<String, Value>) -> Result<Self, Error> {
+        match packed::scheme(config) {
+            Ok(Some(scheme)) => Ok(Self::InParts(PackedTensors::new(tensors, scheme)?)),
+            Ok(None) | Err(_) => Ok(Self::Whole(tensors)),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -127,7 +147,7 @@ impl CheckpointOptions {
         Ok(Checkpoint {
             path: what.into(),
             directory: None,
-            tensors,
+            tensors: Stored::Whole(tensors),
             about: About::Gguf(metadata),
             limits: self.limits,
         })
@@ -145,7 +165,7 @@ impl CheckpointOptions {
         let what = "bytes in memory";
         let config = json::object(config, "config.json", &self.limits)?;
         let shard = safetensors::read(SharedBytes::new(bytes), what.to_owned(), &self.limits)?;
-        let tensors = Tensors::new(vec![shard], &self.limits)?;
+        let tensors = Stored::new(Tensors::new(vec![shard], &self.limits)?, &config)?;
         let about = About::Safetensors(config);
         Ok(Checkpoint { path: what.into(), directory: None, tensors, about, limits: self.limits })
     }
@@ -186,7 +206,7 @@ impl CheckpointOptions {
             return Err(config_beside_gguf(config));
         }
         let (metadata, tensors) = gguf::open(path, self.mode, &self.limits)?;
-        let path = path.to_owned();
+        let (path, tensors) = (path.to_owned(), Stored::Whole(tensors));
         Ok(Checkpoint { path, directory: None, tensors, about: About::Gguf(metadata), limits: self.limits })
     }
 
@@ -198,7 +218,7 @@ impl CheckpointOptions {
         let bytes = bytes.ok_or_else(|| Error::Missing { kind: "file", name: what.clone() })?;
         let config = json::object(&bytes, &what, &self.limits)?;
         let open = if is_index { safetensors::open_index } else { safetensors::open };
-        let tensors = open(path, self.mode, &self.limits)?;
+        let tensors = Stored::new(open(path, self.mode, &self.limits)?, &config)?;
         let path = path.to_owned();
         let about = About::Safetensors(config);
         Ok(Checkpoint { path, directory: Some(directory), tensors, about, limits: self.limits })
@@ -309,14 +329,21 @@ impl Checkpoint {
         &self.path
     }
 
-    /// The tensors.
+    /// The tensors. Weights that another program quantized (see the docs of [`loader`](crate::loader)) are put together each time that
+    /// they are asked for.
     pub fn weights(&self) -> &dyn Weights {
-        &self.tensors
+        match &self.tensors {
+            Stored::Whole(tensors) => tensors,
+            Stored::InParts(tensors) => tensors,
+        }
     }
 
-    /// Which file of a split checkpoint holds a tensor.
+    /// Which file of a split checkpoint holds a tensor; `None` also for tensors that are put together from several.
     pub(crate) fn shard_of(&self, name: &str) -> Option<usize> {
-        self.tensors.shard_of(name)
+        match &self.tensors {
+            Stored::Whole(tensors) => tensors.shard_of(name),
+            Stored::InParts(_) => None,
+        }
     }
 
     /// The metadata of a GGUF file; for a split model, of its first part.
@@ -329,9 +356,13 @@ impl Checkpoint {
         if let About::Safetensors(config) = &self.about { Some(config) } else { None }
     }
 
-    /// The bytes of all tensors together: what the weights take in memory once every one was used.
+    /// The bytes of all tensors together: what the weights take in memory once every one was used. Of weights that another program
+    /// quantized, the bytes in the file.
     pub fn tensor_bytes(&self) -> u64 {
-        self.tensors.tensor_bytes()
+        match &self.tensors {
+            Stored::Whole(tensors) => tensors.tensor_bytes(),
+            Stored::InParts(tensors) => tensors.tensor_bytes(),
+        }
     }
 
     /// Reads a file that lies beside safetensors weights, such as `tokenizer.json` or `chat_template.jinja`. `None`

@@ -79,7 +79,8 @@ impl<W: Write> GgufWriter<W> {
     ///
     /// # Errors
     /// [`Error::Malformed`] for names that are empty or occur twice and shapes that do not fit their format,
-    /// [`Error::Config`] for an invalid alignment, [`Error::Io`] from the writer.
+    /// [`Error::Unsupported`] for a format that GGUF does not have, [`Error::Config`] for an invalid alignment,
+    /// [`Error::Io`] from the writer.
     pub fn new(out: W, metadata: &Metadata, tensors: &[GgufTensor]) -> Result<Self, Error> {
         Self::start(out, "GGUF output".into(), metadata, tensors)
     }
@@ -104,12 +105,15 @@ impl<W: Write> GgufWriter<W> {
         let mut offset = 0u64;
         for tensor in tensors {
             let len = tensor.byte_len()?;
+            let id = tensor.format.gguf_id().ok_or_else(|| {
+                Error::unsupported("tensor format in GGUF files", format!("{} of `{}`", tensor.format, tensor.name))
+            })?;
             put_str(&mut header, &tensor.name);
             header.extend_from_slice(&(tensor.shape.len() as u32).to_le_bytes());
             for &dim in tensor.shape.iter().rev() {
                 header.extend_from_slice(&(dim as u64).to_le_bytes());
             }
-            header.extend_from_slice(&tensor.format.gguf_id().to_le_bytes());
+            header.extend_from_slice(&id.to_le_bytes());
             header.extend_from_slice(&offset.to_le_bytes());
             let next = offset.checked_add(len).and_then(|end| end.checked_next_multiple_of(alignment));
             offset = next.ok_or_else(|| Error::malformed(path.display().to_string(), "the file size overflows"))?;

@@ -14,6 +14,7 @@ mod hub;
 mod json;
 mod limits;
 pub(crate) mod mmap;
+pub(crate) mod packed;
 mod random;
 mod safetensors;
 mod shards;

@@ -21,6 +21,12 @@ pub trait Weights: Send + Sync {
 
     /// All names, in the order of the source.
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_>;
+
+    /// Whether these are the weights that a `quantization_config` describes, put together from the parts in which they are stored. If
+    /// not, a configuration with such a description is refused.
+    fn unpacks_quantization(&self) -> bool {
+        false
+    }
 }
 
 impl<W: Weights + ?Sized> Weights for &W {

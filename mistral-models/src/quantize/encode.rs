@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mistral_quant::{Format, Weight, decode_row};
+use mistral_quant::{Format, SharedBytes, Weight, decode_row};
 use rayon::prelude::*;
 
 use crate::Error;
@@ -27,6 +27,15 @@ pub(super) struct Encoding<'a> {
 pub(super) fn batches(source: &Weight) -> impl Iterator<Item = Range<usize>> + use<> {
     let (rows, batch) = (source.rows(), (BATCH / source.cols().max(1)).max(1));
     (0..rows).step_by(batch).map(move |start| start..rows.min(start.saturating_add(batch)))
+}
+
+/// Gives the memory of some rows back where they are mapped from a file.
+pub(super) fn release(source: &SharedBytes, all: usize, rows: &Range<usize>) {
+    let row = source.len().checked_div(all).unwrap_or(0);
+    let range = rows.start.saturating_mul(row)..rows.end.saturating_mul(row);
+    if let Some(bytes) = source.slice(range) {
+        bytes.release();
+    }
 }
 
 /// Some rows of `source` in another format, on the threads of the pool that runs this.

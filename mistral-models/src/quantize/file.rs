@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use rayon::ThreadPool;
 
-use super::encode::{Encoding, batches, encode_rows};
+use super::encode::{Encoding, batches, encode_rows, release};
 use super::mix::Model;
 use super::plan::{self, Rest, TensorPlan};
 use super::{Importance, Quantizer};
 use crate::export::GgufForm;
-use crate::{Checkpoint, Error, GgufTensor, GgufWriter, Metadata, Value, Weights};
+use crate::{Checkpoint, Error, GgufTensor, GgufWriter, Metadata, TensorType, Value, Weights};
 
 /// A GGUF file that can be written: what is in it and how large it is.
 pub struct GgufPlan<'a> {
@@ -63,8 +63,14 @@ impl Quantizer {
         names.sort_by_key(|(shard, _)| *shard);
         let starts = names.iter().zip(names.iter().skip(1)).enumerate().filter(|(_, (a, b))| a.0 != b.0);
         let files = [0].into_iter().chain(starts.map(|(at, _)| at + 1)).collect();
-        let pairs = names.into_iter().map(|(_, name)| (name.clone(), name));
-        let mut tensors = plan::found(all, pairs)?;
+        let found = |(_, name): (usize, String)| {
+            let (kind, shape) = match &form {
+                Some(form) => form.outline(&name)?,
+                None => checkpoint.weights().get(&name).map(|tensor| (tensor.kind, tensor.shape))?,
+            };
+            TensorPlan::found(name.clone(), name, kind, shape)
+        };
+        let mut tensors = names.into_iter().map(found).collect::<Result<Vec<TensorPlan>, Error>>()?;
         plan::decide(self, Model::from_metadata(&metadata)?, &mut tensors, rest)?;
         tensors.iter().try_for_each(|tensor| plan::check(self, tensor))?;
         self.describe(&mut metadata);
@@ -80,16 +86,10 @@ impl Quantizer {
     /// # Errors
     /// [`Error::Config`] for a pattern that is none, [`Error::Malformed`] for a size that overflows.
     pub fn choose(&self, metadata: &mut Metadata, tensors: &mut [GgufTensor]) -> Result<(), Error> {
-        let given = tensors.iter().map(|t| TensorPlan {
-            name: t.name.clone(),
-            shape: t.shape.clone(),
-            from: t.format,
-            to: t.format,
-            instead_of: None,
-            bytes: 0,
-            own: t.name.clone(),
-        });
-        let mut plans: Vec<TensorPlan> = given.collect();
+        let found = |t: &GgufTensor| {
+            TensorPlan::found(t.name.clone(), t.name.clone(), TensorType::Format(t.format), t.shape.clone())
+        };
+        let mut plans = tensors.iter().map(found).collect::<Result<Vec<TensorPlan>, Error>>()?;
         plan::decide(self, Model::from_metadata(metadata)?, &mut plans, Rest::Same)?;
         for (tensor, plan) in tensors.iter_mut().zip(plans) {
             tensor.format = plan.to;
@@ -198,6 +198,7 @@ impl GgufPlan<'_> {
             let tensor = self.weights.get(&plan.own)?;
             if plan.from == plan.to {
                 file.tensor(tensor.bytes.as_slice())?;
+                tensor.bytes.release();
                 report(index, plan, plan.weights());
                 continue;
             }
@@ -209,6 +210,7 @@ impl GgufPlan<'_> {
                 for piece in &pieces {
                     file.part(piece)?;
                 }
+                release(&tensor.bytes, weight.rows(), &rows);
                 report(index, plan, (rows.len() as u64).saturating_mul(weight.cols() as u64));
             }
         }

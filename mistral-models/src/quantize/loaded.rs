@@ -6,7 +6,7 @@ use mistral_quant::SharedBytes;
 use rayon::ThreadPool;
 
 use super::Quantizer;
-use super::encode::{Encoding, batches, encode_rows};
+use super::encode::{Encoding, batches, encode_rows, release};
 use super::mix::Model;
 use super::plan::{self, Rest, TensorPlan};
 use crate::{Checkpoint, Description, Error, RawTensor, TensorType, Weights};
@@ -52,8 +52,12 @@ impl Quantizer {
             Some(metadata) => Model::from_metadata(metadata)?,
             None => Model::from_spec(description.spec()),
         };
-        let names = weights.names().filter_map(|own| Some((description.gguf_name(own)?, own.to_owned())));
-        let mut tensors = plan::found(weights, names)?;
+        let names = weights.names().filter_map(|own| Some((description.gguf_name(own)?, own)));
+        let found = |(name, own): (String, &str)| {
+            let tensor = weights.get(own)?;
+            TensorPlan::found(name, own.to_owned(), tensor.kind, tensor.shape)
+        };
+        let mut tensors = names.map(found).collect::<Result<Vec<TensorPlan>, Error>>()?;
         plan::decide(self, model, &mut tensors, Rest::Same)?;
         tensors.iter().try_for_each(|tensor| plan::check(self, tensor))?;
         let bytes = tensors.iter().fold(0u64, |sum, tensor| sum.saturating_add(tensor.bytes));
@@ -84,9 +88,10 @@ impl Weights for QuantizedWeights<'_> {
         let weight = tensor.to_weight()?;
         let mut bytes = Vec::with_capacity(usize::try_from(plan.bytes).unwrap_or_default());
         for rows in batches(&weight) {
-            for piece in self.pool.install(|| encode_rows(&weight, rows, encoding))? {
+            for piece in self.pool.install(|| encode_rows(&weight, rows.clone(), encoding))? {
                 bytes.extend_from_slice(&piece);
             }
+            release(&tensor.bytes, weight.rows(), &rows);
         }
         let (kind, bytes) = (TensorType::Format(plan.to), SharedBytes::new(bytes));
         Ok(RawTensor { name: tensor.name, kind, shape: tensor.shape, bytes })

@@ -8,7 +8,7 @@ use regex_automata::meta::Regex;
 use super::mix::{self, Mix, Model, Part, Place};
 use super::{Quantizer, Target};
 use crate::spec::{DecoderSpec, Mixer};
-use crate::{Array, Error, Metadata, TensorType, Value, Weights};
+use crate::{Array, Error, Metadata, TensorType, Value};
 
 /// What is decided about one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,20 +90,14 @@ impl Model {
     }
 }
 
-/// The tensors of `weights`, given as pairs of their GGUF name and their own, as they are.
-pub(super) fn found(
-    weights: &dyn Weights,
-    names: impl Iterator<Item = (String, String)>,
-) -> Result<Vec<TensorPlan>, Error> {
-    let mut plans = Vec::new();
-    for (name, own) in names {
-        let tensor = weights.get(&own)?;
-        let TensorType::Format(from) = tensor.kind else {
-            return Err(Error::unsupported("tensor format", format!("{} of `{own}` to be quantized", tensor.kind)));
+impl TensorPlan {
+    /// A tensor as it is: its name in GGUF files, its own, its type and its shape.
+    pub(super) fn found(name: String, own: String, kind: TensorType, shape: Vec<usize>) -> Result<Self, Error> {
+        let TensorType::Format(from) = kind else {
+            return Err(Error::unsupported("tensor format", format!("{kind} of `{own}` to be quantized")));
         };
-        plans.push(TensorPlan { name, shape: tensor.shape, from, to: from, instead_of: None, bytes: 0, own });
+        Ok(Self { name, shape, from, to: from, instead_of: None, bytes: 0, own })
     }
-    Ok(plans)
 }
 
 /// Decides about all tensors of a model.
@@ -156,11 +150,6 @@ pub(super) fn check(quantizer: &Quantizer, plan: &TensorPlan) -> Result<(), Erro
     if plan.from == plan.to {
         return Ok(());
     }
-    for format in [plan.from, plan.to] {
-        if !format.is_computable() {
-            return Err(Error::unsupported("tensor format", format!("{format} of `{}` to be quantized", plan.name)));
-        }
-    }
     let importance = quantizer.importance.as_ref().and_then(|all| all.get(&plan.name));
     match importance {
         None if plan.to.needs_importance() => {
@@ -170,15 +159,24 @@ pub(super) fn check(quantizer: &Quantizer, plan: &TensorPlan) -> Result<(), Erro
             };
             Err(Error::Importance { tensor: plan.name.clone(), format: plan.to, detail: why.into() })
         }
-        None => Ok(()),
+        None => computable(plan),
         Some(values) => {
             let cols = plan.shape.last().copied().unwrap_or(1);
             let matrices = plan.shape.iter().rev().skip(2).fold(1usize, |n, size| n.saturating_mul(*size));
             if values.len() == cols || Some(values.len()) == cols.checked_mul(matrices) {
-                return Ok(());
+                return computable(plan);
             }
             let detail = format!("its {matrices} matrices of {cols} columns do not have {} values", values.len());
             Err(Error::Importance { tensor: plan.name.clone(), format: plan.to, detail })
+        }
+    }
+}
+
+fn computable(plan: &TensorPlan) -> Result<(), Error> {
+    match [plan.from, plan.to].into_iter().find(|format| !format.is_computable()) {
+        None => Ok(()),
+        Some(format) => {
+            Err(Error::unsupported("tensor format", format!("{format} of `{}` to be quantized", plan.name)))
         }
     }
 }

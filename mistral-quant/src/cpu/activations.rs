@@ -4,12 +4,13 @@
 //! Integer sums of the codes correct for the offsets and mins of the weights; unlike an f16 product of scale and sum they
 //! cannot overflow. One form serves every weight format.
 
-use crate::Error;
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::kernels::Kernels;
+use crate::cpu::kernels::integer::lanes::{Lanes, Operation};
 use crate::cpu::pool::ThreadPool;
 use crate::cpu::storage;
 use crate::formats::UNIT;
+use crate::{Error, Routes};
 
 /// Values below which quantizing is not worth waking threads for: about 2 us.
 const ALONE: usize = 16 * 1024;
@@ -72,6 +73,35 @@ impl Activations {
         cols: usize,
     ) -> Result<(), Error> {
         let tokens = x.len().checked_div(cols).unwrap_or(0);
+        self.fill(pool, kernels, tokens, cols, &[tokens], &|token| &x[token * cols..(token + 1) * cols])
+    }
+
+    /// Quantizes the rows of `x` `[.., cols]` that the routes name, in the order of the routes; a block of columns ends with the
+    /// routes of an expert, so that those of each begin a block.
+    pub(crate) fn quantize_routes(
+        &mut self,
+        pool: &ThreadPool,
+        kernels: &Kernels,
+        x: &[f32],
+        cols: usize,
+        routes: Routes<'_>,
+    ) -> Result<(), Error> {
+        self.fill(pool, kernels, routes.rows.len(), cols, routes.ends, &|route| {
+            let row = routes.rows[route] as usize;
+            &x[row * cols..(row + 1) * cols]
+        })
+    }
+
+    /// Quantizes rows in blocks of columns that do not cross `ends`.
+    fn fill<'x>(
+        &mut self,
+        pool: &ThreadPool,
+        kernels: &Kernels,
+        tokens: usize,
+        cols: usize,
+        ends: &[usize],
+        row: &(dyn Fn(usize) -> &'x [f32] + Sync),
+    ) -> Result<(), Error> {
         let units = cols / UNIT;
         let width = kernels.columns();
         (self.units, self.width) = (units, width);
@@ -83,19 +113,25 @@ impl Activations {
             return Ok(());
         }
         let words = Disjoint::new(&mut self.words[..needed]);
+        let mut blocks = Vec::new();
+        let mut start = 0;
+        for &end in ends {
+            blocks.extend((start..end).step_by(width).map(|token| (token, width.min(end - token))));
+            start = end;
+        }
         let pieces = units.div_ceil(PIECE);
         let piece = |task: usize| {
-            let (token, first) = (task / pieces * width, task % pieces * PIECE);
-            let (columns, count) = (width.min(tokens - token), PIECE.min(units - first));
+            let ((token, columns), first) = (blocks[task / pieces], task % pieces * PIECE);
+            let count = PIECE.min(units - first);
             // SAFETY: the blocks lie one after the other, and so do the pieces of a block: each is one task's.
             let words = unsafe { words.slice((token * units + first * columns) * WORDS, columns * count * WORDS) };
             for column in 0..columns {
-                let start = (token + column) * cols + first * UNIT;
-                quantize_column(kernels, &x[start..start + count * UNIT], words, column, columns);
+                let x = &row(token + column)[first * UNIT..(first + count) * UNIT];
+                quantize_column(kernels, x, words, column, columns);
             }
         };
-        let tasks = tokens.div_ceil(width) * pieces;
-        if x.len() <= ALONE {
+        let tasks = blocks.len() * pieces;
+        if tokens * cols <= ALONE {
             (0..tasks).for_each(piece);
             return Ok(());
         }
@@ -136,6 +172,19 @@ fn quantize_column(kernels: &Kernels, x: &[f32], words: &mut [u32], column: usiz
                 *word = codes;
             }
         }
+    }
+}
+
+/// Quantizes consecutive units of 32 values.
+pub(crate) struct Quantize<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) units: &'a mut [ActivationUnit],
+}
+
+impl Operation for Quantize<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        quantize_units(self.x, self.units);
     }
 }
 

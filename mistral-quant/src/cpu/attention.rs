@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::cpu::Kernels;
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::elementwise::Elementwise;
-use crate::cpu::kernels::attention::{STRIP, STRIPS, Scoring, Sight, Stored, Sums, TILE, Tile};
+use crate::cpu::kernels::attention::{STRIP, Scoring, Sight, Stored, Sums, TILE, Tile};
 use crate::cpu::kv::{CpuKv, Store};
 use crate::cpu::storage::zeroed;
 use crate::kv_format::KV_UNIT;
@@ -49,8 +49,8 @@ struct Task<'a> {
     first: usize,
     tokens: usize,
     kv_head: usize,
-    /// Where the task's partial sums lie, when the context is spread.
-    spread: usize,
+    /// Where the task's partial sums lie, when its context is spread over threads.
+    spread: Option<usize>,
 }
 
 /// What all tasks share.
@@ -97,40 +97,43 @@ impl Scratch {
                 *worker = zeroed("attention scratch", values)?;
             }
         }
-        let threads = pool.threads();
-        let mut spread = 0usize;
-        for task in &mut tasks {
-            task.spread = spread;
-            spread = spread.saturating_add(plan.partitions(task).len().saturating_mul(plan.sums_len(task)));
+        let partial = plan.spread(&mut tasks, pool.threads());
+        if self.spread.len() < partial {
+            self.spread = zeroed("attention sums", partial)?;
         }
-        let long = tasks.iter().any(|task| plan.partitions(task).len() > 1);
-        let out = Disjoint::new(out);
-        if threads == 1 || !long || tasks.len() >= 2 * threads || spread > SPREAD_VALUES {
-            return each(pool, tasks.len(), &self.workers, &|index, scratch| plan.whole(&tasks[index], scratch, &out));
-        }
-        if self.spread.len() < spread {
-            self.spread = zeroed("attention sums", spread)?;
-        }
-        let parts: Vec<(&Task<'_>, usize)> =
-            tasks.iter().flat_map(|task| plan.partitions(task).map(move |partition| (task, partition))).collect();
-        let sums = Disjoint::new(&mut self.spread);
-        each(pool, parts.len(), &self.workers, &|index, scratch| {
-            let (task, partition) = parts[index];
-            let len = plan.sums_len(task);
-            let start = task.spread + (partition - plan.partitions(task).start) * len;
-            // SAFETY: each pair of task and partition has a part of its own.
-            let part = Sums::new(unsafe { sums.slice(start, len) }, task.tokens * plan.group, shape.value_dim);
-            let (queries, scratch) = plan.gather_queries(task, scratch);
-            plan.partition(task, partition, queries, scratch, part);
+        // A task as a whole, or one partition of it.
+        let parts: Vec<(&Task<'_>, Option<usize>)> = tasks
+            .iter()
+            .flat_map(|task| {
+                let partitions = if task.spread.is_some() { plan.partitions(task) } else { 0..0 };
+                let whole = task.spread.is_none().then_some((task, None));
+                partitions.map(move |partition| (task, Some(partition))).chain(whole)
+            })
+            .collect();
+        let (out, sums) = (Disjoint::new(out), Disjoint::new(&mut self.spread));
+        each(pool, parts.len(), &self.workers, &|index, scratch| match parts[index] {
+            (task, None) => plan.whole(task, scratch, &out),
+            (task, Some(partition)) => {
+                let len = plan.sums_len(task);
+                let start = task.spread.unwrap_or_default() + (partition - plan.partitions(task).start) * len;
+                // SAFETY: each pair of task and partition has a part of its own.
+                let part = Sums::new(unsafe { sums.slice(start, len) }, task.tokens * plan.group, shape.value_dim);
+                let (queries, scratch) = plan.gather_queries(task, scratch);
+                plan.partition(task, partition, (partition + 1) * PARTITION, queries, scratch, part);
+            }
         })?;
-        each(pool, tasks.len(), &self.workers, &|index, scratch| {
-            let task = &tasks[index];
+        let spread: Vec<&Task<'_>> = tasks.iter().filter(|task| task.spread.is_some()).collect();
+        if spread.is_empty() {
+            return Ok(());
+        }
+        each(pool, spread.len(), &self.workers, &|index, scratch| {
+            let task = spread[index];
             let (rows, len) = (task.tokens * plan.group, plan.sums_len(task));
             let mut total = Sums::new(&mut scratch[..len], rows, shape.value_dim);
             total.clear();
             for (i, _) in plan.partitions(task).enumerate() {
                 // SAFETY: only this task reads its partial sums, which were completed by the job before.
-                let part = unsafe { sums.slice(task.spread + i * len, len) };
+                let part = unsafe { sums.slice(task.spread.unwrap_or_default() + i * len, len) };
                 plan.merge(&mut total, &Sums::new(part, rows, shape.value_dim));
             }
             plan.finish(task, &total, &out);
@@ -169,11 +172,31 @@ impl<'a> Plan<'a> {
             for kv_head in 0..self.shape.kv_heads {
                 for first in (0..span.tokens).step_by(block) {
                     let tokens = block.min(span.tokens - first);
-                    tasks.push(Task { span: *span, first, tokens, kv_head, spread: 0 });
+                    tasks.push(Task { span: *span, first, tokens, kv_head, spread: None });
                 }
             }
         }
         tasks
+    }
+
+    /// Decides which tasks are worth spreading over threads: those that would keep one thread busy while others have nothing left.
+    /// The number of partial sums that this takes. Either way gives the same bits.
+    fn spread(&self, tasks: &mut [Task<'_>], threads: usize) -> usize {
+        if threads == 1 {
+            return 0;
+        }
+        let work = |task: &Task<'_>| task.tokens * self.group * self.seen_by_any(task).len();
+        let all = tasks.iter().fold(0usize, |sum, task| sum.saturating_add(work(task)));
+        let mut values = 0;
+        for task in tasks {
+            let partitions = self.partitions(task).len();
+            let more = partitions.saturating_mul(self.sums_len(task)).saturating_add(values);
+            if partitions > 1 && work(task) > all / threads.saturating_mul(4) && more <= SPREAD_VALUES {
+                task.spread = Some(values);
+                values = more;
+            }
+        }
+        values
     }
 
     /// What row `r` of a task sees.
@@ -217,14 +240,23 @@ impl<'a> Plan<'a> {
         let mut total = Sums::new(total, rows, self.shape.value_dim);
         total.clear();
         for partition in self.partitions(task) {
-            self.partition(task, partition, queries, scratch, Sums::new(part, rows, self.shape.value_dim));
+            self.partition(task, partition, usize::MAX, queries, scratch, Sums::new(part, rows, self.shape.value_dim));
             self.merge(&mut total, &Sums::new(part, rows, self.shape.value_dim));
         }
         self.finish(task, &total, out);
     }
 
-    /// Sums over one partition, from nothing. `scratch` holds scores `[rows, TILE]`, the scales of a tile, then a tile as f32.
-    fn partition(&self, task: &Task<'_>, partition: usize, queries: &[f32], scratch: &mut [f32], mut sums: Sums<'_>) {
+    /// Sums over one partition, from nothing. The positions before `until` are this thread's, so that it pays to ask for them early.
+    /// `scratch` holds scores `[rows, TILE]`, the scales of a tile, then a tile as f32.
+    fn partition(
+        &self,
+        task: &Task<'_>,
+        partition: usize,
+        until: usize,
+        queries: &[f32],
+        scratch: &mut [f32],
+        mut sums: Sums<'_>,
+    ) {
         let KvShape { key_dim, value_dim, .. } = self.shape;
         let rows = task.tokens * self.group;
         let (scores, scratch) = scratch.split_at_mut(rows * TILE);
@@ -238,12 +270,30 @@ impl<'a> Plan<'a> {
                 continue;
             }
             let sight = Sight { first: task.span.position + task.first, row: 0, group: self.group, window, tile };
+            // Few rows wait for memory, so the next tile is asked for while this one is in use; many have enough to do.
+            let next = tile + TILE..(tile + 2 * TILE).min(any.end).min(until);
+            let few = rows < WIDEN_ROWS && self.kv.is_stripped() && !next.is_empty();
+            let ahead = |store: &Store| few.then(|| self.strips(task, store, &next).ahead(&self.kernels));
             let keys = self.tile::<true>(task, tile, &seen, scales, panel);
-            self.kernels.scores(queries, key_dim, keys, sight, scores);
+            self.kernels.scores(queries, key_dim, keys, ahead(self.kv.keys()), sight, scores);
             self.kernels.weigh(scores, Scoring { scale, soft_cap }, sight, &mut sums);
             let values = self.tile::<false>(task, tile, &seen, scales, panel);
-            self.kernels.accumulate(scores, values, value_dim, sight, sums.values);
+            self.kernels.accumulate(scores, values, ahead(self.kv.values()), value_dim, sight, sums.values);
         }
+    }
+
+    /// Where a position of the task's sequence is stored.
+    fn slot(&self, task: &Task<'_>, position: usize) -> Option<usize> {
+        let block = task.span.blocks.get(position / self.shape.block_tokens)?;
+        Some(self.kv.slot(*block, task.kv_head, position % self.shape.block_tokens))
+    }
+
+    /// The strips in which positions of one tile lie.
+    fn strips<'s>(&self, task: &Task<'_>, store: &'s Store, seen: &Range<usize>) -> Stored<'s> {
+        store.strips(std::array::from_fn(|strip| {
+            let start = seen.start / TILE * TILE + strip * STRIP;
+            if start < seen.end && seen.start < start + STRIP { self.slot(task, start) } else { None }
+        }))
     }
 
     /// Keys or values of the positions `seen` of the tile that starts at position `tile`.
@@ -260,24 +310,16 @@ impl<'a> Plan<'a> {
     {
         let (store, dim) =
             if KEYS { (self.kv.keys(), self.shape.key_dim) } else { (self.kv.values(), self.shape.value_dim) };
-        let slot = |position: usize| {
-            let block = task.span.blocks.get(position / self.shape.block_tokens)?;
-            Some(self.kv.slot(*block, task.kv_head, position % self.shape.block_tokens))
-        };
         if !self.kv.is_stripped() {
             for position in seen.clone() {
-                if let Some(slot) = slot(position) {
+                if let Some(slot) = self.slot(task, position) {
                     put::<KEYS>(store, slot, position - tile, dim, panel);
                 }
             }
             let mut strips = panel.chunks_exact(STRIP * dim);
             return Tile::F32(std::array::from_fn(|_| strips.next().unwrap_or_default()));
         }
-        let strips: [Option<usize>; STRIPS] = std::array::from_fn(|strip| {
-            let start = tile + strip * STRIP;
-            if start < seen.end && seen.start < start + STRIP { slot(start) } else { None }
-        });
-        let stored = store.strips(strips);
+        let stored = self.strips(task, store, seen);
         let is_f32 = matches!(stored, Stored::F32(_));
         let tile = self.kernels.tile(stored, scales);
         match (is_f32 || task.tokens * self.group < WIDEN_ROWS, KEYS) {

@@ -3,6 +3,7 @@
 //! Work is shared out as in [`super::matmul`]: strips of rows for a tile of tokens. The activations of a tile are packed first, once
 //! for all strips, so that a kernel reads them in order.
 
+use std::borrow::Borrow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpu::disjoint::Disjoint;
@@ -10,16 +11,16 @@ use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::dense::{DenseStrip, Panel, pack};
 use crate::cpu::matmul::{Job, Operand};
 use crate::cpu::storage;
-use crate::{Error, ThreadPool};
+use crate::{Error, ThreadPool, Weight};
 
 /// The most tokens of a tile, a multiple of every group: enough that making panels costs little, few enough that sums stay cached.
-const TILE: usize = 192;
+pub(crate) const TILE: usize = 192;
 
 /// Products below which waking threads costs more than it brings; see `matmul`.
-const ALONE: usize = 512 * 1024;
+pub(crate) const ALONE: usize = 512 * 1024;
 
 /// Activations below which packing is not worth waking threads for.
-const PACK_ALONE: usize = 64 * 1024;
+pub(crate) const PACK_ALONE: usize = 64 * 1024;
 
 /// Memory that products reuse.
 #[derive(Debug, Default)]
@@ -41,21 +42,18 @@ pub(crate) fn matmul(
     let group = kernels.dense_group();
     let packed = scratch.pack(pool, x, tokens, cols, group)?;
     let height = kernels.dense_rows();
-    let parts: Vec<Part<'_>> = jobs
+    let parts: Vec<Part<'_, _>> = jobs
         .iter_mut()
         .filter_map(|job| {
-            // Only formats of integers are packed.
+            // Nothing else is packed but block formats.
             let Operand::Blocks(weight) = job.weight else { return None };
-            let strip =
-                DenseStrip { format: weight.format(), cols, bytes: weight.bytes(), row_bytes: weight.row_bytes() };
-            let out = Disjoint::new(job.out);
-            Some(Part { strips: weight.rows().div_ceil(height), rows: weight.rows(), strip, bias: job.bias, out })
+            Some(Part::new(kernels, weight, job.bias, Disjoint::new(job.out)))
         })
         .collect();
     // Tiles of the same whole number of groups, as near as can be.
     let tiles = tokens.div_ceil(TILE).max(1);
     let tile = tokens.div_ceil(tiles).next_multiple_of(group).clamp(group, TILE);
-    let compute = |part: &Part<'_>, strip: usize, first: usize, memory: &mut Memory| {
+    let compute = |part: &Part<'_, Disjoint<'_, f32>>, strip: usize, first: usize, memory: &mut Memory| {
         let count = tile.min(tokens - first);
         part.compute(kernels, strip, first, &packed[first * cols..(first + count) * cols], count, memory);
     };
@@ -73,7 +71,7 @@ pub(crate) fn matmul(
     }
     // With one tile nine tenths of the strips belong to fixed workers, so that a core reads the same rows in every step.
     let threads = pool.threads();
-    let fixed = |part: &Part<'_>| if tokens <= tile { part.strips * 9 / 10 / threads } else { 0 };
+    let fixed = |part: &Part<'_, _>| if tokens <= tile { part.strips * 9 / 10 / threads } else { 0 };
     let shared = strips - parts.iter().map(|part| fixed(part) * threads).sum::<usize>();
     let tasks = shared * tokens.div_ceil(tile);
     let next = AtomicUsize::new(0);
@@ -135,30 +133,39 @@ impl DenseScratch {
     }
 }
 
-/// A job whose output many workers write.
-struct Part<'a> {
+/// A weight whose output many workers write.
+pub(crate) struct Part<'a, O> {
     strip: DenseStrip<'a>,
     rows: usize,
-    strips: usize,
+    /// Strips of [`Kernels::dense_rows`].
+    pub(crate) strips: usize,
     bias: Option<&'a [f32]>,
-    out: Disjoint<'a, f32>,
+    out: O,
 }
 
 /// What a worker writes on.
-struct Memory {
+pub(crate) struct Memory {
     panel: Panel,
     sums: Vec<f32>,
 }
 
 impl Memory {
-    fn new(sums: usize) -> Self {
+    /// For `sums` outputs of a strip.
+    pub(crate) fn new(sums: usize) -> Self {
         Self { panel: Panel::new(), sums: vec![0.0; sums] }
     }
 }
 
-impl Part<'_> {
-    /// The outputs of one strip for `count` tokens from `first`.
-    fn compute(
+impl<'a, O: Borrow<Disjoint<'a, f32>>> Part<'a, O> {
+    /// `out` is `[tokens, rows]`.
+    pub(crate) fn new(kernels: &Kernels, weight: &'a Weight, bias: Option<&'a [f32]>, out: O) -> Self {
+        let (format, rows, cols) = (weight.format(), weight.rows(), weight.cols());
+        let strip = DenseStrip { format, cols, bytes: weight.bytes(), row_bytes: weight.row_bytes() };
+        Self { strip, rows, strips: rows.div_ceil(kernels.dense_rows()), bias, out }
+    }
+
+    /// The outputs of one strip for `count` tokens from `first`, which `packed` holds.
+    pub(crate) fn compute(
         &self,
         kernels: &Kernels,
         strip: usize,
@@ -176,7 +183,7 @@ impl Part<'_> {
         let bias = self.bias.and_then(|bias| bias.get(start..end));
         for (token, sums) in sums.chunks_exact(height).enumerate() {
             // SAFETY: each strip of each tile is computed once in a job, and these outputs belong to it alone.
-            let out = unsafe { self.out.slice((first + token) * self.rows + start, end - start) };
+            let out = unsafe { self.out.borrow().slice((first + token) * self.rows + start, end - start) };
             match bias {
                 Some(bias) => out.iter_mut().zip(sums).zip(bias).for_each(|((out, sum), bias)| *out = sum + bias),
                 None => out.copy_from_slice(&sums[..end - start]),

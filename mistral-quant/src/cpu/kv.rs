@@ -245,3 +245,81 @@ impl Writer<'_> {
         places.iter_mut().step_by(stride).zip(elements).for_each(|(place, &element)| *place = element);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::tests::Random;
+
+    #[test]
+    fn a_slot_takes_exactly_what_the_formats_say() {
+        for format in KvFormat::ALL {
+            for (block_tokens, dim) in [(16, 64), (32, 80), (5, 33), (48, 1)] {
+                let shape = KvShape {
+                    blocks: 3,
+                    block_tokens,
+                    kv_heads: 2,
+                    key_dim: dim,
+                    value_dim: dim + 1,
+                    key_format: format,
+                    value_format: KvFormat::Q8_0,
+                };
+                let kv = CpuKv::new(shape).unwrap();
+                let bytes = |store: &Store| match &store.elements {
+                    Elements::F32(all) => size_of_val(all.as_slice()),
+                    Elements::F16(all) => size_of_val(all.as_slice()),
+                    Elements::Bf16(all) => size_of_val(all.as_slice()),
+                    Elements::Q8_0 { codes, scales } => codes.len() + size_of_val(scales.as_slice()),
+                };
+                let slots = 3 * block_tokens * 2;
+                assert_eq!(bytes(&kv.keys), slots * format.head_bytes(dim).unwrap());
+                assert_eq!(bytes(&kv.values), slots * KvFormat::Q8_0.head_bytes(dim + 1).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn slots_hold_what_was_rounded_and_nothing_else_changes() {
+        let mut random = Random::new(21);
+        for transposed in [false, true] {
+            for format in KvFormat::ALL {
+                for dim in [1, 31, 32, 33, 80] {
+                    let mut store = Store::new("a test", format, 64 * dim, dim, transposed).unwrap();
+                    let mut expected = vec![vec![0.0; dim]; 64];
+                    let writer = store.writer();
+                    for _ in 0..40 {
+                        let slot = random.below(0..64);
+                        expected[slot] = random.values(dim);
+                        // SAFETY: one thread.
+                        unsafe { writer.write(slot, &expected[slot]) };
+                        format.round(&mut expected[slot]);
+                    }
+                    // A transposed run is a run of `dim` slots of 16 elements to who does not know.
+                    let plain = Store { transposed: false, ..store };
+                    let mut all = vec![0.0; 64 * dim];
+                    if format != KvFormat::Q8_0 {
+                        all.chunks_mut(dim).enumerate().for_each(|(slot, out)| plain.read(slot, out));
+                    } else if let Elements::Q8_0 { codes, scales } = &plain.elements {
+                        let units = dim.div_ceil(KV_UNIT);
+                        for (at, out) in all.iter_mut().enumerate() {
+                            let (run, at_run) = (at / (STRIP * dim), at % (STRIP * dim));
+                            let scale = if transposed {
+                                (run * units + at_run / STRIP / KV_UNIT) * STRIP + at_run % STRIP
+                            } else {
+                                at / dim * units + at % dim / KV_UNIT
+                            };
+                            *out = scales[scale].to_f32() * f32::from(codes[at]);
+                        }
+                    }
+                    for (slot, expected) in expected.iter().enumerate() {
+                        for (d, &expected) in expected.iter().enumerate() {
+                            let run = slot / STRIP * STRIP * dim;
+                            let at = if transposed { run + d * STRIP + slot % STRIP } else { slot * dim + d };
+                            assert_eq!(all[at], expected, "{format:?}, slot {slot}, element {d}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -17,7 +17,7 @@ use crate::{Error, Format, ThreadPool, Weight};
 
 /// Tokens of a tile: enough to pay for the repacking of a strip, few enough that their activations fit into a level 2 cache; a
 /// multiple of the widths of all blocks of columns.
-const TILE: usize = 96;
+pub(crate) const TILE: usize = 96;
 
 /// Products below which waking threads costs more than it brings: some ten microseconds of work, what a wake takes on a busy machine.
 const ALONE: usize = 512 * 1024;
@@ -32,7 +32,7 @@ pub(crate) enum Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
-    fn format(self) -> Format {
+    pub(crate) fn format(self) -> Format {
         match self {
             Self::Blocks(weight) => weight.format(),
             Self::Packed(weight) => weight.format(),
@@ -53,7 +53,7 @@ impl<'a> Operand<'a> {
         }
     }
 
-    fn strip(self, index: usize) -> StripSource<'a> {
+    pub(crate) fn strip(self, index: usize) -> StripSource<'a> {
         match self {
             Self::Blocks(weight) => StripSource::Blocks(strip_of(weight, index)),
             Self::Packed(weight) => weight.strip(index),
@@ -236,7 +236,8 @@ impl Part<'_> {
     }
 }
 
-fn is_block_format(format: Format) -> bool {
+/// Whether a weight of this format is multiplied with quantized activations.
+pub(crate) fn is_block_format(format: Format) -> bool {
     with_grid!(format, _Block => true, _ => false)
 }
 

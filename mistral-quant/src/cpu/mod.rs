@@ -8,6 +8,7 @@ mod attention;
 mod dense;
 mod disjoint;
 mod elementwise;
+mod experts;
 pub(crate) mod kernels;
 mod kv;
 mod matmul;
@@ -21,6 +22,7 @@ use std::thread;
 
 use self::disjoint::Disjoint;
 use self::elementwise::Elementwise;
+use self::experts::ExpertJob;
 pub use self::kernels::Isa;
 pub(crate) use self::kernels::Kernels;
 pub use self::kv::CpuKv;
@@ -31,7 +33,8 @@ pub use self::weight::CpuWeight;
 use self::weight::Form;
 use crate::backend::sealed::Sealed;
 use crate::{
-    Activation, Attention, Backend, Error, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Span, ThreadPool, Weight, check,
+    Activation, Attention, Backend, Error, ExpertMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes, Span,
+    ThreadPool, Weight, check,
 };
 
 /// Elements below which a memory-bound operation is not worth waking threads for; also the size of a task's piece.
@@ -86,6 +89,7 @@ pub struct Cpu {
     kernels: Kernels,
     elementwise: Elementwise,
     products: Scratch,
+    experts: experts::Scratch,
     repacker: Repacker,
     attention: attention::Scratch,
 }
@@ -117,6 +121,7 @@ impl Cpu {
             pool,
             kernels,
             products: Scratch::default(),
+            experts: experts::Scratch::default(),
             repacker,
             attention,
         })
@@ -266,10 +271,7 @@ impl Backend for Cpu {
             check::matmul(product.weight.shape(), bias, tokens, x.values.len(), product.out.values.len())?;
         }
         let Some(cols) = group.first().map(|product| product.weight.cols()) else { return Ok(()) };
-        if let Some(other) = group.iter().map(|product| product.weight.cols()).find(|&other| other != cols) {
-            let what = "columns of a group of matrix products";
-            return Err(Error::Shape { what, expected: cols.to_string(), found: other.to_string() });
-        }
+        group.iter().try_for_each(|product| check::same_cols(cols, product.weight.cols()))?;
         let forms: Vec<Arc<Form>> = group.iter().map(|product| product.weight.shared().form()).collect();
         let mut jobs: Vec<Job<'_>> = group
             .iter_mut()
@@ -281,6 +283,61 @@ impl Backend for Cpu {
             })
             .collect();
         matmul::matmul(&self.pool, &self.kernels, &mut self.products, &x.values[..tokens * cols], tokens, &mut jobs)
+    }
+
+    fn matmul_experts(
+        &mut self,
+        x: &CpuBuffer,
+        routes: Routes<'_>,
+        group: &mut [ExpertMatMul<'_, Self>],
+    ) -> Result<(), Error> {
+        let mut shapes = Vec::with_capacity(group.len());
+        for product in &*group {
+            let biases = product.biases.map(|biases| biases.iter().map(CpuWeight::shape));
+            let weights = product.weights.iter().map(CpuWeight::shape);
+            shapes.push(check::expert_matmul(weights, biases, routes, x.values.len(), product.out.values.len())?);
+        }
+        let Some(&[_, cols]) = shapes.first() else { return Ok(()) };
+        shapes.iter().try_for_each(|shape| check::same_cols(cols, shape[1]))?;
+        let used: Vec<usize> = (0..routes.ends.len()).filter(|&expert| !routes.of(expert).is_empty()).collect();
+        let form = |weights: &[CpuWeight]| -> Vec<Arc<Form>> {
+            used.iter().filter_map(|&expert| Some(weights.get(expert)?.shared().form())).collect()
+        };
+        let forms: Vec<Vec<Arc<Form>>> = group.iter().map(|product| form(product.weights)).collect();
+        let mut jobs: Vec<ExpertJob<'_>> = group
+            .iter_mut()
+            .zip(&forms)
+            .zip(&shapes)
+            .map(|((ExpertMatMul { biases, out, .. }, forms), &[rows, _])| {
+                let bias = |expert: usize| Some(biases.as_ref()?.get(expert)?.vector());
+                let experts = used.iter().zip(forms).map(|(&expert, form)| (expert, form.operand(), bias(expert)));
+                ExpertJob { rows, experts: experts.collect(), out: &mut out.values[..routes.rows.len() * rows] }
+            })
+            .collect();
+        experts::matmul(&self.pool, &self.kernels, &mut self.experts, &x.values, cols, routes, &mut jobs)
+    }
+
+    fn add_routed(
+        &mut self,
+        out: &mut CpuBuffer,
+        y: &CpuBuffer,
+        routes: Routes<'_>,
+        weights: &[f32],
+        width: usize,
+    ) -> Result<(), Error> {
+        check::add_routed(out.values.len(), y.values.len(), routes, weights, width)?;
+        // A task adds up some columns of all routes, each in the order of the routes.
+        let rows = routes.rows.len().max(1);
+        let piece = (CHEAP_PIECE / rows).max(16);
+        let out = Disjoint::new(&mut out.values);
+        self.pool.for_each(width.div_ceil(piece), &|task| {
+            let (start, len) = (task * piece, piece.min(width - task * piece));
+            for (route, (&row, &weight)) in routes.rows.iter().zip(weights).enumerate() {
+                // SAFETY: these columns are this task's, and the last borrow of them has ended.
+                let out = unsafe { out.slice(row as usize * width + start, len) };
+                self.elementwise.blend(out, 1.0, &y.values[route * width + start..][..len], weight);
+            }
+        })
     }
 
     fn rope(

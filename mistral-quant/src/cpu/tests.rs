@@ -382,6 +382,8 @@ fn refuses_wrong_attention<B: Backend>(backend: &mut B) {
     }
     refused(backend.attention(x, kv, Attention { window: Some(0), ..attention(&[good]) }, out), Shape);
     refused(backend.attention(x, kv, Attention { soft_cap: Some(0.0), ..attention(&[good]) }, out), Shape);
+    let short = vector(backend, &[0.0; 3]);
+    refused(backend.attention(x, kv, Attention { sinks: Some(&short), ..attention(&[good]) }, out), Shape);
     assert_eq!(contents(backend, out, 72), [1.0; 72], "a refused operation wrote");
     // A block that lies before the window may be gone.
     let gone = Span { blocks: &[u32::MAX, 0], tokens: 3, ..good };

@@ -5,9 +5,22 @@
 //! kernels of every instruction set are written against [`Grid`], so that a new format is right everywhere at once.
 //! Source of the layouts: ggml (`ggml-common.h`) and the GGUF specification; the tests hold the decoders to the `gguf` package.
 
+mod affine;
+mod assemble;
+mod bnb;
+pub(crate) mod code_book;
 pub(crate) mod e2m1;
+mod f8_e4m3;
 mod fit;
 mod float;
+pub(crate) mod iq1_m;
+pub(crate) mod iq1_s;
+mod iq2;
+pub(crate) mod iq2_s;
+pub(crate) mod iq2_xs;
+pub(crate) mod iq2_xxs;
+pub(crate) mod iq3_s;
+pub(crate) mod iq3_xxs;
 pub(crate) mod iq4_nl;
 pub(crate) mod iq4_xs;
 pub(crate) mod mxfp4;
@@ -24,10 +37,22 @@ pub(crate) mod q6_k;
 pub(crate) mod q8_0;
 pub(crate) mod q8_1;
 pub(crate) mod q8_k;
+mod search;
 pub(crate) mod tq1_0;
 pub(crate) mod tq2_0;
 
+pub(crate) use affine::{Affine4, Affine8};
+pub use assemble::assemble_row;
+pub(crate) use bnb::{FP4, NF4};
+pub(crate) use f8_e4m3::F8_E4M3;
 pub(crate) use float::{BF16, F16, F32};
+pub(crate) use iq1_m::IQ1_M;
+pub(crate) use iq1_s::IQ1_S;
+pub(crate) use iq2_s::IQ2_S;
+pub(crate) use iq2_xs::IQ2_XS;
+pub(crate) use iq2_xxs::IQ2_XXS;
+pub(crate) use iq3_s::IQ3_S;
+pub(crate) use iq3_xxs::IQ3_XXS;
 pub(crate) use iq4_nl::IQ4_NL;
 pub(crate) use iq4_xs::IQ4_XS;
 pub(crate) use mxfp4::MXFP4;
@@ -113,7 +138,7 @@ pub(crate) trait Grid: Block {
 macro_rules! with_block {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
         $crate::formats::with_grid!($format, $block => $body, _ => {
-            $crate::formats::with_one_of!($format, $block => $body, _ => $other, F32 F16 BF16)
+            $crate::formats::with_one_of!($format, $block => $body, _ => $other, F32 F16 BF16 F8_E4M3 NF4 FP4)
         })
     };
 }
@@ -122,7 +147,8 @@ macro_rules! with_block {
 macro_rules! with_grid {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
         $crate::formats::with_one_of!($format, $block => $body, _ => $other,
-            Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q8_1 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4 NVFP4)
+            Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q8_1 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4 NVFP4 Affine4
+            Affine8)
     };
 }
 

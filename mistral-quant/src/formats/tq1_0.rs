@@ -53,7 +53,7 @@ impl Grid for TQ1_0 {
         let code = |l: usize| {
             let (byte, t) = place(index % 8 * 32 + l);
             let fraction = self.trits[byte].wrapping_mul(POWERS[t]);
-            (u16::from(fraction) * 3 >> 8) as i8
+            ((u16::from(fraction) * 3) >> 8) as i8
         };
         Unit { codes: std::array::from_fn(code), scales: [f16_value(self.d); 2], mins: [0.0; 2] }
     }

@@ -109,4 +109,10 @@ fn attention_averages_what_is_seen() {
     let capped = (10.0 + 20.0 * w + 30.0) / (2.0 + w);
     let one = [Span { start: 0, tokens: 1, position: 2, blocks }];
     near(&run(None, Some(2.0), &one)[..4], &[4.0, 4.0, capped, capped]);
+    // A sink of logit 0 weighs as much as one more key of score 0 and value 0; it is neither scaled nor capped.
+    let sinks = Weight::from_f32(1, 4, &[0.0, f32::NEG_INFINITY, 2.0, 100.0]).unwrap();
+    let mut out = vec![0.0; 12];
+    let attention = Attention { heads: 4, scale: 2.0, window: None, soft_cap: None, sinks: Some(&sinks), spans: &one };
+    Reference.attention(&vec![1.0; 12], &kv, attention, &mut out).unwrap();
+    near(&out[..4], &[3.0, 4.0, (10.0 + 20.0 * e * e + 30.0) / (2.0 + 2.0 * e * e), 0.0]);
 }

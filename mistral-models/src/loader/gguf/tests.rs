@@ -82,7 +82,7 @@ fn open_and_use(bytes: Vec<u8>) -> Result<(), Error> {
 
 #[test]
 fn values_and_tensors_round_trip() {
-    let formats: Vec<_> = Format::all().collect();
+    let formats: Vec<_> = Format::all().filter(|format| format.gguf_id().is_some()).collect();
     let names: Vec<String> = formats.iter().map(|f| format!("blk.{f}")).collect();
     let shapes: Vec<_> = formats.iter().map(|f| [2, 3, f.block_weights() * 2]).collect();
     let tensors: Vec<_> =
@@ -212,7 +212,7 @@ fn tensors_of(rows: &[RawRow<'_>], data: usize) -> Vec<u8> {
 
 #[test]
 fn tensor_table_is_checked() {
-    let (f32, q8) = (Format::F32.gguf_id(), Format::Q8_0.gguf_id());
+    let (f32, q8) = (Format::F32.gguf_id().unwrap(), Format::Q8_0.gguf_id().unwrap());
     open_and_use(one_tensor(b"a", &[8, 2], f32, 0, 64)).unwrap();
     open_and_use(one_tensor(b"a", &[], f32, 0, 4)).unwrap();
     let hostile: &[(&str, Vec<u8>)] = &[

@@ -90,35 +90,45 @@ fn bits(outputs: &[Vec<f32>]) -> Vec<Vec<u32>> {
 
 fn check(scene: &Scene, chunks: &[usize]) {
     let expected = scene.run(&mut Reference, usize::MAX / 2);
-    let whole = scene.run(&mut cpu(1, None), usize::MAX / 2);
-    let near = |found: &[Vec<f32>]| {
-        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+    for isa in Isa::available() {
+        let whole = scene.run(&mut cpu(1, Some(isa)), usize::MAX / 2);
+        for (found, expected) in whole.iter().flatten().zip(expected.iter().flatten()) {
             // Weights sum to 1 and values are below 4.
-            assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
+            assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}, {isa:?}");
         }
-    };
-    near(&whole);
-    near(&scene.run(&mut cpu(2, Some(Isa::Scalar)), 7));
-    for &chunk in chunks {
-        for threads in [1, 3] {
-            let chunked = scene.run(&mut cpu(threads, None), chunk);
-            assert_eq!(bits(&chunked), bits(&whole), "chunks of {chunk}, {threads} threads");
+        for (i, &chunk) in chunks.iter().enumerate() {
+            // Two counts of threads each, all of them over the chunks.
+            for threads in [1 + i % 2, 3 + 2 * (i % 2)] {
+                let chunked = scene.run(&mut cpu(threads, Some(isa)), chunk);
+                assert_eq!(bits(&chunked), bits(&whole), "chunks of {chunk}, {threads} threads, {isa:?}");
+            }
+        }
+        for (i, sequence) in scene.sequences.iter().enumerate() {
+            let mut alone = scene.clone();
+            alone.sequences = vec![sequence.clone()];
+            alone.rows = vec![scene.rows[i].clone()];
+            let alone = scene_bits(&alone, isa);
+            assert_eq!(alone[0], bits(&whole)[i], "alone and beside others, {isa:?}");
         }
     }
+}
+
+fn scene_bits(scene: &Scene, isa: Isa) -> Vec<Vec<u32>> {
+    bits(&scene.run(&mut cpu(1, Some(isa)), usize::MAX / 2))
 }
 
 #[test]
 fn small_scenes() {
     let mut random = Random::new(3);
     for round in 0..60 {
-        let block_tokens = random.below(1..20);
+        let block_tokens = if round % 3 == 0 { random.below(1..20) } else { 16 * random.below(1..4) };
         let lengths: Vec<usize> = (0..random.below(1..4)).map(|_| random.below(1..90)).collect();
         let shape = KvShape {
             blocks: lengths.iter().map(|len| len.div_ceil(block_tokens)).sum::<usize>() + 2,
             block_tokens,
             kv_heads: random.below(1..4),
-            key_dim: random.below(1..40),
-            value_dim: random.below(1..40),
+            key_dim: if round % 7 == 0 { 131 } else { random.below(1..70) },
+            value_dim: if round % 9 == 0 { 128 } else { random.below(1..70) },
             key_format: KvFormat::ALL[round % 4],
             value_format: KvFormat::ALL[(round + round / 4) % 4],
         };
@@ -134,19 +144,20 @@ fn small_scenes() {
 #[test]
 fn long_contexts_that_are_spread() {
     let mut random = Random::new(4);
-    for window in [None, Some(700)] {
+    let cases = [(None, KvFormat::F16, KvFormat::Q8_0), (Some(700), KvFormat::Q8_0, KvFormat::Bf16)];
+    for (window, key_format, value_format) in cases {
         let shape = KvShape {
             blocks: 120,
             block_tokens: 16,
             kv_heads: 1,
             key_dim: 24,
             value_dim: 16,
-            key_format: KvFormat::F16,
-            value_format: KvFormat::F16,
+            key_format,
+            value_format,
         };
         let mut scene = Scene::new(&mut random, shape, 3, &[1300, 520]);
         scene.window = window;
-        check(&scene, &[1, 257]);
+        check(&scene, &[257, 1]);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::check;
 use crate::cpu::Kernels;
 
 use self::softmax::Weigh;
-pub(crate) use self::tile::{STRIP, STRIPS, Stored, TILE, Tile};
+pub(crate) use self::tile::{Ahead, STRIP, STRIPS, Stored, TILE, Tile};
 use self::tile::{Widen, WidenScales};
 
 /// Which keys of a tile the rows of a task see. Rows are the query heads of a group, token after token.
@@ -97,9 +97,17 @@ pub(crate) struct Scoring {
 
 impl Kernels {
     /// `scores[row][i] = queries[row] · keys[i]` for what the rows see, rounded out to whole strips; queries `[rows, dim]`, scores
-    /// `[rows, 64]`.
-    pub(crate) fn scores(&self, queries: &[f32], dim: usize, keys: Tile<'_>, sight: Sight, scores: &mut [f32]) {
-        product::scores(self, queries, dim, keys, sight, scores);
+    /// `[rows, 64]`. On the way asks for the tile after this one.
+    pub(crate) fn scores(
+        &self,
+        queries: &[f32],
+        dim: usize,
+        keys: Tile<'_>,
+        ahead: Option<Ahead>,
+        sight: Sight,
+        scores: &mut [f32],
+    ) {
+        product::scores(self, queries, dim, keys, ahead, sight, scores);
     }
 
     /// Turns the scores that rows see into weights relative to the largest score so far, and adds them up.
@@ -107,9 +115,18 @@ impl Kernels {
         self.run(Weigh { scores, scoring, sight, sums });
     }
 
-    /// `sums[row] += Σ weights[row][i] * values[i]` over what the row sees; weights `[rows, 64]`, sums `[rows, dim]`.
-    pub(crate) fn accumulate(&self, weights: &[f32], values: Tile<'_>, dim: usize, sight: Sight, sums: &mut [f32]) {
-        product::accumulate(self, weights, values, dim, sight, sums);
+    /// `sums[row] += Σ weights[row][i] * values[i]` over what the row sees; weights `[rows, 64]`, sums `[rows, dim]`. On the way asks for
+    /// the tile after this one.
+    pub(crate) fn accumulate(
+        &self,
+        weights: &[f32],
+        values: Tile<'_>,
+        ahead: Option<Ahead>,
+        dim: usize,
+        sight: Sight,
+        sums: &mut [f32],
+    ) {
+        product::accumulate(self, weights, values, ahead, dim, sight, sums);
     }
 
     /// What is stored as a tile that the products can read; `scales` holds `64 * ceil(dim / 32)` elements where there are any.

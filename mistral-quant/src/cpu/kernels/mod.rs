@@ -4,14 +4,10 @@
 //! quantized activations, the same integers in each unit of 32 columns as the scalar one.
 
 pub(crate) mod attention;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
 pub(crate) mod dense;
-#[allow(dead_code)] // Attention will use what nothing else does yet.
-mod integer;
+pub(crate) mod integer;
 pub(crate) mod lanes;
 pub(crate) mod packed;
-mod scalar;
 mod strip;
 #[cfg(test)]
 mod tests;
@@ -20,7 +16,7 @@ pub(crate) use integer::{StripSource, Workspace};
 pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
 
 use self::integer::lanes::Lanes;
-use crate::cpu::activations::{ActivationUnit, Columns};
+use crate::cpu::activations::{ActivationUnit, Columns, Quantize};
 
 /// An instruction set that kernels are written for, slowest first. What a set has no kernel for runs on the next slower one that has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,12 +91,32 @@ macro_rules! with_lanes {
     ($isa:expr, $lanes:ident => $body:expr) => {
         match $isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => {
-                type $lanes = avx2::Avx2;
+            Isa::Avx2 => {
+                type $lanes = integer::avx2::Avx2;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => {
+                type $lanes = integer::avx2::AvxVnni;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                type $lanes = integer::avx512::Avx512;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => {
+                type $lanes = integer::avx512::Avx512Vnni;
+                $body
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => {
+                type $lanes = integer::neon::Neon;
                 $body
             }
             _ => {
-                type $lanes = scalar::Portable;
+                type $lanes = integer::portable::Portable;
                 $body
             }
         }
@@ -137,12 +153,8 @@ impl Kernels {
 
     /// Quantizes consecutive units of 32 values.
     pub(crate) fn quantize(&self, x: &[f32], units: &mut [ActivationUnit]) {
-        match self.isa {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has AVX2, as every set above it does.
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Vnni => unsafe { avx2::quantize(x, units) },
-            _ => scalar::quantize(x, units),
-        }
+        // SAFETY: the processor has the set, as this value proves.
+        with_lanes!(self.isa, L => unsafe { L::enter(Quantize { x, units }) });
     }
 
     /// The columns of a block of activations.

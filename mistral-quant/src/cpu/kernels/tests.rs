@@ -202,6 +202,7 @@ fn activations_are_the_same_codes_on_every_set() {
     }
 }
 
+/// Packing loses and adds next to nothing: the bytes of the blocks, transposed.
 #[test]
 fn packed_weights_take_the_memory_of_their_blocks() {
     for format in block_formats() {

@@ -112,7 +112,7 @@ fn wrong_shapes_are_errors_and_write_nothing() {
     let kernels = Kernels::detect();
     let weight = Weight::from_f32(2, 3, &[1.0; 6]).unwrap();
     let other = Weight::from_f32(2, 4, &[1.0; 8]).unwrap();
-    let unknown = Weight::new(Format::IQ2_S, 1, 256, crate::SharedBytes::new(vec![0; 82])).unwrap();
+    let unknown = Weight::new(Format::I32, 1, 256, crate::SharedBytes::new(vec![0; 1024])).unwrap();
     let run = |x: &[f32], tokens: usize, weight: &Weight, bias: Option<&[f32]>, len: usize| {
         let mut out = vec![7.0; len];
         let result = matmul(

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Repack;
 use crate::cpu::tests::Random;
-use crate::testing::block_formats;
-use crate::{Backend, Cpu, CpuOptions, CpuWeight, Format, MatMul, SharedBytes, Weight, quantize};
+use crate::testing::{Bytes, block_formats, weight};
+use crate::{Backend, Cpu, CpuOptions, CpuWeight, Format, MatMul, SharedBytes, Weight};
 
 const POLICIES: [Repack; 3] = [Repack::Never, Repack::Strips, Repack::Background];
 
@@ -15,7 +15,7 @@ fn cpu(repack: Repack, threads: usize) -> Cpu {
 }
 
 fn matrix(random: &mut Random, format: Format, rows: usize, cols: usize) -> Weight {
-    quantize(format, rows, cols, &random.values(rows * cols)).unwrap()
+    weight(random, format, rows, cols, Bytes::Encoded)
 }
 
 /// The same weight over bytes that tell which ranges were released.

@@ -25,6 +25,13 @@ const GOLDENS: &[(Format, &[u8])] = &[
     (Format::TQ2_0, include_bytes!("../../../goldens/tq2_0.bin")),
     (Format::MXFP4, include_bytes!("../../../goldens/mxfp4.bin")),
     (Format::NVFP4, include_bytes!("../../../goldens/nvfp4.bin")),
+    (Format::IQ1_S, include_bytes!("../../../goldens/iq1_s.bin")),
+    (Format::IQ1_M, include_bytes!("../../../goldens/iq1_m.bin")),
+    (Format::IQ2_XXS, include_bytes!("../../../goldens/iq2_xxs.bin")),
+    (Format::IQ2_XS, include_bytes!("../../../goldens/iq2_xs.bin")),
+    (Format::IQ2_S, include_bytes!("../../../goldens/iq2_s.bin")),
+    (Format::IQ3_XXS, include_bytes!("../../../goldens/iq3_xxs.bin")),
+    (Format::IQ3_S, include_bytes!("../../../goldens/iq3_s.bin")),
 ];
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -38,7 +45,7 @@ fn count(bytes: &[u8]) -> (usize, &[u8]) {
 
 #[test]
 fn every_computable_format_has_a_golden() {
-    for format in Format::all().filter(|format| format.is_computable()) {
+    for format in Format::all().filter(|format| format.is_computable() && format.gguf_id().is_some()) {
         assert!(GOLDENS.iter().any(|golden| golden.0 == format), "{format}");
     }
 }
@@ -69,6 +76,9 @@ fn simple_encoders_give_the_bytes_of_the_gguf_package() {
         let (blocks, rest) = count(&rest[format.byte_len(weights).unwrap() + 4 * weights..]);
         let weights = blocks * format.block_weights();
         let (x, expected) = rest.split_at(4 * weights);
+        if blocks == 0 {
+            continue;
+        }
         let found = encode_row(format, &floats(x)).unwrap();
         let wrong =
             found.chunks(format.block_bytes()).zip(expected.chunks(format.block_bytes())).position(|(a, b)| a != b);

@@ -3,27 +3,40 @@
 use std::ops::Range;
 
 use super::Sight;
-use super::tile::{Cached, Codes, STRIP, Strips, TILE, Tile};
+use super::tile::{Ahead, Cached, Codes, STRIP, Strips, TILE, Tile};
 use crate::cpu::Kernels;
 use crate::cpu::kernels::lanes::{FloatLanes, LaneKernel};
 
+/// Rows of the tallest register tile.
+const TALLEST: usize = 6;
+
 /// See [`Kernels::scores`].
-pub(super) fn scores(kernels: &Kernels, queries: &[f32], dim: usize, keys: Tile<'_>, sight: Sight, scores: &mut [f32]) {
+pub(super) fn scores(
+    kernels: &Kernels,
+    queries: &[f32],
+    dim: usize,
+    keys: Tile<'_>,
+    ahead: Option<Ahead>,
+    sight: Sight,
+    scores: &mut [f32],
+) {
     let mut row = 0;
-    let (mut queries, mut scores) = (queries, scores);
+    let (mut queries, mut scores, mut ahead) = (queries, scores, ahead);
     while queries.len() >= dim && scores.len() >= TILE {
         let height = height(queries.len() / dim, matches!(keys, Tile::F32(_)));
         let (own, rest) = queries.split_at(height * dim);
         let (out, left) = scores.split_at_mut(height * TILE);
         let seen = sight.of_any(row..row + height);
         match keys {
-            Tile::F32(strips) => score_rows(kernels, strips, height, own, dim, seen, out),
-            Tile::F16(strips) => score_rows(kernels, strips, height, own, dim, seen, out),
-            Tile::Bf16(strips) => score_rows(kernels, strips, height, own, dim, seen, out),
+            Tile::F32(strips) => score_rows(kernels, strips, ahead, height, own, dim, seen, out),
+            Tile::F16(strips) => score_rows(kernels, strips, ahead, height, own, dim, seen, out),
+            Tile::Bf16(strips) => score_rows(kernels, strips, ahead, height, own, dim, seen, out),
             Tile::Q8_0 { codes, scales } => {
-                score_rows(kernels, Codes { codes, scales }, height, own, dim, seen, out);
+                score_rows(kernels, Codes { codes, scales }, ahead, height, own, dim, seen, out);
             }
         }
+        // The first rows have asked for everything.
+        ahead = None;
         row += height;
         (queries, scores) = (rest, left);
     }
@@ -34,25 +47,27 @@ pub(super) fn accumulate(
     kernels: &Kernels,
     weights: &[f32],
     values: Tile<'_>,
+    ahead: Option<Ahead>,
     dim: usize,
     sight: Sight,
     sums: &mut [f32],
 ) {
     let mut row = 0;
-    let (mut weights, mut sums) = (weights, sums);
+    let (mut weights, mut sums, mut ahead) = (weights, sums, ahead);
     while sums.len() >= dim && weights.len() >= TILE {
         let height = height(sums.len() / dim, matches!(values, Tile::F32(_)));
         let (own, rest) = weights.split_at(height * TILE);
         let (out, left) = sums.split_at_mut(height * dim);
         let sight = sight.from(row);
         match values {
-            Tile::F32(strips) => sum_rows(kernels, strips, height, own, dim, sight, out),
-            Tile::F16(strips) => sum_rows(kernels, strips, height, own, dim, sight, out),
-            Tile::Bf16(strips) => sum_rows(kernels, strips, height, own, dim, sight, out),
+            Tile::F32(strips) => sum_rows(kernels, strips, ahead, height, own, dim, sight, out),
+            Tile::F16(strips) => sum_rows(kernels, strips, ahead, height, own, dim, sight, out),
+            Tile::Bf16(strips) => sum_rows(kernels, strips, ahead, height, own, dim, sight, out),
             Tile::Q8_0 { codes, scales } => {
-                sum_rows(kernels, Codes { codes, scales }, height, own, dim, sight, out);
+                sum_rows(kernels, Codes { codes, scales }, ahead, height, own, dim, sight, out);
             }
         }
+        ahead = None;
         row += height;
         (weights, sums) = (rest, left);
     }
@@ -61,7 +76,7 @@ pub(super) fn accumulate(
 /// How many of `left` rows make the next register tile. Formats that are widened at each use come with few rows.
 fn height(left: usize, tall: bool) -> usize {
     match left {
-        6.. if tall => 6,
+        TALLEST.. if tall => TALLEST,
         4.. => 4,
         2.. => 2,
         _ => 1,
@@ -71,6 +86,7 @@ fn height(left: usize, tall: bool) -> usize {
 fn score_rows<S: Strips>(
     kernels: &Kernels,
     strips: S,
+    ahead: Option<Ahead>,
     height: usize,
     queries: &[f32],
     dim: usize,
@@ -78,16 +94,17 @@ fn score_rows<S: Strips>(
     scores: &mut [f32],
 ) {
     match height {
-        6 if S::TALL => kernels.run(Scores::<S, 6> { strips, queries, dim, seen, scores }),
-        4 => kernels.run(Scores::<S, 4> { strips, queries, dim, seen, scores }),
-        2 => kernels.run(Scores::<S, 2> { strips, queries, dim, seen, scores }),
-        _ => kernels.run(Scores::<S, 1> { strips, queries, dim, seen, scores }),
+        TALLEST if S::TALL => kernels.run(Scores::<S, TALLEST> { strips, ahead, queries, dim, seen, scores }),
+        4 => kernels.run(Scores::<S, 4> { strips, ahead, queries, dim, seen, scores }),
+        2 => kernels.run(Scores::<S, 2> { strips, ahead, queries, dim, seen, scores }),
+        _ => kernels.run(Scores::<S, 1> { strips, ahead, queries, dim, seen, scores }),
     }
 }
 
 fn sum_rows<S: Strips>(
     kernels: &Kernels,
     strips: S,
+    ahead: Option<Ahead>,
     height: usize,
     weights: &[f32],
     dim: usize,
@@ -98,30 +115,31 @@ fn sum_rows<S: Strips>(
     // Later rows see no less at the end and no more at the start. A row adds what lies before the common range, the
     // common range together with the others, and what lies behind it: its own range in order.
     let common = last.start..first.end.max(last.start);
-    let alone = |sums: &mut [f32], part: &dyn Fn(Range<usize>) -> Range<usize>| {
+    let alone = |sums: &mut [f32], ahead, part: &dyn Fn(Range<usize>) -> Range<usize>| {
         for (row, (weights, sums)) in weights.chunks_exact(TILE).zip(sums.chunks_exact_mut(dim)).enumerate() {
             let seen = part(sight.of(row));
             if !seen.is_empty() {
-                kernels.run(Accumulate::<S, 1> { strips, weights, dim, seen, sums });
+                kernels.run(Accumulate::<S, 1> { strips, ahead, weights, dim, seen, sums });
             }
         }
     };
     if height == 1 || common.is_empty() {
-        return alone(sums, &|seen| seen);
+        return alone(sums, ahead, &|seen| seen);
     }
-    alone(sums, &|seen| seen.start..common.start);
+    alone(sums, None, &|seen| seen.start..common.start);
     let seen = common.clone();
     match height {
-        6 if S::TALL => kernels.run(Accumulate::<S, 6> { strips, weights, dim, seen, sums }),
-        4 => kernels.run(Accumulate::<S, 4> { strips, weights, dim, seen, sums }),
-        _ => kernels.run(Accumulate::<S, 2> { strips, weights, dim, seen, sums }),
+        TALLEST if S::TALL => kernels.run(Accumulate::<S, TALLEST> { strips, ahead, weights, dim, seen, sums }),
+        4 => kernels.run(Accumulate::<S, 4> { strips, ahead, weights, dim, seen, sums }),
+        _ => kernels.run(Accumulate::<S, 2> { strips, ahead, weights, dim, seen, sums }),
     }
-    alone(sums, &|seen| common.end..seen.end);
+    alone(sums, None, &|seen| common.end..seen.end);
 }
 
 /// Scores `[R, 64]` of queries `[R, dim]` for the strips that `seen` touches.
 struct Scores<'a, S, const R: usize> {
     strips: S,
+    ahead: Option<Ahead>,
     queries: &'a [f32],
     dim: usize,
     seen: Range<usize>,
@@ -176,14 +194,20 @@ impl<S: Strips, const R: usize> Scores<'_, S, R> {
     #[inline(always)]
     unsafe fn groups<L: FloatLanes, const N: usize>(&mut self, lanes: L, mut key: usize) -> usize {
         let end = self.seen.end.next_multiple_of(STRIP);
+        let ahead = self.ahead.unwrap_or(self.strips.here());
         while key + N * L::LANES <= end {
             let mut right = [self.strips.keys(key); N];
+            let mut next = [ahead.byte(0, 0); N];
             for n in 0..N {
-                right[n] = self.strips.keys(key + n * L::LANES);
+                let key = key + n * L::LANES;
+                right[n] = self.strips.keys(key);
+                next[n] = ahead.byte(key / STRIP, key % STRIP * S::BYTES);
             }
             let mut sums = [[lanes.zero(); N]; R];
             // SAFETY: the rows have `dim` elements, and so have the keys, which lie below `end`.
-            unsafe { multiply(lanes, self.queries.as_ptr(), self.dim, right, 0..self.dim, &mut sums) };
+            unsafe {
+                multiply(lanes, self.queries.as_ptr(), self.dim, right, next, STRIP * S::BYTES, 0..self.dim, &mut sums)
+            };
             for r in 0..R {
                 for n in 0..N {
                     let at = r * TILE + key + n * L::LANES;
@@ -200,6 +224,7 @@ impl<S: Strips, const R: usize> Scores<'_, S, R> {
 /// Adds the values of `seen`, weighted by `[R, 64]`, to sums `[R, dim]`.
 struct Accumulate<'a, S, const R: usize> {
     strips: S,
+    ahead: Option<Ahead>,
     weights: &'a [f32],
     dim: usize,
     seen: Range<usize>,
@@ -240,6 +265,7 @@ impl<S: Strips, const R: usize> Accumulate<'_, S, R> {
     #[inline(always)]
     unsafe fn groups<L: FloatLanes, const N: usize>(&mut self, lanes: L, mut d: usize) -> usize {
         let Range { start, end } = self.seen;
+        let ahead = self.ahead.unwrap_or(self.strips.here());
         while d + N * L::LANES <= self.dim {
             let out = self.sums.as_mut_ptr().wrapping_add(d);
             let mut sums = [[lanes.zero(); N]; R];
@@ -252,13 +278,16 @@ impl<S: Strips, const R: usize> Accumulate<'_, S, R> {
             for strip in start / STRIP..end.div_ceil(STRIP) {
                 let first = strip * STRIP;
                 let mut right = [self.strips.values(strip, d, self.dim); N];
+                let mut next = [ahead.byte(0, 0); N];
                 for n in 0..N {
-                    right[n] = self.strips.values(strip, d + n * L::LANES, self.dim);
+                    let d = d + n * L::LANES;
+                    right[n] = self.strips.values(strip, d, self.dim);
+                    next[n] = ahead.byte(strip, d * S::BYTES);
                 }
                 let steps = start.max(first) - first..end.min(first + STRIP) - first;
                 let weights = self.weights.as_ptr().wrapping_add(first);
                 // SAFETY: the weights and the values of these keys exist.
-                unsafe { multiply(lanes, weights, TILE, right, steps, &mut sums) };
+                unsafe { multiply(lanes, weights, TILE, right, next, self.dim * S::BYTES, steps, &mut sums) };
             }
             for r in 0..R {
                 for n in 0..N {
@@ -306,20 +335,29 @@ fn hold<S: Strips>(strips: S, seen: &Range<usize>, dim: usize) -> bool {
     (seen.start / STRIP..seen.end.div_ceil(STRIP)).all(|strip| strips.holds(strip, dim))
 }
 
-/// `sums[r][n] += Σ left[r][step] * right[n][step]` over the steps in order.
+/// `sums[r][n] += Σ left[r][step] * right[n][step]` over the steps in order; asks for `next`, `next_stride` bytes a step, on the way.
 ///
 /// # Safety
 /// `R` rows of `left`, `left_stride` apart, and all vectors of `right` must have the steps.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)] // A kernel's operands.
 unsafe fn multiply<L: FloatLanes, C: Cached, const R: usize, const N: usize>(
     lanes: L,
     left: *const f32,
     left_stride: usize,
     right: [C; N],
+    next: [*const u8; N],
+    next_stride: usize,
     steps: Range<usize>,
     sums: &mut [[L::Vector; N]; R],
 ) {
     for step in steps {
+        // Many rows come with a panel that is in the cache.
+        if R < TALLEST {
+            for next in next {
+                lanes.prefetch(next.wrapping_add(step * next_stride));
+            }
+        }
         let mut vectors = [lanes.zero(); N];
         for n in 0..N {
             // SAFETY: the step exists.

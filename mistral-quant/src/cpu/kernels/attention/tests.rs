@@ -112,15 +112,16 @@ fn scores_are_dot_products_alone_or_beside_others() {
             for set in instruction_sets() {
                 let (mut scales, mut panel) = (vec![0.0; TILE * dim.div_ceil(KV_UNIT)], vec![0.0; TILE * dim]);
                 let tile = set.tile(vectors.stored(format), &mut scales);
+                let ahead = vectors.stored(format).ahead(&set);
                 let mut scores = vec![7.5; rows * TILE];
-                set.scores(&queries, dim, tile, sight, &mut scores);
+                set.scores(&queries, dim, tile, None, sight, &mut scores);
                 let mut same = vec![7.5; rows * TILE];
-                set.scores(&queries, dim, set.widen_keys(tile, dim, &mut panel), sight, &mut same);
+                set.scores(&queries, dim, set.widen_keys(tile, dim, &mut panel), None, sight, &mut same);
                 for row in 0..rows {
                     let query = &queries[row * dim..(row + 1) * dim];
                     let mut alone = [0.0; TILE];
                     let own = Sight { first: sight.first + row / sight.group, group: 1, ..sight };
-                    set.scores(query, dim, tile, own, &mut alone);
+                    set.scores(query, dim, tile, Some(ahead), own, &mut alone);
                     for i in sight.of(row) {
                         let terms = || query.iter().zip(vectors.vector(i)).map(|(&a, &b)| f64::from(a) * f64::from(b));
                         let (exact, sizes): (f64, f64) = (terms().sum(), terms().map(f64::abs).sum());
@@ -149,10 +150,11 @@ fn weighted_values_add_up_alone_or_beside_others() {
             for set in instruction_sets() {
                 let (mut scales, mut panel) = (vec![0.0; TILE * dim.div_ceil(KV_UNIT)], vec![0.0; TILE * dim]);
                 let tile = set.tile(vectors.stored(format), &mut scales);
+                let ahead = vectors.stored(format).ahead(&set);
                 let mut sums = start.clone();
-                set.accumulate(&weights, tile, dim, sight, &mut sums);
+                set.accumulate(&weights, tile, None, dim, sight, &mut sums);
                 let mut same = start.clone();
-                set.accumulate(&weights, set.widen_values(tile, dim, &mut panel), dim, sight, &mut same);
+                set.accumulate(&weights, set.widen_values(tile, dim, &mut panel), None, dim, sight, &mut same);
                 assert_eq!(sums, same, "{format:?} and f32 differ");
                 for (row, sums) in sums.chunks(dim).enumerate() {
                     let weights = &weights[row * TILE..(row + 1) * TILE];
@@ -167,7 +169,7 @@ fn weighted_values_add_up_alone_or_beside_others() {
                     }
                     let mut alone = start[row * dim..(row + 1) * dim].to_vec();
                     let own = Sight { first: sight.first + row / sight.group, group: 1, ..sight };
-                    set.accumulate(weights, tile, dim, own, &mut alone);
+                    set.accumulate(weights, tile, Some(ahead), dim, own, &mut alone);
                     assert_eq!(alone, sums, "row {row} of {rows}, {set:?}");
                 }
             }
@@ -197,9 +199,9 @@ fn what_is_not_seen_is_not_looked_at() {
                 let (mut scores, mut sums) = (vec![0.0; 6 * TILE], vec![0.0; 6 * (dim + 2)]);
                 let mut sums = Sums::new(&mut sums, 6, dim);
                 sums.clear();
-                set.scores(&queries, dim, keys, sight, &mut scores);
+                set.scores(&queries, dim, keys, None, sight, &mut scores);
                 set.weigh(&mut scores, Scoring { scale: 0.3, soft_cap: None }, sight, &mut sums);
-                set.accumulate(&scores, values, dim, sight, sums.values);
+                set.accumulate(&scores, values, None, dim, sight, sums.values);
                 (sums.max.to_vec(), sums.total.to_vec(), sums.values.to_vec())
             };
             assert!(seen.end <= STRIP);

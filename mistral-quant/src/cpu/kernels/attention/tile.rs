@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 
+use crate::cpu::Kernels;
 use crate::cpu::kernels::lanes::{FloatLanes, LaneKernel};
 use crate::kv_format::KV_UNIT;
 
@@ -25,6 +26,58 @@ pub(crate) enum Stored<'a> {
         codes: [&'a [i8]; STRIPS],
         scales: [&'a [f16]; STRIPS],
     },
+}
+
+/// Where the strips that will be wanted next begin, so that they can be asked for early: blocks lie scattered, and what the processor
+/// guesses by itself ends with a page.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ahead {
+    strips: [*const u8; STRIPS],
+}
+
+impl Stored<'_> {
+    /// Asks for the scales, which are wanted before the codes; the addresses of the rest.
+    pub(crate) fn ahead(self, kernels: &Kernels) -> Ahead {
+        match self {
+            Stored::F32(strips) => Ahead::new(strips),
+            Stored::F16(strips) => Ahead::new(strips),
+            Stored::Bf16(strips) => Ahead::new(strips),
+            Stored::Q8_0 { codes, scales } => {
+                kernels.run(Prefetch { scales });
+                Ahead::new(codes)
+            }
+        }
+    }
+}
+
+struct Prefetch<'a> {
+    scales: [&'a [f16]; STRIPS],
+}
+
+impl LaneKernel for Prefetch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: FloatLanes>(self, lanes: L) {
+        for strip in self.scales {
+            strip.chunks(32).for_each(|line| lanes.prefetch(line.as_ptr()));
+        }
+    }
+}
+
+impl Ahead {
+    /// The starts of strips; of another one for a strip that is empty, where there is one.
+    #[inline(always)]
+    pub(super) fn new<T>(strips: [&[T]; STRIPS]) -> Self {
+        let some = strips.into_iter().find(|strip| !strip.is_empty()).unwrap_or_default();
+        Self { strips: strips.map(|strip| if strip.is_empty() { some.as_ptr() } else { strip.as_ptr() }.cast()) }
+    }
+
+    /// The address of a byte of a strip.
+    #[inline(always)]
+    pub(super) fn byte(self, strip: usize, byte: usize) -> *const u8 {
+        self.strips[strip % STRIPS].wrapping_add(byte)
+    }
 }
 
 /// The same with what the products need beside it: scales as f32.
@@ -55,10 +108,14 @@ pub(super) trait Cached: Copy {
 pub(super) trait Strips: Copy {
     /// Whether there are register tiles for many rows: tiles of other formats are widened before many rows use them.
     const TALL: bool;
+    /// Bytes an element.
+    const BYTES: usize;
 
     type Keys: Cached;
     type Values: Cached;
 
+    /// Where the strips themselves are: asking for what is here already costs little.
+    fn here(self) -> Ahead;
     /// Whether a strip has 16 vectors of `dim`.
     fn holds(self, strip: usize, dim: usize) -> bool;
     /// Keys from `key` on, a lane a key, a step a dimension. The lanes must not reach into another strip.
@@ -129,9 +186,15 @@ impl<T: Element> Cached for Dense<T> {
 
 impl<T: Element> Strips for [&[T]; STRIPS] {
     const TALL: bool = T::WIDE;
+    const BYTES: usize = size_of::<T>();
 
     type Keys = Dense<T>;
     type Values = Dense<T>;
+
+    #[inline(always)]
+    fn here(self) -> Ahead {
+        Ahead::new(self)
+    }
 
     #[inline(always)]
     fn holds(self, strip: usize, dim: usize) -> bool {
@@ -221,9 +284,15 @@ impl Cached for ValueCodes {
 
 impl Strips for Codes<'_> {
     const TALL: bool = false;
+    const BYTES: usize = 1;
 
     type Keys = KeyCodes;
     type Values = ValueCodes;
+
+    #[inline(always)]
+    fn here(self) -> Ahead {
+        Ahead::new(self.codes)
+    }
 
     #[inline(always)]
     fn holds(self, strip: usize, dim: usize) -> bool {

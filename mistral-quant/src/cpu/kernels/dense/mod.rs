@@ -20,8 +20,11 @@ use super::Kernels;
 use super::lanes::{FloatLanes, LaneKernel};
 use crate::Format;
 
-/// Columns of a panel: 32 KiB of weights with AVX-512, less with other sets. Also the length of a chain of sums.
-pub(crate) const BLOCK: usize = 256;
+/// Columns of a panel: 16 KiB of weights with AVX-512, less with other sets. Also the length of a chain of sums.
+pub(crate) const BLOCK: usize = 128;
+
+/// Columns that a decoder is asked for at a time: whole blocks of every format.
+const DECODED: usize = 256;
 
 /// The most rows that a strip has on any instruction set.
 pub(crate) const MAX_ROWS: usize = 32;
@@ -48,12 +51,12 @@ pub(crate) struct Panel {
     /// `[BLOCK, MAX_ROWS]`, aligned by hand: `start` elements are left out.
     values: Vec<f32>,
     start: usize,
-    /// Decoded rows `[MAX_ROWS, BLOCK]`, for formats that are not words of numbers.
+    /// Decoded rows `[MAX_ROWS, DECODED]`, for formats that are not words of numbers.
     decoded: Vec<f32>,
 }
 
 impl Panel {
-    /// Some 33 KiB.
+    /// Some 16 KiB.
     pub(crate) fn new() -> Self {
         let values = vec![0.0; BLOCK * MAX_ROWS + 16];
         let start = values.as_ptr().align_offset(64).min(16);

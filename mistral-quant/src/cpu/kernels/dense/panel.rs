@@ -1,6 +1,6 @@
 //! Widens and transposes some columns of a strip.
 
-use super::{BLOCK, DenseStrip, MAX_ROWS, Panel};
+use super::{BLOCK, DECODED, DenseStrip, MAX_ROWS, Panel};
 use crate::Format;
 use crate::cpu::kernels::lanes::FloatLanes;
 use crate::decode_row;
@@ -46,7 +46,8 @@ impl Words for Brains {
     }
 }
 
-/// Columns `first..first + count` of all rows, `[count, rows]`; rows that the strip lacks are its last one again.
+/// Columns `first..first + count` of all rows, `[count, rows]`; rows that the strip lacks are its last one again. The panels of a
+/// strip are made in order: what is decoded for one is there for the next.
 #[inline(always)]
 pub(super) fn fill<'p, L: FloatLanes>(
     lanes: L,
@@ -56,6 +57,7 @@ pub(super) fn fill<'p, L: FloatLanes>(
     panel: &'p mut Panel,
 ) -> &'p [f32] {
     let rows = 2 * L::LANES;
+    const { assert!(DECODED.is_multiple_of(BLOCK)) };
     let Panel { values, start, decoded } = panel;
     let out = &mut values[*start..*start + BLOCK * rows];
     // The words of a file are little-endian.
@@ -65,26 +67,28 @@ pub(super) fn fill<'p, L: FloatLanes>(
         Format::F16 => words::<L, Halves>(lanes, strip, first, count, out),
         Format::BF16 => words::<L, Brains>(lanes, strip, first, count, out),
         _ => {
-            decoded.resize(MAX_ROWS * BLOCK, 0.0);
-            decode(strip, first, count, rows, decoded);
-            let bytes = decoded.as_ptr().cast::<u8>();
-            let mut pointers = [bytes; MAX_ROWS];
-            for (row, pointer) in pointers.iter_mut().enumerate() {
-                *pointer = bytes.wrapping_add(row * BLOCK * 4);
+            decoded.resize(MAX_ROWS * DECODED, 0.0);
+            if first.is_multiple_of(DECODED) {
+                decode(strip, first, DECODED.min(strip.cols - first), rows, decoded);
             }
-            // SAFETY: `BLOCK >= count` floats lie behind each pointer, which `decoded` was just made long enough for.
+            let start = decoded.as_ptr().wrapping_add(first % DECODED);
+            let mut pointers = [start.cast(); MAX_ROWS];
+            for (row, pointer) in pointers.iter_mut().enumerate() {
+                *pointer = start.wrapping_add(row * DECODED).cast();
+            }
+            // SAFETY: `count` floats lie behind each pointer: `decoded` was made long enough, and panels do not cross its parts.
             unsafe { transpose::<L, Singles>(lanes, &pointers, 0, count, out) };
         }
     }
     &out[..count * rows]
 }
 
-/// Rows as f32 `[rows, BLOCK]`, by the decoder of the format.
+/// Rows as f32 `[rows, DECODED]`, by the decoder of the format.
 fn decode(strip: &DenseStrip<'_>, first: usize, count: usize, rows: usize, out: &mut [f32]) {
     let present = strip.bytes.len() / strip.row_bytes;
     let (per_block, block_bytes) = (strip.format.block_weights(), strip.format.block_bytes());
     let bytes = first / per_block * block_bytes..(first + count).div_ceil(per_block) * block_bytes;
-    for (row, out) in out.chunks_exact_mut(BLOCK).enumerate().take(rows) {
+    for (row, out) in out.chunks_exact_mut(DECODED).enumerate().take(rows) {
         let start = row.min(present - 1) * strip.row_bytes;
         let row = strip.bytes.get(start + bytes.start..start + bytes.end).unwrap_or_default();
         if decode_row(strip.format, row, &mut out[..count]).is_err() {

@@ -104,11 +104,8 @@ pub(crate) const fn run_length(max_code: i32) -> usize {
     }
 }
 
-/// Repeats a block with a constant, as straight code: loops over register arrays must not remain loops.
+/// Repeats a block with a constant, as straight code: what depends on it must not remain a loop.
 macro_rules! unroll {
     ($i:ident in [$($n:literal)*] $body:block) => { $( { const $i: usize = $n; $body } )* };
-    ($i:ident < $count:expr, $body:block) => {
-        $crate::cpu::kernels::integer::lanes::unroll!($i in [0 1 2 3 4 5 6 7 8 9 10 11] { if $i < $count { $body } })
-    };
 }
 pub(crate) use unroll;

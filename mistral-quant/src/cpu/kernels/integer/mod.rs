@@ -10,9 +10,16 @@
 //! `isum = Σ (code - offset) * activation_code`, unit after unit (half after half where scales are for 16 columns). The
 //! order depends on nothing but the columns: a token gets the same bits alone or beside others, packed or not.
 
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
 mod codes;
 pub(crate) mod lanes;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 pub(crate) mod pack;
+pub(super) mod portable;
 mod row;
 mod tile;
 
@@ -193,12 +200,15 @@ impl<B: Pack> Operation for PackedProduct<'_, B> {
                     multiply::<L, B::Codes>(codes, scales, first, count, self.columns, self.sums);
                 } else {
                     expand::<L, B::Codes>(codes, count, panel);
-                    multiply::<L, Expanded<B>>(panel.as_flattened(), scales, first, count, self.columns, self.sums);
+                    multiply::<L, B::Expanded>(panel.as_flattened(), scales, first, count, self.columns, self.sums);
                 }
             }
         }
     }
 }
+
+/// Codes of any format less its offset.
+type Any<const HALVES: bool, const MINS: bool> = Expanded<128, 0, HALVES, MINS>;
 
 /// A strip in a format that is not packed: codes come one by one from [`Grid::unit`].
 struct PlainProduct<'a, B> {
@@ -222,7 +232,21 @@ impl<B: Grid> Operation for PlainProduct<'_, B> {
             }
             // SAFETY: as this function; `codes` has room for all units of a group.
             unsafe {
-                multiply::<L, Expanded<B>>(codes.as_flattened(), scales, first, count, self.columns, self.sums);
+                let codes = codes.as_flattened();
+                match (B::HALVES, B::MINS) {
+                    (false, false) => {
+                        multiply::<L, Any<false, false>>(codes, scales, first, count, self.columns, self.sums)
+                    }
+                    (false, true) => {
+                        multiply::<L, Any<false, true>>(codes, scales, first, count, self.columns, self.sums)
+                    }
+                    (true, false) => {
+                        multiply::<L, Any<true, false>>(codes, scales, first, count, self.columns, self.sums)
+                    }
+                    (true, true) => {
+                        multiply::<L, Any<true, true>>(codes, scales, first, count, self.columns, self.sums)
+                    }
+                }
             }
         }
     }
@@ -238,12 +262,12 @@ fn fill_row<L: Lanes, B: Grid>(
     scales: &mut Scales,
 ) {
     let per_block = B::WEIGHTS / UNIT;
-    let flip = if B::MAX_CODE == 128 && L::BIASED { 0x80 } else { 0 };
+    let flip = if L::BIASED { 0x80 } else { 0 };
     for u in 0..count {
         let Some(block) = blocks.get((first + u) / per_block) else { return };
         let unit = block.unit((first + u) % per_block);
         for (vector, codes) in codes[8 * u..].iter_mut().zip(unit.codes.as_chunks::<4>().0) {
-            vector[4 * row..4 * row + 4].copy_from_slice(&codes.map(|code| code as u8 ^ flip));
+            vector[4 * row..4 * row + 4].copy_from_slice(&codes.map(|code| code.wrapping_sub(B::OFFSET) as u8 ^ flip));
         }
         for half in 0..2 {
             scales.scales[u][half][row] = unit.scales[half];
@@ -292,8 +316,8 @@ unsafe fn multiply<L: Lanes, C: Codes>(
         words = behind;
         let columns = block.as_ptr().wrapping_add(WORDS * sums.len() * first);
         let codes = codes.as_ptr();
-        unroll!(I < L::COLUMNS, {
-            if sums.len() == I + 1
+        unroll!(I in [0 1 2 3 4 5 6 7 8 9 10 11] {
+            if I < L::COLUMNS && sums.len() == I + 1
                 && let Some(sums) = sums.first_chunk_mut()
             {
                 tile::<L, C, { I + 1 }>(Tile { codes, scales, units, columns, sums, class: PhantomData });

@@ -3,7 +3,7 @@
 //! Rows become lanes while there are few bytes: 16 bytes of 16 rows are transposed at a time as words, and what then lies in
 //! the wrong bits is transposed between vectors. Nothing is lost or rounded; a header holds the bytes of the blocks, word by word.
 
-use super::codes::{Codes, Fives, Nibbles, Pairs, Signed, Sixes, Threes};
+use super::codes::{Codes, Expanded, Fives, Nibbles, Pairs, Signed, Sixes, Threes};
 use super::lanes::Lanes;
 use super::tile::{Scales, UNITS};
 use crate::cpu::kernels::strip::STRIP;
@@ -15,7 +15,9 @@ pub(super) type Vector = [u8; 64];
 /// A block format with a packed form.
 pub(crate) trait Pack: Grid {
     /// How its codes are packed.
-    type Codes: Codes<Format = Self>;
+    type Codes: Codes;
+    /// The same codes, expanded.
+    type Expanded: Codes;
     /// Bytes of scales and mins: of a whole group for formats of 256 weights a block, of a unit for the others.
     const HEADER: usize;
 
@@ -193,9 +195,10 @@ fn spread_bits(high: [[u8; 4]; STRIP], to: &mut Vector) {
 
 /// A format of 32 weights a block: codes by the given function, the header is the bytes before them.
 macro_rules! pack_units {
-    ($block:ident, $codes:ident, $header:literal, |$blocks:ident, $out:ident| $pack:block) => {
+    ($block:ident, $codes:ty, $expanded:ty, $header:literal, |$blocks:ident, $out:ident| $pack:block) => {
         impl Pack for $block {
-            type Codes = $codes<Self>;
+            type Codes = $codes;
+            type Expanded = $expanded;
             const HEADER: usize = $header * STRIP;
 
             #[inline(always)]
@@ -228,21 +231,21 @@ macro_rules! pack_units {
     };
 }
 
-pack_units!(Q8_0, Signed, 2, |blocks, out| {
+pack_units!(Q8_0, Signed, Expanded<128, 0, false, false>, 2, |blocks, out| {
     transpose::<L, 32>(array(blocks, |block| &block.codes), out);
     for vector in out {
         vector.iter_mut().for_each(|code| *code ^= 0x80);
     }
 });
-pack_units!(Q4_0, Nibbles, 2, |blocks, out| { transpose::<L, 16>(array(blocks, |block| &block.codes), out) });
-pack_units!(Q4_1, Nibbles, 4, |blocks, out| { transpose::<L, 16>(array(blocks, |block| &block.codes), out) });
-pack_units!(Q5_0, Fives, 2, |blocks, out| {
+pack_units!(Q4_0, Nibbles<8, false>, Expanded<15, 8, false, false>, 2, |blocks, out| { transpose::<L, 16>(array(blocks, |block| &block.codes), out) });
+pack_units!(Q4_1, Nibbles<0, true>, Expanded<15, 0, false, true>, 4, |blocks, out| { transpose::<L, 16>(array(blocks, |block| &block.codes), out) });
+pack_units!(Q5_0, Fives<16, false>, Expanded<31, 16, false, false>, 2, |blocks, out| {
     transpose::<L, 16>(array(blocks, |block| &block.low), out);
     if let Some(high) = out.get_mut(4) {
         spread_bits(array(blocks, |block| block.high), high);
     }
 });
-pack_units!(Q5_1, Fives, 4, |blocks, out| {
+pack_units!(Q5_1, Fives<0, true>, Expanded<31, 0, false, true>, 4, |blocks, out| {
     transpose::<L, 16>(array(blocks, |block| &block.low), out);
     if let Some(high) = out.get_mut(4) {
         spread_bits(array(blocks, |block| block.high), high);
@@ -288,7 +291,8 @@ unsafe fn six_bit_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
 }
 
 impl Pack for Q4_K {
-    type Codes = Nibbles<Self>;
+    type Codes = Nibbles<0, true>;
+    type Expanded = Expanded<15, 0, false, true>;
     const HEADER: usize = 16 * STRIP;
 
     #[inline(always)]
@@ -321,7 +325,8 @@ unsafe fn pack_nibble_pairs<L: Lanes, const VECTORS: usize>(rows: [&[u8; 128]; S
 }
 
 impl Pack for Q5_K {
-    type Codes = Fives<Self>;
+    type Codes = Fives<0, true>;
+    type Expanded = Expanded<31, 0, false, true>;
     const HEADER: usize = 16 * STRIP;
 
     #[inline(always)]
@@ -380,7 +385,8 @@ fn signed_scales(words: &[[u32; STRIP]; 4], d: &[f32; STRIP], scales: &mut Scale
 }
 
 impl Pack for Q6_K {
-    type Codes = Sixes<Self>;
+    type Codes = Sixes;
+    type Expanded = Expanded<63, 32, true, false>;
     const HEADER: usize = 18 * STRIP;
 
     #[inline(always)]
@@ -414,7 +420,8 @@ impl Pack for Q6_K {
 }
 
 impl Pack for Q2_K {
-    type Codes = Pairs<Self>;
+    type Codes = Pairs<0, true, true>;
+    type Expanded = Expanded<3, 0, true, true>;
     const HEADER: usize = 20 * STRIP;
 
     #[inline(always)]
@@ -448,7 +455,8 @@ impl Pack for Q2_K {
 }
 
 impl Pack for Q3_K {
-    type Codes = Threes<Self>;
+    type Codes = Threes;
+    type Expanded = Expanded<7, 4, true, false>;
     const HEADER: usize = 14 * STRIP;
 
     #[inline(always)]

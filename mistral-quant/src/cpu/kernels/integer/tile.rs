@@ -6,7 +6,6 @@ use super::codes::Codes;
 use super::lanes::{Lanes, Operation, run_length, unroll};
 use crate::cpu::activations::WORDS;
 use crate::cpu::kernels::strip::{STRIP, Sums};
-use crate::formats::Grid;
 
 /// Units of a group.
 pub(crate) const UNITS: usize = 8;
@@ -48,18 +47,22 @@ impl<C: Codes, const N: usize> Operation for Tile<'_, C, N> {
             // are as long as the fields say.
             unsafe {
                 let mut totals = [L::floats(0.0); N];
-                unroll!(I < N, { totals[I] = L::load_floats((*sums.add(I)).as_ptr().add(first)) });
+                for i in 0..N {
+                    totals[i] = L::load_floats((*sums.add(i)).as_ptr().add(first));
+                }
                 for u in 0..units {
                     let unit = self.codes.add(u * C::UNIT_BYTES + 4 * first);
                     let x = self.columns.add(u * WORDS * N);
-                    if C::Format::HALVES {
+                    if C::HALVES {
                         half::<L, C, N, 0>(unit, x, &self.scales.scales[u], &self.scales.mins[u], first, &mut totals);
                         half::<L, C, N, 1>(unit, x, &self.scales.scales[u], &self.scales.mins[u], first, &mut totals);
                     } else {
                         half::<L, C, N, 2>(unit, x, &self.scales.scales[u], &self.scales.mins[u], first, &mut totals);
                     }
                 }
-                unroll!(I < N, { L::store_floats((*sums.add(I)).as_mut_ptr().add(first), totals[I]) });
+                for (i, &total) in totals.iter().enumerate() {
+                    L::store_floats((*sums.add(i)).as_mut_ptr().add(first), total);
+                }
             }
         }
     }
@@ -78,49 +81,51 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const PART: usize>(
     first: usize,
     totals: &mut [L::Floats; N],
 ) {
-    let signed = const { C::Format::MAX_CODE == 128 };
-    let run = const { run_length(C::Format::MAX_CODE) }.min(if PART == 2 { 8 } else { 4 });
-    let offset = if signed && L::BIASED { 128 } else { i32::from(C::Format::OFFSET) };
+    let signed = const { C::MAX_CODE == 128 };
+    let run = const { run_length(C::MAX_CODE) }.min(if PART == 2 { 8 } else { 4 });
+    let offset = if signed && L::BIASED { 128 } else { C::OFFSET };
     // SAFETY: 8 vectors of codes, and of each column 8 words of codes, then scale, scaled sum and two sums.
     unsafe {
         let mut isums = [L::ints(0); N];
         let mut products = [L::ints(0); N];
         if offset != 0 {
-            unroll!(I < N, {
+            for i in 0..N {
                 let sum = if PART == 2 {
-                    integer(x.add(10 * N + I)) + integer(x.add(11 * N + I))
+                    integer(x.add(10 * N + i)) + integer(x.add(11 * N + i))
                 } else {
-                    integer(x.add((10 + PART) * N + I))
+                    integer(x.add((10 + PART) * N + i))
                 };
-                isums[I] = L::ints(-offset * sum);
-            });
+                isums[i] = L::ints(sum.wrapping_mul(-offset));
+            }
         }
         unroll!(G in [0 1 2 3 4 5 6 7] {
             if PART == 2 || PART == G / 4 {
                 let codes = C::vector::<L>(unit, G);
-                if G % run == 0 {
-                    unroll!(I < N, { products[I] = L::start(isums[I]) });
-                }
-                unroll!(I < N, { products[I] = L::multiply_add(signed, products[I], codes, x.add(G * N + I)) });
-                if G % run == run - 1 {
-                    unroll!(I < N, { isums[I] = L::finish(isums[I], products[I]) });
+                for i in 0..N {
+                    if G % run == 0 {
+                        products[i] = L::start(isums[i]);
+                    }
+                    products[i] = L::multiply_add(signed, products[i], codes, x.add(G * N + i));
+                    if G % run == run - 1 {
+                        isums[i] = L::finish(isums[i], products[i]);
+                    }
                 }
             }
         });
         let scale = L::load_floats(scales[PART % 2].as_ptr().add(first));
         let min = L::load_floats(mins[PART % 2].as_ptr().add(first));
-        unroll!(I < N, {
-            let both = L::multiply(scale, L::floats(float(x.add(8 * N + I))));
-            totals[I] = L::fused(L::to_floats(isums[I]), both, totals[I]);
-            if C::Format::MINS {
+        for i in 0..N {
+            let both = L::multiply(scale, L::floats(float(x.add(8 * N + i))));
+            totals[i] = L::fused(L::to_floats(isums[i]), both, totals[i]);
+            if C::MINS {
                 let sum = if PART == 2 {
-                    float(x.add(9 * N + I))
+                    float(x.add(9 * N + i))
                 } else {
-                    float(x.add(8 * N + I)) * integer(x.add((10 + PART) * N + I)) as f32
+                    float(x.add(8 * N + i)) * integer(x.add((10 + PART) * N + i)) as f32
                 };
-                totals[I] = L::fused_less(min, L::floats(sum), totals[I]);
+                totals[i] = L::fused_less(min, L::floats(sum), totals[i]);
             }
-        });
+        }
     }
 }
 

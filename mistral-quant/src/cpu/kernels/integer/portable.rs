@@ -1,60 +1,61 @@
 //! Registers as arrays: the integer kernels in portable Rust.
 
-use crate::cpu::kernels::integer::lanes::{Lanes, Operation};
+use super::lanes::{Lanes, Operation};
 
-/// Arrays of 16 rows.
+/// Arrays of 4 rows: what any 128-bit registers take.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
-const ROWS: usize = 16;
+const ROWS: usize = 4;
 
 impl Lanes for Portable {
     const ROWS: usize = ROWS;
-    const COLUMNS: usize = 4;
+    const COLUMNS: usize = 2;
     const BIASED: bool = false;
-    type Bytes = [u8; 64];
+    type Bytes = [u8; 4 * ROWS];
     type Ints = [i32; ROWS];
     type Floats = [f32; ROWS];
 
+    #[inline(never)]
     unsafe fn enter<O: Operation>(operation: O) {
         // SAFETY: portable code runs everywhere; the operation's own conditions are the caller's.
         unsafe { operation.run::<Self>() };
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const u8) -> [u8; 64] {
-        // SAFETY: 64 readable bytes by the caller.
-        unsafe { from.cast::<[u8; 64]>().read_unaligned() }
+    unsafe fn load(from: *const u8) -> [u8; 4 * ROWS] {
+        // SAFETY: 16 readable bytes by the caller.
+        unsafe { from.cast::<[u8; 4 * ROWS]>().read_unaligned() }
     }
 
     #[inline(always)]
-    unsafe fn store(to: *mut u8, bytes: [u8; 64]) {
-        // SAFETY: 64 writable bytes by the caller.
-        unsafe { to.cast::<[u8; 64]>().write_unaligned(bytes) };
+    unsafe fn store(to: *mut u8, bytes: [u8; 4 * ROWS]) {
+        // SAFETY: 16 writable bytes by the caller.
+        unsafe { to.cast::<[u8; 4 * ROWS]>().write_unaligned(bytes) };
     }
 
     #[inline(always)]
-    unsafe fn and(bytes: [u8; 64], mask: u8) -> [u8; 64] {
+    unsafe fn and(bytes: [u8; 4 * ROWS], mask: u8) -> [u8; 4 * ROWS] {
         bytes.map(|byte| byte & mask)
     }
 
     #[inline(always)]
-    unsafe fn xor(bytes: [u8; 64], mask: u8) -> [u8; 64] {
+    unsafe fn xor(bytes: [u8; 4 * ROWS], mask: u8) -> [u8; 4 * ROWS] {
         bytes.map(|byte| byte ^ mask)
     }
 
     #[inline(always)]
-    unsafe fn or_masked(base: [u8; 64], bytes: [u8; 64], mask: u8) -> [u8; 64] {
+    unsafe fn or_masked(base: [u8; 4 * ROWS], bytes: [u8; 4 * ROWS], mask: u8) -> [u8; 4 * ROWS] {
         std::array::from_fn(|i| base[i] | bytes[i] & mask)
     }
 
     #[inline(always)]
-    unsafe fn shift(bytes: [u8; 64], right: i32) -> [u8; 64] {
+    unsafe fn shift(bytes: [u8; 4 * ROWS], right: i32) -> [u8; 4 * ROWS] {
         if right < 0 { bytes.map(|byte| byte << -right) } else { bytes.map(|byte| byte >> right) }
     }
 
     #[inline(always)]
-    unsafe fn look_up(table: &[u8; 16], indices: [u8; 64]) -> [u8; 64] {
+    unsafe fn look_up(table: &[u8; 16], indices: [u8; 4 * ROWS]) -> [u8; 4 * ROWS] {
         indices.map(|index| table[usize::from(index % 16)])
     }
 
@@ -69,12 +70,19 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(signed: bool, mut products: [i32; ROWS], codes: [u8; 64], x: *const u32) -> [i32; ROWS] {
+    unsafe fn multiply_add(
+        signed: bool,
+        mut products: [i32; ROWS],
+        codes: [u8; 4 * ROWS],
+        x: *const u32,
+    ) -> [i32; ROWS] {
         // SAFETY: a readable word by the caller.
         let x = unsafe { x.read_unaligned() }.to_ne_bytes().map(|x| i32::from(x as i8));
         for (product, codes) in products.iter_mut().zip(codes.as_chunks::<4>().0) {
+            // Wrapping only spares the checks: four products are below 2^18, and a unit has eight times as many.
             for (&code, x) in codes.iter().zip(x) {
-                *product += x * if signed { i32::from(code as i8) } else { i32::from(code) };
+                let code = if signed { i32::from(code as i8) } else { i32::from(code) };
+                *product = product.wrapping_add(x.wrapping_mul(code));
             }
         }
         products
@@ -92,13 +100,13 @@ impl Lanes for Portable {
 
     #[inline(always)]
     unsafe fn load_floats(from: *const f32) -> [f32; ROWS] {
-        // SAFETY: 16 readable floats by the caller.
+        // SAFETY: 4 readable floats by the caller.
         unsafe { from.cast::<[f32; ROWS]>().read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn store_floats(to: *mut f32, floats: [f32; ROWS]) {
-        // SAFETY: 16 writable floats by the caller.
+        // SAFETY: 4 writable floats by the caller.
         unsafe { to.cast::<[f32; ROWS]>().write_unaligned(floats) };
     }
 

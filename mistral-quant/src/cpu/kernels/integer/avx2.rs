@@ -1,12 +1,11 @@
-//! The integer kernels on AVX2: half a strip in a register, 16-bit sums of products.
+//! Half a strip in a register: AVX2 with 16-bit sums of products, AVX-VNNI with 32-bit ones.
 
 use std::arch::x86_64::*;
 
-use super::lanes::transpose;
-use crate::cpu::kernels::integer::lanes::{Lanes, Operation};
+use super::lanes::{Lanes, Operation};
 use crate::cpu::kernels::strip::STRIP;
 
-/// 256-bit registers.
+/// AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2;
 
@@ -160,6 +159,8 @@ macro_rules! moves_of_256_bits {
     };
 }
 
+pub(super) use moves_of_256_bits;
+
 impl Lanes for Avx2 {
     const COLUMNS: usize = 4;
     const BIASED: bool = false;
@@ -167,6 +168,7 @@ impl Lanes for Avx2 {
     moves_of_256_bits!();
 
     #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline(never)]
     unsafe fn enter<O: Operation>(operation: O) {
         // SAFETY: this function has the features; the operation's own conditions are the caller's.
         unsafe { operation.run::<Self>() };
@@ -199,4 +201,69 @@ impl Lanes for Avx2 {
         // SAFETY: see `and`.
         unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1))) }
     }
+}
+
+/// [`Avx2`] and AVX-VNNI.
+#[derive(Clone, Copy)]
+pub(crate) struct AvxVnni;
+
+impl Lanes for AvxVnni {
+    const COLUMNS: usize = 6;
+    const BIASED: bool = true;
+    registers_of_256_bits!();
+    moves_of_256_bits!();
+
+    #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+    #[inline(never)]
+    unsafe fn enter<O: Operation>(operation: O) {
+        // SAFETY: this function has the features; the operation's own conditions are the caller's.
+        unsafe { operation.run::<Self>() };
+    }
+
+    #[inline(always)]
+    unsafe fn start(sums: __m256i) -> __m256i {
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(_: bool, products: __m256i, codes: __m256i, x: *const u32) -> __m256i {
+        // SAFETY: see `and`; a readable word by the caller.
+        unsafe { _mm256_dpbusd_avx_epi32(products, codes, _mm256_set1_epi32(x.read_unaligned() as i32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(_: __m256i, products: __m256i) -> __m256i {
+        products
+    }
+}
+
+/// Transposes 16 bytes of 8 rows: lane `row` of output `g` holds bytes `4g..4g + 4` of the row.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn transpose(rows: [&[u8; 16]; 8]) -> [__m256i; 4] {
+    // SAFETY: the processor has the set.
+    unsafe {
+        // Rows r and r + 4 share a register, so that the shuffles inside 128-bit lanes suffice.
+        let a = join(rows[0], rows[4]);
+        let b = join(rows[1], rows[5]);
+        let c = join(rows[2], rows[6]);
+        let d = join(rows[3], rows[7]);
+        let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+        [
+            _mm256_unpacklo_epi64(ab_low, cd_low),
+            _mm256_unpackhi_epi64(ab_low, cd_low),
+            _mm256_unpacklo_epi64(ab_high, cd_high),
+            _mm256_unpackhi_epi64(ab_high, cd_high),
+        ]
+    }
+}
+
+/// Two pieces of 16 bytes.
+#[inline(always)]
+unsafe fn join(low: &[u8; 16], high: &[u8; 16]) -> __m256i {
+    // SAFETY: the processor has the set; 16 readable bytes each.
+    unsafe { _mm256_loadu2_m128i(high.as_ptr().cast(), low.as_ptr().cast()) }
 }

@@ -1,0 +1,155 @@
+//! Reading `quantization_config` so that no key is passed over.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value as Json};
+
+use crate::Error;
+
+/// Keys that say how a checkpoint was made or how another program runs it, not what its numbers mean.
+const HARMLESS: &[&str] = &[
+    "quant_method",
+    "version",
+    "quantization_status",
+    "global_compression_ratio",
+    "damp_percent",
+    "damp_auto_increment",
+    "static_groups",
+    "true_sequential",
+    "model_name_or_path",
+    "model_file_base_name",
+    "model_seqlen",
+    "block_name_to_quantize",
+    "module_name_preceding_first_block",
+    "modules_in_block_to_quantize",
+    "batch_size",
+    "pad_token_id",
+    "use_exllama",
+    "disable_exllama",
+    "exllama_config",
+    "use_cuda_fp16",
+    "max_input_length",
+    "cache_block_outputs",
+    "tokenizer",
+    "dataset",
+    "lm_head",
+    "meta",
+    "mse",
+    "backend",
+    "do_fuse",
+    "fuse_max_seq_len",
+    "modules_to_fuse",
+];
+
+/// An object of a configuration; remembers what was read.
+pub(super) struct Keys<'a> {
+    path: String,
+    map: &'a Map<String, Json>,
+    used: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(path: impl Into<String>, map: &'a Map<String, Json>) -> Self {
+        Self { path: path.into(), map, used: RefCell::default() }
+    }
+
+    /// The full name of a key.
+    pub(super) fn path(&self, key: &str) -> String {
+        format!("{}.{key}", self.path)
+    }
+
+    /// An error about the value of a key.
+    pub(super) fn wrong(&self, key: &str, detail: impl Into<String>) -> Error {
+        Error::config(self.path(key), detail)
+    }
+
+    /// Something valid that this version cannot do.
+    pub(super) fn unsupported(&self, key: &str, found: impl std::fmt::Display) -> Error {
+        Error::unsupported("configuration key", format!("`{}` of {found}", self.path(key)))
+    }
+
+    /// A value that is not null.
+    pub(super) fn value(&self, key: &'static str) -> Option<&'a Json> {
+        self.used.borrow_mut().insert(key);
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    fn typed<T>(
+        &self,
+        key: &'static str,
+        kind: &str,
+        read: impl Fn(&'a Json) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let wrong = |value: &Json| self.wrong(key, format!("{value} is not {kind}"));
+        self.value(key).map(|value| read(value).ok_or_else(|| wrong(value))).transpose()
+    }
+
+    pub(super) fn integer(&self, key: &'static str) -> Result<Option<i64>, Error> {
+        self.typed(key, "a whole number", Json::as_i64)
+    }
+
+    pub(super) fn flag(&self, key: &'static str) -> Result<Option<bool>, Error> {
+        self.typed(key, "a boolean", Json::as_bool)
+    }
+
+    pub(super) fn text(&self, key: &'static str) -> Result<Option<&'a str>, Error> {
+        self.typed(key, "a string", Json::as_str)
+    }
+
+    pub(super) fn object(&self, key: &'static str) -> Result<Option<Keys<'a>>, Error> {
+        let map = self.typed(key, "an object", Json::as_object)?;
+        Ok(map.map(|map| Keys::new(self.path(key), map)))
+    }
+
+    /// A list of strings; empty where there is none.
+    pub(super) fn texts(&self, key: &'static str) -> Result<Vec<&'a str>, Error> {
+        let read = |value: &'a Json| value.as_array()?.iter().map(Json::as_str).collect();
+        Ok(self.typed(key, "a list of strings", read)?.unwrap_or_default())
+    }
+
+    /// All members, whatever their names.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&'a String, &'a Json)> {
+        self.map.iter()
+    }
+
+    /// Bits a weight, one of `known`.
+    pub(super) fn bits(&self, key: &'static str, known: &[u32]) -> Result<u32, Error> {
+        let bits = self.integer(key)?.ok_or_else(|| self.wrong(key, "is missing"))?;
+        let found = known.iter().copied().find(|known| i64::from(*known) == bits);
+        found.ok_or_else(|| self.unsupported(key, bits))
+    }
+
+    /// Columns of a group; `None` for -1, a group that is the whole row.
+    pub(super) fn group_size(&self, key: &'static str) -> Result<Option<usize>, Error> {
+        match self.integer(key)? {
+            None => Err(self.wrong(key, "is missing")),
+            Some(-1) => Ok(None),
+            Some(size) => match usize::try_from(size) {
+                Ok(size) if size > 0 => Ok(Some(size)),
+                _ => Err(self.wrong(key, format!("{size} is not a size"))),
+            },
+        }
+    }
+
+    /// Refuses what nobody asked for. `harmless` adds to the keys that may stand unread.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] that names every key left.
+    pub(super) fn finish(&self, harmless: &[&str]) -> Result<(), Error> {
+        let used = self.used.borrow();
+        let idle = |value: &Json| match value {
+            Json::Null | Json::Bool(false) => true,
+            Json::Array(list) => list.is_empty(),
+            Json::Object(map) => map.is_empty(),
+            _ => false,
+        };
+        let known = |key: &str| used.contains(key) || HARMLESS.contains(&key) || harmless.contains(&key);
+        let left: Vec<String> =
+            self.map.iter().filter(|(key, value)| !known(key) && !idle(value)).map(|(key, _)| self.path(key)).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(Error::unsupported("configuration key", format!("`{}`", left.join("`, `"))))
+    }
+}

@@ -1,0 +1,245 @@
+//! Products of a mixture of experts: each expert multiplies the rows that are routed to it.
+//!
+//! Many small products at once: the rows are quantized or packed in the order of the routes, once for all products of a group,
+//! and the tasks of all experts, each a strip of rows for a tile of routes, are shared out together, so that it does not matter
+//! how the routes are spread over the experts.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::cpu::activations::Activations;
+use crate::cpu::dense::{self, Memory};
+use crate::cpu::disjoint::Disjoint;
+use crate::cpu::kernels::dense::pack;
+use crate::cpu::kernels::{Kernels, ROWS, STRIP, Sums, Workspace};
+use crate::cpu::matmul::{self, Operand, is_block_format};
+use crate::cpu::storage;
+use crate::{Error, Routes, ThreadPool};
+
+/// One product of a group.
+pub(crate) struct ExpertJob<'a> {
+    /// Rows of the weight of each expert.
+    pub(crate) rows: usize,
+    /// The experts that have routes, ascending, with their weights `[rows, cols]` and biases `[rows]`.
+    pub(crate) experts: Vec<(usize, Operand<'a>, Option<&'a [f32]>)>,
+    /// `[routes, rows]`.
+    pub(crate) out: &'a mut [f32],
+}
+
+/// Memory that products reuse.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    activations: Activations,
+    packed: Vec<f32>,
+}
+
+/// Computes products whose arguments have been checked; `x` is `[.., cols]`.
+///
+/// # Errors
+/// [`Error::UnsupportedFormat`] before anything is written; [`Error::Resource`]; those of the pool.
+pub(crate) fn matmul(
+    pool: &ThreadPool,
+    kernels: &Kernels,
+    scratch: &mut Scratch,
+    x: &[f32],
+    cols: usize,
+    routes: Routes<'_>,
+    jobs: &mut [ExpertJob<'_>],
+) -> Result<(), Error> {
+    let formats = || jobs.iter().flat_map(|job| job.experts.iter().map(|expert| expert.1.format()));
+    if let Some(format) = formats().find(|format| !format.is_computable()) {
+        return Err(Error::UnsupportedFormat { format, operation: "matmul_experts" });
+    }
+    if formats().any(is_block_format) {
+        scratch.activations.quantize_routes(pool, kernels, x, cols, routes)?;
+    }
+    if formats().any(|format| !is_block_format(format)) {
+        scratch.pack(pool, kernels, x, cols, routes)?;
+    }
+    let input = Input { kernels, activations: &scratch.activations, packed: &scratch.packed, cols };
+    let outs: Vec<(Vec<_>, usize, Disjoint<'_, f32>)> =
+        jobs.iter_mut().map(|job| (std::mem::take(&mut job.experts), job.rows, Disjoint::new(job.out))).collect();
+    let mut parts = Vec::new();
+    let (mut tasks, mut products) = (0, 0usize);
+    // Expert after expert, so that the rows of one stay cached for all products of the group.
+    for index in 0..outs.iter().map(|out| out.0.len()).max().unwrap_or_default() {
+        for (experts, rows, out) in &outs {
+            let Some(&(expert, weight, bias)) = experts.get(index) else { continue };
+            let routes = routes.of(expert);
+            let product = match weight {
+                Operand::Blocks(weight) if !is_block_format(weight.format()) => {
+                    Product::Dense(dense::Part::new(kernels, weight, bias, out))
+                }
+                _ => Product::Integer(Integer { weight, rows: *rows, bias, out }),
+            };
+            let part = Part { product, start: routes.start, end: routes.end, first: tasks };
+            tasks += part.strips() * part.tiles();
+            products = products.saturating_add((rows * cols).saturating_mul(routes.len()));
+            parts.push(part);
+        }
+    }
+    if pool.threads() == 1 || products <= dense::ALONE {
+        return pool.for_each(1, &|_| {
+            let mut desk = Desk::new(kernels, &parts);
+            for part in &parts {
+                (0..part.strips() * part.tiles()).for_each(|task| part.compute(&input, task, &mut desk));
+            }
+        });
+    }
+    // Neighbours read weights that lie one behind the other: a few at a time, as long as that leaves every worker enough to take.
+    let run = (tasks / (pool.threads() * 16)).clamp(1, 8);
+    let next = AtomicUsize::new(0);
+    pool.run(&|_| {
+        let mut desk = Desk::new(kernels, &parts);
+        loop {
+            // Relaxed: the counter only shares out numbers; the pool orders what the workers write.
+            let start = next.fetch_add(run, Ordering::Relaxed);
+            if start >= tasks {
+                return;
+            }
+            for task in start..tasks.min(start + run) {
+                let part = parts.partition_point(|part| part.first <= task).saturating_sub(1);
+                if let Some(part) = parts.get(part) {
+                    part.compute(&input, task - part.first, &mut desk);
+                }
+            }
+        }
+    })
+}
+
+impl Scratch {
+    /// Packs the routed rows, the groups of each expert for themselves.
+    fn pack(
+        &mut self,
+        pool: &ThreadPool,
+        kernels: &Kernels,
+        x: &[f32],
+        cols: usize,
+        routes: Routes<'_>,
+    ) -> Result<(), Error> {
+        let needed = routes.rows.len() * cols;
+        if self.packed.len() < needed {
+            self.packed = storage::zeroed("packed activations", needed)?;
+        }
+        let group = kernels.dense_group();
+        let packed = Disjoint::new(&mut self.packed[..needed]);
+        let expert = |expert: usize| {
+            let range = routes.of(expert);
+            // SAFETY: the routes of each expert are packed once, into a place of their own.
+            let packed = unsafe { packed.slice(range.start * cols, range.len() * cols) };
+            let rows = routes.rows[range].iter().map(|&row| &x[row as usize * cols..(row as usize + 1) * cols]);
+            pack(rows, cols, group, packed);
+        };
+        if needed <= dense::PACK_ALONE {
+            (0..routes.ends.len()).for_each(expert);
+            return Ok(());
+        }
+        pool.for_each(routes.ends.len(), &expert)
+    }
+}
+
+/// What all products of a group read.
+struct Input<'a> {
+    kernels: &'a Kernels,
+    activations: &'a Activations,
+    packed: &'a [f32],
+    cols: usize,
+}
+
+/// One expert of one product.
+struct Part<'a> {
+    product: Product<'a>,
+    /// The routes `start..end`.
+    start: usize,
+    end: usize,
+    /// The number of its first task among all.
+    first: usize,
+}
+
+enum Product<'a> {
+    Integer(Integer<'a>),
+    Dense(dense::Part<'a, &'a Disjoint<'a, f32>>),
+}
+
+struct Integer<'a> {
+    weight: Operand<'a>,
+    rows: usize,
+    bias: Option<&'a [f32]>,
+    out: &'a Disjoint<'a, f32>,
+}
+
+/// What a worker writes on from task to task.
+struct Desk {
+    sums: [Sums; matmul::TILE],
+    workspace: Workspace,
+    dense: Memory,
+}
+
+impl Desk {
+    fn new(kernels: &Kernels, parts: &[Part<'_>]) -> Self {
+        let dense = parts.iter().filter(|part| matches!(part.product, Product::Dense(_)));
+        let tile = dense.map(|part| dense::TILE.min(part.end - part.start)).max().unwrap_or(0);
+        Self {
+            sums: [[[0.0; ROWS]; STRIP / ROWS]; matmul::TILE],
+            workspace: Workspace::ZERO,
+            dense: Memory::new(tile * kernels.dense_rows()),
+        }
+    }
+}
+
+impl Part<'_> {
+    fn strips(&self) -> usize {
+        match &self.product {
+            Product::Integer(integer) => integer.rows.div_ceil(STRIP),
+            Product::Dense(part) => part.strips,
+        }
+    }
+
+    fn tile(&self) -> usize {
+        match self.product {
+            Product::Integer(_) => matmul::TILE,
+            Product::Dense(_) => dense::TILE,
+        }
+    }
+
+    fn tiles(&self) -> usize {
+        (self.end - self.start).div_ceil(self.tile())
+    }
+
+    /// The outputs of one strip for one tile.
+    fn compute(&self, input: &Input<'_>, task: usize, desk: &mut Desk) {
+        let strips = self.strips();
+        let (tile, strip) = (task / strips, task % strips);
+        let first = self.start + tile * self.tile();
+        let count = self.tile().min(self.end - first);
+        match &self.product {
+            Product::Integer(integer) => integer.compute(input, strip, first, count, desk),
+            Product::Dense(part) => {
+                let packed = &input.packed[first * input.cols..(first + count) * input.cols];
+                part.compute(input.kernels, strip, first, packed, count, &mut desk.dense);
+            }
+        }
+    }
+}
+
+impl Integer<'_> {
+    fn compute(&self, input: &Input<'_>, strip: usize, first: usize, count: usize, desk: &mut Desk) {
+        let sums = &mut desk.sums[..count];
+        let columns = input.activations.columns(first, count);
+        input.kernels.integer_strip(self.weight.strip(strip), columns, &mut desk.workspace, sums);
+        let (start, end) = (strip * STRIP, self.rows.min((strip + 1) * STRIP));
+        let bias = self.bias.and_then(|bias| bias.get(start..end));
+        for (route, sums) in sums.iter().enumerate() {
+            // SAFETY: each strip of each tile of each expert is computed once, and these outputs belong to it alone.
+            let out = unsafe { self.out.slice((first + route) * self.rows + start, end - start) };
+            match bias {
+                Some(bias) => {
+                    out.iter_mut().zip(sums.as_flattened()).zip(bias).for_each(|((out, sum), bias)| *out = sum + bias);
+                }
+                None => out.copy_from_slice(&sums.as_flattened()[..end - start]),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
