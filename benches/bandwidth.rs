@@ -2,7 +2,8 @@
 
 use std::hint::black_box;
 use std::sync::Barrier;
-use std::time::Instant;
+
+use crate::clock::Clock;
 
 /// Memory to be read, larger than any cache.
 #[derive(Debug)]
@@ -16,7 +17,10 @@ impl Memory {
 
     /// GB/s of adding all of it up on this many threads, each with a part of its own: once for the system to give every thread a core,
     /// then once with the clock running.
-    pub fn read(&self, threads: usize) -> f64 {
+    ///
+    /// # Errors
+    /// Those of the clock.
+    pub fn read(&self, threads: usize, clock: Clock) -> std::io::Result<f64> {
         let threads = threads.max(1);
         let part = self.0.len().div_ceil(threads).max(1);
         let barrier = Barrier::new(threads);
@@ -24,10 +28,10 @@ impl Memory {
             let words = self.0.chunks(part).nth(index).unwrap_or_default();
             black_box(sum(words));
             barrier.wait();
-            let start = Instant::now();
+            let start = clock.seconds()?;
             black_box(sum(words));
             barrier.wait();
-            start.elapsed().as_secs_f64()
+            Ok::<f64, std::io::Error>(clock.seconds()? - start)
         };
         let seconds = std::thread::scope(|scope| {
             for index in 1..threads {
@@ -35,8 +39,8 @@ impl Memory {
                 scope.spawn(move || pass(index));
             }
             pass(0)
-        });
-        (self.0.len() * 8) as f64 / seconds / 1e9
+        })?;
+        Ok((self.0.len() * 8) as f64 / seconds / 1e9)
     }
 }
 
@@ -55,6 +59,6 @@ mod tests {
             let words: Vec<u64> = (1..=len as u64).collect();
             assert_eq!(sum(&words), words.iter().sum());
         }
-        assert!(Memory::new(1 << 20).read(3) > 0.0);
+        assert!(Memory::new(1 << 20).read(3, Clock::Wall).unwrap() > 0.0);
     }
 }
