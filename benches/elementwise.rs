@@ -100,6 +100,7 @@ fn main() -> Result<(), Error> {
     let given = arguments.iter().find_map(|argument| argument.strip_prefix("--threads=")?.parse().ok());
     let mut bench = Bench::new(arguments);
     let mut table = Vec::new();
+    let mut checked = 0;
     for operation in OPERATIONS {
         for tokens in [1, 512] {
             let mut reference = Buffers::new(Reference, operation, tokens)?;
@@ -119,6 +120,7 @@ fn main() -> Result<(), Error> {
                     let near = (found - expected).abs() <= 1e-5 * (1.0 + expected.abs());
                     assert!(near, "{name}, element {i}: {found} instead of {expected}");
                 }
+                checked += 1;
                 if let Some(seconds) = bench.seconds(&name, || drop(buffers.run(operation))) {
                     let elements = (operation.width() * tokens) as f64 / seconds;
                     let moved = elements * 4.0 * operation.passes() as f64 / 1e9;
@@ -127,6 +129,6 @@ fn main() -> Result<(), Error> {
             }
         }
     }
-    println!("\n{}", table.join("\n"));
+    println!("\n{checked} operations are right\n{}", table.join("\n"));
     Ok(())
 }

@@ -24,6 +24,11 @@ impl Bench {
         Self { criterion, words: arguments }
     }
 
+    /// Whether nothing is measured.
+    pub fn only_checks(&self) -> bool {
+        self.criterion.is_none()
+    }
+
     /// Whether the words choose this.
     pub fn wants(&self, name: &str) -> bool {
         let name = name.to_lowercase();

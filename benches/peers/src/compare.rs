@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mistral_benches::bandwidth::Memory;
+use mistral_benches::clock::Clock;
 use mistral_benches::model::{Shape, write};
 use mistral_core::models::Checkpoint;
 
@@ -27,6 +28,7 @@ struct Options {
     threads: Vec<usize>,
     tests: Vec<Test>,
     rounds: usize,
+    clock: Clock,
     isa: Option<String>,
     repack: Option<String>,
     models: PathBuf,
@@ -56,6 +58,7 @@ pub fn run(mut args: pico_args::Arguments) -> Result<(), Failure> {
             .map(|test| Test::parse(test).ok_or_else(|| format!("unknown test {test}")))
             .collect::<Result<_, _>>()?,
         rounds: args.opt_value_from_str("--rounds")?.unwrap_or(if quick { 3 } else { 5 }).max(1),
+        clock: if args.contains("--busy") { Clock::Thread } else { Clock::Wall },
         isa: args.opt_value_from_str("--isa")?,
         repack: args.opt_value_from_str("--repack")?,
         models: args.opt_value_from_str("--models")?.unwrap_or_else(|| std::env::temp_dir().join("mistral-peers")),
@@ -67,6 +70,10 @@ pub fn run(mut args: pico_args::Arguments) -> Result<(), Failure> {
     let rest = args.finish();
     if !rest.is_empty() {
         return Err(format!("unknown arguments {rest:?}").into());
+    }
+    if options.clock == Clock::Thread && (options.threads != [1] || options.engines.iter().any(|name| name == "candle"))
+    {
+        return Err("--busy counts the time of one thread: it takes --threads 1 and --engines without candle".into());
     }
     std::fs::create_dir_all(&options.models)?;
     let mut record = record.map(Record::open).transpose()?;
@@ -200,7 +207,7 @@ fn time(
         let mut running = Vec::new();
         for (name, remote) in &mut engines {
             // The first run is not counted.
-            match remote.prepare(test).and_then(|()| remote.time(test)) {
+            match remote.prepare(test).and_then(|()| remote.time(test, options.clock)) {
                 Ok(_) => {
                     figures.engines.push(*name);
                     running.push(remote);
@@ -210,8 +217,10 @@ fn time(
         }
         let mut bandwidth = Vec::new();
         for _ in 0..options.rounds {
-            bandwidth.push(memory.read(case.threads));
-            figures.rounds.push(running.iter_mut().map(|remote| remote.time(test)).collect::<Result<Vec<_>, _>>()?);
+            bandwidth.push(memory.read(case.threads, options.clock)?);
+            figures.rounds.push(
+                running.iter_mut().map(|remote| remote.time(test, options.clock)).collect::<Result<Vec<_>, _>>()?,
+            );
         }
         figures.bandwidth = median(bandwidth);
         if all.is_empty() {

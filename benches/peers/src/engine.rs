@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Instant;
+
+use mistral_benches::clock::Clock;
 
 /// Any error.
 pub type Failure = Box<dyn std::error::Error>;
@@ -100,7 +101,7 @@ impl Test {
     }
 
     /// Seconds of the timed part; may be repeated.
-    pub fn time(self, engine: &mut dyn Engine) -> Result<f64, Failure> {
+    pub fn time(self, engine: &mut dyn Engine, clock: Clock) -> Result<f64, Failure> {
         let tokens = random_tokens(self.tokens(), engine.vocab());
         let (sequences, depth) = match self {
             Self::Prompt(_) => (1, 0),
@@ -110,7 +111,7 @@ impl Test {
         for sequence in 0..sequences {
             engine.truncate(sequence, depth)?;
         }
-        let start = Instant::now();
+        let start = clock.seconds()?;
         if let Self::Prompt(_) = self {
             engine.step(&[Run { sequence: 0, position: 0, tokens: &tokens }], false)?;
         } else {
@@ -121,7 +122,7 @@ impl Test {
                 engine.step(&runs, false)?;
             }
         }
-        Ok(start.elapsed().as_secs_f64())
+        Ok(clock.seconds()? - start)
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use mistral_benches::clock::Clock;
 use mistral_core::quant::{Isa, Repack};
 
 use crate::engine::{Engine, Failure, Test, write_logits};
@@ -61,8 +62,9 @@ impl Remote {
     }
 
     /// Seconds of the timed part of a test that was prepared.
-    pub fn time(&mut self, test: Test) -> Result<f64, Failure> {
-        Ok(self.ask(&format!("time {}", test.name()))?.parse()?)
+    pub fn time(&mut self, test: Test, clock: Clock) -> Result<f64, Failure> {
+        let verb = if clock == Clock::Wall { "time" } else { "compute" };
+        Ok(self.ask(&format!("{verb} {}", test.name()))?.parse()?)
     }
 
     /// Logits of random tokens. Shape `[count, vocab]`.
@@ -139,7 +141,8 @@ fn answer(line: &str, engine: &mut dyn Engine) -> Result<String, Failure> {
     let test = || Test::parse(rest).ok_or_else(|| format!("unknown test {rest}"));
     match verb {
         "prepare" => test()?.prepare(engine).map(|()| String::new()),
-        "time" => test()?.time(engine).map(|seconds| seconds.to_string()),
+        "time" => test()?.time(engine, Clock::Wall).map(|seconds| seconds.to_string()),
+        "compute" => test()?.time(engine, Clock::Thread).map(|seconds| seconds.to_string()),
         "logits" => {
             let mut words = rest.splitn(3, ' ');
             let mut number = || -> Result<usize, Failure> { Ok(words.next().unwrap_or_default().parse()?) };
