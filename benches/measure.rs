@@ -25,6 +25,7 @@ impl Bench {
     }
 
     /// Whether nothing is measured.
+    #[allow(dead_code)] // Each bench has a copy of this module, and not all of them ask.
     pub fn only_checks(&self) -> bool {
         self.criterion.is_none()
     }

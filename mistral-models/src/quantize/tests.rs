@@ -118,7 +118,7 @@ fn a_file_holds_what_the_encoder_gives_and_says_what_was_done() {
     let plan = Quantizer::new(Mix::Q4_K_M).threads(3).to_gguf(&checkpoint).unwrap();
     let mut seen = Vec::new();
     let written = plan.write(&path.0, |p| seen.push((p.index, p.done, p.total))).unwrap();
-    assert_eq!(written, [path.0.clone()]);
+    assert_eq!(written, std::slice::from_ref(&path.0));
     assert!(seen.is_sorted() && seen.last().is_some_and(|(_, done, total)| done == total), "{seen:?}");
     let made = Checkpoint::open(&path.0).unwrap();
     assert_eq!(made.tensor_bytes(), plan.bytes());

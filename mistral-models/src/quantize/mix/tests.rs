@@ -38,7 +38,7 @@ fn q4_k_m_gives_more_bits_to_values_and_downs_of_half_the_layers() {
         // Layers 0 to 3, 28 to 31 and every third from 6.
         let mut all = Vec::new();
         for layer in 0..32 {
-            let more = layer < 4 || layer >= 28 || layer % 3 == 0;
+            let more = !(4..28).contains(&layer) || layer % 3 == 0;
             all.push(if more { Format::Q6_K } else { Format::Q4_K });
         }
         let found: Vec<Format> = runs.into_iter().flat_map(|(format, count)| vec![format; count]).collect();
@@ -56,7 +56,8 @@ fn q4_k_m_gives_more_bits_to_values_and_downs_of_half_the_layers() {
 #[test]
 fn rules_of_the_other_mixes() {
     use Format::*;
-    let cases: &[(Mix, Part, &[(Format, usize)])] = &[
+    type Counts = &'static [(Format, usize)];
+    let cases: &[(Mix, Part, Counts)] = &[
         (Mix::Q2_K, Part::Value, &[(Q4_K, 32)]),
         (Mix::Q2_K, Part::Down, &[(Q3_K, 32)]),
         (Mix::Q2_K, Part::Output, &[(Q3_K, 32)]),

@@ -133,7 +133,7 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const R: usize, const PART: u
                 }
                 for i in 0..N {
                     for r in 0..R {
-                        if G % run == 0 {
+                        if G.is_multiple_of(run) {
                             products[i][r] = L::start(isums[i][r]);
                         }
                         products[i][r] = L::multiply_add(signed, products[i][r], codes[r], x.wrapping_add(G * N + i));
