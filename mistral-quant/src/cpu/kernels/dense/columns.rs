@@ -98,21 +98,17 @@ fn all<L: FloatLanes, T: Number>(
     };
     let tokens = sums.len() / rows;
     if tokens <= group::<L>() {
-        return tile::add(lanes, numbers, &packed[..tokens * cols], sums);
+        return tile::add::<L, T, true>(lanes, numbers, &packed[..tokens * cols], sums);
     }
+    // Several groups would widen the same numbers again.
     for first in (0..cols).step_by(BLOCK) {
         let count = BLOCK.min(cols - first);
-        let numbers = &numbers[first * rows..(first + count) * rows];
-        if size_of::<T>() == size_of::<f32>() {
-            add_groups(lanes, numbers, packed, (first, cols), sums);
-            continue;
-        }
-        // Several groups would widen the same numbers again.
         let wide = &mut panel.values[panel.start..][..count * rows];
+        let numbers = &numbers[first * rows..(first + count) * rows];
         for (wide, numbers) in wide.chunks_exact_mut(L::LANES).zip(numbers.chunks_exact(L::LANES)) {
             // SAFETY: both have `LANES` elements.
             unsafe { lanes.store(wide.as_mut_ptr(), T::load(lanes, numbers.as_ptr())) };
         }
-        add_groups(lanes, &*wide, packed, (first, cols), sums);
+        add_groups(lanes, wide, packed, (first, cols), sums);
     }
 }
