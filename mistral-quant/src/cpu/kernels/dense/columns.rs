@@ -7,7 +7,7 @@
 
 use half::{bf16, f16};
 
-use super::tile::{self, Number};
+use super::tile::Number;
 use super::{BLOCK, DenseStrip, Panel, add_groups, group};
 use crate::Format;
 use crate::cpu::kernels::lanes::FloatLanes;
@@ -96,19 +96,19 @@ fn all<L: FloatLanes, T: Number>(
         debug_assert!(false, "{} bytes for {cols} columns", strip.bytes.len());
         return;
     };
-    let tokens = sums.len() / rows;
-    if tokens <= group::<L>() {
-        return tile::add::<L, T, true>(lanes, numbers, &packed[..tokens * cols], sums);
-    }
-    // Several groups would widen the same numbers again.
     for first in (0..cols).step_by(BLOCK) {
         let count = BLOCK.min(cols - first);
+        let block = &numbers[first * rows..(first + count) * rows];
+        if L::REGISTERS >= 16 || sums.len() / rows <= group::<L>() {
+            add_groups::<L, T, true>(lanes, block, packed, (first, cols), sums);
+            continue;
+        }
+        // In portable Rust widening costs more than multiplying: once for all groups.
         let wide = &mut panel.values[panel.start..][..count * rows];
-        let numbers = &numbers[first * rows..(first + count) * rows];
-        for (wide, numbers) in wide.chunks_exact_mut(L::LANES).zip(numbers.chunks_exact(L::LANES)) {
+        for (wide, numbers) in wide.chunks_exact_mut(L::LANES).zip(block.chunks_exact(L::LANES)) {
             // SAFETY: both have `LANES` elements.
             unsafe { lanes.store(wide.as_mut_ptr(), T::load(lanes, numbers.as_ptr())) };
         }
-        add_groups(lanes, wide, packed, (first, cols), sums);
+        add_groups::<L, f32, false>(lanes, wide, packed, (first, cols), sums);
     }
 }

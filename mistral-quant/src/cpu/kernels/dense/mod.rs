@@ -8,8 +8,8 @@
 //! depends on nothing but the columns, so that a token gets the same bits alone or beside others: one token is multiplied in the same
 //! order with weights that never see a panel.
 //!
-//! Packed weights ([`pack_columns`]) lie in memory as in a panel, in their own width. Up to a group of tokens multiply straight from
-//! there, at the speed of memory; for more the numbers of a panel are widened once.
+//! Packed weights ([`pack_columns`]) lie in memory as in a panel, in their own width, and are multiplied straight from there:
+//! widening a number for each group of tokens costs less than writing panels.
 //!
 //! Products of AVX512-BF16 would be twice as fast for BF16 weights, but round the activations to 8 bits; as a sum of two such
 //! numbers, which would do, they are no faster than f32.
@@ -22,6 +22,7 @@ mod tests;
 mod tile;
 
 pub(crate) use self::columns::{number_bytes, pack_columns, take_row};
+use self::tile::Number;
 use super::Kernels;
 use super::lanes::{FloatLanes, LaneKernel};
 use crate::Format;
@@ -181,19 +182,31 @@ impl LaneKernel for StripTimesTokens<'_> {
         for first in (0..cols).step_by(BLOCK) {
             let count = BLOCK.min(cols - first);
             let block = panel::fill(lanes, &strip, first, count, panel);
-            add_groups(lanes, block, packed, (first, cols), sums);
+            add_groups::<L, f32, false>(lanes, block, packed, (first, cols), sums);
         }
     }
 }
 
-/// Adds the products of a panel of the columns from `first`, of `cols`, and all tokens, group after group.
+/// Adds the products of the columns from `first`, of `cols`, and all tokens, group after group. `STREAM` says that `weights`
+/// `[columns, rows]`, a block of them, come from memory; for groups after the first they are in the cache.
 #[inline(always)]
-fn add_groups<L: FloatLanes>(lanes: L, block: &[f32], packed: &[f32], (first, cols): (usize, usize), sums: &mut [f32]) {
+fn add_groups<L: FloatLanes, T: Number, const STREAM: bool>(
+    lanes: L,
+    weights: &[T],
+    packed: &[f32],
+    (first, cols): (usize, usize),
+    sums: &mut [f32],
+) {
     let (rows, group) = (2 * L::LANES, group::<L>());
-    let count = block.len() / rows;
+    let count = weights.len() / rows;
     for (index, sums) in sums.chunks_mut(group * rows).enumerate() {
         let width = sums.len() / rows;
         let start = index * group * cols + first * width;
-        tile::add::<L, f32, false>(lanes, block, &packed[start..start + count * width], sums);
+        let packed = &packed[start..start + count * width];
+        if STREAM && index == 0 {
+            tile::add::<L, T, true>(lanes, weights, packed, sums);
+        } else {
+            tile::add::<L, T, false>(lanes, weights, packed, sums);
+        }
     }
 }
