@@ -1,7 +1,7 @@
 //! Where memory goes.
 //!
 //! * **Weights** stay in the format of the checkpoint. Files are mapped: pages come in at first use, and several processes share them.
-//!   By default ([`Repack::Background`](crate::quant::Repack)) integer formats are then laid out anew for the kernels, in as many bytes
+//!   By default ([`Repack::Background`](crate::quant::Repack)) most formats are then laid out anew for the kernels, in as many bytes
 //!   within 4 %, and the pages of the file are given back, so that the memory in use stays near the size of the file;
 //!   [`Repack::Never`](crate::quant::Repack) keeps to the mapped file, for several processes that share one, at the price of speed.
 //!   With [`quantize`](crate::ModelBuilder::quantize) a matrix is made in its new format when it is loaded: beside the result there is

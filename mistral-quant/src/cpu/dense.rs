@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::kernels::Kernels;
-use crate::cpu::kernels::dense::{DenseStrip, Panel, pack};
+use crate::cpu::kernels::dense::{Panel, pack};
 use crate::cpu::matmul::{Job, Operand};
 use crate::cpu::storage;
-use crate::{Error, ThreadPool, Weight};
+use crate::{Error, ThreadPool};
 
 /// The most tokens of a tile, a multiple of every group: enough that making panels costs little, few enough that sums stay cached.
 pub(crate) const TILE: usize = 192;
@@ -42,14 +42,8 @@ pub(crate) fn matmul(
     let group = kernels.dense_group();
     let packed = scratch.pack(pool, x, tokens, cols, group)?;
     let height = kernels.dense_rows();
-    let parts: Vec<Part<'_, _>> = jobs
-        .iter_mut()
-        .filter_map(|job| {
-            // Nothing else is packed but block formats.
-            let Operand::Blocks(weight) = job.weight else { return None };
-            Some(Part::new(kernels, weight, job.bias, Disjoint::new(job.out)))
-        })
-        .collect();
+    let parts: Vec<Part<'_, _>> =
+        jobs.iter_mut().map(|job| Part::new(kernels, job.weight, job.bias, Disjoint::new(job.out))).collect();
     // Tiles of the same whole number of groups, as near as can be.
     let tiles = tokens.div_ceil(TILE).max(1);
     let tile = tokens.div_ceil(tiles).next_multiple_of(group).clamp(group, TILE);
@@ -135,7 +129,7 @@ impl DenseScratch {
 
 /// A weight whose output many workers write.
 pub(crate) struct Part<'a, O> {
-    strip: DenseStrip<'a>,
+    weight: Operand<'a>,
     rows: usize,
     /// Strips of [`Kernels::dense_rows`].
     pub(crate) strips: usize,
@@ -158,10 +152,9 @@ impl Memory {
 
 impl<'a, O: Borrow<Disjoint<'a, f32>>> Part<'a, O> {
     /// `out` is `[tokens, rows]`.
-    pub(crate) fn new(kernels: &Kernels, weight: &'a Weight, bias: Option<&'a [f32]>, out: O) -> Self {
-        let (format, rows, cols) = (weight.format(), weight.rows(), weight.cols());
-        let strip = DenseStrip { format, cols, bytes: weight.bytes(), row_bytes: weight.row_bytes() };
-        Self { strip, rows, strips: rows.div_ceil(kernels.dense_rows()), bias, out }
+    pub(crate) fn new(kernels: &Kernels, weight: Operand<'a>, bias: Option<&'a [f32]>, out: O) -> Self {
+        let rows = weight.rows();
+        Self { weight, rows, strips: rows.div_ceil(kernels.dense_rows()), bias, out }
     }
 
     /// The outputs of one strip for `count` tokens from `first`, which `packed` holds.
@@ -176,10 +169,8 @@ impl<'a, O: Borrow<Disjoint<'a, f32>>> Part<'a, O> {
     ) {
         let height = kernels.dense_rows();
         let (start, end) = (strip * height, self.rows.min((strip + 1) * height));
-        let row_bytes = self.strip.row_bytes;
-        let bytes = self.strip.bytes.get(start * row_bytes..end * row_bytes).unwrap_or_default();
         let sums = &mut memory.sums[..count * height];
-        kernels.dense_strip(DenseStrip { bytes, ..self.strip }, packed, sums, &mut memory.panel);
+        kernels.dense_strip(self.weight.dense_strip(strip, height), packed, sums, &mut memory.panel);
         let bias = self.bias.and_then(|bias| bias.get(start..end));
         for (token, sums) in sums.chunks_exact(height).enumerate() {
             // SAFETY: each strip of each tile is computed once in a job, and these outputs belong to it alone.

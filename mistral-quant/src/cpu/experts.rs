@@ -65,11 +65,10 @@ pub(crate) fn matmul(
         for (experts, rows, out) in &outs {
             let Some(&(expert, weight, bias)) = experts.get(index) else { continue };
             let routes = routes.of(expert);
-            let product = match weight {
-                Operand::Blocks(weight) if !is_block_format(weight.format()) => {
-                    Product::Dense(dense::Part::new(kernels, weight, bias, out))
-                }
-                _ => Product::Integer(Integer { weight, rows: *rows, bias, out }),
+            let product = if is_block_format(weight.format()) {
+                Product::Integer(Integer { weight, rows: *rows, bias, out })
+            } else {
+                Product::Dense(dense::Part::new(kernels, weight, bias, out))
             };
             let part = Part { product, start: routes.start, end: routes.end, first: tasks };
             tasks += part.strips() * part.tiles();

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::cpu::activations::Activations;
 use crate::cpu::dense::{self, DenseScratch};
 use crate::cpu::disjoint::Disjoint;
-use crate::cpu::kernels::packed::{Packed, strip_of};
+use crate::cpu::kernels::dense::DenseStrip;
+use crate::cpu::kernels::packed::{Packed, dense_strip_of, strip_of};
 use crate::cpu::kernels::{Kernels, ROWS, STRIP, StripSource, Sums, Workspace};
 use crate::formats::with_grid;
 use crate::{Error, Format, ThreadPool, Weight};
@@ -39,7 +40,7 @@ impl<'a> Operand<'a> {
         }
     }
 
-    fn rows(self) -> usize {
+    pub(crate) fn rows(self) -> usize {
         match self {
             Self::Blocks(weight) => weight.rows(),
             Self::Packed(weight) => weight.rows(),
@@ -53,10 +54,19 @@ impl<'a> Operand<'a> {
         }
     }
 
+    /// Strip `index` of a block format.
     pub(crate) fn strip(self, index: usize) -> StripSource<'a> {
         match self {
             Self::Blocks(weight) => StripSource::Blocks(strip_of(weight, index)),
             Self::Packed(weight) => weight.strip(index),
+        }
+    }
+
+    /// Strip `index` of a weight that is no block format, `height` rows of it.
+    pub(crate) fn dense_strip(self, index: usize, height: usize) -> DenseStrip<'a> {
+        match self {
+            Self::Blocks(weight) => dense_strip_of(weight, index, height),
+            Self::Packed(weight) => weight.dense_strip(index),
         }
     }
 }

@@ -10,13 +10,14 @@ use super::kernels::Kernels;
 use super::weight::{CpuWeight, Shared};
 use crate::{Error, ThreadPool};
 
-/// When the CPU lays weights out anew, 16 rows interleaved, so that its kernels read one stream without sorting bytes.
+/// When the CPU lays weights out anew, 8 to 32 rows interleaved, so that its kernels read one stream without sorting bytes.
 ///
 /// Results are the same to the bit under every policy, before, while and after weights are repacked. The packed form holds the same
-/// codes and scales in about as many bytes (Q4_K: the same, Q3_K: 4 % more). Formats whose packed form would be more
-/// than 15 % larger (those with code books, [`Format::IQ3_S`](crate::Format::IQ3_S) and smaller), the float formats and single
-/// rows stay as they are. Where the blocks are a mapped file, its pages are given back as soon as a weight is packed, so the
-/// memory in use stays near the size of the file; where they were read into memory they are dropped.
+/// numbers in about as many bytes (F32, F16, BF16 and Q4_K: the same, Q3_K: 4 % more). Formats without such a form (those with code
+/// books, [`Format::IQ3_S`](crate::Format::IQ3_S) and smaller, and [`Format::F8_E4M3`](crate::Format::F8_E4M3)), single rows, and
+/// matrices of so few rows that the packed form would be more than 15 % larger stay as they are. Where the blocks are a mapped
+/// file, its pages are given back as soon as a weight is packed, so the memory in use stays near the size of the file; where they
+/// were read into memory they are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Repack {
@@ -61,7 +62,7 @@ impl Repacker {
         match self.policy {
             Repack::Never => Ok(()),
             Repack::Strips => weight.shared().pack(kernels, pool),
-            Repack::Background if !weight.shared().can_pack() => Ok(()),
+            Repack::Background if !weight.shared().can_pack(kernels) => Ok(()),
             Repack::Background => {
                 let thread = match self.thread.take() {
                     Some(thread) => thread,

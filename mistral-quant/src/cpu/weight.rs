@@ -88,8 +88,8 @@ impl Shared {
     }
 
     /// Whether [`pack`](Self::pack) would do anything.
-    pub(crate) fn can_pack(&self) -> bool {
-        matches!(&*self.form(), Form::Blocks(weight) if is_worth_packing(weight))
+    pub(crate) fn can_pack(&self, kernels: &Kernels) -> bool {
+        matches!(&*self.form(), Form::Blocks(weight) if is_worth_packing(kernels, weight))
     }
 
     /// Packs the weight, unless it is packed or small, or would take noticeably more memory than its blocks.
@@ -99,7 +99,7 @@ impl Shared {
     pub(crate) fn pack(&self, kernels: &Kernels, pool: &ThreadPool) -> Result<(), Error> {
         let form = self.form();
         let Form::Blocks(weight) = &*form else { return Ok(()) };
-        if !is_worth_packing(weight) {
+        if !is_worth_packing(kernels, weight) {
             return Ok(());
         }
         let packed = Packed::new(kernels, pool, weight)?;
@@ -112,10 +112,10 @@ impl Shared {
 }
 
 /// A matrix whose packed form is at most 15 % larger than its blocks.
-fn is_worth_packing(weight: &Weight) -> bool {
+fn is_worth_packing(kernels: &Kernels, weight: &Weight) -> bool {
     let bytes = weight.bytes().len();
     weight.rows() > 1
-        && packed_bytes(weight.format(), weight.rows(), weight.cols())
+        && packed_bytes(kernels, weight.format(), weight.rows(), weight.cols())
             .is_some_and(|packed| packed <= bytes + bytes * 3 / 20)
 }
 

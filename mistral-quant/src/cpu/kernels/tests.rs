@@ -27,7 +27,7 @@ fn sums_of(kernels: &Kernels, weight: &Weight, x: &[f32]) -> Vec<Sums> {
         sums
     };
     let sums = run(StripSource::Blocks(strip(weight)));
-    if packed_bytes(weight.format(), weight.rows(), weight.cols()).is_some() {
+    if packed_bytes(kernels, weight.format(), weight.rows(), weight.cols()).is_some() {
         let packed = Packed::new(kernels, &pool, weight).unwrap();
         for (packed, blocks) in run(packed.strip(0)).iter().zip(&sums) {
             assert_eq!(bits(packed, weight.rows()), bits(blocks, weight.rows()), "{} packed", weight.format());
@@ -205,13 +205,17 @@ fn activations_are_the_same_codes_on_every_set() {
 /// Packing loses and adds next to nothing: the bytes of the blocks, transposed.
 #[test]
 fn packed_weights_take_the_memory_of_their_blocks() {
-    for format in block_formats() {
-        let (rows, cols) = (64, 4096);
-        let Some(packed) = packed_bytes(format, rows, cols) else { continue };
-        let bytes = format.byte_len(cols).unwrap() * rows;
-        assert!(packed >= bytes && packed * 100 <= bytes * 104, "{format}: {packed} for {bytes}");
-        assert_eq!(packed_bytes(format, usize::MAX, cols), None);
-        assert_eq!(packed_bytes(format, rows, 33), None);
+    for kernels in instruction_sets() {
+        let packed_bytes = |format, rows, cols| packed_bytes(&kernels, format, rows, cols);
+        for format in block_formats().chain([Format::F32, Format::F16, Format::BF16]) {
+            let (rows, cols) = (64, 4096);
+            let Some(packed) = packed_bytes(format, rows, cols) else { continue };
+            let bytes = format.byte_len(cols).unwrap() * rows;
+            assert!(packed >= bytes && packed * 100 <= bytes * 104, "{format}: {packed} for {bytes}");
+            assert_eq!(packed_bytes(format, usize::MAX, cols), None);
+            assert!(format.block_weights() == 1 || packed_bytes(format, rows, 33).is_none());
+        }
+        assert_eq!(packed_bytes(Format::F8_E4M3, 64, 256), None);
+        assert_eq!(packed_bytes(Format::F32, 1, usize::MAX / 8), None);
     }
-    assert_eq!(packed_bytes(Format::F16, 1, 256), None);
 }

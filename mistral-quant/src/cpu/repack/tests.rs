@@ -8,6 +8,7 @@ use crate::cpu::tests::Random;
 use crate::testing::{Bytes, block_formats, weight};
 use crate::{Backend, Cpu, CpuOptions, CpuWeight, Format, MatMul, SharedBytes, Weight};
 
+const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
 const POLICIES: [Repack; 3] = [Repack::Never, Repack::Strips, Repack::Background];
 
 fn cpu(repack: Repack, threads: usize) -> Cpu {
@@ -55,24 +56,24 @@ fn bits(cpu: &mut Cpu, buffer: &<Cpu as Backend>::Buffer, len: usize) -> Vec<u32
 #[test]
 fn every_policy_gives_the_same_bits() {
     let mut random = Random::new(71);
-    for format in block_formats() {
-        for (rows, cols) in [(64, 512), (37, 256), (5, 256)] {
-            let held = matrix(&mut random, format, rows, cols);
-            let x = random.values(3 * cols);
-            let mut expected = None;
-            for policy in POLICIES {
-                for weight in [held.clone(), backed(&held).0] {
-                    let mut cpu = cpu(policy, 2);
-                    let weight = cpu.weight(weight).unwrap();
-                    let early = product(&mut cpu, &weight, &x);
-                    settle(&cpu);
-                    let late = product(&mut cpu, &weight, &x);
-                    let rows = (0..rows as u32).map(|id| row(&mut cpu, &weight, id)).collect::<Vec<_>>();
-                    let (products, table) = expected.get_or_insert_with(|| (early.clone(), rows.clone()));
-                    assert_eq!((&early, &late, &rows), (&*products, &*products, &*table), "{format} {policy:?}");
-                    if policy == Repack::Never {
-                        assert!(!weight.is_packed());
-                    }
+    let blocks = block_formats().flat_map(|format| [(format, 64, 512), (format, 37, 256), (format, 5, 256)]);
+    let floats = FLOATS.into_iter().flat_map(|format| [(format, 64, 515), (format, 61, 33), (format, 9, 256)]);
+    for (format, rows, cols) in blocks.chain(floats) {
+        let held = matrix(&mut random, format, rows, cols);
+        let x = random.values(3 * cols);
+        let mut expected = None;
+        for policy in POLICIES {
+            for weight in [held.clone(), backed(&held).0] {
+                let mut cpu = cpu(policy, 2);
+                let weight = cpu.weight(weight).unwrap();
+                let early = product(&mut cpu, &weight, &x);
+                settle(&cpu);
+                let late = product(&mut cpu, &weight, &x);
+                let rows = (0..rows as u32).map(|id| row(&mut cpu, &weight, id)).collect::<Vec<_>>();
+                let (products, table) = expected.get_or_insert_with(|| (early.clone(), rows.clone()));
+                assert_eq!((&early, &late, &rows), (&*products, &*products, &*table), "{format} {policy:?}");
+                if policy == Repack::Never {
+                    assert!(!weight.is_packed());
                 }
             }
         }
@@ -91,6 +92,9 @@ fn formats_of_the_usual_mixes_are_packed_and_their_pages_given_back() {
         Format::Q5_K,
         Format::Q6_K,
         Format::Q5_0,
+        Format::F32,
+        Format::F16,
+        Format::BF16,
     ];
     for format in usual {
         for policy in [Repack::Strips, Repack::Background] {
@@ -106,9 +110,9 @@ fn formats_of_the_usual_mixes_are_packed_and_their_pages_given_back() {
 }
 
 #[test]
-fn floats_and_vectors_stay_as_they_are() {
+fn vectors_and_what_fills_no_strip_stay_as_they_are() {
     let mut random = Random::new(73);
-    for (format, rows) in [(Format::F32, 32), (Format::BF16, 32), (Format::Q8_0, 1)] {
+    for (format, rows) in [(Format::F32, 2), (Format::BF16, 1), (Format::Q8_0, 1), (Format::F8_E4M3, 32)] {
         let mut cpu = cpu(Repack::Strips, 1);
         let (weight, released) = backed(&matrix(&mut random, format, rows, 64));
         let weight = cpu.weight(weight).unwrap();

@@ -8,15 +8,21 @@
 //! depends on nothing but the columns, so that a token gets the same bits alone or beside others: one token is multiplied in the same
 //! order with weights that never see a panel.
 //!
+//! Packed weights ([`pack_columns`]) lie in memory as in a panel, in their own width, and are multiplied straight from there:
+//! widening a number for each group of tokens costs less than writing panels.
+//!
 //! Products of AVX512-BF16 would be twice as fast for BF16 weights, but round the activations to 8 bits; as a sum of two such
 //! numbers, which would do, they are no faster than f32.
 
+mod columns;
 mod direct;
 mod panel;
 #[cfg(test)]
 mod tests;
 mod tile;
 
+pub(crate) use self::columns::{number_bytes, pack_columns, take_row};
+use self::tile::Number;
 use super::Kernels;
 use super::lanes::{FloatLanes, LaneKernel};
 use crate::Format;
@@ -40,10 +46,21 @@ pub(crate) struct DenseStrip<'a> {
     pub(crate) format: Format,
     /// Columns of the weight.
     pub(crate) cols: usize,
-    /// The bytes of whole rows, [`Kernels::dense_rows`] of them or fewer.
+    /// The bytes of [`Kernels::dense_rows`] rows; as rows, there may be fewer.
     pub(crate) bytes: &'a [u8],
     /// Bytes of one row.
     pub(crate) row_bytes: usize,
+    /// What lies side by side.
+    pub(crate) order: Order,
+}
+
+/// How the numbers of a strip are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Row after row, as checkpoints have them.
+    Rows,
+    /// Column after column, as [`pack_columns`] leaves them; aligned to numbers.
+    Columns,
 }
 
 /// Memory of one worker.
@@ -149,12 +166,15 @@ impl LaneKernel for StripTimesTokens<'_> {
     #[inline(always)]
     fn run<L: FloatLanes>(self, lanes: L) {
         let Self { strip, packed, sums, panel } = self;
-        let (cols, rows, group) = (strip.cols, 2 * L::LANES, group::<L>());
+        let (cols, rows) = (strip.cols, 2 * L::LANES);
         sums.fill(0.0);
         let tokens = sums.len() / rows;
         if packed.len() < tokens * cols || strip.bytes.len() < strip.row_bytes || strip.row_bytes == 0 {
             debug_assert!(strip.row_bytes == 0, "{} activations for {tokens} tokens", packed.len());
             return;
+        }
+        if strip.order == Order::Columns {
+            return columns::add(lanes, &strip, packed, sums, panel);
         }
         if direct::add(lanes, &strip, packed, sums) {
             return;
@@ -162,11 +182,31 @@ impl LaneKernel for StripTimesTokens<'_> {
         for first in (0..cols).step_by(BLOCK) {
             let count = BLOCK.min(cols - first);
             let block = panel::fill(lanes, &strip, first, count, panel);
-            for (group, sums) in sums.chunks_mut(group * rows).enumerate() {
-                let width = sums.len() / rows;
-                let start = group * self::group::<L>() * cols + first * width;
-                tile::add(lanes, block, &packed[start..start + count * width], sums);
-            }
+            add_groups::<L, f32, false>(lanes, block, packed, (first, cols), sums);
+        }
+    }
+}
+
+/// Adds the products of the columns from `first`, of `cols`, and all tokens, group after group. `STREAM` says that `weights`
+/// `[columns, rows]`, a block of them, come from memory; for groups after the first they are in the cache.
+#[inline(always)]
+fn add_groups<L: FloatLanes, T: Number, const STREAM: bool>(
+    lanes: L,
+    weights: &[T],
+    packed: &[f32],
+    (first, cols): (usize, usize),
+    sums: &mut [f32],
+) {
+    let (rows, group) = (2 * L::LANES, group::<L>());
+    let count = weights.len() / rows;
+    for (index, sums) in sums.chunks_mut(group * rows).enumerate() {
+        let width = sums.len() / rows;
+        let start = index * group * cols + first * width;
+        let packed = &packed[start..start + count * width];
+        if STREAM && index == 0 {
+            tile::add::<L, T, true>(lanes, weights, packed, sums);
+        } else {
+            tile::add::<L, T, false>(lanes, weights, packed, sums);
         }
     }
 }

@@ -1,21 +1,29 @@
-use super::{BLOCK, DECODED, DenseStrip, Panel, pack};
+use super::{BLOCK, DECODED, Panel, pack};
 use crate::cpu::Kernels;
+use crate::cpu::kernels::packed::{Packed, dense_strip_of};
 use crate::cpu::tests::Random;
 use crate::testing::{Bytes, instruction_sets, weight};
-use crate::{Format, SharedBytes, Weight};
+use crate::{Format, SharedBytes, ThreadPool, Weight, decode_row};
 
 /// Words of one and of two numbers, and a format that takes the way through its decoder.
 const FORMATS: [Format; 4] = [Format::F32, Format::F16, Format::BF16, Format::Q5_K];
 
-/// `[tokens, rows]` of one strip, its rows only.
+/// `[tokens, rows]` of one strip, its rows only; where the format has a packed form, with the same bits from it.
 fn product(kernels: &Kernels, weight: &Weight, x: &[f32]) -> Vec<f32> {
     let (height, cols) = (kernels.dense_rows(), weight.cols());
     let mut packed = vec![f32::NAN; x.len()];
     pack(x.chunks_exact(cols), cols, kernels.dense_group(), &mut packed);
-    let mut sums = vec![f32::NAN; x.len() / cols * height];
-    let strip = DenseStrip { format: weight.format(), cols, bytes: weight.bytes(), row_bytes: weight.row_bytes() };
-    kernels.dense_strip(strip, &packed, &mut sums, &mut Panel::new());
-    sums.chunks(height).flat_map(|sums| &sums[..weight.rows()]).copied().collect()
+    let run = |strip| {
+        let mut sums = vec![f32::NAN; x.len() / cols * height];
+        kernels.dense_strip(strip, &packed, &mut sums, &mut Panel::new());
+        sums.chunks(height).flat_map(|sums| &sums[..weight.rows()]).copied().collect::<Vec<f32>>()
+    };
+    let sums = run(dense_strip_of(weight, 0, height));
+    if weight.format().block_weights() == 1 {
+        let columns = Packed::new(kernels, &ThreadPool::new(1).unwrap(), weight).unwrap();
+        assert_eq!(bits(&run(columns.dense_strip(0))), bits(&sums), "{} packed", weight.format());
+    }
+    sums
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -57,7 +65,7 @@ fn every_16_bit_number_is_widened_exactly() {
     let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
     for format in [Format::F16, Format::BF16] {
         let mut expected = vec![0.0; 65536];
-        crate::decode_row(format, &all, &mut expected).unwrap();
+        decode_row(format, &all, &mut expected).unwrap();
         for kernels in instruction_sets() {
             // One column each is the path of the remainder, one of 32 that of whole registers.
             for (cols, places) in [(1, 0..1), (32, 0..32)] {
@@ -101,6 +109,26 @@ fn a_number_that_is_none_stays_in_its_row_and_token() {
                 let exact: f64 = products.map(|(&w, &x)| f64::from(w) * f64::from(x)).sum();
                 assert_eq!(sum.is_nan(), exact.is_nan(), "row {row} of token {token}: {sum}");
                 assert!(sum.is_finite() || f64::from(*sum) == exact || exact.is_nan());
+            }
+        }
+    }
+}
+
+/// As the blocks decode: rows are read where the blocks are gone.
+#[test]
+fn rows_of_packed_strips_decode_exactly() {
+    let mut random = Random::new(9);
+    for format in [Format::F32, Format::F16, Format::BF16] {
+        for cols in [1, 31, 33, 259] {
+            let weight = weight(&mut random, format, 41, cols, Bytes::Wild);
+            for kernels in instruction_sets() {
+                let packed = Packed::new(&kernels, &ThreadPool::new(2).unwrap(), &weight).unwrap();
+                for (row, bytes) in weight.bytes().chunks(weight.row_bytes()).enumerate() {
+                    let (mut found, mut expected) = (vec![0.5; cols], vec![0.0; cols]);
+                    packed.decode_row(&kernels, row, &mut found);
+                    decode_row(format, bytes, &mut expected).unwrap();
+                    assert_eq!(bits(&found), bits(&expected), "{format} row {row} of {cols} columns");
+                }
             }
         }
     }
