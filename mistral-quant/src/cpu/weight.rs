@@ -31,8 +31,8 @@ pub(crate) struct Shared {
 pub(crate) enum Form {
     /// As the checkpoint has them.
     Blocks(Weight),
-    /// As the kernels stream them, and the blocks where keeping them costs no memory: single rows are read there.
-    Packed(Packed, Option<Weight>),
+    /// As the kernels stream them.
+    Packed(Packed),
 }
 
 impl CpuWeight {
@@ -103,8 +103,7 @@ impl Shared {
             return Ok(());
         }
         let packed = Packed::new(kernels, pool, weight)?;
-        let blocks = weight.is_backed().then(|| weight.clone());
-        *self.form.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Form::Packed(packed, blocks));
+        *self.form.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Form::Packed(packed));
         // A pass that still reads the blocks finds them again.
         weight.release();
         Ok(())
@@ -124,22 +123,23 @@ impl Form {
     pub(crate) fn operand(&self) -> Operand<'_> {
         match self {
             Self::Blocks(weight) => Operand::Blocks(weight),
-            Self::Packed(packed, _) => Operand::Packed(packed),
+            Self::Packed(packed) => Operand::Packed(packed),
         }
     }
 
-    /// One row as f32; `out` holds `cols` values.
+    /// One row as f32; `out` holds `cols` values. Rows of a packed weight are taken from there, which costs some microseconds: the pages of
+    /// a mapped file would come back, with their neighbours, for every row that is read.
     ///
     /// # Errors
     /// Those of [`decode_row`].
     pub(crate) fn decode_row(&self, kernels: &Kernels, row: usize, out: &mut [f32]) -> Result<(), Error> {
         match self {
-            Self::Blocks(weight) | Self::Packed(_, Some(weight)) => {
+            Self::Blocks(weight) => {
                 let start = row * weight.row_bytes();
                 let bytes = weight.bytes().get(start..start + weight.row_bytes()).unwrap_or_default();
                 decode_row(weight.format(), bytes, out)
             }
-            Self::Packed(packed, None) => {
+            Self::Packed(packed) => {
                 packed.decode_row(kernels, row, out);
                 Ok(())
             }

@@ -38,6 +38,9 @@ use crate::formats::{Grid, UNIT, with_grid};
 /// Columns up to which codes are taken out of their bits anew for each block of columns.
 const FEW: usize = 4;
 
+/// How far ahead of the arithmetic packed groups are asked for, in bytes: what a core reads while it waits for memory.
+const AHEAD: usize = 8 * 1024;
+
 /// The bytes of 16 rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StripSource<'a> {
@@ -187,8 +190,8 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
             StripSource::Packed(_) => {
                 let Some((group, behind)) = rest.split_at_checked(layout.group(count)) else { return };
                 rest = behind;
-                // The group after the next: with several columns the processor's prefetcher falls behind.
-                let ahead = behind.as_ptr().wrapping_add(layout.group(UNITS));
+                // With several columns the processor's prefetcher falls behind.
+                let ahead = group.as_ptr().wrapping_add(AHEAD);
                 (0..group.len()).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
                 group
             }
