@@ -1,6 +1,6 @@
 use crate::cpu::tests::{Random, buffer, contents, cpu};
 use crate::testing::{Bytes, instruction_sets, weight};
-use crate::{Backend, Error, ExpertMatMul, Format, Isa, MatMul, Reference, Routes, Weight};
+use crate::{Backend, Cpu, CpuOptions, Error, ExpertMatMul, Format, Isa, MatMul, Reference, Repack, Routes, Weight};
 
 /// Rows and ends of routes: each of `tokens` rows goes to `chosen` of the experts, but never to the experts that are `left_out`.
 fn routed(
@@ -121,12 +121,12 @@ fn random_height(seed: usize) -> usize {
     [1, 16, 17, 70, 200][seed % 5]
 }
 
-/// Enough work to be shared out, with experts that get nothing, everything, or more than a tile.
+/// Enough work to be shared out, with experts that get nothing, everything, or more than a tile; of weights in both forms.
 #[test]
 fn ragged_routes_are_shared_out_whole() {
     let mut random = Random::new(22);
     for format in [Format::Q4_K, Format::BF16] {
-        let mut scene = Scene::new(&mut random, [format, Format::F32], 512, [64, 48], 300);
+        let mut scene = Scene::new(&mut random, [format, Format::F32], 512, [64, 96], 300);
         for lens in [[0, 300, 0, 0, 0], [1, 0, 250, 3, 0], [0, 0, 0, 0, 0], [97, 96, 95, 193, 192]] {
             scene.rows = lens.iter().flat_map(|&len| (0..len as u32).map(|i| i * 7 % 300)).collect();
             scene.ends = lens
@@ -137,8 +137,10 @@ fn ragged_routes_are_shared_out_whole() {
                 })
                 .collect();
             let expected = scene.one_by_one(&mut cpu(1, None));
-            for threads in [1, 2, 5] {
-                let found = scene.run(&mut cpu(threads, None));
+            for (threads, repack) in [(1, Repack::Strips), (2, Repack::Never), (2, Repack::Strips), (5, Repack::Strips)]
+            {
+                let options = CpuOptions { threads: Some(threads), repack, ..CpuOptions::default() };
+                let found = scene.run(&mut Cpu::new(options).unwrap());
                 assert_eq!(found.each_ref().map(|out| bits(out)), expected.each_ref().map(|out| bits(out)), "{lens:?}");
             }
         }
