@@ -16,7 +16,6 @@ pub struct SharedBytes {
 /// What keeps bytes alive.
 trait Owner: Send + Sync {
     fn bytes(&self) -> &[u8];
-    fn is_backed(&self) -> bool;
     fn release(&self, range: Range<usize>);
 }
 
@@ -26,10 +25,6 @@ struct Held<T>(T);
 impl<T: AsRef<[u8]> + Send + Sync> Owner for Held<T> {
     fn bytes(&self) -> &[u8] {
         self.0.as_ref()
-    }
-
-    fn is_backed(&self) -> bool {
-        false
     }
 
     fn release(&self, _: Range<usize>) {}
@@ -44,10 +39,6 @@ struct Backed<T, F> {
 impl<T: AsRef<[u8]> + Send + Sync, F: Fn(&T, Range<usize>) + Send + Sync> Owner for Backed<T, F> {
     fn bytes(&self) -> &[u8] {
         self.owner.as_ref()
-    }
-
-    fn is_backed(&self) -> bool {
-        true
     }
 
     fn release(&self, range: Range<usize>) {
@@ -70,11 +61,6 @@ impl SharedBytes {
     ) -> Self {
         let len = owner.as_ref().len();
         Self { owner: Arc::new(Backed { owner, release }), range: 0..len }
-    }
-
-    /// Whether these bytes are a view of something else, so that keeping them costs no memory that cannot be taken back.
-    pub fn is_backed(&self) -> bool {
-        self.owner.is_backed()
     }
 
     /// Says that these bytes will not be read soon: a mapped file gives their pages back. Without effect on bytes that are all there

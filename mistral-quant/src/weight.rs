@@ -68,11 +68,6 @@ impl Weight {
         self.bytes.as_slice()
     }
 
-    /// [`SharedBytes::is_backed`] of the bytes.
-    pub fn is_backed(&self) -> bool {
-        self.bytes.is_backed()
-    }
-
     /// [`SharedBytes::release`] of the bytes.
     pub fn release(&self) {
         self.bytes.release();
