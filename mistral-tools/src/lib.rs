@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod outcome;
 mod spec;
 
 pub use error::Error;
+pub use outcome::ErrorKind;
 pub use spec::ToolSpec;
