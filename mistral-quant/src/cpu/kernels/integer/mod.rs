@@ -14,6 +14,7 @@
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
+mod books;
 mod codes;
 pub(crate) mod lanes;
 #[cfg(target_arch = "aarch64")]
@@ -25,10 +26,11 @@ mod tile;
 
 use std::marker::PhantomData;
 
+pub(crate) use self::books::vbmi::Vbmi;
 use self::codes::{Codes, Expanded};
 use self::lanes::{Lanes, Operation, block_width, prefetch, unroll};
 pub(crate) use self::pack::{Layout, Pack};
-use self::pack::{PackGroup, ReadScales, Vector};
+use self::pack::{PackGroup, Panel, ReadScales, Vector};
 use self::row::take_row_of;
 use self::tile::{Scales, Tile, UNITS};
 use crate::cpu::activations::{Columns, WORDS};
@@ -63,7 +65,7 @@ pub(crate) struct Workspace {
     /// A packed group.
     packed: [Vector; 8 * UNITS + 4],
     /// Codes of a group, 8 bits each.
-    codes: [Vector; 8 * UNITS],
+    codes: Panel,
     scales: Scales,
 }
 
@@ -77,7 +79,8 @@ macro_rules! with_pack {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
         $crate::cpu::kernels::integer::with_pack!(
             $format, $block => $body, _ => $other,
-            [Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ2_0 MXFP4 NVFP4]
+            [Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ2_0 MXFP4 NVFP4
+                IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S]
         )
     };
     ($format:expr, $block:ident => $body:expr, _ => $other:expr, [$($name:ident)*]) => {
@@ -96,6 +99,7 @@ pub(crate) use with_pack;
 pub(super) unsafe fn integer_strip<L: Lanes>(
     source: StripSource<'_>,
     columns: Columns<'_>,
+    vbmi: Option<Vbmi>,
     workspace: &mut Workspace,
     sums: &mut [Sums],
 ) {
@@ -109,7 +113,7 @@ pub(super) unsafe fn integer_strip<L: Lanes>(
     // SAFETY: by the caller.
     unsafe {
         with_pack!(strip.format, B => {
-            packed_product::<L, B>(source, columns, workspace, sums);
+            packed_product::<L, B>(source, columns, vbmi, workspace, sums);
         }, _ => with_grid!(strip.format, B => {
             plain_product::<L, B>(strip, columns, workspace, sums);
         }, _ => ()));
@@ -152,9 +156,10 @@ unsafe fn pack_strip_of<L: Lanes, B: Pack>(strip: Strip<'_>, packed: &mut [u8]) 
     }
 }
 
-/// Whether a way of storing codes says of them what the format says.
+/// Whether a way of storing codes says of them what the format says; it may store all of them higher than the format does.
 const fn agrees<B: Grid, C: Codes>() -> bool {
-    C::OFFSET == B::OFFSET as i32 && C::MAX_CODE == B::MAX_CODE && C::HALVES == B::HALVES && C::MINS == B::MINS
+    let higher = C::OFFSET - B::OFFSET as i32;
+    higher >= 0 && C::MAX_CODE - higher >= B::MAX_CODE && C::HALVES == B::HALVES && C::MINS == B::MINS
 }
 
 /// A strip in a format with a packed form.
@@ -164,6 +169,7 @@ const fn agrees<B: Grid, C: Codes>() -> bool {
 unsafe fn packed_product<L: Lanes, B: Pack>(
     source: StripSource<'_>,
     columns: Columns<'_>,
+    vbmi: Option<Vbmi>,
     workspace: &mut Workspace,
     sums: &mut [Sums],
 ) {
@@ -201,10 +207,10 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
         unsafe {
             L::Moves::enter(ReadScales { header, units: count, scales: &mut *scales, block: PhantomData::<B> });
             // Codes of 8 bits are as good as expanded.
-            if sums.len() <= FEW || B::Codes::UNIT_BYTES >= 512 {
+            if B::DIRECT && (sums.len() <= FEW || B::UNIT_BYTES >= 512) {
                 multiply::<L, B::Codes>(codes, scales, first, count, columns, sums);
             } else {
-                L::enter(Expand { packed: codes, units: count, panel: &mut *panel, class: PhantomData::<B::Codes> });
+                B::expand::<L>(header, codes, count, panel, vbmi);
                 multiply::<L, B::Expanded>(panel.as_flattened(), scales, first, count, columns, sums);
             }
         }
@@ -277,7 +283,7 @@ fn fill_row<B: Grid>(
     row: usize,
     first: usize,
     count: usize,
-    codes: &mut [Vector; 8 * UNITS],
+    codes: &mut Panel,
     scales: &mut Scales,
 ) {
     let per_block = B::WEIGHTS / UNIT;
@@ -305,7 +311,7 @@ struct Expand<'a, C> {
     /// `units` units of `C::UNIT_BYTES`.
     packed: &'a [u8],
     units: usize,
-    panel: &'a mut [Vector; 8 * UNITS],
+    panel: &'a mut Panel,
     class: PhantomData<C>,
 }
 
