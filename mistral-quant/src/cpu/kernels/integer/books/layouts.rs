@@ -6,14 +6,14 @@
 
 use std::array::from_fn;
 
-use super::vbmi::{self, Vbmi};
-use super::{Book, Fields, Plane, Words, expand};
+use super::points::{Eights256, Eights512, Eights1024, Fours256, Fours512, Ternary2048};
+use super::vbmi::Vbmi;
+use super::{Book, Fields, Words, expand};
 use crate::cpu::kernels::integer::codes::Expanded;
 use crate::cpu::kernels::integer::lanes::Lanes;
 use crate::cpu::kernels::integer::pack::{Pack, Panel, Vector, array, fields, spread_bits, transpose, words, write};
 use crate::cpu::kernels::integer::tile::{Scales, UNITS};
 use crate::cpu::kernels::strip::STRIP;
-use crate::formats::code_book::{self, LEVELS_IQ1, LEVELS_IQ2, LEVELS_IQ3_S, LEVELS_IQ3_XXS};
 use crate::formats::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS};
 
 /// Signs times magnitudes up to 62.
@@ -81,21 +81,7 @@ pack_book!(
 );
 
 impl Book for IQ2_XXS {
-    const POINTS: usize = 256;
-    const VALUES: usize = 8;
-    const LEVELS: &'static [u8] = &LEVELS_IQ2;
-    const PLANE: Plane = Plane::Signs;
-
-    #[inline(always)]
-    fn point(index: usize) -> [u8; 8] {
-        code_book::IQ2_XXS[index % 256].to_le_bytes()
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn chunks() -> &'static [vbmi::Chunk] {
-        &vbmi::IQ2_XXS
-    }
+    type Points = Eights256;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -127,21 +113,7 @@ pack_book!(
 );
 
 impl Book for IQ2_XS {
-    const POINTS: usize = 512;
-    const VALUES: usize = 8;
-    const LEVELS: &'static [u8] = &LEVELS_IQ2;
-    const PLANE: Plane = Plane::Signs;
-
-    #[inline(always)]
-    fn point(index: usize) -> [u8; 8] {
-        code_book::IQ2_XS[index % 512].to_le_bytes()
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn chunks() -> &'static [vbmi::Chunk] {
-        &vbmi::IQ2_XS
-    }
+    type Points = Eights512;
 
     #[inline(always)]
     fn fields(_: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -179,21 +151,7 @@ pack_book!(
 );
 
 impl Book for IQ2_S {
-    const POINTS: usize = 1024;
-    const VALUES: usize = 8;
-    const LEVELS: &'static [u8] = &LEVELS_IQ2;
-    const PLANE: Plane = Plane::Signs;
-
-    #[inline(always)]
-    fn point(index: usize) -> [u8; 8] {
-        code_book::IQ2_S[index % 1024].to_le_bytes()
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn chunks() -> &'static [vbmi::Chunk] {
-        &vbmi::IQ2_S
-    }
+    type Points = Eights1024;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -223,21 +181,7 @@ pack_book!(
 );
 
 impl Book for IQ3_XXS {
-    const POINTS: usize = 256;
-    const VALUES: usize = 4;
-    const LEVELS: &'static [u8] = &LEVELS_IQ3_XXS;
-    const PLANE: Plane = Plane::Signs;
-
-    #[inline(always)]
-    fn point(index: usize) -> [u8; 8] {
-        u64::from(code_book::IQ3_XXS[index % 256]).to_le_bytes()
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn chunks() -> &'static [vbmi::Chunk] {
-        &vbmi::IQ3_XXS
-    }
+    type Points = Fours256;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -279,21 +223,7 @@ pack_book!(
 );
 
 impl Book for IQ3_S {
-    const POINTS: usize = 512;
-    const VALUES: usize = 4;
-    const LEVELS: &'static [u8] = &LEVELS_IQ3_S;
-    const PLANE: Plane = Plane::Signs;
-
-    #[inline(always)]
-    fn point(index: usize) -> [u8; 8] {
-        u64::from(code_book::IQ3_S[index % 512]).to_le_bytes()
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn chunks() -> &'static [vbmi::Chunk] {
-        &vbmi::IQ3_S
-    }
+    type Points = Fours512;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -341,21 +271,7 @@ pack_book!(
 );
 
 impl Book for IQ1_S {
-    const POINTS: usize = 2048;
-    const VALUES: usize = 8;
-    const LEVELS: &'static [u8] = &LEVELS_IQ1;
-    const PLANE: Plane = Plane::Shifts;
-
-    #[inline(always)]
-    fn point(index: usize) -> [u8; 8] {
-        code_book::IQ1[index % 2048].to_le_bytes()
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn chunks() -> &'static [vbmi::Chunk] {
-        &vbmi::IQ1
-    }
+    type Points = Ternary2048;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -405,21 +321,7 @@ pack_book!(
 );
 
 impl Book for IQ1_M {
-    const POINTS: usize = 2048;
-    const VALUES: usize = 8;
-    const LEVELS: &'static [u8] = &LEVELS_IQ1;
-    const PLANE: Plane = Plane::Shifts;
-
-    #[inline(always)]
-    fn point(index: usize) -> [u8; 8] {
-        code_book::IQ1[index % 2048].to_le_bytes()
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn chunks() -> &'static [vbmi::Chunk] {
-        &vbmi::IQ1
-    }
+    type Points = Ternary2048;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {

@@ -6,12 +6,12 @@
 //! signs of 32 columns come by way of a plane of bits, a vector at a time.
 
 mod layouts;
+mod points;
 pub(super) mod vbmi;
 
 use std::marker::PhantomData;
 
-#[cfg(target_arch = "x86_64")]
-use self::vbmi::Chunk;
+use self::points::Points;
 use self::vbmi::Vbmi;
 use super::codes::Codes;
 use super::lanes::{Lanes, Operation};
@@ -24,22 +24,8 @@ type Words = [u32; STRIP];
 
 /// A packed format of a code book.
 trait Book: Pack {
-    /// Points of the book: 256 to 2048, a power of two.
-    const POINTS: usize;
-    /// Values of a point: 8 or 4.
-    const VALUES: usize;
-    /// The values that occur, at most 3 in points of eight and 8 in points of four.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // What `vbmi` looks up.
-    const LEVELS: &'static [u8];
-    /// What the bits of a plane mean.
-    const PLANE: Plane;
-
-    /// The values of point `index % POINTS`; of four values the last four are zero.
-    fn point(index: usize) -> [u8; 8];
-
-    /// The table of [`vbmi`].
-    #[cfg(target_arch = "x86_64")]
-    fn chunks() -> &'static [Chunk];
+    /// The code book.
+    type Points: Points;
 
     /// What unit `u` is made of, from the vectors of the header and the codes of a group.
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields;
@@ -53,31 +39,6 @@ struct Fields {
     high: [Words; 2],
     /// Bit `g` of byte `c` is for column `4g + c`.
     plane: Words,
-}
-
-/// What a bit of a plane does to the value of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plane {
-    /// Negates it.
-    Signs,
-    /// Shifts it down by an eighth rather than up; values are eight times as large, and [`SHIFTED_ZERO`] higher.
-    Shifts,
-}
-
-/// What stands for zero in the points of IQ1.
-const SHIFTED_ZERO: u8 = 9;
-
-impl Plane {
-    /// The unsigned code of a value.
-    #[inline(always)]
-    const fn code(self, value: u8, bit: bool, offset: u8) -> u8 {
-        match (self, bit) {
-            (Self::Signs, false) => offset.wrapping_add(value),
-            (Self::Signs, true) => offset.wrapping_sub(value),
-            (Self::Shifts, false) => value.wrapping_add(offset - SHIFTED_ZERO + 1),
-            (Self::Shifts, true) => value.wrapping_add(offset - SHIFTED_ZERO - 1),
-        }
-    }
 }
 
 /// [`Pack::expand`] of all books.
@@ -111,8 +72,8 @@ impl<B: Book> Operation for Expand<'_, B> {
         for (u, (unit, plane)) in units.enumerate() {
             let fields = B::fields(self.header, self.codes, u);
             *plane = fields.plane;
-            for v in 0..8 / B::VALUES {
-                write_points::<B>(&fields.low[v], &fields.high[v], v, unit);
+            for v in 0..8 / B::Points::VALUES {
+                write_points::<B::Points>(&fields.low[v], &fields.high[v], v, unit);
             }
         }
         // Later, when what was written in pieces can be read whole.
@@ -123,7 +84,7 @@ impl<B: Book> Operation for Expand<'_, B> {
             }
             for (g, vector) in unit.iter_mut().enumerate() {
                 for (value, bits) in vector.iter_mut().zip(&bits) {
-                    *value = B::PLANE.code(*value, bits & 1 << g != 0, offset);
+                    *value = B::Points::PLANE.code(*value, bits & 1 << g != 0, offset);
                 }
             }
         }
@@ -132,7 +93,7 @@ impl<B: Book> Operation for Expand<'_, B> {
 
 /// Writes the values of points `4v..4v + 4` of each row to their places.
 #[inline(always)]
-fn write_points<B: Book>(low: &Words, high: &Words, v: usize, unit: &mut [Vector; 8]) {
+fn write_points<P: Points>(low: &Words, high: &Words, v: usize, unit: &mut [Vector; 8]) {
     // Indices of 16 bits, two in a word.
     let mut indices = [[0; STRIP]; 2];
     for row in 0..STRIP {
@@ -142,13 +103,13 @@ fn write_points<B: Book>(low: &Words, high: &Words, v: usize, unit: &mut [Vector
     }
     for row in 0..STRIP {
         for k in 0..4 {
-            let index = if B::POINTS == 256 {
+            let index = if P::COUNT == 256 {
                 low[row] >> (8 * k) & 0xFF
             } else {
                 indices[k / 2][row] >> (16 * (k % 2)) & 0xFFFF
             };
-            let [a, b, c, d, rest @ ..] = B::point(index as usize);
-            if B::VALUES == 8 {
+            let [a, b, c, d, rest @ ..] = P::point(index as usize);
+            if P::VALUES == 8 {
                 unit[2 * k].as_chunks_mut::<4>().0[row] = [a, b, c, d];
                 unit[2 * k + 1].as_chunks_mut::<4>().0[row] = rest;
             } else {

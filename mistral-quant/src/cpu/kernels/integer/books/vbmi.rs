@@ -33,7 +33,8 @@ impl Vbmi {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::super::{Book, Codes, Panel, Plane, UNITS, Vector, Words};
+    use super::super::points::{Plane, Points};
+    use super::super::{Book, Codes, Panel, UNITS, Vector, Words};
     use super::Vbmi;
     use crate::cpu::kernels::integer::lanes::unroll;
     use crate::formats::code_book::{self, LEVELS_IQ1, LEVELS_IQ2, LEVELS_IQ3_S, LEVELS_IQ3_XXS};
@@ -159,8 +160,8 @@ mod x86 {
     fn expand<B: Book>(header: &[Vector], codes: &[Vector], units: usize, panel: &mut Panel) {
         // Bit 4 takes the plane's bit for the even ones of the 8 vectors of a unit, bit 5 for the odd ones.
         let tables = [
-            load(const { &codes_by(B::LEVELS, B::PLANE, offset_of::<B>(), 4) }),
-            load(const { &codes_by(B::LEVELS, B::PLANE, offset_of::<B>(), 5) }),
+            load(const { &codes_by(B::Points::LEVELS, B::Points::PLANE, offset_of::<B>(), 4) }),
+            load(const { &codes_by(B::Points::LEVELS, B::Points::PLANE, offset_of::<B>(), 5) }),
         ];
         let plane_masks = [_mm512_set1_epi8(0x10), _mm512_set1_epi8(0x20)];
         let third_mask = _mm512_set1_epi8(4);
@@ -169,11 +170,11 @@ mod x86 {
             let plane = load_words(&fields.plane);
             let planes =
                 [_mm512_slli_epi16::<4>(plane), _mm512_slli_epi16::<2>(plane), plane, _mm512_srli_epi16::<2>(plane)];
-            for v in 0..8 / B::VALUES {
-                let [first, second] = look_up::<B>(load_words(&fields.low[v]), load_words(&fields.high[v]));
+            for v in 0..8 / B::Points::VALUES {
+                let [first, second] = look_up::<B::Points>(load_words(&fields.low[v]), load_words(&fields.high[v]));
                 unroll!(K in [0 1 2 3] {
                     let pairs = load(const { &shifts(K, 2, 0) });
-                    if B::VALUES == 8 {
+                    if B::Points::VALUES == 8 {
                         for (odd, fields) in [first, second].into_iter().enumerate() {
                             let index = _mm512_multishift_epi64_epi8(pairs, fields);
                             let index = select(plane_masks[odd], planes[K], index);
@@ -199,13 +200,13 @@ mod x86 {
     /// The two bytes of 64 points.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")]
     #[inline]
-    fn look_up<B: Book>(low: __m512i, high: __m512i) -> [__m512i; 2] {
+    fn look_up<P: Points>(low: __m512i, high: __m512i) -> [__m512i; 2] {
         // Bit 7 and those above it: the chunk.
         let upper = _mm512_and_si512(_mm512_srli_epi16::<7>(low), _mm512_set1_epi8(1));
         let chunk = _mm512_or_si512(_mm512_add_epi8(high, high), upper);
         let (mut first, mut second) = (low, low);
-        for (number, entries) in B::chunks().iter().enumerate() {
-            let mask = match (B::POINTS, number) {
+        for (number, entries) in P::chunks().iter().enumerate() {
+            let mask = match (P::COUNT, number) {
                 (256, 0) => !_mm512_movepi8_mask(low),
                 (256, _) => _mm512_movepi8_mask(low),
                 _ => _mm512_cmpeq_epi8_mask(chunk, _mm512_set1_epi8(number as i8)),
