@@ -17,6 +17,7 @@
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
+mod books;
 mod codes;
 pub(crate) mod lanes;
 #[cfg(target_arch = "aarch64")]
@@ -25,13 +26,15 @@ pub(crate) mod pack;
 pub(super) mod portable;
 mod row;
 mod tile;
+mod trits;
 
 use std::marker::PhantomData;
 
+pub(crate) use self::books::vbmi::Vbmi;
 use self::codes::{Codes, Expanded};
 use self::lanes::{Lanes, Operation, block_width, prefetch, unroll};
 pub(crate) use self::pack::{Layout, Pack};
-use self::pack::{PackGroup, ReadScales, Vector};
+use self::pack::{PackGroup, Panel, ReadScales, Vector};
 use self::row::take_row_of;
 use self::tile::{Block, Grouping, Halves, HalvesWithMins, Scales, UNITS, Units, UnitsWithMins};
 use crate::cpu::activations::{Columns, WORDS};
@@ -66,7 +69,7 @@ pub(crate) struct Workspace {
     /// A packed group.
     packed: [Vector; 8 * UNITS + 4],
     /// Codes of a group, 8 bits each.
-    codes: [Vector; 8 * UNITS],
+    codes: Panel,
     scales: Scales,
 }
 
@@ -80,7 +83,8 @@ macro_rules! with_pack {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
         $crate::cpu::kernels::integer::with_pack!(
             $format, $block => $body, _ => $other,
-            [Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ2_0 MXFP4 NVFP4]
+            [Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ2_0 MXFP4 NVFP4
+                IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S TQ1_0]
         )
     };
     ($format:expr, $block:ident => $body:expr, _ => $other:expr, [$($name:ident)*]) => {
@@ -99,6 +103,7 @@ pub(crate) use with_pack;
 pub(super) unsafe fn integer_strip<L: Lanes>(
     source: StripSource<'_>,
     columns: Columns<'_>,
+    vbmi: Option<Vbmi>,
     workspace: &mut Workspace,
     sums: &mut [Sums],
 ) {
@@ -112,7 +117,7 @@ pub(super) unsafe fn integer_strip<L: Lanes>(
     // SAFETY: by the caller.
     unsafe {
         with_pack!(strip.format, B => {
-            packed_product::<L, B>(source, columns, workspace, sums);
+            packed_product::<L, B>(source, columns, vbmi, workspace, sums);
         }, _ => with_grid!(strip.format, B => {
             plain_product::<L, B>(strip, columns, workspace, sums);
         }, _ => ()));
@@ -157,8 +162,9 @@ unsafe fn pack_strip_of<L: Lanes, B: Pack>(strip: Strip<'_>, packed: &mut [u8]) 
 
 /// Whether a class of codes has room for a format's, and the format's grouping says what its [`Grid`] says.
 const fn fits<B: Pack, C: Codes>() -> bool {
-    let signed = (C::MAX_CODE == 128) == (B::MAX_CODE == 128);
-    signed && B::MAX_CODE <= C::MAX_CODE && B::Grouping::HALVES == B::HALVES && B::Grouping::MINS == B::MINS
+    let higher = B::STORED_OFFSET - B::OFFSET as i32;
+    let grouping = B::Grouping::HALVES == B::HALVES && B::Grouping::MINS == B::MINS;
+    grouping && higher >= 0 && C::MAX_CODE - higher >= B::MAX_CODE
 }
 
 /// A strip in a format with a packed form.
@@ -168,6 +174,7 @@ const fn fits<B: Pack, C: Codes>() -> bool {
 unsafe fn packed_product<L: Lanes, B: Pack>(
     source: StripSource<'_>,
     columns: Columns<'_>,
+    vbmi: Option<Vbmi>,
     workspace: &mut Workspace,
     sums: &mut [Sums],
 ) {
@@ -195,8 +202,7 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
                 let Some((group, behind)) = rest.split_at_checked(layout.group(count)) else { return };
                 rest = behind;
                 // Codes of 8 bits are multiplied where they lie if there are many columns.
-                let bytes =
-                    if B::Codes::UNIT_BYTES == 512 && sums.len() > FEW { group.len() } else { layout.codes_at(count) };
+                let bytes = if B::UNIT_BYTES == 512 && sums.len() > FEW { group.len() } else { layout.codes_at(count) };
                 prefetch_line_by_line(group, bytes);
                 group
             }
@@ -206,13 +212,13 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
         unsafe {
             L::enter(ReadScales { header, units: count, scales: &mut *scales, block: PhantomData::<B> });
             let group = Group { scales, offset: offset::<L, B>(), first, units: count };
-            if sums.len() <= FEW && L::DIRECT {
+            if sums.len() <= FEW && L::DIRECT && B::DIRECT {
                 multiply::<L, L::Few<B::Codes>, B::Grouping, false>(codes, group, columns, sums);
-            } else if B::Codes::UNIT_BYTES == 512 && L::BIASED {
+            } else if B::UNIT_BYTES == 512 && L::BIASED {
                 // Signed codes are stored as such a set wants them.
                 multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(codes, group, columns, sums);
             } else {
-                L::enter(Expand { packed: codes, units: count, panel: &mut *panel, class: PhantomData::<B::Codes> });
+                B::expand::<L>(header, codes, count, panel, vbmi);
                 multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(panel.as_flattened(), group, columns, sums);
             }
         }
@@ -220,10 +226,10 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
 }
 
 /// What the codes of a format are higher by than their values, as the registers of an instruction set take them.
-const fn offset<L: Lanes, B: Grid>() -> i32 {
-    match B::MAX_CODE {
+const fn offset<L: Lanes, B: Pack>() -> i32 {
+    match B::Expanded::MAX_CODE {
         128 if L::BIASED => 128,
-        _ => B::OFFSET as i32,
+        _ => B::STORED_OFFSET,
     }
 }
 
@@ -323,7 +329,7 @@ fn fill_row<B: Grid>(
     row: usize,
     first: usize,
     count: usize,
-    codes: &mut [Vector; 8 * UNITS],
+    codes: &mut Panel,
     scales: &mut Scales,
 ) {
     let per_block = B::WEIGHTS / UNIT;
@@ -351,7 +357,7 @@ struct Expand<'a, C> {
     /// `units` units of `C::UNIT_BYTES`.
     packed: &'a [u8],
     units: usize,
-    panel: &'a mut [Vector; 8 * UNITS],
+    panel: &'a mut Panel,
     class: PhantomData<C>,
 }
 

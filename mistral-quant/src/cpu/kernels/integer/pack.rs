@@ -7,6 +7,8 @@
 
 use std::marker::PhantomData;
 
+use super::Expand;
+use super::books::vbmi::Vbmi;
 use super::codes::{Codes, Expanded, Fives, Floats4, Nibbles, NonLinear, Pairs, Signed, Sixes, Table, Threes};
 use super::lanes::{Lanes, Operation};
 use super::tile::{Grouping, Halves, HalvesWithMins, Scales, UNITS, Units, UnitsWithMins};
@@ -19,6 +21,9 @@ use crate::formats::{
 /// A vector of codes: 4 bytes of 16 rows.
 pub(super) type Vector = [u8; 64];
 
+/// Codes of a group, 8 bits each.
+pub(super) type Panel = [Vector; 8 * UNITS];
+
 /// A block format with a packed form.
 pub(crate) trait Pack: Grid {
     /// How its codes are packed.
@@ -29,6 +34,12 @@ pub(crate) trait Pack: Grid {
     type Grouping: Grouping;
     /// Bytes of scales and mins: of a whole group for formats of 256 weights a block, of a unit for the others.
     const HEADER: usize;
+    /// Bytes of a unit of codes of 16 rows.
+    const UNIT_BYTES: usize = <Self::Codes as Codes>::UNIT_BYTES;
+    /// What stored codes are higher by than their values; signed ones are biased as [`Lanes::BIASED`] says instead.
+    const STORED_OFFSET: i32 = Self::OFFSET as i32;
+    /// Whether a tile can multiply with the codes as they are packed; if not, they are expanded for every number of columns.
+    const DIRECT: bool = true;
 
     /// Packs blocks of 16 rows: a group for formats of 256 weights a block, a unit for the others. `header` and `codes` have the
     /// lengths of [`Layout`].
@@ -42,6 +53,15 @@ pub(crate) trait Pack: Grid {
     /// # Safety
     /// Inside [`Lanes::enter`].
     unsafe fn scales<L: Lanes>(header: &[u8], units: usize, scales: &mut Scales);
+
+    /// Takes the codes of the first `units` units of a group out of their bits, as [`Pack::Expanded`] has them.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn expand<L: Lanes>(_: &[u8], codes: &[u8], units: usize, panel: &mut Panel, _: Option<Vbmi>) {
+        // SAFETY: by the caller.
+        unsafe { L::enter(Expand { packed: codes, units, panel, class: PhantomData::<Self::Codes> }) };
+    }
 }
 
 /// Where things lie in a packed group: the header, from the next multiple of 64 the codes, unit by unit.
@@ -54,7 +74,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) const fn of<B: Pack>() -> Self {
-        Self { header: B::HEADER, per_block: B::WEIGHTS / UNIT, unit: B::Codes::UNIT_BYTES }
+        Self { header: B::HEADER, per_block: B::WEIGHTS / UNIT, unit: B::UNIT_BYTES }
     }
 
     /// Where the codes of a group of `units` start.
@@ -120,13 +140,13 @@ impl<B: Pack> Operation for ReadScales<'_, B> {
 
 /// A field of each row at the start of a header.
 #[inline(always)]
-fn fields<const N: usize>(header: &[u8]) -> &[[u8; N]; STRIP] {
+pub(super) fn fields<const N: usize>(header: &[u8]) -> &[[u8; N]; STRIP] {
     header.as_chunks::<N>().0.first_chunk().unwrap_or(&[[0; N]; STRIP])
 }
 
 /// Writes a field of each row to a header.
 #[inline(always)]
-fn write<const N: usize>(header: &mut [u8], fields: [[u8; N]; STRIP]) {
+pub(super) fn write<const N: usize>(header: &mut [u8], fields: [[u8; N]; STRIP]) {
     for (to, from) in header.as_chunks_mut::<N>().0.iter_mut().zip(fields) {
         *to = from;
     }
@@ -134,7 +154,7 @@ fn write<const N: usize>(header: &mut [u8], fields: [[u8; N]; STRIP]) {
 
 /// One of each row's words.
 #[inline(always)]
-fn words(header: &[u8]) -> [u32; STRIP] {
+pub(super) fn words(header: &[u8]) -> [u32; STRIP] {
     let mut words = [0; STRIP];
     for (word, bytes) in words.iter_mut().zip(header.as_chunks::<4>().0) {
         *word = u32::from_le_bytes(*bytes);
@@ -156,7 +176,7 @@ unsafe fn two_halves<L: Lanes>(header: &[u8]) -> [[f32; STRIP]; 2] {
 
 /// Transposes `N` bytes of each row, 16 at a time, into `N / 4` vectors.
 #[inline(always)]
-unsafe fn transpose<L: Lanes, const N: usize>(rows: [&[u8; N]; STRIP], to: &mut [Vector]) {
+pub(super) unsafe fn transpose<L: Lanes, const N: usize>(rows: [&[u8; N]; STRIP], to: &mut [Vector]) {
     for (piece, to) in to.as_chunks_mut::<4>().0.iter_mut().enumerate().take(N / 16) {
         let mut pieces = [&[0; 16]; STRIP];
         for (row, bytes) in pieces.iter_mut().zip(rows) {
@@ -213,7 +233,7 @@ fn swap_fields<const N: usize>(v: &mut [Vector; N], a: usize, b: usize, shift: u
 
 /// A vector whose bit `g` of byte `4 * row + k` is bit `4g + k` of the row's word.
 #[inline(always)]
-fn spread_bits(high: [[u8; 4]; STRIP], to: &mut Vector) {
+pub(super) fn spread_bits(high: [[u8; 4]; STRIP], to: &mut Vector) {
     for (to, bytes) in to.as_chunks_mut::<4>().0.iter_mut().zip(high) {
         let mut word = u32::from_le_bytes(bytes);
         // Bit number 4g + k becomes 8k + g: its five digits rotate by two places, which four exchanges of two digits do.
@@ -295,7 +315,7 @@ pack_units!(IQ4_NL, Table<NonLinear>, Expanded<128>, Units, 2, |blocks, out| {
 
 /// A field of each block.
 #[inline(always)]
-fn array<'a, B, T: Copy>(blocks: [&'a B; STRIP], field: impl Fn(&'a B) -> T) -> [T; STRIP] {
+pub(super) fn array<'a, B, T: Copy>(blocks: [&'a B; STRIP], field: impl Fn(&'a B) -> T) -> [T; STRIP] {
     let mut fields = [field(blocks[0]); STRIP];
     for (to, block) in fields.iter_mut().zip(blocks) {
         *to = field(block);
