@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Text;
+use crate::{Execution, Invocation, Outcome, Reply, Text, Tool};
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -74,6 +74,60 @@ impl PausedCall {
     pub fn with_turn(mut self, turn: u32) -> Self {
         self.turn = turn;
         self
+    }
+
+    /// The call that a hook paused. Its arguments were read, hence are UTF-8.
+    pub(crate) fn of(tool: &str, execution: Execution<'_>, arguments: &[u8], question: Text) -> Self {
+        let arguments = String::from_utf8_lossy(arguments);
+        Self {
+            version: VERSION,
+            tool: tool.into(),
+            call_id: execution.call_id().map(Into::into),
+            turn: execution.turn(),
+            arguments: arguments.into(),
+            question: question.as_str().into(),
+        }
+    }
+
+    /// Ends the call as it was answered: calls the tool, or tells the model why not. The conversation of `invocation` may have gone
+    /// on since; the call keeps its own id and turn.
+    pub fn resume(
+        &self,
+        tool: &(impl Tool + ?Sized),
+        approval: Approval,
+        invocation: &Invocation<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
+        match self.answered(approval, reply) {
+            None => tool.call(&self.approved(invocation), self.arguments.as_bytes(), reply),
+            Some(outcome) => outcome,
+        }
+    }
+
+    /// Like [`resume`](Self::resume), asynchronously.
+    pub async fn resume_async(
+        &self,
+        tool: &(impl Tool + ?Sized),
+        approval: Approval,
+        invocation: &Invocation<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
+        match self.answered(approval, reply) {
+            None => tool.call_async(&self.approved(invocation), self.arguments.as_bytes(), reply).await,
+            Some(outcome) => outcome,
+        }
+    }
+
+    /// The outcome, unless the tool is to be called.
+    fn answered(&self, approval: Approval, reply: &mut Reply) -> Option<Outcome> {
+        let Approval::Denied(reason) = approval else { return None };
+        let outcome = Outcome::Denied(reason);
+        reply.set_outcome(&outcome);
+        Some(outcome)
+    }
+
+    fn approved<'a>(&'a self, invocation: &Invocation<'a>) -> Invocation<'a> {
+        invocation.approved(self.turn, self.call_id())
     }
 
     /// The tool.

@@ -62,13 +62,17 @@ impl<'a> Conversation<'a> {
         self.execution
     }
 
-    pub(crate) const fn at_attempt(mut self, attempt: u32) -> Self {
-        self.execution.attempt = attempt;
+    /// The same after this many more retries.
+    pub(crate) const fn retried(mut self, retries: u32) -> Self {
+        self.execution.attempt = self.execution.attempt.saturating_add(retries);
         self
     }
 
-    pub(crate) const fn approved(mut self) -> Self {
+    /// The same for a call that was paused and approved.
+    pub(crate) const fn approved(mut self, turn: u32, call_id: Option<&'a str>) -> Self {
         self.execution.approved = true;
+        self.execution.turn = turn;
+        self.execution.call_id = call_id;
         self
     }
 }

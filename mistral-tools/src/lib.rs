@@ -4,21 +4,38 @@
 #![forbid(unsafe_code)]
 
 mod approval;
+mod arguments;
+mod block_on;
+mod builder;
+mod chain;
+mod chunk;
 mod conversation;
 mod error;
+mod invoke;
+mod json;
 mod message;
 mod outcome;
 mod reply;
+mod schema;
 mod spec;
 mod tool;
 mod tool_error;
+mod typed_tool;
 
 pub use approval::{Approval, PausedCall};
+pub use arguments::{Arguments, Borrowed, BorrowedArguments};
+pub use builder::{Callable, Dependent, Described, Requested, Resulting, ToolBuilder};
+pub use chain::{ChainControl, ErrorFlow, IntoResultFlow, OnError, OnRequest, OnResult, RequestFlow, ResultFlow};
+pub use chunk::ChunkEmitter;
 pub use conversation::{Conversation, Execution};
 pub use error::Error;
+pub use invoke::{AsyncFunction, Asynchronous, Blocking, Invoke};
+pub use json::ArgumentError;
 pub use message::{Message, Role, ToolCall};
 pub use outcome::{ErrorKind, Outcome, Text};
 pub use reply::Reply;
+pub use schema::{Parameter, Schema, SchemaSource, SchemaType, StaticSchema};
 pub use spec::ToolSpec;
 pub use tool::{CallFuture, Invocation, Tool};
 pub use tool_error::ToolError;
+pub use typed_tool::TypedTool;

@@ -122,7 +122,7 @@ enum Repr {
 
 impl Text {
     /// The most bytes kept in place.
-    pub const INLINE: usize = 118;
+    pub const INLINE: usize = 94;
 
     /// A text in place; what does not fit is cut at a character and ends in `...`.
     ///
@@ -236,14 +236,14 @@ mod tests {
         for len in 0..200 {
             let text = "é".repeat(len);
             let cut = Text::format(format_args!("a{text}"));
-            if 1 + text.len() <= Text::INLINE {
+            if text.len() < Text::INLINE {
                 assert_eq!(cut.as_str(), format!("a{text}"));
             } else {
                 assert!(cut.as_str().starts_with("aé") && cut.as_str().ends_with("é..."), "{cut}");
                 assert!(cut.as_str().len() > Text::INLINE - 4);
             }
         }
-        let pieces = Text::format(format_args!("{}{}{}", "x".repeat(100), "y".repeat(18), "z"));
-        assert_eq!(pieces.as_str(), format!("{}{}...", "x".repeat(100), "y".repeat(15)));
+        let pieces = Text::format(format_args!("{}{}{}", "x".repeat(80), "y".repeat(14), "z"));
+        assert_eq!(pieces.as_str(), format!("{}{}...", "x".repeat(80), "y".repeat(11)));
     }
 }

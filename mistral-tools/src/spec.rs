@@ -31,14 +31,19 @@ impl ToolSpec {
     /// [`Error::Name`] and [`Error::Parameters`].
     pub fn new(name: impl Into<String>, description: impl Into<String>, parameters: Value) -> Result<Self, Error> {
         let name = name.into();
-        let valid = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
-        if name.is_empty() || name.len() > NAME_LIMIT || !name.bytes().all(valid) {
-            return Err(Error::Name { name });
-        }
+        Self::check_name(&name)?;
         if !parameters.is_object() {
             return Err(Error::Parameters { name });
         }
         Ok(Self { name, description: description.into(), parameters })
+    }
+
+    pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+        let valid = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
+        if name.is_empty() || name.len() > NAME_LIMIT || !name.bytes().all(valid) {
+            return Err(Error::Name { name: name.into() });
+        }
+        Ok(())
     }
 
     /// What the model calls it by.

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Conversation, Error, Outcome, Reply, ToolSpec};
+use crate::{ChunkEmitter, Conversation, Error, Outcome, Reply, ToolSpec};
 
 /// A tool with its types erased. [`ToolBuilder`](crate::ToolBuilder) and [`StaticTool`](crate::StaticTool) make tools from
 /// typed functions; whoever discovers tools at run time or calls them elsewhere implements this. Both live side by side in
@@ -62,17 +62,28 @@ pub trait Tool: Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Invocation<'a> {
     conversation: Conversation<'a>,
+    emitter: ChunkEmitter<'a>,
 }
 
 impl<'a> Invocation<'a> {
     /// A call within this conversation.
     pub const fn new(conversation: Conversation<'a>) -> Self {
-        Self { conversation }
+        Self { conversation, emitter: ChunkEmitter::silent() }
     }
 
     /// The conversation.
     pub const fn conversation(&self) -> &Conversation<'a> {
         &self.conversation
+    }
+
+    /// Where the tool hands out chunks.
+    pub const fn emitter(&self) -> &ChunkEmitter<'a> {
+        &self.emitter
+    }
+
+    pub(crate) const fn approved(mut self, turn: u32, call_id: Option<&'a str>) -> Self {
+        self.conversation = self.conversation.approved(turn, call_id);
+        self
     }
 }
 
