@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::{Outcome, ToolError};
+use crate::{ErrorKind, Outcome, Text, ToolError, registry::write_unknown};
 
 /// What the model reads of a call: the JSON of the result, or the text of the error. Its memory is kept from call to call, so
 /// that a loop over calls with one `Reply` stops allocating once the longest result has been seen.
@@ -77,6 +77,19 @@ impl Reply {
             Outcome::Paused(paused) => self.write(format_args!("Waiting for approval: {}", paused.question())),
         };
         debug_assert!(written.is_ok(), "texts do not fail to format");
+    }
+
+    /// The outcome of a call of a tool that there is not; the text lists those that there are.
+    pub(crate) fn set_unknown_tool<'a>(
+        &mut self,
+        name: &str,
+        available: impl ExactSizeIterator<Item = &'a str>,
+    ) -> Outcome {
+        let written = self.write(format_args!("Error ({}): ", ErrorKind::NotFound));
+        let written = written.and_then(|()| write_unknown(self, name, available));
+        debug_assert!(written.is_ok(), "texts do not fail to format");
+        let text = Text::format(format_args!("there is no tool `{name}`"));
+        Outcome::Error(ToolError::new(ErrorKind::NotFound, text))
     }
 
     fn write(&mut self, arguments: fmt::Arguments<'_>) -> fmt::Result {

@@ -39,11 +39,7 @@ impl ToolSpec {
     }
 
     pub(crate) fn check_name(name: &str) -> Result<(), Error> {
-        let valid = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
-        if name.is_empty() || name.len() > NAME_LIMIT || !name.bytes().all(valid) {
-            return Err(Error::Name { name: name.into() });
-        }
-        Ok(())
+        if is_name(name) { Ok(()) } else { Err(Error::Name { name: name.into() }) }
     }
 
     /// What the model calls it by.
@@ -66,6 +62,19 @@ impl ToolSpec {
         let Self { name, description, parameters } = self;
         json!({"type": "function", "function": {"name": name, "description": description, "parameters": parameters}})
     }
+}
+
+/// Whether every template and dialect can carry it.
+pub(crate) const fn is_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !(bytes[at].is_ascii_alphanumeric() || bytes[at] == b'_' || bytes[at] == b'-') {
+            return false;
+        }
+        at += 1;
+    }
+    0 < bytes.len() && bytes.len() <= NAME_LIMIT
 }
 
 #[cfg(test)]

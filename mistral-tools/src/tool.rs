@@ -58,6 +58,46 @@ pub trait Tool: Send + Sync {
     }
 }
 
+macro_rules! pointers {
+    ($($pointer:ty),*) => {$(
+        impl<T: Tool + ?Sized> Tool for $pointer {
+            fn name(&self) -> &str {
+                (**self).name()
+            }
+
+            fn description(&self) -> &str {
+                (**self).description()
+            }
+
+            fn request_schema(&self) -> Result<Value, Error> {
+                (**self).request_schema()
+            }
+
+            fn result_schema(&self) -> Result<Option<Value>, Error> {
+                (**self).result_schema()
+            }
+
+            fn call(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
+                (**self).call(invocation, arguments, reply)
+            }
+
+            fn call_async<'a>(
+                &'a self,
+                invocation: &'a Invocation<'a>,
+                arguments: &'a [u8],
+                reply: &'a mut Reply,
+            ) -> CallFuture<'a> {
+                (**self).call_async(invocation, arguments, reply)
+            }
+
+            fn spec(&self) -> Result<ToolSpec, Error> {
+                (**self).spec()
+            }
+        }
+    )*};
+}
+pointers!(&T, Box<T>, std::sync::Arc<T>);
+
 /// What surrounds the arguments of a call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Invocation<'a> {
