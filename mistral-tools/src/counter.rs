@@ -42,11 +42,13 @@ impl RelaxedCounter {
         Self(AtomicU64::new(value))
     }
 
+    /// As without loom, whose atomics cannot be made in a constant.
     #[cfg(all(test, loom))]
     pub fn new() -> Self {
         Self::with_value(0)
     }
 
+    /// As without loom, whose atomics cannot be made in a constant.
     #[cfg(all(test, loom))]
     pub fn with_value(value: u64) -> Self {
         Self(AtomicU64::new(value))
@@ -143,6 +145,7 @@ impl<const N: usize> CounterGroup<N> {
         Self { names, counters: [const { RelaxedCounter::new() }; N] }
     }
 
+    /// As without loom, whose atomics cannot be made in a constant.
     #[cfg(all(test, loom))]
     pub fn new(names: [&'static str; N]) -> Self {
         Self { names, counters: std::array::from_fn(|_| RelaxedCounter::new()) }
@@ -262,6 +265,7 @@ impl ErrorCounters {
         Self(CounterGroup::new(Self::NAMES))
     }
 
+    /// As without loom, whose atomics cannot be made in a constant.
     #[cfg(all(test, loom))]
     pub fn new() -> Self {
         Self(CounterGroup::new(Self::NAMES))

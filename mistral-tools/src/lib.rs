@@ -7,11 +7,15 @@ mod counter;
 mod error;
 mod kinds;
 mod outcome;
+mod resilience;
 mod spec;
 mod sync;
+mod time;
 
 pub use counter::{CounterGroup, ErrorCounters, RelaxedCounter, Snapshot};
 pub use error::Error;
 pub use kinds::ErrorKinds;
 pub use outcome::ErrorKind;
+pub use resilience::{BreakerPolicy, BreakerState, CircuitBreaker, Observer, Permit, Rejected, ResilienceEvent};
 pub use spec::ToolSpec;
+pub use time::{Clock, ManualClock, Moment, Sleep, SystemClock, Timer};
