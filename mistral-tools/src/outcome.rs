@@ -27,23 +27,6 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Every kind, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 8] = [
-        Self::InvalidArguments,
-        Self::Timeout,
-        Self::Cancelled,
-        Self::NotFound,
-        Self::PermissionDenied,
-        Self::RateLimited,
-        Self::Unavailable,
-        Self::Handler,
-    ];
-
-    /// Its place in [`ALL`](Self::ALL), for counters by kind.
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
     /// In words for a model.
     pub const fn words(self) -> &'static str {
         match self {
@@ -223,13 +206,6 @@ impl Eq for Text {}
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn kinds_have_their_place() {
-        for (index, kind) in ErrorKind::ALL.iter().enumerate() {
-            assert_eq!(kind.index(), index);
-        }
-    }
 
     #[test]
     fn texts_are_cut_at_characters() {

@@ -74,7 +74,7 @@ pub(crate) const fn is_name(name: &str) -> bool {
         }
         at += 1;
     }
-    0 < bytes.len() && bytes.len() <= NAME_LIMIT
+    !bytes.is_empty() && bytes.len() <= NAME_LIMIT
 }
 
 #[cfg(test)]
