@@ -28,6 +28,7 @@ mod sync;
 mod time;
 mod tool;
 mod tool_error;
+mod turn;
 mod typed_tool;
 
 pub use approval::{Approval, PausedCall};
@@ -53,4 +54,5 @@ pub use static_tool::{StaticEntry, StaticFunction, StaticTool, StaticToolRegistr
 pub use time::{Clock, ManualClock, Moment, Sleep, SystemClock, Timer};
 pub use tool::{CallFuture, Invocation, Tool};
 pub use tool_error::ToolError;
+pub use turn::{Answer, Call, OnAnswer, Turn};
 pub use typed_tool::TypedTool;

@@ -223,3 +223,6 @@ impl<A: Arguments, R, D, F> fmt::Debug for TypedTool<A, R, D, F> {
         formatter.debug_struct("TypedTool").field("name", &self.description.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
