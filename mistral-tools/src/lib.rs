@@ -3,19 +3,25 @@
 //! [`ToolSpec`] is what a model is told about a tool; chat templates render it into the prompt.
 #![forbid(unsafe_code)]
 
+mod cancel;
 mod counter;
+mod emitter;
 mod error;
 mod kinds;
 mod outcome;
+mod park;
 mod resilience;
 mod spec;
 mod sync;
 mod time;
 
+pub use cancel::{CancellationToken, Cancelled};
 pub use counter::{CounterGroup, ErrorCounters, RelaxedCounter, Snapshot};
+pub use emitter::{Chunks, Emit, EmitError, Emitter, NoChunk, WhenFull};
 pub use error::Error;
 pub use kinds::ErrorKinds;
 pub use outcome::ErrorKind;
+pub use park::block_on;
 pub use resilience::{BreakerPolicy, BreakerState, CircuitBreaker, Observer, Permit, Rejected, ResilienceEvent};
 pub use spec::ToolSpec;
 pub use time::{Clock, ManualClock, Moment, Sleep, SystemClock, Timer};
