@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use crate::{Message, Role};
+use crate::{CancellationToken, Message, Role};
 
 /// A read-only view of the messages and of the state of the call itself. It borrows everything, is copied for free, and
 /// iterates without allocating.
@@ -25,7 +25,7 @@ pub struct Conversation<'a> {
 impl<'a> Conversation<'a> {
     /// A view of these messages, in the first turn.
     pub const fn new(messages: &'a [Message]) -> Self {
-        Self { messages, execution: Execution { turn: 0, attempt: 0, call_id: None, approved: false } }
+        Self { messages, execution: Execution { turn: 0, attempt: 0, call_id: None, approved: false, token: None } }
     }
 
     /// The same in another turn.
@@ -62,6 +62,13 @@ impl<'a> Conversation<'a> {
         self.execution
     }
 
+    /// The same under a token: who cancels it gives the call up.
+    #[must_use]
+    pub const fn with_token(mut self, token: &'a CancellationToken) -> Self {
+        self.execution.token = Some(token);
+        self
+    }
+
     /// The same after this many more retries.
     pub(crate) const fn retried(mut self, retries: u32) -> Self {
         self.execution.attempt = self.execution.attempt.saturating_add(retries);
@@ -87,12 +94,13 @@ impl<'a> IntoIterator for Conversation<'a> {
 }
 
 /// Where a call stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Execution<'a> {
     turn: u32,
     attempt: u32,
     call_id: Option<&'a str>,
     approved: bool,
+    token: Option<&'a CancellationToken>,
 }
 
 impl<'a> Execution<'a> {
@@ -114,5 +122,15 @@ impl<'a> Execution<'a> {
     /// Whether the call was paused for approval and approved.
     pub const fn is_approved(&self) -> bool {
         self.approved
+    }
+
+    /// Says when the call is given up, if the caller wants to be able to.
+    pub const fn token(&self) -> Option<&'a CancellationToken> {
+        self.token
+    }
+
+    /// Whether the call was given up. A long synchronous function looks now and then.
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_some_and(CancellationToken::is_cancelled)
     }
 }

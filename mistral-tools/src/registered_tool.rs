@@ -9,7 +9,7 @@ use std::{
     task::Poll,
 };
 
-use crate::{Error, Invocation, Outcome, Reply, Tool, ToolError, ToolSpec, block_on::block_on};
+use crate::{Error, Invocation, Outcome, Reply, Tool, ToolError, ToolSpec, block_on};
 
 /// A tool in a registry. A panic of its function ends the call and nothing else.
 pub struct RegisteredTool {

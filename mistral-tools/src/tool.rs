@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{ChunkEmitter, Conversation, Error, Outcome, Reply, ToolSpec};
+use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error, Outcome, Reply, ToolSpec};
 
 /// A tool with its types erased. [`ToolBuilder`](crate::ToolBuilder) and [`StaticTool`](crate::StaticTool) make tools from
 /// typed functions; whoever discovers tools at run time or calls them elsewhere implements this. Both live side by side in
@@ -119,6 +119,25 @@ impl<'a> Invocation<'a> {
     /// Where the tool hands out chunks.
     pub const fn emitter(&self) -> &ChunkEmitter<'a> {
         &self.emitter
+    }
+
+    /// The same, with chunks handed out through `emitter`.
+    #[must_use]
+    pub const fn with_emitter(self, emitter: &'a Emitter<Chunk>) -> Self {
+        self.with_emitter_of(emitter, 0)
+    }
+
+    /// The same, with chunks handed out for the call at this place of a turn.
+    pub(crate) const fn with_emitter_of(mut self, emitter: &'a Emitter<Chunk>, call: usize) -> Self {
+        self.emitter = ChunkEmitter::new(emitter, call);
+        self
+    }
+
+    /// The same under a token: who cancels it gives the call up.
+    #[must_use]
+    pub const fn with_token(mut self, token: &'a CancellationToken) -> Self {
+        self.conversation = self.conversation.with_token(token);
+        self
     }
 
     pub(crate) const fn approved(mut self, turn: u32, call_id: Option<&'a str>) -> Self {

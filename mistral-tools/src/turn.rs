@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use crate::{Conversation, Invocation, Outcome, Reply, ToolRegistry};
+use crate::{Chunk, Conversation, Emitter, Invocation, Outcome, Reply, ToolRegistry};
 
 /// A call as the model made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,11 +81,12 @@ pub struct Turn<'a> {
     conversation: Conversation<'a>,
     calls: &'a [Call<'a>],
     limit: NonZeroUsize,
-    observer: Option<&'a OnAnswer>,
+    observer: Option<&'a OnAnswer<'a>>,
+    emitter: Option<&'a Emitter<Chunk>>,
 }
 
 /// Is told of each answer: the place of its call, and what came of it.
-pub type OnAnswer = dyn Fn(usize, &Answer) + Sync;
+pub type OnAnswer<'a> = dyn Fn(usize, &Answer) + Sync + 'a;
 
 impl<'a> Turn<'a> {
     /// The most calls at once, unless [`limit`](Self::limit) says otherwise.
@@ -93,7 +94,7 @@ impl<'a> Turn<'a> {
 
     /// These calls within this conversation.
     pub const fn new(conversation: Conversation<'a>, calls: &'a [Call<'a>]) -> Self {
-        Self { conversation, calls, limit: NonZeroUsize::MIN, observer: None }.limit(Self::LIMIT)
+        Self { conversation, calls, limit: NonZeroUsize::MIN, observer: None, emitter: None }.limit(Self::LIMIT)
     }
 
     /// The most calls at once; 0 counts as 1.
@@ -107,8 +108,14 @@ impl<'a> Turn<'a> {
 
     /// Tells of each answer as soon as it is there: the place of the call, and what came of it. It is called by the thread that made
     /// the call.
-    pub const fn on_answer(mut self, observer: &'a OnAnswer) -> Self {
+    pub const fn on_answer(mut self, observer: &'a OnAnswer<'a>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Where the tools hand out chunks; each says of which call it is.
+    pub const fn emitter(mut self, emitter: &'a Emitter<Chunk>) -> Self {
+        self.emitter = Some(emitter);
         self
     }
 
@@ -120,7 +127,7 @@ impl<'a> Turn<'a> {
             // Relaxed: the counter hands out places and orders nothing else.
             while let Some((place, call)) = self.take(next.fetch_add(1, Ordering::Relaxed)) {
                 let mut reply = Reply::new();
-                let outcome = registry.call(call.name, &self.invocation(call), call.arguments, &mut reply);
+                let outcome = registry.call(call.name, &self.invocation(place, call), call.arguments, &mut reply);
                 let answer = self.answered(place, Answer { reply, outcome });
                 answers.lock().unwrap_or_else(PoisonError::into_inner).push((place, answer));
             }
@@ -143,7 +150,8 @@ impl<'a> Turn<'a> {
             let (place, call) = self.take(place)?;
             let future: AnswerFuture<'_> = Box::pin(async move {
                 let mut reply = Reply::new();
-                let outcome = registry.call_async(call.name, &self.invocation(call), call.arguments, &mut reply).await;
+                let outcome =
+                    registry.call_async(call.name, &self.invocation(place, call), call.arguments, &mut reply).await;
                 (place, self.answered(place, Answer { reply, outcome }))
             });
             Some(future)
@@ -156,11 +164,12 @@ impl<'a> Turn<'a> {
         self.calls.get(place).map(|call| (place, call))
     }
 
-    fn invocation(&self, call: &Call<'a>) -> Invocation<'a> {
-        Invocation::new(match call.id {
+    fn invocation(&self, place: usize, call: &Call<'a>) -> Invocation<'a> {
+        let invocation = Invocation::new(match call.id {
             Some(id) => self.conversation.call_id(id),
             None => self.conversation,
-        })
+        });
+        self.emitter.map_or(invocation, |emitter| invocation.with_emitter_of(emitter, place))
     }
 
     fn answered(&self, place: usize, answer: Answer) -> Answer {
@@ -230,7 +239,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{SchemaType, ToolBatch, ToolBuilder, ToolError, block_on::block_on};
+    use crate::{SchemaType, ToolBatch, ToolBuilder, ToolError, block_on};
 
     /// How many are under way, and the most that ever were.
     #[derive(Default)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     Arguments, CallFuture, ChainControl, ChunkEmitter, Conversation, Error, ErrorFlow, ErrorKind, Invocation, Invoke,
     OnError, OnRequest, OnResult, Outcome, PausedCall, Reply, RequestFlow, ResultFlow, Schema, Tool, ToolError,
-    block_on::block_on,
+    block_on,
     chain::{Failure, Request, Success},
     json,
     schema::Side,

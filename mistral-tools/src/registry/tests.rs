@@ -104,7 +104,7 @@ fn broken_tools_do_no_harm_to_others() {
     assert_eq!(result(&registry, "broken"), Err(ErrorKind::Handler));
     let mut reply = Reply::new();
     let invocation = Invocation::default();
-    let outcome = crate::block_on::block_on(registry.call_async("broken", &invocation, b"", &mut reply));
+    let outcome = crate::block_on(registry.call_async("broken", &invocation, b"", &mut reply));
     assert_eq!((outcome.error_kind(), reply.as_str()), (Some(ErrorKind::Handler), "Error (failed): the tool panicked"));
     assert_eq!(result(&registry, "good").as_deref(), Ok("1"));
 
