@@ -179,6 +179,16 @@ impl ToolBatch {
         Self { changes: Vec::with_capacity(changes) }
     }
 
+    /// How many changes there are.
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     /// Adds a tool, or replaces the one of its name.
     pub fn add(&mut self, tool: impl Tool + 'static) -> &mut Self {
         self.changes.push(Staged::Add(Box::new(tool)));
