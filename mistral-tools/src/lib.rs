@@ -3,6 +3,7 @@
 //! [`ToolSpec`] is what a model is told about a tool; chat templates render it into the prompt.
 #![forbid(unsafe_code)]
 
+pub mod dialect;
 mod error;
 mod outcome;
 mod spec;
