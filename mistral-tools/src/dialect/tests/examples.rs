@@ -1,0 +1,1 @@
+//! What each dialect reads, written down by hand.
