@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::cursor::{Cursor, Read, Stop, is_scalar};
+use super::cursor::{Cursor, Read, Stop};
 use super::family::{Form, Literal, Named, Shape, Tagged};
 
 /// Keys of an envelope that say nothing about the call.
@@ -173,7 +173,9 @@ fn envelope<'t>(mut cursor: Cursor<'t>, place: Place, names: &[&str], arguments:
         } else if read.is_none() && arguments.contains(&key) {
             let place = Place { objects, ..place };
             match name {
-                Some(_) if first != b'"' && !matches!(first, b'{' | b'[') && !is_scalar(first) => return Err(Stop::No),
+                Some(_) if first != b'"' && !matches!(first, b'{' | b'[' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+                    return Err(Stop::No);
+                }
                 Some(name) if first != b'"' => {
                     return Ok(Open { name, length: cursor.at, body: Body::Follows, place });
                 }

@@ -152,7 +152,15 @@ impl Parser {
         let mut arguments = |text: &str| out(Delta::Arguments { index, text });
         match &mut self.state {
             State::Prose(prose) => {
-                if prose.leading != Leading::Mark || !rest.trim().is_empty() {
+                // A mark can be the beginning of another mark; now nothing follows.
+                let word = rest.trim_ascii_start();
+                let whole = |&(text, mark): &(&str, Mark)| match mark {
+                    Mark::Close(i) => prose.close == Some(i) && text == word,
+                    Mark::Noise => prose.reasoning.is_none() && text == word,
+                    Mark::Open | Mark::Think(_) | Mark::Answer(_) => false,
+                };
+                let blank = prose.leading == Leading::Mark && word.is_empty();
+                if !blank && !self.marks.iter().any(whole) {
                     give(Delta::Fragment(rest), out);
                 }
             }

@@ -215,7 +215,7 @@ fn calls_come_back() {
 #[test]
 fn truncated_turns_are_beginnings() {
     let tools = tools();
-    law(40, |dialect, random| {
+    law(20, |dialect, random| {
         let mut parser = dialect.parser(&tools);
         let (text, _) = turn(dialect, random);
         let whole = in_chunks(&mut parser, std::iter::once(text.as_str()));
