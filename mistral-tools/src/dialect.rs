@@ -12,6 +12,7 @@ mod delta;
 mod detect;
 mod family;
 mod grammar;
+mod grammars;
 mod json;
 mod literal;
 mod message;
@@ -19,6 +20,7 @@ mod open;
 mod parameters;
 mod parser;
 mod schema;
+mod state;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -68,6 +70,8 @@ pub enum Dialect {
     MiniMaxM2,
     /// `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{..}<|tool_call_end|>`: Kimi K2.
     KimiK2,
+    /// `<|open|>call tool="f" index="1"<|sep|>` and the like: Kimi K3.
+    KimiK3,
     /// Channels: gpt-oss. Calls whose content is not JSON, as of its own Python tool, are left in the text.
     Harmony,
     /// `<|tool_call>call:f{a:<|"|>x<|"|>}<tool_call|>`: Gemma 4.
@@ -98,7 +102,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Hermes,
         Self::QwenCoder,
         Self::Seed,
@@ -116,6 +120,7 @@ impl Dialect {
         Self::Hunyuan,
         Self::MiniMaxM2,
         Self::KimiK2,
+        Self::KimiK3,
         Self::Harmony,
         Self::Gemma4,
         Self::FunctionGemma,

@@ -8,6 +8,7 @@ const ROWS: &[(&[&str], Dialect)] = &[
     (&["<|channel|>analysis<|message|>", "to="], Dialect::Harmony),
     (&["<|tool_call>call:"], Dialect::Gemma4),
     (&["<start_function_call>"], Dialect::FunctionGemma),
+    (&["<|sep|>", "open_tag('call'"], Dialect::KimiK3),
     (&["<|tool_calls_section_begin|>"], Dialect::KimiK2),
     (&["DSML", "function_calls"], Dialect::DeepSeekV32),
     (&["DSML", "tool_calls"], Dialect::DeepSeekV4),

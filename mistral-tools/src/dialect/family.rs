@@ -77,6 +77,8 @@ pub(super) struct Named {
 pub(super) struct Tagged {
     /// Ends the name; if empty, the first parameter or the end of the call does.
     pub(super) name_end: &'static str,
+    /// If not empty, `name_end` is followed by a number, and that by this.
+    pub(super) after_number: &'static str,
     /// Opens a key.
     pub(super) key: &'static str,
     /// Each ends a key and says what the value is.

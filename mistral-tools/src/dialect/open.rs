@@ -273,6 +273,12 @@ impl Tagged {
         } else {
             cursor.literal(self.name_end)?;
         }
+        if !self.after_number.is_empty() {
+            while cursor.peek()?.is_ascii_digit() {
+                cursor.at += 1;
+            }
+            cursor.literal(self.after_number)?;
+        }
         Ok(Open { name, length: cursor.at, body: Body::Follows, place: Place::default() })
     }
 }

@@ -112,11 +112,11 @@ impl Parameters {
         out: &mut dyn FnMut(&str),
     ) -> Read<Step> {
         cursor.literal(form.key)?;
-        let mut ends = [""; 2];
+        let mut ends = [""; 6];
         for (end, (text, _)) in ends.iter_mut().zip(form.key_end) {
             *end = text;
         }
-        let (key, which) = cursor.until(&ends[..form.key_end.len().min(2)])?;
+        let (key, which) = cursor.until(&ends[..form.key_end.len().min(6)])?;
         if !form.value.is_empty() {
             cursor.space();
             cursor.literal(form.value)?;

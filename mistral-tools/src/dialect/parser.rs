@@ -4,9 +4,10 @@ use super::cursor::{Read, Stop, find};
 use super::family::{Family, Form};
 use super::json::{Reach, ValueScan};
 use super::literal::Literals;
-use super::open::{Body, Open, Place};
+use super::open::{Body, Open};
 use super::parameters::{Parameters, Step};
 use super::schema::Signatures;
+use super::state::{Leading, Mark, Prose, State};
 use super::{Delta, Message};
 use crate::ToolSpec;
 
@@ -47,47 +48,6 @@ pub struct Parser {
     retry_at: usize,
     state: State,
     calls: usize,
-}
-
-/// What a mark does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    Open,
-    Close(usize),
-    Think(usize),
-    Answer(usize),
-    Noise,
-}
-
-#[derive(Debug, Clone)]
-enum State {
-    Prose(Prose),
-    /// Arguments as JSON, of a call of a shape at a place.
-    Json(usize, Place, ValueScan),
-    Parameters(usize, Parameters),
-    Literals(usize, Place, Literals),
-    /// After the arguments.
-    After(usize, Place),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Prose {
-    /// The pair of marks around it, if it is reasoning.
-    reasoning: Option<usize>,
-    /// The shape of the call before, of which closing marks may follow.
-    close: Option<usize>,
-    leading: Leading,
-}
-
-/// What whitespace is at the beginning of text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leading {
-    /// Text, unless a mark follows: nothing came before.
-    Start,
-    /// Markup, as there was a mark before; but the indentation of a line is text.
-    Mark,
-    /// Text: there was text before.
-    Text,
 }
 
 type Out<'o> = &'o mut dyn FnMut(Delta<'_>);
@@ -143,7 +103,7 @@ impl Parser {
         self.retry_at = if length < EAGER { 0 } else { length.saturating_add(length / 4) };
     }
 
-    /// Ends the turn: gives what was held back, ends a call that is open. The parser must be reset before it is used again.
+    /// Ends the turn: gives what was held back, ends a call that is open, and resets the parser.
     pub fn finish(&mut self, out: Out<'_>) {
         let held = std::mem::take(&mut self.held);
         let read = self.advance(&held, out);
@@ -189,7 +149,13 @@ impl Parser {
                 out(Delta::End { index, complete: false });
             }
         }
-        self.state = State::Prose(Prose::START);
+        self.held = held;
+        self.reset();
+    }
+
+    /// Whether what was read last is reasoning: what looks like a call there is none.
+    pub fn in_reasoning(&self) -> bool {
+        matches!(&self.state, State::Prose(prose) if prose.reasoning.is_some())
     }
 
     /// Reads a whole message.
@@ -400,29 +366,6 @@ impl Parser {
             }
         }
         Err(Stop::No)
-    }
-}
-
-impl State {
-    /// Text after a call of a shape.
-    fn after(shape: usize) -> Self {
-        Self::Prose(Prose { reasoning: None, close: Some(shape), leading: Leading::Mark })
-    }
-}
-
-impl Prose {
-    const START: Self = Self { reasoning: None, close: None, leading: Leading::Start };
-
-    fn delta<'t>(&self, text: &'t str) -> Delta<'t> {
-        if self.reasoning.is_some() { Delta::Reasoning(text) } else { Delta::Text(text) }
-    }
-
-    /// Text without the whitespace at its beginning that is markup; `space` is how much whitespace there is.
-    fn kept<'t>(&self, text: &'t str, space: usize) -> &'t str {
-        match self.leading {
-            Leading::Mark => &text[text[..space].rfind('\n').map_or(0, |at| at + 1)..],
-            Leading::Start | Leading::Text => text,
-        }
     }
 }
 
