@@ -35,7 +35,7 @@ pub(super) unsafe fn take_row_of<L: Lanes, B: Pack>(strip: Strip<'_>, row: usize
             let code = match (signed, L::BIASED) {
                 (true, true) => i32::from(byte) - 128,
                 (true, false) => i32::from(byte as i8),
-                (false, _) => i32::from(byte) - <B::Expanded as Codes>::OFFSET,
+                (false, _) => i32::from(byte) - B::STORED_OFFSET,
             };
             let half = if B::HALVES { i % UNIT / 16 } else { 0 };
             let (scale, min) = (scales.scales[i / UNIT][half][row], scales.mins[i / UNIT][half][row]);

@@ -3,15 +3,16 @@
 use super::codes::Expanded;
 use super::lanes::{Lanes, Operation};
 use super::pack::{Pack, Panel, Vector, array, fields, transpose, write};
-use super::tile::Scales;
+use super::tile::{Scales, Units};
 use super::{STRIP, Vbmi};
 use crate::formats::TQ1_0;
 
 /// The codes are the first 32 bytes of the blocks, each of which has a trit of units 0 to 4; in the header are the others, for units
 /// 5 to 7, and the scale.
 impl Pack for TQ1_0 {
-    type Codes = Expanded<3, 1, false, false>;
-    type Expanded = Expanded<3, 1, false, false>;
+    type Codes = Expanded<15>;
+    type Expanded = Expanded<15>;
+    type Grouping = Units;
     const HEADER: usize = 22 * STRIP;
     const UNIT_BYTES: usize = 64;
     const DIRECT: bool = false;

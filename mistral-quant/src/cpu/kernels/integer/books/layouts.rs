@@ -12,29 +12,31 @@ use super::{Book, Fields, Words, expand};
 use crate::cpu::kernels::integer::codes::Expanded;
 use crate::cpu::kernels::integer::lanes::Lanes;
 use crate::cpu::kernels::integer::pack::{Pack, Panel, Vector, array, fields, spread_bits, transpose, words, write};
-use crate::cpu::kernels::integer::tile::{Scales, UNITS};
+use crate::cpu::kernels::integer::tile::{Halves, Scales, UNITS, Units};
 use crate::cpu::kernels::strip::STRIP;
 use crate::formats::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS};
 
 /// Signs times magnitudes up to 62.
-type Wide<const HALVES: bool> = Expanded<126, 64, HALVES, false>;
+type Wide = Expanded<126>;
 
 /// Five bits.
-type Narrow<const HALVES: bool> = Expanded<31, 16, HALVES, false>;
+type Narrow = Expanded<31>;
 
 /// The bits of columns 7, 15, 23 and 31 in a plane: bits 1, 3, 5 and 7 of byte 3.
 const FREE: u32 = 0xAA00_0000;
 
 /// What [`Pack`] says of all books alike: sizes, then how to pack 16 blocks, then the scales of a group.
 macro_rules! pack_book {
-    ($block:ident, $expanded:ty, $header:literal, $vectors:literal,
+    ($block:ident, $expanded:ty, $offset:literal, $grouping:ty, $header:literal, $vectors:literal,
         |$blocks:ident, $lanes:ident, $out:ident, $codes:ident| $pack:block,
         |$from:ident, $scale_lanes:ident, $scales:ident| $read:block) => {
         impl Pack for $block {
             type Codes = $expanded;
             type Expanded = $expanded;
+            type Grouping = $grouping;
             const HEADER: usize = $header * STRIP;
             const UNIT_BYTES: usize = $vectors * 64;
+            const STORED_OFFSET: i32 = $offset;
             const DIRECT: bool = false;
 
             #[inline(always)]
@@ -63,7 +65,9 @@ macro_rules! pack_book {
 
 pack_book!(
     IQ2_XXS,
-    Wide<false>,
+    Wide,
+    64,
+    Units,
     34,
     1,
     |blocks, L, header, codes| {
@@ -92,7 +96,9 @@ impl Book for IQ2_XXS {
 
 pack_book!(
     IQ2_XS,
-    Wide<true>,
+    Wide,
+    64,
+    Halves,
     10,
     2,
     |blocks, L, header, codes| {
@@ -127,7 +133,9 @@ impl Book for IQ2_XS {
 
 pack_book!(
     IQ2_S,
-    Wide<true>,
+    Wide,
+    64,
+    Halves,
     18,
     2,
     |blocks, L, header, codes| {
@@ -163,7 +171,9 @@ impl Book for IQ2_S {
 
 pack_book!(
     IQ3_XXS,
-    Wide<false>,
+    Wide,
+    64,
+    Units,
     34,
     2,
     |blocks, L, header, codes| {
@@ -193,7 +203,9 @@ impl Book for IQ3_XXS {
 
 pack_book!(
     IQ3_S,
-    Narrow<false>,
+    Narrow,
+    16,
+    Units,
     14,
     3,
     |blocks, L, header, codes| {
@@ -239,7 +251,9 @@ impl Book for IQ3_S {
 
 pack_book!(
     IQ1_S,
-    Narrow<false>,
+    Narrow,
+    16,
+    Units,
     18,
     1,
     |blocks, L, header, codes| {
@@ -285,7 +299,9 @@ impl Book for IQ1_S {
 
 pack_book!(
     IQ1_M,
-    Narrow<true>,
+    Narrow,
+    16,
+    Halves,
     24,
     1,
     |blocks, L, header, codes| {

@@ -13,7 +13,6 @@ use std::marker::PhantomData;
 
 use self::points::Points;
 use self::vbmi::Vbmi;
-use super::codes::Codes;
 use super::lanes::{Lanes, Operation};
 use super::pack::{Pack, Panel, Vector};
 use super::tile::UNITS;
@@ -66,7 +65,7 @@ struct Expand<'a, B> {
 impl<B: Book> Operation for Expand<'_, B> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        let offset = const { <B::Expanded as Codes>::OFFSET as u8 };
+        let offset = const { B::STORED_OFFSET as u8 };
         let mut planes = [[0; STRIP]; UNITS];
         let units = self.panel.as_chunks_mut::<8>().0.iter_mut().zip(&mut planes).take(self.units);
         for (u, (unit, plane)) in units.enumerate() {

@@ -35,7 +35,7 @@ mod x86 {
     use std::hint::black_box;
 
     use super::super::points::{Plane, Points};
-    use super::super::{Book, Codes, Panel, UNITS, Vector, Words};
+    use super::super::{Book, Panel, UNITS, Vector, Words};
     use super::Vbmi;
     use crate::cpu::kernels::integer::lanes::unroll;
     use crate::formats::code_book::{self, LEVELS_IQ1, LEVELS_IQ2, LEVELS_IQ3_S, LEVELS_IQ3_XXS};
@@ -195,7 +195,7 @@ mod x86 {
     }
 
     const fn offset_of<B: Book>() -> u8 {
-        <B::Expanded as Codes>::OFFSET as u8
+        B::STORED_OFFSET as u8
     }
 
     /// The two bytes of 64 points.
