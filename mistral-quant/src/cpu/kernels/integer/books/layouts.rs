@@ -372,16 +372,6 @@ fn write_pairs(to: &mut [u8], rows: [[u8; 8]; STRIP]) {
     }
 }
 
-/// A word of each row from a word of each row; `map` is not always inlined.
-#[inline(always)]
-fn each(words: Words, f: impl Fn(u32) -> u32) -> Words {
-    let mut out = [0; STRIP];
-    for (out, word) in out.iter_mut().zip(words) {
-        *out = f(word);
-    }
-    out
-}
-
 /// The words of a vector.
 #[inline(always)]
 fn word(vectors: &[Vector], index: usize) -> Words {
