@@ -165,19 +165,22 @@ pub(super) fn each<T: Copy, U: Copy + Default, const N: usize>(from: [T; N], to:
 /// The words of each row in `N` vectors; zeros where there are fewer.
 #[inline(always)]
 fn vectors_of_words<const N: usize>(header: &[u8]) -> [[u32; STRIP]; N] {
+    let vectors = header.as_chunks::<64>().0.first_chunk().unwrap_or(&[[0; 64]; N]);
     let mut all = [[0; STRIP]; N];
-    for (all, vector) in all.iter_mut().zip(header.as_chunks::<64>().0) {
+    for (all, vector) in all.iter_mut().zip(vectors) {
         *all = words(vector);
     }
     all
 }
 
-/// One of each row's words.
+/// One of each row's words; zeros where there are none. The length is fixed, so that the words are loaded as a vector: a loop that
+/// copies them piece by piece makes the vector wait for its pieces.
 #[inline(always)]
 pub(super) fn words(header: &[u8]) -> [u32; STRIP] {
+    let bytes = header.first_chunk::<64>().unwrap_or(&[0; 64]).as_chunks::<4>().0;
     let mut words = [0; STRIP];
-    for (word, bytes) in words.iter_mut().zip(header.as_chunks::<4>().0) {
-        *word = u32::from_le_bytes(*bytes);
+    for row in 0..STRIP {
+        words[row] = u32::from_le_bytes(bytes[row]);
     }
     words
 }
@@ -185,11 +188,9 @@ pub(super) fn words(header: &[u8]) -> [u32; STRIP] {
 /// The lower and the upper f16 of each row's word, as f32.
 #[inline(always)]
 unsafe fn two_halves<L: Lanes>(header: &[u8]) -> [[f32; STRIP]; 2] {
-    let (mut low, mut high) = ([[0; 2]; STRIP], [[0; 2]; STRIP]);
-    for (row, &[a, b, c, d]) in header.as_chunks::<4>().0.iter().take(STRIP).enumerate() {
-        low[row] = [a, b];
-        high[row] = [c, d];
-    }
+    let words = words(header);
+    let (low, high) =
+        (each(words, |word| (word as u16).to_le_bytes()), each(words, |word| ((word >> 16) as u16).to_le_bytes()));
     // SAFETY: as this function.
     unsafe { [L::widen(&low), L::widen(&high)] }
 }
