@@ -7,6 +7,7 @@ mod cancel;
 mod counter;
 mod emitter;
 mod error;
+mod histogram;
 mod kinds;
 mod outcome;
 mod park;
@@ -19,9 +20,14 @@ pub use cancel::{CancellationToken, Cancelled};
 pub use counter::{CounterGroup, ErrorCounters, RelaxedCounter, Snapshot};
 pub use emitter::{Chunks, Emit, EmitError, Emitter, NoChunk, WhenFull};
 pub use error::Error;
+pub use histogram::{LatencyHistogram, LatencySnapshot};
 pub use kinds::ErrorKinds;
 pub use outcome::ErrorKind;
 pub use park::block_on;
-pub use resilience::{BreakerPolicy, BreakerState, CircuitBreaker, Observer, Permit, Rejected, ResilienceEvent};
+pub use resilience::{
+    BreakerPolicy, BreakerState, CancelAt, CircuitBreaker, Elapsed, Fallback, GiveUp, Jitter, Observer, Permit,
+    Rejected, ResilienceEvent, ResiliencePolicy, Retry, RetryDecision, RetryPolicy, Substitute, TimeoutPolicy,
+    run_until, timeout_at,
+};
 pub use spec::ToolSpec;
 pub use time::{Clock, ManualClock, Moment, Sleep, SystemClock, Timer};
