@@ -13,6 +13,7 @@ mod conversation;
 mod counter;
 mod emitter;
 mod error;
+mod histogram;
 mod invoke;
 mod json;
 mod kinds;
@@ -43,6 +44,7 @@ pub use conversation::{Conversation, Execution};
 pub use counter::{CounterGroup, ErrorCounters, RelaxedCounter, Snapshot};
 pub use emitter::{Chunks, Emit, EmitError, Emitter, NoChunk, WhenFull};
 pub use error::Error;
+pub use histogram::{LatencyHistogram, LatencySnapshot};
 pub use invoke::{AsyncFunction, Asynchronous, Blocking, Invoke};
 pub use json::ArgumentError;
 pub use kinds::ErrorKinds;
@@ -52,7 +54,11 @@ pub use park::block_on;
 pub use registered_tool::RegisteredTool;
 pub use registry::{ToolBatch, ToolRegistry, UnknownTool};
 pub use reply::Reply;
-pub use resilience::{BreakerPolicy, BreakerState, CircuitBreaker, Observer, Permit, Rejected, ResilienceEvent};
+pub use resilience::{
+    BreakerPolicy, BreakerState, CancelAt, CircuitBreaker, Elapsed, Fallback, GiveUp, Jitter, Observer, Permit,
+    Rejected, ResilienceEvent, ResiliencePolicy, Retry, RetryDecision, RetryPolicy, Substitute, TimeoutPolicy,
+    run_until, timeout_at,
+};
 pub use schema::{Parameter, Schema, SchemaSource, SchemaType, StaticSchema};
 pub use spec::ToolSpec;
 pub use static_tool::{StaticEntry, StaticFunction, StaticTool, StaticToolRegistry};
