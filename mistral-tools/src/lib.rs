@@ -27,6 +27,7 @@ mod resilience;
 mod schema;
 mod spec;
 mod static_tool;
+mod statistics;
 mod sync;
 mod time;
 mod tool;
@@ -51,7 +52,7 @@ pub use kinds::ErrorKinds;
 pub use message::{Message, Role, ToolCall};
 pub use outcome::{ErrorKind, Outcome, Text};
 pub use park::block_on;
-pub use registered_tool::RegisteredTool;
+pub use registered_tool::{RegisteredTool, ToolObserver, ToolPolicy};
 pub use registry::{ToolBatch, ToolRegistry, UnknownTool};
 pub use reply::Reply;
 pub use resilience::{
@@ -62,6 +63,7 @@ pub use resilience::{
 pub use schema::{Parameter, Schema, SchemaSource, SchemaType, StaticSchema};
 pub use spec::ToolSpec;
 pub use static_tool::{StaticEntry, StaticFunction, StaticTool, StaticToolRegistry};
+pub use statistics::ToolStatistics;
 pub use time::{Clock, ManualClock, Moment, Sleep, SystemClock, Timer};
 pub use tool::{CallFuture, Invocation, Tool};
 pub use tool_error::ToolError;

@@ -37,7 +37,8 @@ pub trait Tool: Send + Sync {
     /// Runs it. Afterwards `reply` holds what the model reads, whatever the outcome: the result, or the text that
     /// [`Reply::set_outcome`] writes.
     ///
-    /// `arguments` are the model's own bytes, which are JSON only if it did well.
+    /// `arguments` are the model's own bytes, which are JSON only if it did well. A call that may last looks now and then whether the
+    /// [`token`](crate::Execution::token) of the invocation is cancelled.
     fn call(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome;
 
     /// Like [`call`](Self::call), as a future that does nothing until it is polled. A tool that has nothing to wait for returns
@@ -48,6 +49,12 @@ pub trait Tool: Send + Sync {
         arguments: &'a [u8],
         reply: &'a mut Reply,
     ) -> CallFuture<'a>;
+
+    /// Whether [`call_async`](Self::call_async) has nothing to wait for: it calls [`call`](Self::call) in its first poll. A limit of time
+    /// then cancels the token of the invocation; otherwise it drops the future.
+    fn is_blocking(&self) -> bool {
+        false
+    }
 
     /// What the model is told about it.
     ///
@@ -88,6 +95,10 @@ macro_rules! pointers {
                 reply: &'a mut Reply,
             ) -> CallFuture<'a> {
                 (**self).call_async(invocation, arguments, reply)
+            }
+
+            fn is_blocking(&self) -> bool {
+                (**self).is_blocking()
             }
 
             fn spec(&self) -> Result<ToolSpec, Error> {
@@ -137,6 +148,12 @@ impl<'a> Invocation<'a> {
     #[must_use]
     pub const fn with_token(mut self, token: &'a CancellationToken) -> Self {
         self.conversation = self.conversation.with_token(token);
+        self
+    }
+
+    /// The same after this many more retries.
+    pub(crate) const fn retried(mut self, retries: u32) -> Self {
+        self.conversation = self.conversation.retried(retries);
         self
     }
 
