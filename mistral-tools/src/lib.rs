@@ -11,6 +11,7 @@ mod chain;
 mod chunk;
 mod conversation;
 mod counter;
+pub mod dialect;
 mod emitter;
 mod error;
 mod histogram;
