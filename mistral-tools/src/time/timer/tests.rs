@@ -129,7 +129,7 @@ fn the_machine_s_timer_wakes_many_and_an_earlier_one_first() {
     assert!(SystemClock.instant(moment).is_some_and(|instant| instant <= std::time::Instant::now()));
     // Erased and shared timers are timers.
     let timer: Arc<dyn Timer> = Arc::new(SystemClock);
-    block_on((&timer).sleep(Duration::ZERO));
+    block_on(timer.sleep(Duration::ZERO));
     block_on(Sleep::new(async {}));
 }
 
