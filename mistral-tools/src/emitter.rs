@@ -430,5 +430,6 @@ impl<T> fmt::Debug for Chunks<T> {
 
 #[cfg(all(test, loom))]
 mod model;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

@@ -225,5 +225,6 @@ mod model {
         });
     }
 }
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

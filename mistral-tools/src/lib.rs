@@ -11,7 +11,6 @@ mod chain;
 mod chunk;
 mod conversation;
 mod counter;
-pub mod dialect;
 mod emitter;
 mod error;
 mod histogram;
@@ -35,6 +34,7 @@ mod tool;
 mod tool_error;
 mod turn;
 mod typed_tool;
+pub mod dialect;
 
 pub use approval::{Approval, PausedCall};
 pub use arguments::{Arguments, Borrowed, BorrowedArguments};
@@ -56,11 +56,7 @@ pub use park::block_on;
 pub use registered_tool::{RegisteredTool, ToolObserver, ToolPolicy};
 pub use registry::{ToolBatch, ToolRegistry, UnknownTool};
 pub use reply::Reply;
-pub use resilience::{
-    BreakerPolicy, BreakerState, CancelAt, CircuitBreaker, Elapsed, Fallback, GiveUp, Jitter, Observer, Permit,
-    Rejected, ResilienceEvent, ResiliencePolicy, Retry, RetryDecision, RetryPolicy, Substitute, TimeoutPolicy,
-    run_until, timeout_at,
-};
+pub use resilience::{BreakerPolicy, BreakerState, CancelAt, CircuitBreaker, Elapsed, Fallback, GiveUp, Jitter, Observer, Permit, Rejected, ResilienceEvent, ResiliencePolicy, Retry, RetryDecision, RetryPolicy, Substitute, TimeoutPolicy, run_until, timeout_at};
 pub use schema::{Parameter, Schema, SchemaSource, SchemaType, StaticSchema};
 pub use spec::ToolSpec;
 pub use static_tool::{StaticEntry, StaticFunction, StaticTool, StaticToolRegistry};

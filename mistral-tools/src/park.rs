@@ -53,7 +53,8 @@ impl Wake for Sleeper {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::thread;
 

@@ -70,6 +70,17 @@ fn what_is_accepted_while_closing_is_delivered() {
 }
 
 #[test]
+fn what_is_accepted_while_cancelled_is_delivered() {
+    check(|| {
+        let (emitter, chunks, token) = pair(2, WhenFull::Error);
+        let tool = loom::thread::spawn(move || emitter.try_emit(1).is_ok());
+        token.cancel();
+        let taken = chunks.count() == 1;
+        assert_eq!(tool.join().unwrap(), taken);
+    });
+}
+
+#[test]
 fn a_receiver_that_waits_is_told_of_a_cancellation() {
     check(|| {
         let (emitter, mut chunks, token) = pair(1, WhenFull::Block);

@@ -191,5 +191,6 @@ impl<T: Timer> Disarm for CancelAlarm<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
