@@ -19,9 +19,10 @@ use std::{
 use arc_swap::ArcSwap;
 
 use crate::{
-    BreakerState, CancellationToken, CircuitBreaker, Error, ErrorKind, Fallback, Invocation, Moment, Observer, Outcome,
-    Permit, Reply, ResilienceEvent, ResiliencePolicy, RetryDecision, Substitute, Timer, Tool, ToolError, ToolSpec,
-    ToolStatistics, block_on, registry::Tools, run_until, statistics::Statistics, timeout_at,
+    BreakerState, CancellationToken, ChainControl, CircuitBreaker, Conversation, Error, ErrorKind, Fallback,
+    Invocation, Moment, Observer, OnRequest, Outcome, PausedCall, Permit, Reply, RequestFlow, ResilienceEvent,
+    ResiliencePolicy, RetryDecision, Substitute, Timer, Tool, ToolError, ToolSpec, ToolStatistics, block_on,
+    chain::Request, registry::Tools, run_until, statistics::Statistics, timeout_at,
 };
 
 /// What is done about a tool that fails, beside what its own hooks do.
@@ -82,6 +83,7 @@ pub(crate) struct Surroundings {
     pub(crate) policy: ResiliencePolicy,
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) observer: Option<Arc<dyn ToolObserver>>,
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 /// The observer of a registry, told of one tool.
@@ -100,6 +102,11 @@ impl Observer for Named {
 }
 
 type Breaker = CircuitBreaker<Arc<dyn Timer>, Named>;
+type Admission<'a> = Permit<'a, Arc<dyn Timer>, Named>;
+
+/// Asked before any call of a registry: with the conversation, the choices, the name of the tool and the bytes of its arguments.
+pub type Gate =
+    dyn for<'a> Fn(&Conversation<'a>, ChainControl<'a, OnRequest>, &str, &[u8]) -> RequestFlow + Send + Sync;
 
 /// A tool in a registry, with its policy, its circuit breaker and its statistics. A panic of its function ends the call and nothing
 /// else.
@@ -112,6 +119,7 @@ pub struct RegisteredTool {
     statistics: Statistics,
     timer: Arc<dyn Timer>,
     observer: Named,
+    gate: Option<Arc<Gate>>,
     /// Where a fallback is looked up.
     siblings: Weak<ArcSwap<Tools>>,
 }
@@ -130,7 +138,7 @@ impl RegisteredTool {
         surroundings: &Surroundings,
         siblings: Weak<ArcSwap<Tools>>,
     ) -> Self {
-        let Surroundings { policy: outer, timer, observer } = surroundings.clone();
+        let Surroundings { policy: outer, timer, observer, gate } = surroundings.clone();
         let ToolPolicy { resilience, fallback } = policy;
         let policy = resilience.or(outer);
         let observer = Named { name: tool.name().into(), observer };
@@ -138,7 +146,7 @@ impl RegisteredTool {
             .breaker_policy()
             .map(|policy| CircuitBreaker::new(policy).with_clock(Arc::clone(&timer)).with_observer(observer.clone()));
         let (spec, statistics) = (OnceLock::new(), Statistics::new());
-        Self { tool, spec, policy, fallback, breaker, statistics, timer, observer, siblings }
+        Self { tool, spec, policy, fallback, breaker, statistics, timer, observer, gate, siblings }
     }
 
     /// What the model calls it by.
@@ -203,7 +211,7 @@ impl RegisteredTool {
                 // It is itself, or is not there: the error stands.
                 let Some(other) = other.filter(|other| !std::ptr::eq(&**other, self)) else { return outcome };
                 let stands_in = other.recorded(mode, invocation, arguments, reply).await;
-                if matches!(stands_in, Outcome::Error(_)) {
+                if !matches!(stands_in, Outcome::Success | Outcome::Paused(_)) {
                     // The model is told of the tool that it called.
                     reply.set_outcome(&outcome);
                     return outcome;
@@ -219,9 +227,26 @@ impl RegisteredTool {
     /// Without the fallback.
     async fn recorded(&self, mode: Mode, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
         let start = self.timer.now();
-        let outcome = self.attempts(mode, start, invocation, arguments, reply).await;
+        let outcome = match self.stopped(invocation, arguments) {
+            Some(outcome) => settled(reply, outcome),
+            None => self.attempts(mode, start, invocation, arguments, reply).await,
+        };
         self.statistics.record(&outcome, self.timer.now().since(start));
         outcome
+    }
+
+    /// The outcome, if the gate does not let the call pass.
+    fn stopped(&self, invocation: &Invocation<'_>, arguments: &[u8]) -> Option<Outcome> {
+        let gate = self.gate.as_ref()?;
+        let conversation = invocation.conversation();
+        let chain = ChainControl::new(conversation.execution());
+        match gate(conversation, chain, self.name(), arguments).0 {
+            Request::Proceed | Request::Call => None,
+            Request::End(outcome) => Some(outcome),
+            Request::Pause(question) => {
+                Some(PausedCall::outcome(self.name(), conversation.execution(), arguments, question))
+            }
+        }
     }
 
     async fn attempts(
@@ -276,14 +301,14 @@ impl RegisteredTool {
     }
 
     /// A permit if there is a breaker, or how long it will not let a call pass.
-    fn admit(&self) -> Result<Option<Permit<'_, Arc<dyn Timer>, Named>>, Duration> {
+    fn admit(&self) -> Result<Option<Admission<'_>>, Duration> {
         match &self.breaker {
             None => Ok(None),
             Some(breaker) => breaker.check().map(Some).map_err(|rejected| rejected.retry_after),
         }
     }
 
-    fn settle(&self, permit: Option<Permit<'_, Arc<dyn Timer>, Named>>, outcome: &Outcome) {
+    fn settle(&self, permit: Option<Admission<'_>>, outcome: &Outcome) {
         let Some(permit) = permit else { return };
         match outcome {
             Outcome::Success => permit.success(),

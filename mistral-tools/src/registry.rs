@@ -9,8 +9,9 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::{
-    Error, Invocation, Outcome, RegisteredTool, Reply, ResiliencePolicy, SystemClock, Text, Timer, Tool, ToolObserver,
-    ToolPolicy, ToolSpec, registered_tool::Surroundings,
+    Approval, ChainControl, Conversation, Error, Invocation, OnRequest, Outcome, PausedCall, RegisteredTool, Reply,
+    RequestFlow, ResiliencePolicy, SystemClock, Text, Timer, Tool, ToolObserver, ToolPolicy, ToolSpec,
+    registered_tool::Surroundings,
 };
 pub(crate) use snapshot::Tools;
 
@@ -67,7 +68,7 @@ pub struct ToolRegistry {
 impl Default for ToolRegistry {
     fn default() -> Self {
         let surroundings =
-            Surroundings { policy: ResiliencePolicy::new(), timer: Arc::new(SystemClock), observer: None };
+            Surroundings { policy: ResiliencePolicy::new(), timer: Arc::new(SystemClock), observer: None, gate: None };
         Self { tools: Arc::default(), surroundings }
     }
 }
@@ -101,6 +102,44 @@ impl ToolRegistry {
     #[must_use]
     pub fn with_observer(mut self, observer: impl ToolObserver + 'static) -> Self {
         self.surroundings.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// The same registry; tools published through it from now on are called only if this hook lets the call pass. It is asked once a
+    /// call, before the tool's own hooks, and sees the arguments as the model wrote them: for rules about tools that know nothing of
+    /// the host.
+    ///
+    /// ```
+    /// use mistral_tools::{Approval, Invocation, Outcome, Reply, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
+    ///
+    /// let registry = ToolRegistry::new().with_gate(|_, chain, tool, _| match tool {
+    ///     "format_disk" => chain.deny("never"),
+    ///     "delete_file" => chain.pause("Delete the file?"),
+    ///     _ => chain.proceed(),
+    /// });
+    /// let mut batch = ToolBatch::new();
+    /// for name in ["format_disk", "delete_file", "list_files"] {
+    ///     let described = ToolBuilder::named(name).description("").request_schema::<()>(SchemaType::Serde);
+    ///     batch.add(described.result_schema::<()>(SchemaType::Serde).on_invocation(|_, _, (), ()| Ok::<_, ToolError>(())).build()?);
+    /// }
+    /// registry.publish(batch)?;
+    ///
+    /// let (invocation, mut reply) = (Invocation::default(), Reply::new());
+    /// assert!(matches!(registry.call("format_disk", &invocation, b"{}", &mut reply), Outcome::Denied(_)));
+    /// assert!(registry.call("list_files", &invocation, b"{}", &mut reply).is_success());
+    /// let Outcome::Paused(paused) = registry.call("delete_file", &invocation, b"{}", &mut reply) else { panic!() };
+    /// assert!(registry.resume(&paused, Approval::Approved, &invocation, &mut reply).is_success());
+    /// # Ok::<(), mistral_tools::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_gate<G>(mut self, gate: G) -> Self
+    where
+        G: for<'a> Fn(&Conversation<'a>, ChainControl<'a, OnRequest>, &str, &[u8]) -> RequestFlow
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.surroundings.gate = Some(Arc::new(gate));
         self
     }
 
@@ -181,6 +220,37 @@ impl ToolRegistry {
         match found {
             Some(tool) => tool.call_async(invocation, arguments, reply).await,
             None => reply.set_unknown_tool(name, self.tools.load().names()),
+        }
+    }
+
+    /// Ends a paused call as it was answered: calls the tool of its name, or tells the model why not.
+    pub fn resume(
+        &self,
+        paused: &PausedCall,
+        approval: Approval,
+        invocation: &Invocation<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
+        let answered = paused.answered(approval, reply);
+        answered.unwrap_or_else(|| {
+            self.call(paused.tool(), &paused.approved(invocation), paused.arguments().as_bytes(), reply)
+        })
+    }
+
+    /// Like [`resume`](Self::resume), asynchronously.
+    pub async fn resume_async(
+        &self,
+        paused: &PausedCall,
+        approval: Approval,
+        invocation: &Invocation<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
+        match paused.answered(approval, reply) {
+            Some(outcome) => outcome,
+            None => {
+                let (invocation, arguments) = (paused.approved(invocation), paused.arguments().as_bytes());
+                self.call_async(paused.tool(), &invocation, arguments, reply).await
+            }
         }
     }
 }

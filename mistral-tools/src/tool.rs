@@ -13,6 +13,31 @@ use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error
 /// A tool with its types erased. [`ToolBuilder`](crate::ToolBuilder) and [`StaticTool`](crate::StaticTool) make tools from
 /// typed functions; whoever discovers tools at run time or calls them elsewhere implements this. Both live side by side in
 /// a `Vec<Box<dyn Tool>>` or a [`ToolRegistry`](crate::ToolRegistry).
+///
+/// Tools that are discovered at run time need no other system: names, schemas and arguments may all come from elsewhere.
+///
+/// ```
+/// use mistral_tools::{Invocation, Reply, SchemaType, Tool, ToolBuilder, ToolError};
+/// use serde_json::value::RawValue;
+///
+/// let discovered = [("upper", r#"{"type": "object"}"#), ("lower", r#"{"type": "object"}"#)];
+/// let tools = discovered.into_iter().map(|(name, schema)| {
+///     let tool = ToolBuilder::named(name.to_owned())
+///         .description("Found on a server")
+///         .with(name)
+///         .request_schema::<Box<RawValue>>(SchemaType::JsonSchema(schema.to_owned()))
+///         .result_schema::<String>(SchemaType::Serde)
+///         .on_invocation(|_, _, arguments, name| Ok::<_, ToolError>(format!("{name} of {arguments}"))) // or asks the server
+///         .build()?;
+///     Ok(Box::new(tool) as Box<dyn Tool>)
+/// });
+/// let tools = tools.collect::<Result<Vec<_>, mistral_tools::Error>>()?;
+///
+/// let mut reply = Reply::new();
+/// assert!(tools[1].call(&Invocation::default(), br#"{"text": 1.50}"#, &mut reply).is_success());
+/// assert_eq!(reply.as_str(), r#""lower of {\"text\": 1.50}""#);
+/// # Ok::<(), mistral_tools::Error>(())
+/// ```
 pub trait Tool: Send + Sync {
     /// What the model calls it by.
     fn name(&self) -> &str;

@@ -128,8 +128,8 @@ where
             Request::Proceed | Request::Call => {}
             Request::End(outcome) => return Attempt::End(outcome),
             Request::Pause(question) => {
-                let paused = PausedCall::of(self.name(), conversation.execution(), arguments, question);
-                return Attempt::End(Outcome::Paused(Box::new(paused)));
+                let execution = conversation.execution();
+                return Attempt::End(PausedCall::outcome(self.name(), execution, arguments, question));
             }
         }
         let call = self.function.invoke(conversation, emitter, read, &self.dependency);

@@ -325,3 +325,58 @@ fn cancelled_calls_end() {
         assert_eq!(reply.as_str(), "Error (cancelled): the call was given up");
     }
 }
+
+#[test]
+fn the_gate_is_asked_before_the_hooks_of_tools_and_once_a_call() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let world = World::new(ToolPolicy::default());
+    let retry = ResiliencePolicy::new().retry(RetryPolicy::new(2).jitter(Jitter::None));
+    let registry = world.registry.clone().with_policy(retry).with_gate(move |conversation, chain, tool, arguments| {
+        seen.lock().unwrap().push((tool.to_owned(), conversation.execution().is_approved()));
+        match (tool, arguments) {
+            ("a", b"{}") => chain.pause("Call a?"),
+            ("a", _) => chain.skip("not with arguments"),
+            ("b", _) => chain.deny("not b"),
+            _ => chain.proceed(),
+        }
+    });
+    let tool = |name, script: &Script| {
+        ToolBuilder::named(name)
+            .description("")
+            .with(script.clone())
+            .request_schema::<serde_json::Value>(SchemaType::JsonSchema("{}"))
+            .result_schema::<u32>(SchemaType::Serde)
+            .on_invocation(|conversation, _, _, script| play(script, conversation.execution().attempt(), None))
+            .on_request(|_, chain, _, _| chain.pause("The tool asks too"))
+            .build()
+            .unwrap()
+    };
+    let mut batch = ToolBatch::new();
+    batch
+        .add(tool("a", &world.script))
+        .add_with(tool("b", &world.script), ToolPolicy::default().fallback(Fallback::tool("sync")));
+    batch.add(tool("c", &world.script));
+    registry.publish(batch).unwrap();
+
+    let (invocation, mut reply) = (Invocation::default(), Reply::new());
+    let mut call = |name, arguments: &str| {
+        let outcome = block_on(registry.call_async(name, &invocation, arguments.as_bytes(), &mut reply));
+        (outcome, reply.as_str().to_owned())
+    };
+    assert_eq!(call("b", "{}").1, "Denied: not b");
+    assert_eq!(call("a", "[]").1, "Skipped: not with arguments");
+    let (Outcome::Paused(paused), text) = call("a", "{}") else { panic!("not paused") };
+    assert_eq!((paused.question(), &*text), ("Call a?", "Waiting for approval: Call a?"));
+    assert_eq!(call("c", "{}").1, "Waiting for approval: The tool asks too");
+    assert_eq!(call("a", "\u{1}").1, "Skipped: not with arguments", "the gate sees what no tool would read");
+
+    asked.lock().unwrap().clear();
+    let denied = registry.resume(&paused, crate::Approval::Denied("no".into()), &invocation, &mut reply);
+    assert!(matches!(denied, Outcome::Denied(_)) && asked.lock().unwrap().is_empty());
+    let outcome = block_on(registry.resume_async(&paused, crate::Approval::Approved, &invocation, &mut reply));
+    assert!(outcome.is_success(), "one approval is enough for both");
+    assert_eq!(*asked.lock().unwrap(), [("a".to_owned(), true)]);
+    let statistics = registry.get("a").unwrap().statistics();
+    assert_eq!((statistics.calls(), statistics.paused(), statistics.skipped(), statistics.successes()), (4, 1, 2, 1));
+}
