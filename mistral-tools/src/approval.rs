@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Execution, Invocation, Outcome, Reply, Text, Tool};
+use crate::{ErrorKind, Execution, Invocation, Outcome, Reply, Text, Tool, ToolError};
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -76,20 +76,23 @@ impl PausedCall {
         self
     }
 
-    /// The call that a hook paused. Its arguments were read, hence are UTF-8.
-    pub(crate) fn of(tool: &str, execution: Execution<'_>, arguments: &[u8], question: Text) -> Self {
-        let arguments = String::from_utf8_lossy(arguments);
-        Self {
+    /// A call that a hook paused. Arguments that are no text cannot be kept, and nobody could approve them.
+    pub(crate) fn outcome(tool: &str, execution: Execution<'_>, arguments: &[u8], question: Text) -> Outcome {
+        let Ok(arguments) = std::str::from_utf8(arguments) else {
+            return ToolError::new(ErrorKind::InvalidArguments, "not UTF-8").into();
+        };
+        Outcome::Paused(Box::new(Self {
             version: VERSION,
             tool: tool.into(),
             call_id: execution.call_id().map(Into::into),
             turn: execution.turn(),
             arguments: arguments.into(),
             question: question.as_str().into(),
-        }
+        }))
     }
 
-    /// Ends the call as it was answered: calls the tool, or tells the model why not. The conversation of `invocation` may have gone
+    /// Ends the call as it was answered: calls the tool, or tells the model why not. [`ToolRegistry::resume`](crate::ToolRegistry::resume)
+    /// finds the tool by its name. The conversation of `invocation` may have gone
     /// on since; the call keeps its own id and turn.
     pub fn resume(
         &self,
@@ -119,14 +122,14 @@ impl PausedCall {
     }
 
     /// The outcome, unless the tool is to be called.
-    fn answered(&self, approval: Approval, reply: &mut Reply) -> Option<Outcome> {
+    pub(crate) fn answered(&self, approval: Approval, reply: &mut Reply) -> Option<Outcome> {
         let Approval::Denied(reason) = approval else { return None };
         let outcome = Outcome::Denied(reason);
         reply.set_outcome(&outcome);
         Some(outcome)
     }
 
-    fn approved<'a>(&'a self, invocation: &Invocation<'a>) -> Invocation<'a> {
+    pub(crate) fn approved<'a>(&'a self, invocation: &Invocation<'a>) -> Invocation<'a> {
         invocation.approved(self.turn, self.call_id())
     }
 

@@ -145,5 +145,6 @@ impl fmt::Debug for Cancelled<'_> {
 
 #[cfg(all(test, loom))]
 mod model;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

@@ -6,13 +6,12 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use concurrent_queue::{ConcurrentQueue, ForcePushError, PopError, PushError};
 use futures_core::Stream;
 
-use crate::sync::{Event, EventListener};
+use crate::sync::{Arc, Event, EventListener};
 use crate::{CancellationToken, RelaxedCounter, block_on};
 
 /// The most chunks that a queue can be asked to hold.
@@ -431,5 +430,6 @@ impl<T> fmt::Debug for Chunks<T> {
 
 #[cfg(all(test, loom))]
 mod model;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

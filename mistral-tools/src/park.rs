@@ -24,6 +24,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         return output;
     }
+    sleep_on(future)
+}
+
+/// The rest of [`block_on`]: a future that was polled or not, by a waker that wakes this thread.
+pub(crate) fn sleep_on<F: Future>(mut future: std::pin::Pin<&mut F>) -> F::Output {
     let sleeper = Arc::new(Sleeper { thread: current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(sleeper.clone());
     loop {
@@ -53,7 +58,8 @@ impl Wake for Sleeper {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::thread;
 
@@ -77,5 +83,35 @@ mod tests {
             Poll::Ready(7)
         });
         assert_eq!(block_on(future), 7);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    //! `RUSTFLAGS="--cfg loom" cargo test -p mistral-tools --lib model`.
+
+    use crate::sync::AtomicU64;
+
+    use super::*;
+
+    #[test]
+    fn a_wake_up_is_not_slept_through_and_brings_what_was_written_before() {
+        loom::model(|| {
+            let written = Arc::new(AtomicU64::new(0));
+            let mut waking = None;
+            let future = std::future::poll_fn(|context| {
+                if waking.is_some() {
+                    return Poll::Ready(written.load(Ordering::Relaxed));
+                }
+                let (written, waker) = (written.clone(), context.waker().clone());
+                waking = Some(loom::thread::spawn(move || {
+                    written.store(7, Ordering::Relaxed);
+                    waker.wake();
+                }));
+                Poll::Pending
+            });
+            assert_eq!(sleep_on(std::pin::pin!(future)), 7);
+            waking.unwrap().join().unwrap();
+        });
     }
 }

@@ -8,12 +8,18 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::{Error, Invocation, Outcome, RegisteredTool, Reply, Text, Tool, ToolSpec};
-use snapshot::Tools;
+use crate::{
+    Approval, ChainControl, Conversation, Error, Invocation, OnRequest, Outcome, PausedCall, RegisteredTool, Reply,
+    RequestFlow, ResiliencePolicy, SystemClock, Text, Timer, Tool, ToolObserver, ToolPolicy, ToolSpec,
+    registered_tool::Surroundings,
+};
+pub(crate) use snapshot::Tools;
 
 /// Tools by name. A look-up takes no lock and never waits for a publish; a publish makes a copy of the table and swaps it in.
 ///
 /// Readers see a batch as a whole or not at all. A call that is under way keeps its tool even when that is replaced.
+///
+/// Clones share the tools. Each tool keeps its [statistics](RegisteredTool::statistics) until it is replaced.
 ///
 /// Costs: a look-up is a hash and a few atomic operations, and allocates nothing. A publish copies a pointer for each tool
 /// there is, so publish in batches.
@@ -53,15 +59,88 @@ use snapshot::Tools;
 /// One [`ArcSwap`]. A publish builds the next table privately and swaps it in by compare-and-swap, again if another publish came
 /// first; `arc-swap` orders the build before the swap and the swap before every load that sees it. Reference counts keep a table
 /// alive for as long as a reader has it.
-#[derive(Default)]
+#[derive(Clone)]
 pub struct ToolRegistry {
-    tools: ArcSwap<Tools>,
+    tools: Arc<ArcSwap<Tools>>,
+    surroundings: Surroundings,
+}
+
+impl Default for ToolRegistry {
+    fn default() -> Self {
+        let surroundings =
+            Surroundings { policy: ResiliencePolicy::new(), timer: Arc::new(SystemClock), observer: None, gate: None };
+        Self { tools: Arc::default(), surroundings }
+    }
 }
 
 impl ToolRegistry {
     /// A registry without tools.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same registry; tools published through it from now on have this policy where they have none of their own.
+    #[must_use]
+    pub fn with_policy(mut self, policy: ResiliencePolicy) -> Self {
+        self.surroundings.policy = policy;
+        self
+    }
+
+    /// The same registry; tools published through it from now on live by this clock and sleep by this timer.
+    #[must_use]
+    pub fn with_timer(mut self, timer: impl Timer + 'static) -> Self {
+        self.surroundings.timer = Arc::new(timer);
+        self
+    }
+
+    /// The same registry; what is done about tools published through it from now on is told to this observer.
+    ///
+    /// ```
+    /// use mistral_tools::{ResilienceEvent, ToolRegistry};
+    /// let registry = ToolRegistry::new().with_observer(|tool: &str, event: &ResilienceEvent| eprintln!("{tool}: {event:?}"));
+    /// ```
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl ToolObserver + 'static) -> Self {
+        self.surroundings.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// The same registry; tools published through it from now on are called only if this hook lets the call pass. It is asked once a
+    /// call, before the tool's own hooks, and sees the arguments as the model wrote them: for rules about tools that know nothing of
+    /// the host.
+    ///
+    /// ```
+    /// use mistral_tools::{Approval, Invocation, Outcome, Reply, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
+    ///
+    /// let registry = ToolRegistry::new().with_gate(|_, chain, tool, _| match tool {
+    ///     "format_disk" => chain.deny("never"),
+    ///     "delete_file" => chain.pause("Delete the file?"),
+    ///     _ => chain.proceed(),
+    /// });
+    /// let mut batch = ToolBatch::new();
+    /// for name in ["format_disk", "delete_file", "list_files"] {
+    ///     let described = ToolBuilder::named(name).description("").request_schema::<()>(SchemaType::Serde);
+    ///     batch.add(described.result_schema::<()>(SchemaType::Serde).on_invocation(|_, _, (), ()| Ok::<_, ToolError>(())).build()?);
+    /// }
+    /// registry.publish(batch)?;
+    ///
+    /// let (invocation, mut reply) = (Invocation::default(), Reply::new());
+    /// assert!(matches!(registry.call("format_disk", &invocation, b"{}", &mut reply), Outcome::Denied(_)));
+    /// assert!(registry.call("list_files", &invocation, b"{}", &mut reply).is_success());
+    /// let Outcome::Paused(paused) = registry.call("delete_file", &invocation, b"{}", &mut reply) else { panic!() };
+    /// assert!(registry.resume(&paused, Approval::Approved, &invocation, &mut reply).is_success());
+    /// # Ok::<(), mistral_tools::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_gate<G>(mut self, gate: G) -> Self
+    where
+        G: for<'a> Fn(&Conversation<'a>, ChainControl<'a, OnRequest>, &str, &[u8]) -> RequestFlow
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.surroundings.gate = Some(Arc::new(gate));
+        self
     }
 
     /// Makes all the changes of a batch visible at once.
@@ -72,9 +151,10 @@ impl ToolRegistry {
         let mut changes = Vec::with_capacity(batch.changes.len());
         for change in batch.changes {
             changes.push(match change {
-                Staged::Add(tool) => {
+                Staged::Add(tool, policy) => {
                     ToolSpec::check_name(tool.name())?;
-                    Change::Add(Arc::new(RegisteredTool::new(tool)))
+                    let siblings = Arc::downgrade(&self.tools);
+                    Change::Add(Arc::new(RegisteredTool::new(tool, policy, &self.surroundings, siblings)))
                 }
                 Staged::Remove(name) => Change::Remove(name),
             });
@@ -142,6 +222,37 @@ impl ToolRegistry {
             None => reply.set_unknown_tool(name, self.tools.load().names()),
         }
     }
+
+    /// Ends a paused call as it was answered: calls the tool of its name, or tells the model why not.
+    pub fn resume(
+        &self,
+        paused: &PausedCall,
+        approval: Approval,
+        invocation: &Invocation<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
+        let answered = paused.answered(approval, reply);
+        answered.unwrap_or_else(|| {
+            self.call(paused.tool(), &paused.approved(invocation), paused.arguments().as_bytes(), reply)
+        })
+    }
+
+    /// Like [`resume`](Self::resume), asynchronously.
+    pub async fn resume_async(
+        &self,
+        paused: &PausedCall,
+        approval: Approval,
+        invocation: &Invocation<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
+        match paused.answered(approval, reply) {
+            Some(outcome) => outcome,
+            None => {
+                let (invocation, arguments) = (paused.approved(invocation), paused.arguments().as_bytes());
+                self.call_async(paused.tool(), &invocation, arguments, reply).await
+            }
+        }
+    }
 }
 
 impl fmt::Debug for ToolRegistry {
@@ -158,7 +269,7 @@ pub struct ToolBatch {
 }
 
 enum Staged {
-    Add(Box<dyn Tool>),
+    Add(Box<dyn Tool>, ToolPolicy),
     Remove(Cow<'static, str>),
 }
 
@@ -191,7 +302,12 @@ impl ToolBatch {
 
     /// Adds a tool, or replaces the one of its name.
     pub fn add(&mut self, tool: impl Tool + 'static) -> &mut Self {
-        self.changes.push(Staged::Add(Box::new(tool)));
+        self.add_with(tool, ToolPolicy::default())
+    }
+
+    /// Adds a tool with a policy of its own.
+    pub fn add_with(&mut self, tool: impl Tool + 'static, policy: impl Into<ToolPolicy>) -> &mut Self {
+        self.changes.push(Staged::Add(Box::new(tool), policy.into()));
         self
     }
 
@@ -207,7 +323,7 @@ impl fmt::Debug for ToolBatch {
         let mut list = formatter.debug_list();
         for change in &self.changes {
             match change {
-                Staged::Add(tool) => list.entry(&format_args!("+{}", tool.name())),
+                Staged::Add(tool, _) => list.entry(&format_args!("+{}", tool.name())),
                 Staged::Remove(name) => list.entry(&format_args!("-{name}")),
             };
         }

@@ -5,6 +5,14 @@
 
 mod breaker;
 mod events;
+mod fallback;
+mod policy;
+mod retry;
+mod timeout;
 
 pub use breaker::{BreakerPolicy, BreakerState, CircuitBreaker, Permit, Rejected};
 pub use events::{Observer, ResilienceEvent};
+pub use fallback::{Fallback, Substitute};
+pub use policy::ResiliencePolicy;
+pub use retry::{GiveUp, Jitter, Retry, RetryDecision, RetryPolicy};
+pub use timeout::{CancelAt, Elapsed, TimeoutPolicy, run_until, timeout_at};

@@ -100,6 +100,10 @@ impl<A: Arguments, R: Serialize + Send + 'static> Tool for StaticTool<A, R> {
     ) -> CallFuture<'a> {
         CallFuture::blocking(self, invocation, arguments, reply)
     }
+
+    fn is_blocking(&self) -> bool {
+        true
+    }
 }
 
 impl<A: Arguments, R> fmt::Debug for StaticTool<A, R> {

@@ -3,11 +3,17 @@
 pub(crate) use event_listener::{Event, EventListener};
 #[cfg(all(test, loom))]
 pub(crate) use loom::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread::{Thread, current, park},
 };
 #[cfg(not(all(test, loom)))]
 pub(crate) use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread::{Thread, current, park},
 };

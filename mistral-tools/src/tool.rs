@@ -13,6 +13,31 @@ use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error
 /// A tool with its types erased. [`ToolBuilder`](crate::ToolBuilder) and [`StaticTool`](crate::StaticTool) make tools from
 /// typed functions; whoever discovers tools at run time or calls them elsewhere implements this. Both live side by side in
 /// a `Vec<Box<dyn Tool>>` or a [`ToolRegistry`](crate::ToolRegistry).
+///
+/// Tools that are discovered at run time need no other system: names, schemas and arguments may all come from elsewhere.
+///
+/// ```
+/// use mistral_tools::{Invocation, Reply, SchemaType, Tool, ToolBuilder, ToolError};
+/// use serde_json::value::RawValue;
+///
+/// let discovered = [("upper", r#"{"type": "object"}"#), ("lower", r#"{"type": "object"}"#)];
+/// let tools = discovered.into_iter().map(|(name, schema)| {
+///     let tool = ToolBuilder::named(name.to_owned())
+///         .description("Found on a server")
+///         .with(name)
+///         .request_schema::<Box<RawValue>>(SchemaType::JsonSchema(schema.to_owned()))
+///         .result_schema::<String>(SchemaType::Serde)
+///         .on_invocation(|_, _, arguments, name| Ok::<_, ToolError>(format!("{name} of {arguments}"))) // or asks the server
+///         .build()?;
+///     Ok(Box::new(tool) as Box<dyn Tool>)
+/// });
+/// let tools = tools.collect::<Result<Vec<_>, mistral_tools::Error>>()?;
+///
+/// let mut reply = Reply::new();
+/// assert!(tools[1].call(&Invocation::default(), br#"{"text": 1.50}"#, &mut reply).is_success());
+/// assert_eq!(reply.as_str(), r#""lower of {\"text\": 1.50}""#);
+/// # Ok::<(), mistral_tools::Error>(())
+/// ```
 pub trait Tool: Send + Sync {
     /// What the model calls it by.
     fn name(&self) -> &str;
@@ -37,7 +62,8 @@ pub trait Tool: Send + Sync {
     /// Runs it. Afterwards `reply` holds what the model reads, whatever the outcome: the result, or the text that
     /// [`Reply::set_outcome`] writes.
     ///
-    /// `arguments` are the model's own bytes, which are JSON only if it did well.
+    /// `arguments` are the model's own bytes, which are JSON only if it did well. A call that may last looks now and then whether the
+    /// [`token`](crate::Execution::token) of the invocation is cancelled.
     fn call(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome;
 
     /// Like [`call`](Self::call), as a future that does nothing until it is polled. A tool that has nothing to wait for returns
@@ -48,6 +74,12 @@ pub trait Tool: Send + Sync {
         arguments: &'a [u8],
         reply: &'a mut Reply,
     ) -> CallFuture<'a>;
+
+    /// Whether [`call_async`](Self::call_async) has nothing to wait for: it calls [`call`](Self::call) in its first poll. A limit of time
+    /// then cancels the token of the invocation; otherwise it drops the future.
+    fn is_blocking(&self) -> bool {
+        false
+    }
 
     /// What the model is told about it.
     ///
@@ -88,6 +120,10 @@ macro_rules! pointers {
                 reply: &'a mut Reply,
             ) -> CallFuture<'a> {
                 (**self).call_async(invocation, arguments, reply)
+            }
+
+            fn is_blocking(&self) -> bool {
+                (**self).is_blocking()
             }
 
             fn spec(&self) -> Result<ToolSpec, Error> {
@@ -137,6 +173,12 @@ impl<'a> Invocation<'a> {
     #[must_use]
     pub const fn with_token(mut self, token: &'a CancellationToken) -> Self {
         self.conversation = self.conversation.with_token(token);
+        self
+    }
+
+    /// The same after this many more retries.
+    pub(crate) const fn retried(mut self, retries: u32) -> Self {
+        self.conversation = self.conversation.retried(retries);
         self
     }
 

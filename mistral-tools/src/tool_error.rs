@@ -1,6 +1,6 @@
 //! The error of a call, with the text for the model apart from what the host sees.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, num::NonZeroU32, time::Duration};
 
 use crate::{ErrorKind, Text};
 
@@ -25,6 +25,8 @@ use crate::{ErrorKind, Text};
 /// ```
 pub struct ToolError {
     kind: ErrorKind,
+    /// Milliseconds.
+    retry_after: Option<NonZeroU32>,
     text: Text,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -32,7 +34,7 @@ pub struct ToolError {
 impl ToolError {
     /// An error with a text for the model. A literal allocates nothing.
     pub fn new(kind: ErrorKind, text: impl Into<Text>) -> Self {
-        Self { kind, text: text.into(), source: None }
+        Self { kind, retry_after: None, text: text.into(), source: None }
     }
 
     /// A tool's own error, with a text for the model.
@@ -44,6 +46,18 @@ impl ToolError {
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self
+    }
+
+    /// The same, for which another try makes no sense before this time has passed, as servers say that limit a rate. Whole
+    /// milliseconds are kept, up to 49 days.
+    pub fn with_retry_after(mut self, pause: Duration) -> Self {
+        self.retry_after = NonZeroU32::new(pause.as_millis().try_into().unwrap_or(u32::MAX));
+        self
+    }
+
+    /// How long to wait before another try, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after.map(|millis| Duration::from_millis(millis.get().into()))
     }
 
     /// What to decide by.
@@ -75,7 +89,7 @@ impl<E: StdError + Send + Sync + 'static> From<E> for ToolError {
 
 impl fmt::Debug for ToolError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, text, source } = self;
+        let Self { kind, text, source, .. } = self;
         formatter.debug_struct("ToolError").field("kind", kind).field("text", text).field("source", source).finish()
     }
 }

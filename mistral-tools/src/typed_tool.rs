@@ -11,6 +11,7 @@ use crate::{
     block_on,
     chain::{Failure, Request, Success},
     json,
+    registered_tool::unless_cancelled,
     schema::Side,
 };
 
@@ -127,11 +128,18 @@ where
             Request::Proceed | Request::Call => {}
             Request::End(outcome) => return Attempt::End(outcome),
             Request::Pause(question) => {
-                let paused = PausedCall::of(self.name(), conversation.execution(), arguments, question);
-                return Attempt::End(Outcome::Paused(Box::new(paused)));
+                let execution = conversation.execution();
+                return Attempt::End(PausedCall::outcome(self.name(), execution, arguments, question));
             }
         }
-        match self.function.invoke(conversation, emitter, read, &self.dependency).await {
+        let call = self.function.invoke(conversation, emitter, read, &self.dependency);
+        let ended = match conversation.execution().token() {
+            Some(token) if !F::BLOCKING => unless_cancelled(Some(token), call)
+                .await
+                .unwrap_or_else(|| Err(ToolError::new(ErrorKind::Cancelled, "the call was given up"))),
+            _ => call.await,
+        };
+        match ended {
             Ok(result) => Attempt::Result(result),
             Err(error) => Attempt::Error(error),
         }
@@ -215,6 +223,10 @@ where
             return CallFuture::blocking(self, invocation, arguments, reply);
         }
         CallFuture::new(self.execute(invocation, arguments, reply))
+    }
+
+    fn is_blocking(&self) -> bool {
+        F::BLOCKING
     }
 }
 

@@ -95,7 +95,7 @@ static PLAIN: StaticTool<Borrowed<Weather<'static>>, Forecast> =
     );
 static TOOLS: StaticToolRegistry<1> = StaticToolRegistry::new([PLAIN.entry()]);
 
-fn registry() -> ToolRegistry {
+fn registry() -> Result<ToolRegistry, mistral_tools::Error> {
     let weather = ToolBuilder::named("weather")
         .description("The weather")
         .with(7_u8)
@@ -120,13 +120,12 @@ fn registry() -> ToolRegistry {
             _ => chain.propagate(),
         })
         .on_result(|_, _, forecast, _| Forecast { degrees: forecast.degrees + 1.0, ..forecast })
-        .build()
-        .unwrap();
+        .build()?;
     let registry = ToolRegistry::new();
     let mut batch = ToolBatch::new();
     batch.add(weather).add(&PLAIN);
-    registry.publish(batch).unwrap();
-    registry
+    registry.publish(batch)?;
+    Ok(registry)
 }
 
 /// Name, arguments, what the model reads.
@@ -161,7 +160,7 @@ fn check(outcome: &Outcome, reply: &Reply, expected: &str) {
 #[test]
 fn a_million_calls_allocate_nothing() {
     const CALLS_EACH: usize = 400_000;
-    let registry = registry();
+    let registry = registry().unwrap();
     let messages = [Message::system("Be brief."), Message::user("And the weather?")];
     let invocation = Invocation::new(Conversation::new(&messages));
     let mut reply = Reply::with_capacity(256);

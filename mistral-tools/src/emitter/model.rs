@@ -1,7 +1,10 @@
 //! Every interleaving of a few threads, by loom, down into the queue and the events, which have loom's atomics here too:
 //! `RUSTFLAGS="--cfg loom" cargo test -p mistral-tools --lib model`.
 
+use std::pin::pin;
+
 use super::*;
+use crate::park::sleep_on;
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -15,16 +18,26 @@ fn pair(capacity: usize, when_full: WhenFull) -> (Emitter<u32>, Chunks<u32>, Can
     (emitter, chunks, token)
 }
 
+/// As [`Emitter::emit_blocking`], without its other looks before it sleeps: the protocol must hold by itself.
+fn emit(emitter: &Emitter<u32>, chunk: u32) -> Result<(), EmitError<u32>> {
+    sleep_on(pin!(emitter.emit(chunk)))
+}
+
+/// As the iterator, without its other looks.
+fn next(chunks: &mut Chunks<u32>) -> Option<u32> {
+    sleep_on(pin!(std::future::poll_fn(|context| chunks.poll_chunk(context))))
+}
+
 #[test]
 fn chunks_come_in_order_and_then_the_end() {
     check(|| {
-        let (emitter, chunks, _) = pair(1, WhenFull::Block);
+        let (emitter, mut chunks, _) = pair(1, WhenFull::Block);
         let tool = loom::thread::spawn(move || {
             for chunk in 0..2 {
-                assert!(emitter.emit_blocking(chunk).is_ok());
+                assert!(emit(&emitter, chunk).is_ok());
             }
         });
-        assert_eq!(chunks.collect::<Vec<_>>(), [0, 1]);
+        assert_eq!([(); 3].map(|()| next(&mut chunks)), [Some(0), Some(1), None]);
         tool.join().unwrap();
     });
 }
@@ -50,7 +63,7 @@ fn an_emitter_that_waits_is_told_of_the_end() {
         let (emitter, chunks, _) = pair(1, WhenFull::Block);
         assert!(emitter.try_emit(0).is_ok());
         let receiver = loom::thread::spawn(move || drop(chunks));
-        assert!(matches!(emitter.emit_blocking(1), Err(EmitError::Closed(1))));
+        assert!(matches!(emit(&emitter, 1), Err(EmitError::Closed(1))));
         receiver.join().unwrap();
     });
 }
@@ -62,9 +75,20 @@ fn what_is_accepted_while_closing_is_delivered() {
         let tool = loom::thread::spawn(move || emitter.try_emit(1).is_ok());
         chunks.close();
         let mut taken = false;
-        while chunks.next().is_some() {
+        while next(&mut chunks).is_some() {
             taken = true;
         }
+        assert_eq!(tool.join().unwrap(), taken);
+    });
+}
+
+#[test]
+fn what_is_accepted_while_cancelled_is_delivered() {
+    check(|| {
+        let (emitter, chunks, token) = pair(2, WhenFull::Error);
+        let tool = loom::thread::spawn(move || emitter.try_emit(1).is_ok());
+        token.cancel();
+        let taken = chunks.count() == 1;
         assert_eq!(tool.join().unwrap(), taken);
     });
 }
@@ -75,7 +99,7 @@ fn a_receiver_that_waits_is_told_of_a_cancellation() {
         let (emitter, mut chunks, token) = pair(1, WhenFull::Block);
         let canceller = loom::thread::spawn(move || token.cancel());
         // The emitter lives, so that only the cancellation ends it.
-        assert_eq!(chunks.next(), None);
+        assert_eq!(next(&mut chunks), None);
         canceller.join().unwrap();
         assert!(matches!(emitter.try_emit(1), Err(EmitError::Cancelled(1))));
     });
@@ -87,7 +111,7 @@ fn an_emitter_that_waits_is_told_of_a_cancellation() {
         let (emitter, chunks, token) = pair(1, WhenFull::Block);
         assert!(emitter.try_emit(0).is_ok());
         let canceller = loom::thread::spawn(move || token.cancel());
-        assert!(matches!(emitter.emit_blocking(1), Err(EmitError::Cancelled(1))));
+        assert!(matches!(emit(&emitter, 1), Err(EmitError::Cancelled(1))));
         canceller.join().unwrap();
         assert_eq!(chunks.collect::<Vec<_>>(), [0]);
     });
@@ -102,7 +126,7 @@ fn the_oldest_is_dropped_and_counted() {
                 assert!(emitter.try_emit(chunk).is_ok());
             }
         });
-        let taken: Vec<_> = chunks.by_ref().collect();
+        let taken: Vec<_> = std::iter::from_fn(|| next(&mut chunks)).collect();
         tool.join().unwrap();
         assert_eq!(taken.last(), Some(&2));
         assert_eq!(taken.len() as u64 + chunks.dropped(), 2);

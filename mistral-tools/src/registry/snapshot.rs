@@ -48,7 +48,7 @@ impl Tools {
         Self { table, hasher: self.hasher.clone(), sorted: OnceLock::new() }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Arc<RegisteredTool>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<RegisteredTool>> {
         let hash = self.hasher.hash_one(name);
         self.table.find(hash, |(_, tool)| tool.name() == name).map(|(_, tool)| tool)
     }

@@ -365,6 +365,7 @@ impl<C, O> CircuitBreaker<C, O> {
         &self.policy
     }
 
+    #[inline]
     fn load(&self) -> Word {
         Word::unpack(self.word.load(Ordering::Acquire))
     }
@@ -380,12 +381,12 @@ impl<C: Clock, O: Observer> CircuitBreaker<C, O> {
         let word = self.load();
         match word.phase {
             Phase::Closed { .. } => Ok(self.permit(word)),
-            _ => self.check_slow(word),
+            _ => self.check_open(word),
         }
     }
 
     #[cold]
-    fn check_slow(&self, mut word: Word) -> Result<Permit<'_, C, O>, Rejected> {
+    fn check_open(&self, mut word: Word) -> Result<Permit<'_, C, O>, Rejected> {
         loop {
             let next = match self.policy.admit(word, || self.clock.now()) {
                 Ok(next) => next,
@@ -409,12 +410,24 @@ impl<C: Clock, O: Observer> CircuitBreaker<C, O> {
         }
     }
 
+    #[inline]
     fn permit(&self, word: Word) -> Permit<'_, C, O> {
-        Permit { breaker: self, generation: word.generation, settled: false, panicking: thread::panicking() }
+        let probe = !matches!(word.phase, Phase::Closed { .. });
+        Permit { breaker: self, generation: word.generation, probe, settled: false, panicking: thread::panicking() }
     }
 
+    #[inline]
     fn settle(&self, generation: u64, verdict: Verdict) {
-        let mut word = self.load();
+        let word = self.load();
+        let healthy = Word { generation, phase: Phase::Closed { results: 0 } };
+        // The tool worked and still works: nothing to write.
+        if verdict != Verdict::Success || word != healthy {
+            self.settle_change(word, generation, verdict);
+        }
+    }
+
+    #[cold]
+    fn settle_change(&self, mut word: Word, generation: u64, verdict: Verdict) {
         loop {
             let next = self.policy.settle(word, generation, verdict, || self.clock.now());
             match self.exchange(word, next) {
@@ -455,6 +468,8 @@ impl<C, O> fmt::Debug for CircuitBreaker<C, O> {
 pub struct Permit<'a, C: Clock = SystemClock, O: Observer = ()> {
     breaker: &'a CircuitBreaker<C, O>,
     generation: u64,
+    /// Whether it was given while half-open: there is one less of it until it comes back.
+    probe: bool,
     settled: bool,
     /// Whether a panic was under way already when it was given.
     panicking: bool,
@@ -476,7 +491,7 @@ impl<C: Clock, O: Observer> Permit<'_, C, O> {
     /// The call says nothing about the tool, as when the arguments were wrong. The same as dropping the permit.
     #[inline]
     pub fn release(self) {
-        self.settle(Verdict::None);
+        drop(self);
     }
 
     #[inline]
@@ -487,10 +502,15 @@ impl<C: Clock, O: Observer> Permit<'_, C, O> {
 }
 
 impl<C: Clock, O: Observer> Drop for Permit<'_, C, O> {
+    #[inline]
     fn drop(&mut self) {
-        if !self.settled {
-            let panicked = !self.panicking && thread::panicking();
-            self.breaker.settle(self.generation, if panicked { Verdict::Failure } else { Verdict::None });
+        if self.settled {
+            return;
+        }
+        if !self.panicking && thread::panicking() {
+            self.breaker.settle(self.generation, Verdict::Failure);
+        } else if self.probe {
+            self.breaker.settle(self.generation, Verdict::None);
         }
     }
 }
@@ -503,5 +523,6 @@ impl<C: Clock, O: Observer> fmt::Debug for Permit<'_, C, O> {
 
 #[cfg(all(test, loom))]
 mod model;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

@@ -98,7 +98,8 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::RelaxedCounter;

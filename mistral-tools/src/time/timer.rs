@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -143,7 +144,10 @@ impl Alarms {
             let due = list.due(now);
             if !due.is_empty() {
                 drop(list);
-                due.into_iter().for_each(Waker::wake);
+                for waker in due {
+                    // A waker that panics must not take everyone's timer with it.
+                    drop(panic::catch_unwind(AssertUnwindSafe(|| waker.wake())));
+                }
                 list = self.lock();
                 continue;
             }
@@ -289,3 +293,7 @@ impl fmt::Debug for ManualClock {
         write!(f, "ManualClock({:?})", self.now())
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
