@@ -17,8 +17,6 @@ pub(crate) trait Codes: 'static {
     const MAX_CODE: i32;
     /// Bytes of a unit of 16 rows.
     const UNIT_BYTES: usize;
-    /// Whether units come from memory, and must be asked for ahead.
-    const STREAMED: bool = true;
 
     /// Vector `g` of the unit, as [`Lanes::multiply_add`] takes it.
     ///
@@ -50,7 +48,6 @@ pub(crate) struct Expanded<const MAX_CODE: i32>;
 impl<const MAX_CODE: i32> Codes for Expanded<MAX_CODE> {
     const MAX_CODE: i32 = MAX_CODE;
     const UNIT_BYTES: usize = 512;
-    const STREAMED: bool = false;
 
     #[inline(always)]
     unsafe fn vector<L: Lanes>(unit: *const u8, g: usize) -> L::Bytes {

@@ -36,7 +36,7 @@ use self::lanes::{Lanes, Operation, block_width, prefetch, unroll};
 pub(crate) use self::pack::{Layout, Pack};
 use self::pack::{PackGroup, Panel, ReadScales, Vector};
 use self::row::take_row_of;
-use self::tile::{Block, Grouping, Halves, HalvesWithMins, Scales, UNITS, Units, UnitsWithMins};
+use self::tile::{Block, Everything, Grouping, Halves, Scales, UNITS, Units};
 use crate::cpu::activations::{Columns, WORDS};
 use crate::cpu::kernels::strip::{STRIP, Strip, Sums};
 use crate::formats::{Grid, UNIT, with_grid};
@@ -164,7 +164,7 @@ unsafe fn pack_strip_of<L: Lanes, B: Pack>(strip: Strip<'_>, packed: &mut [u8]) 
 const fn fits<B: Pack, C: Codes>() -> bool {
     let higher = B::STORED_OFFSET - B::OFFSET as i32;
     let grouping = B::Grouping::HALVES == B::HALVES && B::Grouping::MINS == B::MINS;
-    grouping && higher >= 0 && C::MAX_CODE - higher >= B::MAX_CODE
+    grouping && (B::Grouping::OFFSET || B::STORED_OFFSET == 0) && higher >= 0 && C::MAX_CODE - higher >= B::MAX_CODE
 }
 
 /// A strip in a format with a packed form.
@@ -201,9 +201,8 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
             StripSource::Packed(_) => {
                 let Some((group, behind)) = rest.split_at_checked(layout.group(count)) else { return };
                 rest = behind;
-                // Codes of 8 bits are multiplied where they lie if there are many columns.
-                let bytes = if B::UNIT_BYTES == 512 && sums.len() > FEW { group.len() } else { layout.codes_at(count) };
-                prefetch_line_by_line(group, bytes);
+                let ahead = group.as_ptr().wrapping_add(AHEAD);
+                (0..layout.codes_at(count)).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
                 group
             }
         };
@@ -211,7 +210,7 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
         // SAFETY: by the caller; `codes` are `count` units, and as many are expanded.
         unsafe {
             L::enter(ReadScales { header, units: count, scales: &mut *scales, block: PhantomData::<B> });
-            let group = Group { scales, offset: offset::<L, B>(), first, units: count };
+            let group = Group { scales, offset: offset::<L, B>(), first, units: count, ahead: true };
             if sums.len() <= FEW && L::DIRECT && B::DIRECT {
                 multiply::<L, L::Few<B::Codes>, B::Grouping, false>(codes, group, columns, sums);
             } else if B::UNIT_BYTES == 512 && L::BIASED {
@@ -219,6 +218,7 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
                 multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(codes, group, columns, sums);
             } else {
                 B::expand::<L>(header, codes, count, panel, vbmi);
+                let group = Group { ahead: false, ..group };
                 multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(panel.as_flattened(), group, columns, sums);
             }
         }
@@ -231,13 +231,6 @@ const fn offset<L: Lanes, B: Pack>() -> i32 {
         128 if L::BIASED => 128,
         _ => B::STORED_OFFSET,
     }
-}
-
-/// Asks for the first `bytes` of a group that lies [`AHEAD`] of this one; its codes are asked for unit by unit.
-#[inline(always)]
-fn prefetch_line_by_line(group: &[u8], bytes: usize) {
-    let ahead = group.as_ptr().wrapping_add(AHEAD);
-    (0..bytes).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
 }
 
 /// Asks for units `first..first + count` of the rows `distance` bytes further on. Sixteen short streams that start anew in every
@@ -283,14 +276,13 @@ unsafe fn plain_product<L: Lanes, B: Grid>(
             (false, true) => 128,
             (false, false) => 0,
         };
-        let group = Group { scales, offset, first, units: count };
+        let group = Group { scales, offset, first, units: count, ahead: false };
         // SAFETY: by the caller; `codes` has room for all units of a group.
         unsafe {
             match (B::HALVES, B::MINS) {
                 (false, false) => multiply_plain::<L, Units>(codes, is_small::<B>(), group, columns, sums),
-                (false, true) => multiply_plain::<L, UnitsWithMins>(codes, is_small::<B>(), group, columns, sums),
                 (true, false) => multiply_plain::<L, Halves>(codes, is_small::<B>(), group, columns, sums),
-                (true, true) => multiply_plain::<L, HalvesWithMins>(codes, is_small::<B>(), group, columns, sums),
+                (_, true) => multiply_plain::<L, Everything>(codes, is_small::<B>(), group, columns, sums),
             }
         }
     }
@@ -391,6 +383,8 @@ pub(crate) struct Group<'a> {
     first: usize,
     /// At most [`UNITS`].
     units: usize,
+    /// Whether the codes lie in the memory of a packed weight, to be asked for ahead.
+    ahead: bool,
 }
 
 /// Adds the products of a group with all columns to the sums. `MANY` says whether there may be more than [`FEW`] columns.
@@ -405,7 +399,7 @@ unsafe fn multiply<L: Lanes, C: Codes, G: Grouping, const MANY: bool>(
     columns: Columns<'_>,
     sums: &mut [Sums],
 ) {
-    let Group { scales, offset, first, units } = group;
+    let Group { scales, offset, first, units, mut ahead } = group;
     debug_assert!(codes.len() >= units * C::UNIT_BYTES && units <= UNITS && first + units <= columns.units);
     let mut words = columns.words;
     let mut rest = sums;
@@ -419,9 +413,11 @@ unsafe fn multiply<L: Lanes, C: Codes, G: Grouping, const MANY: bool>(
             scales,
             offset,
             units,
+            ahead,
             columns: block.as_ptr().wrapping_add(WORDS * width * first),
             sums,
         };
+        ahead = false;
         // SAFETY: by the caller.
         unsafe {
             match width {

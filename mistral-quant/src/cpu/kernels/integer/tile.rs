@@ -33,38 +33,53 @@ pub(crate) trait Grouping: 'static {
     const HALVES: bool;
     /// Whether there are mins.
     const MINS: bool;
+    /// Whether there may be an offset.
+    const OFFSET: bool;
 }
 
 /// A scale for each unit.
 pub(crate) struct Units;
 
-/// A scale and a min for each unit.
+/// A scale and a min for each unit, and no offset.
 pub(crate) struct UnitsWithMins;
 
 /// A scale for each half of a unit.
 pub(crate) struct Halves;
 
-/// A scale and a min for each half of a unit.
+/// A scale and a min for each half of a unit, and no offset.
 pub(crate) struct HalvesWithMins;
+
+/// All there can be.
+pub(crate) struct Everything;
 
 impl Grouping for Units {
     const HALVES: bool = false;
     const MINS: bool = false;
+    const OFFSET: bool = true;
 }
 
 impl Grouping for UnitsWithMins {
     const HALVES: bool = false;
     const MINS: bool = true;
+    const OFFSET: bool = false;
 }
 
 impl Grouping for Halves {
     const HALVES: bool = true;
     const MINS: bool = false;
+    const OFFSET: bool = true;
 }
 
 impl Grouping for HalvesWithMins {
     const HALVES: bool = true;
     const MINS: bool = true;
+    const OFFSET: bool = false;
+}
+
+impl Grouping for Everything {
+    const HALVES: bool = true;
+    const MINS: bool = true;
+    const OFFSET: bool = true;
 }
 
 /// Up to [`UNITS`] units and a block of columns.
@@ -72,9 +87,11 @@ pub(crate) struct Block<'a> {
     /// `units` units of a class of codes.
     pub(crate) codes: *const u8,
     pub(crate) scales: &'a Scales,
-    /// Subtracted from every code.
+    /// Subtracted from every code, if [`Grouping::OFFSET`].
     pub(crate) offset: i32,
     pub(crate) units: usize,
+    /// Whether the codes come from memory in this order, so that later ones are asked for.
+    pub(crate) ahead: bool,
     /// The first of these units in a block of as many columns as there are sums: [`WORDS`] words a unit and column.
     pub(crate) columns: *const u32,
     pub(crate) sums: &'a mut [Sums],
@@ -87,9 +104,9 @@ impl Block<'_> {
     /// The processor has the instruction set; codes and columns are as long as the fields say.
     #[inline(always)]
     pub(crate) unsafe fn run<L: Lanes, C: Codes, G: Grouping, const N: usize>(self) {
-        let Self { codes, scales, offset, units, columns, sums } = self;
+        let Self { codes, scales, offset, units, ahead, columns, sums } = self;
         if let Ok(sums) = <&mut [Sums; N]>::try_from(sums) {
-            let tile = Tile::<C, G, N> { codes, scales, offset, units, columns, sums, class: PhantomData };
+            let tile = Tile::<C, G, N> { codes, scales, offset, units, ahead, columns, sums, class: PhantomData };
             // SAFETY: by the caller.
             unsafe { L::enter(tile) };
         }
@@ -102,6 +119,7 @@ struct Tile<'a, C, G, const N: usize> {
     scales: &'a Scales,
     offset: i32,
     units: usize,
+    ahead: bool,
     columns: *const u32,
     sums: &'a mut [Sums; N],
     class: PhantomData<(C, G)>,
@@ -143,7 +161,7 @@ impl<C: Codes, G: Grouping, const N: usize> Tile<'_, C, G, N> {
                     let unit = self.codes.wrapping_add(u * C::UNIT_BYTES + 4 * first);
                     let x = self.columns.wrapping_add(u * WORDS * N);
                     let (scales, mins) = (&self.scales.scales[u], &self.scales.mins[u]);
-                    if C::STREAMED {
+                    if self.ahead {
                         // With several columns the processor's own prefetching falls behind, and a burst would hold up the loads.
                         (0..C::UNIT_BYTES).step_by(64).for_each(|line| prefetch(unit.wrapping_add(AHEAD + line)));
                     }
@@ -189,7 +207,7 @@ unsafe fn half<L: Lanes, C: Codes, G: Grouping, const N: usize, const R: usize, 
     unsafe {
         let mut isums = [[L::ints(0); R]; N];
         let mut products = [[L::ints(0); R]; N];
-        if offset != 0 {
+        if G::OFFSET {
             for i in 0..N {
                 let sum = if PART == 2 {
                     integer(x.wrapping_add(10 * N + i)) + integer(x.wrapping_add(11 * N + i))
