@@ -13,8 +13,8 @@ use crate::{Error, ThreadPool};
 /// When the CPU lays weights out anew, 8 to 32 rows interleaved, so that its kernels read one stream without sorting bytes.
 ///
 /// Results are the same to the bit under every policy, before, while and after weights are repacked. The packed form holds the same
-/// numbers in about as many bytes (F32, F16, BF16 and Q4_K: the same, Q3_K: 4 % more). Formats without such a form (those with code
-/// books, [`Format::IQ3_S`](crate::Format::IQ3_S) and smaller, and [`Format::F8_E4M3`](crate::Format::F8_E4M3)), single rows, and
+/// numbers in about as many bytes (F32, F16, BF16 and Q4_K: the same, Q3_K and IQ1_S: 4 % more). Formats without such a form (Q8_1 and
+/// Q8_K, which no model is stored in, the affine ones and [`Format::F8_E4M3`](crate::Format::F8_E4M3)), single rows, and
 /// matrices of so few rows that the packed form would be more than 15 % larger stay as they are. Where the blocks are a mapped
 /// file, its pages are given back every 16 MiB, while the rest of the weight is still read from them, so that what is resident stays
 /// within some 20 MiB of the size of the packed weights at any time. Bytes that were read into memory are freed with the last weight that

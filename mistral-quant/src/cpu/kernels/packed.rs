@@ -31,7 +31,7 @@ unsafe impl storage::Zeroed for Line {}
 /// strip   16 rows (the last row again behind the end): groups, one after the other
 /// group   256 columns, or what is left of the row: header, zeros up to a multiple of 64 bytes, codes
 /// header  the bytes of scales and mins, transposed: bytes or words of the 16 rows side by side
-/// codes   units of 32 columns; in a unit, planes of bits (integer/codes.rs)
+/// codes   units of 32 columns; in a unit, planes of bits (integer/codes.rs) or indices into a code book (integer/books)
 /// ```
 ///
 /// It is filled band of strips after band; a band that is there never changes, and can be read while the next ones are made.

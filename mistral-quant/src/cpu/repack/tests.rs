@@ -92,6 +92,8 @@ fn formats_of_the_usual_mixes_are_packed_and_their_pages_given_back() {
         Format::Q5_K,
         Format::Q6_K,
         Format::Q5_0,
+        Format::IQ2_XS,
+        Format::IQ3_S,
         Format::F32,
         Format::F16,
         Format::BF16,

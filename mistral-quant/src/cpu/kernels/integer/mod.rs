@@ -4,7 +4,8 @@
 //! the lanes of a register are rows: no horizontal sums, and four activations are one broadcast. A group keeps the codes of
 //! the blocks bit by bit and their scales byte by byte ([`pack`]). It comes out of persistent [`Packed`](super::packed::Packed)
 //! weights, one sequential stream for a worker, or is packed from the blocks of the checkpoint on the way. Few columns are
-//! multiplied with codes that are taken out of their bits in registers; for many the codes are taken out once, to a panel.
+//! multiplied with codes that are taken out of their bits in registers; for many the codes are taken out once, to a panel,
+//! and so are for any number of columns the points of code books ([`books`]).
 //!
 //! Compiling is kept short on purpose: tiles are instances for a class of codes, a grouping of scales and a width, not for
 //! formats, whose offsets come at run time; and an instruction set that adds up in 32 bits needs fewer classes ([`Lanes::Many`]).

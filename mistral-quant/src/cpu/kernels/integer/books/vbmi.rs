@@ -1,8 +1,8 @@
 //! Code books in registers: 64 indices looked up at once, with AVX-512 VBMI.
 //!
 //! A point is 16 bits or fewer: the number of each of its eight values among three (2 bits), or of each of its four among eight (2 bits in
-//! one byte, the third in another). A book is therefore two tables of bytes, and two chains of `vpermi2b`, each step of
-//! which replaces the indices into its 128 entries, take the two bytes of 64 points. `vpmultishiftqb` then lays the fields of four
+//! one byte, the third in another). A book is therefore two tables of bytes, and the two bytes of 64 points are found by `vpermi2b` in
+//! every 128 entries and chosen among these by the upper bits of the indices. `vpmultishiftqb` then lays the fields of four
 //! columns into the four bytes of each row, a bit of the plane joins them, and one `vpermb` makes codes of them.
 
 #[cfg(target_arch = "x86_64")]
@@ -202,27 +202,36 @@ mod x86 {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")]
     #[inline]
     fn look_up<P: Points>(low: __m512i, high: __m512i) -> [__m512i; 2] {
-        // Bit 7 and those above it: the chunk.
-        let upper = _mm512_and_si512(_mm512_srli_epi16::<7>(low), _mm512_set1_epi8(1));
-        let chunk = _mm512_or_si512(_mm512_add_epi8(high, high), upper);
-        let (mut first, mut second) = (low, low);
+        // Bits 7 to 10.
+        let bits = [
+            _mm512_movepi8_mask(low),
+            _mm512_test_epi8_mask(high, _mm512_set1_epi8(1)),
+            _mm512_test_epi8_mask(high, _mm512_set1_epi8(2)),
+            _mm512_test_epi8_mask(high, _mm512_set1_epi8(4)),
+        ];
         // Large tables must not be loaded ahead of the loop over units, for which there are not the registers.
         let chunks = if P::COUNT > 512 { black_box(P::chunks().as_ptr()) } else { P::chunks().as_ptr() };
-        for number in 0..P::COUNT / 128 {
-            // SAFETY: one chunk for 128 points.
-            let entries = unsafe { &*chunks.wrapping_add(number) };
-            let mask = match (P::COUNT, number) {
-                (256, 0) => !_mm512_movepi8_mask(low),
-                (256, _) => _mm512_movepi8_mask(low),
-                _ => _mm512_cmpeq_epi8_mask(chunk, _mm512_set1_epi8(number as i8)),
-            };
-            // What has been looked up stays, what has not is still an index, of which seven bits count.
-            let [a, b] = &entries.first;
-            first = _mm512_mask2_permutex2var_epi8(load(a), first, mask, load(b));
-            let [a, b] = &entries.second;
-            second = _mm512_mask2_permutex2var_epi8(load(a), second, mask, load(b));
-        }
-        [first, second]
+        // At place `l` what is found in `2^l` chunks that wait for the next as many.
+        let mut found = [[low; 2]; 5];
+        unroll!(N in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+            if 128 * N < P::COUNT {
+                // SAFETY: there is a chunk for every 128 points.
+                let Chunk { first, second } = unsafe { &*chunks.wrapping_add(N) };
+                let mut here = [
+                    _mm512_permutex2var_epi8(load(&first[0]), low, load(&first[1])),
+                    _mm512_permutex2var_epi8(load(&second[0]), low, load(&second[1])),
+                ];
+                let mut level = 0;
+                while N >> level & 1 == 1 {
+                    for i in 0..2 {
+                        here[i] = _mm512_mask_blend_epi8(bits[level], found[level][i], here[i]);
+                    }
+                    level += 1;
+                }
+                found[level] = here;
+            }
+        });
+        found[(P::COUNT / 128).trailing_zeros() as usize]
     }
 
     /// `a` where the mask has bits, else `b`.
