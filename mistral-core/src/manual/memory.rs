@@ -2,7 +2,8 @@
 //!
 //! * **Weights** stay in the format of the checkpoint. Files are mapped: pages come in at first use, and several processes share them.
 //!   By default ([`Repack::Background`](crate::quant::Repack)) most formats are then laid out anew for the kernels, in as many bytes
-//!   within 4 %, and the pages of the file are given back, so that the memory in use stays near the size of the file;
+//!   within 4 %, and the pages of the file are given back 16 MiB after 16 MiB, so that the memory in use stays near the size of the file at any time
+//!   (at most 846 MB for the whole process, with a file of 800 MB that generates while it is repacked);
 //!   [`Repack::Never`](crate::quant::Repack) keeps to the mapped file, for several processes that share one, at the price of speed.
 //!   With [`quantize`](crate::ModelBuilder::quantize) a matrix is made in its new format when it is loaded: beside the result there is
 //!   one batch of rows, at most 8 million weights, and the pages of a mapped source are given back behind it.
