@@ -152,12 +152,35 @@ pub(super) fn write<const N: usize>(header: &mut [u8], fields: [[u8; N]; STRIP])
     }
 }
 
-/// One of each row's words.
+/// What `map` of an array gives. That one may stay a call, which is compiled without the features of the instruction set.
+#[inline(always)]
+pub(super) fn each<T: Copy, U: Copy + Default, const N: usize>(from: [T; N], to: impl Fn(T) -> U) -> [U; N] {
+    let mut all = [U::default(); N];
+    for (all, from) in all.iter_mut().zip(from) {
+        *all = to(from);
+    }
+    all
+}
+
+/// The words of each row in `N` vectors; zeros where there are fewer.
+#[inline(always)]
+fn vectors_of_words<const N: usize>(header: &[u8]) -> [[u32; STRIP]; N] {
+    let vectors = header.as_chunks::<64>().0.first_chunk().unwrap_or(&[[0; 64]; N]);
+    let mut all = [[0; STRIP]; N];
+    for (all, vector) in all.iter_mut().zip(vectors) {
+        *all = words(vector);
+    }
+    all
+}
+
+/// One of each row's words; zeros where there are none. The length is fixed, so that the words are loaded as a vector: a loop that
+/// copies them piece by piece makes the vector wait for its pieces.
 #[inline(always)]
 pub(super) fn words(header: &[u8]) -> [u32; STRIP] {
+    let bytes = header.first_chunk::<64>().unwrap_or(&[0; 64]).as_chunks::<4>().0;
     let mut words = [0; STRIP];
-    for (word, bytes) in words.iter_mut().zip(header.as_chunks::<4>().0) {
-        *word = u32::from_le_bytes(*bytes);
+    for row in 0..STRIP {
+        words[row] = u32::from_le_bytes(bytes[row]);
     }
     words
 }
@@ -165,11 +188,9 @@ pub(super) fn words(header: &[u8]) -> [u32; STRIP] {
 /// The lower and the upper f16 of each row's word, as f32.
 #[inline(always)]
 unsafe fn two_halves<L: Lanes>(header: &[u8]) -> [[f32; STRIP]; 2] {
-    let (mut low, mut high) = ([[0; 2]; STRIP], [[0; 2]; STRIP]);
-    for (row, &[a, b, c, d]) in header.as_chunks::<4>().0.iter().take(STRIP).enumerate() {
-        low[row] = [a, b];
-        high[row] = [c, d];
-    }
+    let words = words(header);
+    let (low, high) =
+        (each(words, |word| (word as u16).to_le_bytes()), each(words, |word| ((word >> 16) as u16).to_le_bytes()));
     // SAFETY: as this function.
     unsafe { [L::widen(&low), L::widen(&high)] }
 }
@@ -273,7 +294,7 @@ macro_rules! pack_units {
                         if Self::MINS {
                             let [scale, sum] = two_halves::<L>(header);
                             scales.scales[u][0] = scale;
-                            scales.mins[u][0] = sum.map(|sum| -sum);
+                            scales.mins[u][0] = each(sum, |sum| -sum);
                         } else {
                             scales.scales[u][0] = L::widen(fields(header));
                         }
@@ -337,8 +358,7 @@ unsafe fn six_bit_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
     let Some((head, rest)) = header.split_at_checked(64) else { return };
     // SAFETY: as this function.
     let [d, dmin] = unsafe { two_halves::<L>(head) };
-    let rest = rest.as_chunks::<64>().0;
-    let [a, b, c] = rest.first_chunk::<3>().unwrap_or(&[[0; 64]; 3]).map(|bytes| words(&bytes));
+    let [a, b, c] = vectors_of_words(rest);
     for u in 0..UNITS {
         let shift = 8 * (u as u32 % 4);
         for row in 0..STRIP {
@@ -478,8 +498,7 @@ impl Pack for Q6_K {
         let Some((bytes, d)) = header.split_at_checked(256) else { return };
         // SAFETY: as this function.
         let d = unsafe { L::widen(fields(d)) };
-        let bytes = bytes.as_chunks::<64>().0.first_chunk().unwrap_or(&[[0; 64]; 4]);
-        signed_scales(&bytes.map(|bytes| words(&bytes)), &d, scales);
+        signed_scales(&vectors_of_words(bytes), &d, scales);
     }
 }
 
@@ -549,7 +568,7 @@ impl Pack for Q3_K {
         let Some((bytes, d)) = header.split_at_checked(192) else { return };
         // SAFETY: as this function.
         let d = unsafe { L::widen(fields(d)) };
-        let [a, b, upper] = bytes.as_chunks::<64>().0.first_chunk().unwrap_or(&[[0; 64]; 3]).map(|bytes| words(&bytes));
+        let [a, b, upper] = vectors_of_words(bytes);
         let mut six = [[0; STRIP]; 4];
         for row in 0..STRIP {
             for (w, low) in [a[row], b[row], a[row] >> 4, b[row] >> 4].into_iter().enumerate() {
@@ -631,7 +650,7 @@ impl Pack for MXFP4 {
     #[inline(always)]
     unsafe fn scales<L: Lanes>(header: &[u8], units: usize, scales: &mut Scales) {
         for (scales, header) in scales.scales.iter_mut().zip(header.as_chunks::<STRIP>().0).take(units) {
-            scales[0] = header.map(mxfp4::half_scale);
+            scales[0] = each(*header, mxfp4::half_scale);
         }
     }
 }

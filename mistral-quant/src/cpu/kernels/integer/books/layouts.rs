@@ -11,7 +11,9 @@ use super::vbmi::Vbmi;
 use super::{Book, Fields, Words, expand};
 use crate::cpu::kernels::integer::codes::Expanded;
 use crate::cpu::kernels::integer::lanes::Lanes;
-use crate::cpu::kernels::integer::pack::{Pack, Panel, Vector, array, fields, spread_bits, transpose, words, write};
+use crate::cpu::kernels::integer::pack::{
+    Pack, Panel, Vector, array, each, fields, spread_bits, transpose, words, write,
+};
 use crate::cpu::kernels::integer::tile::{Halves, Scales, UNITS, Units};
 use crate::cpu::kernels::strip::STRIP;
 use crate::formats::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS};
@@ -89,7 +91,7 @@ impl Book for IQ2_XXS {
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
-        let plane = word(header, u).map(eighth_signs);
+        let plane = each(word(header, u), eighth_signs);
         Fields { low: [word(codes, u), [0; STRIP]], high: [[0; STRIP]; 2], plane }
     }
 }
@@ -124,9 +126,10 @@ impl Book for IQ2_XS {
     #[inline(always)]
     fn fields(_: &[Vector], codes: &[Vector], u: usize) -> Fields {
         let plane = word(codes, 2 * u + 1);
-        let high =
-            plane.map(|plane| plane >> 25 & 1 | plane >> 19 & 0x100 | plane >> 13 & 0x1_0000 | plane >> 7 & 0x100_0000);
-        Fields { low: [word(codes, 2 * u), [0; STRIP]], high: [high, [0; STRIP]], plane: plane.map(eighth_signs) }
+        let high = each(plane, |plane| {
+            plane >> 25 & 1 | plane >> 19 & 0x100 | plane >> 13 & 0x1_0000 | plane >> 7 & 0x100_0000
+        });
+        Fields { low: [word(codes, 2 * u), [0; STRIP]], high: [high, [0; STRIP]], plane: each(plane, eighth_signs) }
     }
 }
 
@@ -163,7 +166,7 @@ impl Book for IQ2_S {
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
-        let high = word(header, 2 + u / 4).map(|high| high >> (2 * (u % 4)) & 0x0303_0303);
+        let high = each(word(header, 2 + u / 4), |high| high >> (2 * (u % 4)) & 0x0303_0303);
         Fields { low: [word(codes, 2 * u), [0; STRIP]], high: [high, [0; STRIP]], plane: word(codes, 2 * u + 1) }
     }
 }
@@ -195,7 +198,7 @@ impl Book for IQ3_XXS {
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
-        let plane = word(header, u).map(eighth_signs);
+        let plane = each(word(header, u), eighth_signs);
         Fields { low: [word(codes, 2 * u), word(codes, 2 * u + 1)], high: [[0; STRIP]; 2], plane }
     }
 }
@@ -239,7 +242,7 @@ impl Book for IQ3_S {
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
-        let high = |v: usize| word(header, v).map(|high| high >> u & 0x0101_0101);
+        let high = |v: usize| each(word(header, v), |high| high >> u & 0x0101_0101);
         Fields {
             low: [word(codes, 3 * u), word(codes, 3 * u + 1)],
             high: [high(0), high(1)],
@@ -289,10 +292,10 @@ impl Book for IQ1_S {
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
-        let bits = word(header, u / 2).map(|bits| bits >> (4 * (u % 2)));
+        let bits = each(word(header, u / 2), |bits| bits >> (4 * (u % 2)));
         // Bit 27, in all bits.
-        let plane = bits.map(|bits| ((bits << 4) as i32 >> 31) as u32);
-        Fields { low: [word(codes, u), [0; STRIP]], high: [bits.map(|bits| bits & 0x0707_0707), [0; STRIP]], plane }
+        let plane = each(bits, |bits| ((bits << 4) as i32 >> 31) as u32);
+        Fields { low: [word(codes, u), [0; STRIP]], high: [each(bits, |bits| bits & 0x0707_0707), [0; STRIP]], plane }
     }
 }
 
@@ -341,9 +344,9 @@ impl Book for IQ1_M {
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
-        let bits = word(header, u / 2).map(|bits| bits >> (4 * (u % 2)));
+        let bits = each(word(header, u / 2), |bits| bits >> (4 * (u % 2)));
         // The fourth bit of byte k to bits 2k and 2k + 1 of every byte.
-        let plane = bits.map(|bits| {
+        let plane = each(bits, |bits| {
             let shifts = bits >> 3 & 0x0101_0101;
             let shifts = shifts | shifts >> 6;
             let shifts = (shifts | shifts >> 12) & 0x55;
@@ -351,7 +354,7 @@ impl Book for IQ1_M {
             let shifts = shifts | shifts << 8;
             shifts | shifts << 16
         });
-        Fields { low: [word(codes, u), [0; STRIP]], high: [bits.map(|bits| bits & 0x0707_0707), [0; STRIP]], plane }
+        Fields { low: [word(codes, u), [0; STRIP]], high: [each(bits, |bits| bits & 0x0707_0707), [0; STRIP]], plane }
     }
 }
 

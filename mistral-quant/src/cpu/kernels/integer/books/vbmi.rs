@@ -32,6 +32,7 @@ impl Vbmi {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
+    use std::hint::black_box;
 
     use super::super::points::{Plane, Points};
     use super::super::{Book, Panel, UNITS, Vector, Words};
@@ -205,7 +206,11 @@ mod x86 {
         let upper = _mm512_and_si512(_mm512_srli_epi16::<7>(low), _mm512_set1_epi8(1));
         let chunk = _mm512_or_si512(_mm512_add_epi8(high, high), upper);
         let (mut first, mut second) = (low, low);
-        for (number, entries) in P::chunks().iter().enumerate() {
+        // Large tables must not be loaded ahead of the loop over units, for which there are not the registers.
+        let chunks = if P::COUNT > 512 { black_box(P::chunks().as_ptr()) } else { P::chunks().as_ptr() };
+        for number in 0..P::COUNT / 128 {
+            // SAFETY: one chunk for 128 points.
+            let entries = unsafe { &*chunks.wrapping_add(number) };
             let mask = match (P::COUNT, number) {
                 (256, 0) => !_mm512_movepi8_mask(low),
                 (256, _) => _mm512_movepi8_mask(low),
