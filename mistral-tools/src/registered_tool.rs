@@ -1,7 +1,7 @@
 //! A tool in a registry, and what surrounds every call of it.
 //!
-//! From the outside in: fallback, statistics, deadline, retry, circuit breaker, limit of one attempt, the tool. Without a policy all of it is
-//! two looks at the clock and two counters.
+//! From the outside in: fallback, statistics, gate, deadline, retry, circuit breaker, limit of one attempt, the tool. Without a
+//! policy all of it is two looks at the clock and two counters.
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::Error;
 
-/// Where a schema comes from. Each is a type, so that only [`Serde`](self::SchemaType::Serde) asks the arguments for `schemars::JsonSchema`.
+/// Where a schema comes from. Each is a type, so that only [`Serde`](self::SchemaType::Serde) asks the arguments for
+/// `schemars::JsonSchema`.
 #[allow(non_snake_case)] // Reads as the enum that it would be if bounds could hang on a variant.
 pub mod SchemaType {
     use super::Parameter;

@@ -357,4 +357,53 @@ mod tests {
             turn.call(&ToolRegistry::new()).is_empty() && block_on(turn.call_async(&ToolRegistry::new())).is_empty()
         );
     }
+
+    #[test]
+    fn chunks_say_of_which_call_they_are_and_hold_their_tool_back() {
+        let count = ToolBuilder::named("count")
+            .description("")
+            .request_schema::<u32>(SchemaType::JsonSchema(r#"{"type": "integer"}"#))
+            .result_schema::<u32>(SchemaType::Serde)
+            .on_invocation_async(async |_, emitter, to, ()| {
+                for number in 0..to {
+                    emitter.emit(number.to_string()).await?;
+                }
+                Ok::<_, crate::EmitError<Chunk>>(to)
+            })
+            .build()
+            .unwrap();
+        let registry = ToolRegistry::new();
+        let mut batch = ToolBatch::new();
+        batch.add(count);
+        registry.publish(batch).unwrap();
+
+        let calls = [Call::new("count", "3"), Call::new("count", "0"), Call::new("count", "2")];
+        let (emitter, mut chunks) = Emitter::bounded(1, crate::WhenFull::Block, crate::CancellationToken::new());
+        let turn = Turn::new(Conversation::default(), &calls).emitter(&emitter);
+        let mut future = Box::pin(turn.call_async(&registry));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut seen = Vec::new();
+        let answers = loop {
+            if let Poll::Ready(answers) = future.as_mut().poll(&mut context) {
+                break answers;
+            }
+            assert_eq!(chunks.len(), 1, "tools wait while the queue is full");
+            seen.extend(chunks.try_next().map(|chunk| (chunk.call, chunk.text)));
+        };
+        seen.extend(chunks.try_next().map(|chunk| (chunk.call, chunk.text)));
+        assert_eq!(texts(&answers), ["3", "0", "2"]);
+        for (call, numbers) in [(0, 3), (1, 0), (2, 2)] {
+            let own: Vec<_> = seen.iter().filter(|(of, _)| *of == call).map(|(_, text)| text.clone()).collect();
+            assert_eq!(own, (0..numbers).map(|number: i32| number.to_string()).collect::<Vec<_>>());
+        }
+
+        drop(future);
+        drop(chunks);
+        let answers = block_on(turn.call_async(&registry));
+        assert_eq!(
+            texts(&answers)[..2],
+            ["Error (failed): the tool failed", "0"],
+            "nobody listens: tools that emit end"
+        );
+    }
 }

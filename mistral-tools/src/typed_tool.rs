@@ -163,7 +163,9 @@ where
             match choice {
                 Failure::Propagate => {}
                 Failure::Stop => break,
-                Failure::Retry if error.kind() == ErrorKind::InvalidArguments => {}
+                // The same arguments are still wrong, and what is given up is not begun again.
+                Failure::Retry
+                    if error.kind() == ErrorKind::InvalidArguments || conversation.execution().is_cancelled() => {}
                 Failure::Fail(other) => error = other,
                 Failure::Retry => return Recovery::Retry,
                 Failure::Replace(result) => return Recovery::Replace(result),

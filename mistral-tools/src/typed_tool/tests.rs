@@ -72,6 +72,27 @@ fn errors_pass_the_hooks_in_order() {
 }
 
 #[test]
+fn calls_that_were_given_up_are_not_tried_again() {
+    let token = crate::CancellationToken::new();
+    let counted: &'static AtomicUsize = Box::leak(Box::default());
+    let tool = ToolBuilder::named("cancel")
+        .description("")
+        .with(token.clone())
+        .request_schema::<()>(SchemaType::Serde)
+        .result_schema::<()>(SchemaType::Serde)
+        .on_invocation(|_, _, (), token| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            token.cancel();
+            Err::<(), _>(ToolError::handler("interrupted"))
+        })
+        .on_error(|_, chain, _, _| chain.retry(9))
+        .build()
+        .unwrap();
+    let outcome = tool.call(&Invocation::default().with_token(&token), b"{}", &mut Reply::new());
+    assert_eq!((outcome.error_kind(), counted.load(Ordering::Relaxed)), (Some(ErrorKind::Handler), 1));
+}
+
+#[test]
 fn results_pass_the_hooks_in_order() {
     let doubled =
         failing(0).on_result(|_, _, result, _| result + 5).on_result(|_, chain, result, _| chain.proceed(result * 2));
