@@ -61,7 +61,7 @@ impl Parser {
         marks.extend(family.noise.iter().map(|&noise| (noise, Mark::Noise)));
         for (i, shape) in family.shapes.iter().enumerate() {
             marks.extend(shape.openers().map(|text| (text, Mark::Open)));
-            marks.extend(shape.close.iter().map(|&text| (text, Mark::Close(i))));
+            marks.extend((0..).zip(shape.close).map(|(bit, &text)| (text, Mark::Close(i, 1 << bit))));
         }
         let state = State::Prose(Prose::START);
         let tools = Signatures::new(tools);
@@ -115,7 +115,7 @@ impl Parser {
                 // A mark can be the beginning of another mark; now nothing follows.
                 let word = rest.trim_ascii_start();
                 let whole = |&(text, mark): &(&str, Mark)| match mark {
-                    Mark::Close(i) => prose.close == Some(i) && text == word,
+                    Mark::Close(shape, bit) => prose.closes(shape, bit) && text == word,
                     Mark::Noise => prose.reasoning.is_none() && text == word,
                     Mark::Open | Mark::Think(_) | Mark::Answer(_) => false,
                 };
@@ -288,7 +288,7 @@ impl Parser {
             (Mark::Open, Some(_)) => family.calls_end_reasoning,
             (_, Some(_)) | (Mark::Answer(_), None) => false,
             (Mark::Open | Mark::Noise, None) => true,
-            (Mark::Close(i), None) => prose.close == Some(i),
+            (Mark::Close(shape, bit), None) => prose.closes(shape, bit),
             (Mark::Think(_), None) => prose.leading != Leading::Text,
         };
         // An inactive mark is as good as none: no text begins with NUL.
@@ -321,7 +321,8 @@ impl Parser {
         let next = match mark {
             Mark::Think(i) => Prose { reasoning: Some(i), ..next },
             Mark::Answer(_) => Prose { reasoning: None, ..next },
-            Mark::Close(_) | Mark::Noise => next,
+            Mark::Close(shape, bit) => Prose { close: next.close.map(|(_, passed)| (shape, passed | bit)), ..next },
+            Mark::Noise => next,
             Mark::Open => match self.open(&text[at..]) {
                 Ok((shape, open)) => return Ok(at + self.begin(shape, open, out)),
                 Err(Stop::More) => return Err(Stop::More),

@@ -62,7 +62,8 @@ const DSML: Tagged = Tagged {
     line_end: "",
 };
 
-const PYTHON: Literal =
+/// Calls of Python with keyword arguments.
+pub(super) const PYTHON: Literal =
     Literal { prefix: "", brackets: (b'(', b')'), assign: b'=', bare_keys: false, quotes: &["'", "\""], escapes: true };
 
 const GEMMA: Literal = Literal {
@@ -156,12 +157,7 @@ static KIMI_K2: Family = Family {
 };
 static KIMI_K3: Family = Family {
     reasoning: &[("<|open|>think<|sep|>", "<|close|>think<|sep|>")],
-    noise: &[
-        "<|open|>response<|sep|>",
-        "<|close|>response<|sep|>",
-        "<|close|>message<|sep|>",
-        "<|end_of_msg|>",
-    ],
+    noise: &["<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>", "<|end_of_msg|>"],
     ..family(&[shape(
         &["<|open|>tools<|sep|>"],
         &["<|open|>call tool=\""],
@@ -218,6 +214,8 @@ static HARMONY: Family = Family {
 };
 static GEMMA_4: Family = Family {
     reasoning: &[("<|channel>thought", "<channel|>")],
+    // Ends a turn that waits for results.
+    noise: &["<|tool_response>"],
     ..family(&[shape(&[], &["<|tool_call>"], &["<tool_call|>"], Form::Literal(GEMMA))])
 };
 static FUNCTION_GEMMA: Family = family(&[shape(

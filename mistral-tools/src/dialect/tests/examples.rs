@@ -290,6 +290,13 @@ fn families_read_their_variants() {
     );
     assert_eq!(
         read(
+            Dialect::CommandRPlus,
+            "Action:\n```json\n[{\"tool_name\": \"add\", \"parameters\": {}}]```\nSo:\n```json\n{}\n```"
+        ),
+        ["c:add {}", "t:So:\n```json\n{}\n```"]
+    );
+    assert_eq!(
+        read(
             Dialect::CommandR,
             "<|START_ACTION|>[\n {\"tool_call_id\": \"0\", \"tool_name\": \"add\", \"parameters\": {}}\n]<|END_ACTION|>"
         ),
