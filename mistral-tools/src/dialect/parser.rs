@@ -1,6 +1,6 @@
 //! The parser: chunks in, deltas out, no input or output of its own.
 
-use super::cursor::{Read, Stop, find};
+use super::cursor::{Read, Stop, find_from};
 use super::family::{Family, Form};
 use super::json::{Reach, ValueScan};
 use super::literal::Literals;
@@ -43,6 +43,8 @@ pub struct Parser {
     family: &'static Family,
     tools: Signatures,
     marks: Vec<(&'static str, Mark)>,
+    /// The bytes that marks begin with.
+    starts: [bool; 256],
     held: String,
     /// The length that the held-back text must reach to be looked at again.
     retry_at: usize,
@@ -63,9 +65,13 @@ impl Parser {
             marks.extend(shape.openers().map(|text| (text, Mark::Open)));
             marks.extend((0..).zip(shape.close).map(|(bit, &text)| (text, Mark::Close(i, 1 << bit))));
         }
+        let mut starts = [false; 256];
+        for first in marks.iter().filter_map(|(text, _)| text.bytes().next()) {
+            starts[usize::from(first)] = true;
+        }
         let state = State::Prose(Prose::START);
         let tools = Signatures::new(tools);
-        Self { family, tools, marks, held: String::new(), retry_at: 0, state, calls: 0 }
+        Self { family, tools, marks, starts, held: String::new(), retry_at: 0, state, calls: 0 }
     }
 
     /// Forgets what was read, keeps dialect and tools.
@@ -293,7 +299,7 @@ impl Parser {
         };
         // An inactive mark is as good as none: no text begins with NUL.
         let literals = self.marks.iter().map(|&(text, mark)| if active(mark) { text } else { "" });
-        let found = find(text, literals);
+        let found = find_from(text, literals, |c| self.starts[usize::from(c)]);
         let (Ok((at, _)) | Err(at)) = found;
         let before = &text[..at];
         let word = before.trim_ascii_start();
