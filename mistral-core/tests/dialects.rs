@@ -10,20 +10,20 @@ use mistral_core::tools::dialect::{Dialect, Message};
 use mistral_models::{ChatTemplate, TemplateInput};
 use serde_json::{Value, json};
 
-/// Templates that do not show what their models write, and why.
-const WITHOUT: &[(&str, &str)] = &[
-    ("HuggingFaceTB-SmolLM3-3B", "no calls in the template"),
-    ("Kimi-K2-Instruct", "the template fails at calls, in transformers too"),
-    ("Kimi-K2-Thinking", "the template fails at calls, in transformers too"),
-    ("LFM2-8B-A1B", "calls are part of the content"),
-    ("LFM2.5-Instruct", "calls are part of the content"),
-    ("MiniMax-M3", "a dialect that is not known"),
-    ("deepseek-ai-DeepSeek-R1-Distill-Llama-8B", "calls are left out of messages with content"),
-    ("google-gemma-2-2b-it", "no calls in the template"),
-    ("llama-cpp-deepseek-r1", "the template fails at tools, in transformers too"),
-    ("meetkai-functionary-medium-v3.2", "a dialect that is not known"),
-    ("microsoft-Phi-3.5-mini-instruct", "no calls in the template"),
-    ("muse-glimmer", "a dialect that is not known"),
+/// Templates that do not show what their models write, and why. The dialect is known from them all the same, or not.
+const WITHOUT: &[(&str, Option<Dialect>, &str)] = &[
+    ("HuggingFaceTB-SmolLM3-3B", None, "no calls in the template"),
+    ("Kimi-K2-Instruct", Some(Dialect::KimiK2), "the template fails at calls, in transformers too"),
+    ("Kimi-K2-Thinking", Some(Dialect::KimiK2), "the template fails at calls, in transformers too"),
+    ("LFM2-8B-A1B", Some(Dialect::Lfm2), "calls are part of the content"),
+    ("LFM2.5-Instruct", Some(Dialect::Lfm2), "calls are part of the content"),
+    ("MiniMax-M3", None, "a dialect that is not known"),
+    ("deepseek-ai-DeepSeek-R1-Distill-Llama-8B", Some(Dialect::DeepSeekV3), "calls are left out beside content"),
+    ("google-gemma-2-2b-it", None, "no calls in the template"),
+    ("llama-cpp-deepseek-r1", Some(Dialect::DeepSeekV3), "the template fails at tools, in transformers too"),
+    ("meetkai-functionary-medium-v3.2", None, "a dialect that is not known"),
+    ("microsoft-Phi-3.5-mini-instruct", None, "no calls in the template"),
+    ("muse-glimmer", None, "a dialect that is not known"),
 ];
 
 /// Templates that render one call a turn: they refuse more, or leave them out.
@@ -57,7 +57,12 @@ fn turns() -> Vec<Vec<(&'static str, Value)>> {
     vec![vec![plain.clone()], vec![("search", awkward.clone())], vec![plain, ("search", awkward)]]
 }
 
-fn render(template: &ChatTemplate, turn: Option<&[(&str, Value)]>, tools: &[Value]) -> Result<String, String> {
+type Turn<'t> = &'t [(&'t str, Value)];
+
+/// What is thought before the calls, where a template has a place for it.
+const THOUGHT: &str = "Let me ponder: is <tool_call> a tag?";
+
+fn render(template: &ChatTemplate, turn: Option<Turn<'_>>, thinks: bool, tools: &[Value]) -> Result<String, String> {
     let mut messages = vec![json!({"role": "user", "content": "Weather in Oslo?"})];
     if let Some(turn) = turn {
         let calls: Vec<Value> = turn
@@ -67,7 +72,13 @@ fn render(template: &ChatTemplate, turn: Option<&[(&str, Value)]>, tools: &[Valu
                 json!({"id": format!("abc12{i}def"), "type": "function", "function": {"name": name, "arguments": arguments}})
             })
             .collect();
-        messages.push(json!({"role": "assistant", "content": "", "tool_calls": calls}));
+        let mut message = json!({"role": "assistant", "content": "", "tool_calls": calls});
+        if thinks {
+            for key in ["reasoning_content", "reasoning", "thinking"] {
+                message[key] = json!(THOUGHT);
+            }
+        }
+        messages.push(message);
     }
     let variables = json!({"bos_token": "<s>", "eos_token": "</s>", "functions": "[]", "datetime": "now"});
     let input = TemplateInput::new(&messages)
@@ -91,11 +102,12 @@ fn templates() -> Option<Vec<PathBuf>> {
 }
 
 /// What a template renders for a turn is what a model would write after the prompt; the prompt is what both have in common.
-fn round_trip(template: &ChatTemplate, dialect: Dialect, turn: &[(&str, Value)]) -> Result<(), String> {
+/// Gives whether there was reasoning.
+fn round_trip(template: &ChatTemplate, dialect: Dialect, turn: Turn<'_>, thinks: bool) -> Result<bool, String> {
     let specs = tools();
     let json: Vec<Value> = specs.iter().map(ToolSpec::to_json).collect();
-    let prompt = render(template, None, &json)?;
-    let whole = render(template, Some(turn), &json)?;
+    let prompt = render(template, None, thinks, &json)?;
+    let whole = render(template, Some(turn), thinks, &json)?;
     let mut common = prompt.bytes().zip(whole.bytes()).take_while(|(a, b)| a == b).count();
     while !whole.is_char_boundary(common) {
         common -= 1;
@@ -107,14 +119,13 @@ fn round_trip(template: &ChatTemplate, dialect: Dialect, turn: &[(&str, Value)])
     // One template repeats its instructions after every turn.
     let mut written = whole[common..].split("<|START_OF_TURN_TOKEN|>").next().unwrap_or("");
     let mut parser = dialect.parser(&specs);
-    if written.starts_with("</") {
+    parser.reset_after(&whole[..common]);
+    if !parser.in_reasoning() && (written.starts_with("</") || written.starts_with(THOUGHT)) {
         parser.reset_after(&prompt);
         if !parser.in_reasoning() {
             // Reasoning that the prompt has closed otherwise.
             written = written.strip_prefix("</think>").unwrap_or(written);
         }
-    } else {
-        parser.reset_after(&whole[..common]);
     }
     let message: Message = parser.parse(written);
     let calls: Vec<_> = message.calls().collect();
@@ -128,37 +139,48 @@ fn round_trip(template: &ChatTemplate, dialect: Dialect, turn: &[(&str, Value)])
             return Err(show());
         }
     }
+    let thought = written.contains("ponder");
+    if thought != message.reasoning().contains(THOUGHT) {
+        return Err(format!("the reasoning is {:?}: {}", message.reasoning(), show()));
+    }
     // What is left over is the end of the turn.
     let text = message.text() + message.fragment();
-    if ["get_weather", "search", "tool", "think", "Oslo"].iter().any(|leak| text.contains(leak)) {
+    if ["get_weather", "search", "tool", "think", "Oslo", "ponder"].iter().any(|leak| text.contains(leak)) {
         return Err(format!("markup in the text {text:?}: {}", show()));
     }
-    Ok(())
+    Ok(thought)
 }
 
 /// Whether a template is on a list, and why it is, is checked too: what is on it without need fails.
 #[test]
 fn calls_of_published_templates_are_parsed_back() {
     let Some(folders) = templates() else { return };
-    let (mut passed, mut wrong) = (0, Vec::new());
+    let (mut passed, mut thoughts, mut wrong) = (0, 0, Vec::new());
     for folder in folders {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         let source = std::fs::read_to_string(folder.join("template.jinja")).unwrap();
         let template = ChatTemplate::new(&source).unwrap();
         let dialect = Dialect::detect(&source);
-        let without = WITHOUT.iter().find(|(listed, _)| *listed == name);
-        for (i, turn) in turns().iter().enumerate() {
+        let without = WITHOUT.iter().find(|(listed, ..)| *listed == name);
+        if let Some((_, known, _)) = without {
+            assert_eq!(dialect, *known, "{name}");
+        }
+        for (i, (turn, thinks)) in turns().iter().flat_map(|turn| [(turn, false), (turn, true)]).enumerate() {
             let listed = without.is_some() || (turn.len() > 1 && SINGLE.contains(&name.as_str()));
-            let result = dialect.ok_or("no dialect".to_owned()).and_then(|d| round_trip(&template, d, turn));
+            let result = dialect.ok_or("no dialect".to_owned()).and_then(|d| round_trip(&template, d, turn, thinks));
             match (result, listed) {
-                (Ok(()), false) => passed += 1,
+                (Ok(thought), false) => {
+                    passed += 1;
+                    thoughts += usize::from(thought);
+                }
                 (Err(_), true) => {}
-                (Ok(()), true) => wrong.push(format!("{name} turn {i} is parsed back, yet on a list")),
+                (Ok(_), true) => wrong.push(format!("{name} turn {i} is parsed back, yet on a list")),
                 (Err(why), false) => wrong.push(format!("{name} turn {i} {dialect:?}: {why}")),
             }
         }
     }
-    let _ = writeln!(std::io::stderr(), "{passed} turns of published templates parsed back, {} without", WITHOUT.len());
-    assert!(passed > 0);
+    let count = format!("{passed} turns of published templates parsed back, {thoughts} with reasoning");
+    let _ = writeln!(std::io::stderr(), "{count}; {} templates cannot be", WITHOUT.len());
+    assert!(passed > 0 && thoughts > 0);
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }

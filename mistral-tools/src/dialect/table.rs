@@ -261,7 +261,8 @@ static GIGACHAT: Family = Family {
     ..family(&[shape(&["<|function_call|>", "function call<|role_sep|>"], &[], &[], ENVELOPE)])
 };
 static SOLAR: Family = Family {
-    noise: &["<|tool_calls|>", "<|begin|>assistant"],
+    reasoning: &[("<|think|>", "<|end|>")],
+    noise: &["<|tool_calls|>", "<|begin|>assistant", "<|content|>", "<|end|>", "<|calls|>", "<|flush|>"],
     ..family(&[shape(
         &[],
         &["<|tool_call:begin|>"],

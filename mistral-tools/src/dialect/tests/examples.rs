@@ -320,3 +320,19 @@ fn a_parser_is_used_again() {
     }
     assert_eq!(short(&parser.parse("a")), ["t:a"]);
 }
+
+/// What a constraint is built on: the first trigger is what a call begins with.
+#[test]
+fn triggers_begin_calls() {
+    for dialect in Dialect::ALL {
+        let grammar = dialect.grammar();
+        let begin = [grammar.begin, grammar.before_name].concat();
+        assert!(grammar.triggers.first().is_some_and(|trigger| begin.starts_with(trigger)), "{dialect:?}");
+        // Every trigger but a bracket is a mark that the parser looks for, or begins one.
+        let marks: Vec<_> = dialect.family().shapes.iter().flat_map(|shape| shape.openers()).collect();
+        for trigger in grammar.triggers.iter().filter(|trigger| trigger.len() > 1) {
+            let noise = dialect.family().noise.contains(trigger);
+            assert!(noise || marks.iter().any(|mark| mark.starts_with(trigger)), "{dialect:?} {trigger}");
+        }
+    }
+}
