@@ -187,8 +187,17 @@ pub(super) fn is_scalar(c: u8) -> bool {
 /// The first of some literals in a text: where and which, the longest where several begin at one place. If none is there, `Err` is
 /// where the end of the text begins that a longer text can make one of them. One pass.
 pub(super) fn find<'l>(text: &str, literals: impl Iterator<Item = &'l str> + Clone) -> Result<(usize, usize), usize> {
+    find_from(text, literals, |_| true)
+}
+
+/// The same, for literals that begin only with some bytes.
+pub(super) fn find_from<'l>(
+    text: &str,
+    literals: impl Iterator<Item = &'l str> + Clone,
+    starts: impl Fn(u8) -> bool,
+) -> Result<(usize, usize), usize> {
     let bytes = text.as_bytes();
-    for at in 0..bytes.len() {
+    for (at, _) in bytes.iter().enumerate().filter(|&(_, &c)| starts(c)) {
         let (mut best, mut open) = (None, false);
         for (which, literal) in literals.clone().enumerate() {
             if literal.as_bytes().first() == Some(&bytes[at]) {

@@ -22,7 +22,7 @@ const ROWS: &[(&[&str], Dialect)] = &[
     (&["<|tool_call:begin|>"], Dialect::Solar),
     (&["<|tools_prefix|>"], Dialect::Apertus),
     (&["<|function_call|>"], Dialect::GigaChat),
-    (&["function call<|role_sep|>"], Dialect::GigaChat),
+    (&["function call", "<|role_sep|>"], Dialect::GigaChat),
     (&["<|tool_call_start|>"], Dialect::Lfm2),
     (&["<|tool_list_start|>"], Dialect::Lfm2),
     (&["List of tools: ", "<|im_start|>"], Dialect::Lfm2),
@@ -51,6 +51,10 @@ impl Dialect {
     /// assert_eq!(Dialect::detect("{{ content }}"), None);
     /// ```
     pub fn detect(template: &str) -> Option<Self> {
+        // MiniMax M3 nests marks of its own, which no parser here reads.
+        if template.contains("<]minimax[>[") {
+            return None;
+        }
         ROWS.iter().find(|(marks, _)| marks.iter().all(|mark| template.contains(mark))).map(|&(_, dialect)| dialect)
     }
 }

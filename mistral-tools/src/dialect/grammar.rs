@@ -10,7 +10,8 @@
 /// ```
 ///
 /// NAME is one of the tools, ARGUMENTS follow its schema in the form of `arguments`. After `after_arguments` comes either `separator`
-/// and the next call, or `end`; without a separator there is one call to a section.
+/// and the next call, or `end`; without a separator there is one call to a section. Ids and numbers in these texts, as in Kimi's
+/// `:0`, are examples: models count there, parsers do not look.
 ///
 /// ```
 /// use mistral_tools::dialect::{ArgumentsGrammar, Dialect};

@@ -140,6 +140,23 @@ impl Literals {
     }
 }
 
+/// The JSON of one literal, or nothing if the text is none.
+pub(super) fn transcribe(text: &str, form: &Literal) -> Option<String> {
+    // As the only argument of a call, of which the end is known.
+    let whole = [text, ")"].concat();
+    let (mut literals, mut json, mut at) = (Literals::default(), String::new(), 0);
+    loop {
+        match literals.step(whole.get(at..)?, form, &[], &mut |piece| json.push_str(piece)) {
+            Ok(Step::Read(read)) => at += read,
+            Ok(Step::End(read, true)) if at + read == whole.len() => {
+                json.pop();
+                return Some(json).filter(|json| is_value(json));
+            }
+            Ok(Step::End(..)) | Err(_) => return None,
+        }
+    }
+}
+
 /// Writes what an escape of Python stands for; the text begins with it. Escapes that JSON has too are kept as they are.
 fn unescape(text: &str, out: &mut dyn FnMut(&str)) -> Read<usize> {
     let second = text[1..].chars().next().ok_or(Stop::More)?;

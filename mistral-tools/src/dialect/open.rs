@@ -45,11 +45,12 @@ impl Shape {
     /// Reads the beginning of a call, which stands at the beginning of a text.
     pub(super) fn open<'t>(&self, text: &'t str) -> Read<Open<'t>> {
         let mut cursor = Cursor::new(text);
-        let section = self.pass(&mut cursor, self.section)?;
+        let section = pass(&mut cursor, self.section)?;
         if section {
             cursor.space();
         }
-        if !self.pass(&mut cursor, self.call)? && !(section && self.call.is_empty()) {
+        let call = pass(&mut cursor, self.call)?;
+        if !call && (!section || !self.call.is_empty()) {
             return Err(Stop::No);
         }
         cursor.space();
@@ -61,14 +62,6 @@ impl Shape {
         let mut cursor = Cursor::new(text);
         cursor.literal(self.bare.ok_or(Stop::No)?)?;
         self.begin(cursor)
-    }
-
-    fn pass(&self, cursor: &mut Cursor<'_>, marks: &[&str]) -> Read<bool> {
-        match cursor.any(marks) {
-            Ok(()) => Ok(true),
-            Err(Stop::No) => Ok(false),
-            Err(Stop::More) => Err(Stop::More),
-        }
     }
 
     fn begin<'t>(&self, mut cursor: Cursor<'t>) -> Read<Open<'t>> {
@@ -138,6 +131,15 @@ impl Shape {
             _ => {}
         }
         self.item(cursor, Place { objects: 0, ..place })
+    }
+}
+
+/// Passes one of some marks if one is there.
+fn pass(cursor: &mut Cursor<'_>, marks: &[&str]) -> Read<bool> {
+    match cursor.any(marks) {
+        Ok(()) => Ok(true),
+        Err(Stop::No) => Ok(false),
+        Err(Stop::More) => Err(Stop::More),
     }
 }
 

@@ -55,7 +55,7 @@ impl Parameters {
                     value = value.strip_suffix('\n').unwrap_or(value);
                 }
                 match types.json(value) {
-                    Some(json) => out(json),
+                    Some(json) => out(&json),
                     None => quoted(value, out),
                 }
                 self.value = None;

@@ -1,6 +1,6 @@
 //! The parser: chunks in, deltas out, no input or output of its own.
 
-use super::cursor::{Read, Stop, find};
+use super::cursor::{Read, Stop, find_from};
 use super::family::{Family, Form};
 use super::json::{Reach, ValueScan};
 use super::literal::Literals;
@@ -43,6 +43,8 @@ pub struct Parser {
     family: &'static Family,
     tools: Signatures,
     marks: Vec<(&'static str, Mark)>,
+    /// The bytes that marks begin with.
+    starts: [bool; 256],
     held: String,
     /// The length that the held-back text must reach to be looked at again.
     retry_at: usize,
@@ -61,11 +63,15 @@ impl Parser {
         marks.extend(family.noise.iter().map(|&noise| (noise, Mark::Noise)));
         for (i, shape) in family.shapes.iter().enumerate() {
             marks.extend(shape.openers().map(|text| (text, Mark::Open)));
-            marks.extend(shape.close.iter().map(|&text| (text, Mark::Close(i))));
+            marks.extend((0..).zip(shape.close).map(|(bit, &text)| (text, Mark::Close(i, 1 << bit))));
+        }
+        let mut starts = [false; 256];
+        for first in marks.iter().filter_map(|(text, _)| text.bytes().next()) {
+            starts[usize::from(first)] = true;
         }
         let state = State::Prose(Prose::START);
         let tools = Signatures::new(tools);
-        Self { family, tools, marks, held: String::new(), retry_at: 0, state, calls: 0 }
+        Self { family, tools, marks, starts, held: String::new(), retry_at: 0, state, calls: 0 }
     }
 
     /// Forgets what was read, keeps dialect and tools.
@@ -115,7 +121,7 @@ impl Parser {
                 // A mark can be the beginning of another mark; now nothing follows.
                 let word = rest.trim_ascii_start();
                 let whole = |&(text, mark): &(&str, Mark)| match mark {
-                    Mark::Close(i) => prose.close == Some(i) && text == word,
+                    Mark::Close(shape, bit) => prose.closes(shape, bit) && text == word,
                     Mark::Noise => prose.reasoning.is_none() && text == word,
                     Mark::Open | Mark::Think(_) | Mark::Answer(_) => false,
                 };
@@ -288,12 +294,12 @@ impl Parser {
             (Mark::Open, Some(_)) => family.calls_end_reasoning,
             (_, Some(_)) | (Mark::Answer(_), None) => false,
             (Mark::Open | Mark::Noise, None) => true,
-            (Mark::Close(i), None) => prose.close == Some(i),
+            (Mark::Close(shape, bit), None) => prose.closes(shape, bit),
             (Mark::Think(_), None) => prose.leading != Leading::Text,
         };
         // An inactive mark is as good as none: no text begins with NUL.
         let literals = self.marks.iter().map(|&(text, mark)| if active(mark) { text } else { "" });
-        let found = find(text, literals);
+        let found = find_from(text, literals, |c| self.starts[usize::from(c)]);
         let (Ok((at, _)) | Err(at)) = found;
         let before = &text[..at];
         let word = before.trim_ascii_start();
@@ -321,7 +327,8 @@ impl Parser {
         let next = match mark {
             Mark::Think(i) => Prose { reasoning: Some(i), ..next },
             Mark::Answer(_) => Prose { reasoning: None, ..next },
-            Mark::Close(_) | Mark::Noise => next,
+            Mark::Close(shape, bit) => Prose { close: next.close.map(|(_, passed)| (shape, passed | bit)), ..next },
+            Mark::Noise => next,
             Mark::Open => match self.open(&text[at..]) {
                 Ok((shape, open)) => return Ok(at + self.begin(shape, open, out)),
                 Err(Stop::More) => return Err(Stop::More),

@@ -1,9 +1,13 @@
 //! What a tool's schema says of its parameters: needed where a dialect does not tell `"2"` from `2`.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::family::Declared;
 use super::json::is_value;
+use super::literal::transcribe;
+use super::table::PYTHON;
 use crate::ToolSpec;
 
 /// JSON types, as a set.
@@ -60,8 +64,9 @@ impl Types {
         self == Self::STRING
     }
 
-    /// The JSON that a text stands for, or nothing if it is a string.
-    pub(super) fn json(self, text: &str) -> Option<&str> {
+    /// The JSON that a text stands for, or nothing if it is a string. Where no string is possible, lists and objects may also be
+    /// written as Python prints them: some templates do.
+    pub(super) fn json(self, text: &str) -> Option<Cow<'_, str>> {
         let text = match text.trim() {
             "True" => "true",
             "False" => "false",
@@ -71,7 +76,14 @@ impl Types {
         // Where strings are possible, text in quotes is text with quotes.
         let kind = Self::of_text(text).0;
         let admitted = if self == Self::JSON { kind } else { self.0 & Self::JSON.0 };
-        (kind & admitted != 0 && is_value(text)).then_some(text)
+        if kind & admitted == 0 {
+            return None;
+        }
+        if is_value(text) {
+            return Some(Cow::Borrowed(text));
+        }
+        let printed = matches!(kind, 16 | 32) && self.0 & Self::STRING.0 == 0;
+        if printed { transcribe(text, &PYTHON).map(Cow::Owned) } else { None }
     }
 }
 
@@ -121,23 +133,31 @@ mod tests {
 
     #[test]
     fn schemas_tell_strings_from_the_rest() {
-        let json = |schema: Value, text: &'static str| Types::of(&schema, 0).json(text);
+        let json = |schema: Value, text: &str| Types::of(&schema, 0).json(text).map(Cow::into_owned);
         assert!(Types::of(&json!({"type": "string"}), 0).only_text());
         assert!(Types::of(&json!({"enum": ["a", "1"]}), 0).only_text());
         assert_eq!(json(json!({"type": "string"}), "2"), None);
-        assert_eq!(json(json!({"type": "integer"}), " 2\n"), Some("2"));
+        assert_eq!(json(json!({"type": "integer"}), " 2\n").as_deref(), Some("2"));
         assert_eq!(json(json!({"type": "integer"}), "two"), None);
         assert_eq!(json(json!({"type": "integer"}), "[2]"), None);
-        assert_eq!(json(json!({"type": ["string", "null"]}), "null"), Some("null"));
+        assert_eq!(json(json!({"type": ["string", "null"]}), "null").as_deref(), Some("null"));
         assert_eq!(json(json!({"type": ["string", "null"]}), "2"), None);
-        assert_eq!(json(json!({"anyOf": [{"type": "string"}, {"type": "array"}]}), "[1, {}]"), Some("[1, {}]"));
-        assert_eq!(json(json!({"type": "boolean"}), "True"), Some("true"));
         assert_eq!(
-            json(json!({"$ref": "#/x"}), "123456789012345678901234567890"),
+            json(json!({"anyOf": [{"type": "string"}, {"type": "array"}]}), "[1, {}]").as_deref(),
+            Some("[1, {}]")
+        );
+        assert_eq!(json(json!({"type": "boolean"}), "True").as_deref(), Some("true"));
+        assert_eq!(
+            json(json!({"$ref": "#/x"}), "123456789012345678901234567890").as_deref(),
             Some("123456789012345678901234567890")
         );
         assert_eq!(json(json!({}), "\"a\""), None);
-        assert_eq!(Types::JSON.json("\"a\""), Some("\"a\""));
+        assert_eq!(Types::JSON.json("\"a\"").as_deref(), Some("\"a\""));
         assert_eq!(json(json!({}), "[[[[["), None);
+        let printed = "{'x': [1, None, \"it's\"], 'y': ()}";
+        let object = json!({"type": "object"});
+        assert_eq!(json(object.clone(), printed).as_deref(), Some("{\"x\":[1,null,\"it's\"],\"y\":[]}"));
+        assert_eq!(json(object, "{'x': 1} 2"), None);
+        assert_eq!(json(json!({"type": ["object", "string"]}), printed), None);
     }
 }

@@ -11,8 +11,8 @@ use super::parameters::Parameters;
 pub(super) enum Mark {
     /// May begin a call.
     Open,
-    /// Closes a call or a section of a shape.
-    Close(usize),
+    /// Closes a call or a section of a shape; a bit of its own.
+    Close(usize, u8),
     /// Begins reasoning, by the pair of marks.
     Think(usize),
     /// Ends it.
@@ -41,8 +41,8 @@ pub(super) enum State {
 pub(super) struct Prose {
     /// The pair of marks around it, if it is reasoning.
     pub(super) reasoning: Option<usize>,
-    /// The shape of the call before, of which closing marks may follow.
-    pub(super) close: Option<usize>,
+    /// The shape of the call before, of which closing marks may follow, and the bits of those that have.
+    pub(super) close: Option<(usize, u8)>,
     pub(super) leading: Leading,
 }
 
@@ -60,13 +60,18 @@ pub(super) enum Leading {
 impl State {
     /// Text after a call of a shape.
     pub(super) fn after(shape: usize) -> Self {
-        Self::Prose(Prose { reasoning: None, close: Some(shape), leading: Leading::Mark })
+        Self::Prose(Prose { reasoning: None, close: Some((shape, 0)), leading: Leading::Mark })
     }
 }
 
 impl Prose {
     /// The beginning of a turn.
     pub(super) const START: Self = Self { reasoning: None, close: None, leading: Leading::Start };
+
+    /// Whether a mark closes the call before: each does so once.
+    pub(super) fn closes(&self, shape: usize, bit: u8) -> bool {
+        self.close.is_some_and(|(open, passed)| open == shape && passed & bit == 0)
+    }
 
     /// A piece of it.
     pub(super) fn delta<'t>(&self, text: &'t str) -> Delta<'t> {

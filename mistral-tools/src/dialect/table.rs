@@ -62,7 +62,8 @@ const DSML: Tagged = Tagged {
     line_end: "",
 };
 
-const PYTHON: Literal =
+/// Calls of Python with keyword arguments.
+pub(super) const PYTHON: Literal =
     Literal { prefix: "", brackets: (b'(', b')'), assign: b'=', bare_keys: false, quotes: &["'", "\""], escapes: true };
 
 const GEMMA: Literal = Literal {
@@ -213,6 +214,8 @@ static HARMONY: Family = Family {
 };
 static GEMMA_4: Family = Family {
     reasoning: &[("<|channel>thought", "<channel|>")],
+    // Ends a turn that waits for results.
+    noise: &["<|tool_response>"],
     ..family(&[shape(&[], &["<|tool_call>"], &["<tool_call|>"], Form::Literal(GEMMA))])
 };
 static FUNCTION_GEMMA: Family = family(&[shape(
@@ -258,7 +261,8 @@ static GIGACHAT: Family = Family {
     ..family(&[shape(&["<|function_call|>", "function call<|role_sep|>"], &[], &[], ENVELOPE)])
 };
 static SOLAR: Family = Family {
-    noise: &["<|tool_calls|>", "<|begin|>assistant"],
+    reasoning: &[("<|think|>", "<|end|>")],
+    noise: &["<|tool_calls|>", "<|begin|>assistant", "<|content|>", "<|end|>", "<|calls|>", "<|flush|>"],
     ..family(&[shape(
         &[],
         &["<|tool_call:begin|>"],

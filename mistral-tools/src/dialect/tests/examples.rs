@@ -290,6 +290,13 @@ fn families_read_their_variants() {
     );
     assert_eq!(
         read(
+            Dialect::CommandRPlus,
+            "Action:\n```json\n[{\"tool_name\": \"add\", \"parameters\": {}}]```\nSo:\n```json\n{}\n```"
+        ),
+        ["c:add {}", "t:So:\n```json\n{}\n```"]
+    );
+    assert_eq!(
+        read(
             Dialect::CommandR,
             "<|START_ACTION|>[\n {\"tool_call_id\": \"0\", \"tool_name\": \"add\", \"parameters\": {}}\n]<|END_ACTION|>"
         ),
@@ -312,4 +319,20 @@ fn a_parser_is_used_again() {
         parser.reset();
     }
     assert_eq!(short(&parser.parse("a")), ["t:a"]);
+}
+
+/// What a constraint is built on: the first trigger is what a call begins with.
+#[test]
+fn triggers_begin_calls() {
+    for dialect in Dialect::ALL {
+        let grammar = dialect.grammar();
+        let begin = [grammar.begin, grammar.before_name].concat();
+        assert!(grammar.triggers.first().is_some_and(|trigger| begin.starts_with(trigger)), "{dialect:?}");
+        // Every trigger but a bracket is a mark that the parser looks for, or begins one.
+        let marks: Vec<_> = dialect.family().shapes.iter().flat_map(|shape| shape.openers()).collect();
+        for trigger in grammar.triggers.iter().filter(|trigger| trigger.len() > 1) {
+            let noise = dialect.family().noise.contains(trigger);
+            assert!(noise || marks.iter().any(|mark| mark.starts_with(trigger)), "{dialect:?} {trigger}");
+        }
+    }
 }
