@@ -161,9 +161,8 @@ impl Lanes for Avx512 {
     unsafe fn wide<C: Codes, G: Grouping>(block: Block<'_>) {
         // SAFETY: as this function.
         unsafe {
-            match block.sums.len() {
-                8 => block.run::<Self, C, G, 8>(),
-                _ => (),
+            if block.sums.len() == 8 {
+                block.run::<Self, C, G, 8>();
             }
         }
     }

@@ -4,6 +4,8 @@
 //! it out for all rows. Where signs leave bits free (every eighth follows from the other seven), the plane of the signs
 //! carries four other bits in those places, [`FREE`].
 
+#![allow(clippy::needless_range_loop)] // Words of several arrays are walked together.
+
 use std::array::from_fn;
 
 use super::points::{Eights256, Eights512, Eights1024, Fours256, Fours512, Ternary2048};
