@@ -93,14 +93,12 @@ impl<B: Book> Operation for Expand<'_, B> {
 /// Writes the values of points `4v..4v + 4` of each row to their places.
 #[inline(always)]
 fn write_points<P: Points>(low: &Words, high: &Words, v: usize, unit: &mut [Vector; 8]) {
-    // Indices of 16 bits, two in a word; masked here, where one instruction does it for some rows.
-    let mask = const { (P::COUNT as u32 - 1) * 0x1_0001 };
-    const { assert!(P::COUNT.is_power_of_two() && P::COUNT >= 256) };
+    // Indices of 16 bits, two in a word.
     let mut indices = [[0; STRIP]; 2];
     for row in 0..STRIP {
         let (low, high) = (low[row], high[row]);
-        indices[0][row] = (low & 0xFF | (low & 0xFF00 | high & 0xFF) << 8 | (high & 0xFF00) << 16) & mask;
-        indices[1][row] = (low >> 16 & 0xFF | (high >> 16 & 0xFF) << 8 | (low >> 24) << 16 | high & 0xFF00_0000) & mask;
+        indices[0][row] = low & 0xFF | (low & 0xFF00 | high & 0xFF) << 8 | (high & 0xFF00) << 16;
+        indices[1][row] = low >> 16 & 0xFF | (high >> 16 & 0xFF) << 8 | (low >> 24) << 16 | high & 0xFF00_0000;
     }
     for row in 0..STRIP {
         for k in 0..4 {
@@ -109,8 +107,7 @@ fn write_points<P: Points>(low: &Words, high: &Words, v: usize, unit: &mut [Vect
             } else {
                 indices[k / 2][row] >> (16 * (k % 2)) & 0xFFFF
             };
-            // SAFETY: a byte of 256 points, else masked above.
-            let [a, b, c, d, rest @ ..] = unsafe { P::point(index as usize) };
+            let [a, b, c, d, rest @ ..] = P::point(index as usize);
             if P::VALUES == 8 {
                 unit[2 * k].as_chunks_mut::<4>().0[row] = [a, b, c, d];
                 unit[2 * k + 1].as_chunks_mut::<4>().0[row] = rest;

@@ -16,11 +16,8 @@ pub(super) trait Points: 'static {
     /// What the bits of a plane mean.
     const PLANE: Plane;
 
-    /// The values of a point; of four values the last four are zero.
-    ///
-    /// # Safety
-    /// `index` is below `COUNT`.
-    unsafe fn point(index: usize) -> [u8; 8];
+    /// The values of point `index % COUNT`; of four values the last four are zero.
+    fn point(index: usize) -> [u8; 8];
 
     /// The tables of [`vbmi`].
     #[cfg(target_arch = "x86_64")]
@@ -65,13 +62,10 @@ macro_rules! points {
             const PLANE: Plane = Plane::$plane;
 
             #[inline(always)]
-            unsafe fn point(index: usize) -> [u8; 8] {
-                const { assert!(code_book::$table.len() == $count) };
-                // SAFETY: by the caller.
-                let point = unsafe { *code_book::$table.get_unchecked(index) };
+            fn point(index: usize) -> [u8; 8] {
                 // Of four values as of eight.
                 #[allow(clippy::useless_conversion)]
-                u64::from(point).to_le_bytes()
+                u64::from(code_book::$table[index % $count]).to_le_bytes()
             }
 
             #[cfg(target_arch = "x86_64")]
