@@ -16,6 +16,7 @@ pub(crate) use integer::{StripSource, Workspace};
 pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
 
 use self::integer::lanes::Lanes;
+use crate::Format;
 use crate::cpu::activations::{ActivationUnit, Columns, Quantize};
 
 /// An instruction set that kernels are written for, slowest first. What a set has no kernel for runs on the next slower one that has.
@@ -127,23 +128,60 @@ macro_rules! with_lanes {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kernels {
     isa: Isa,
+    /// Whether the processor has AVX512-BF16 beside an AVX-512 set.
+    dots: bool,
+    /// Whether BF16 weights are multiplied with activations rounded to BF16.
+    bf16_products: bool,
 }
 
 impl Kernels {
     /// The best of this machine.
     pub(crate) fn detect() -> Self {
-        Self { isa: Isa::available().last().unwrap_or(Isa::Scalar) }
+        Self::of(Isa::available().last().unwrap_or(Isa::Scalar))
     }
 
     /// The best of this machine that is not above `limit`.
     pub(crate) fn with_limit(limit: Isa) -> Self {
-        Self { isa: Isa::available().filter(|isa| *isa <= limit).last().unwrap_or(Isa::Scalar) }
+        Self::of(Isa::available().filter(|isa| *isa <= limit).last().unwrap_or(Isa::Scalar))
+    }
+
+    /// For a set that the machine has.
+    fn of(isa: Isa) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let dots = isa >= Isa::Avx512 && is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        let dots = false;
+        Self { isa, dots, bf16_products: false }
+    }
+
+    /// The same with BF16 weights multiplied with rounded activations, or not; see
+    /// [`CpuOptions::bf16_products`](crate::CpuOptions::bf16_products).
+    pub(crate) fn with_bf16_products(self, on: bool) -> Self {
+        // Pairs of numbers are read as words of a file, which are little-endian.
+        Self { bf16_products: on && cfg!(target_endian = "little"), ..self }
+    }
+
+    /// The same without AVX512-BF16.
+    #[cfg(test)]
+    pub(crate) fn without_dots(self) -> Self {
+        Self { dots: false, ..self }
+    }
+
+    /// Whether weights of this format are multiplied with activations rounded to BF16.
+    pub(crate) fn rounds(&self, format: Format) -> bool {
+        self.bf16_products && format == Format::BF16
+    }
+
+    /// Whether the processor has AVX512-BF16 beside an AVX-512 set.
+    #[cfg(target_arch = "x86_64")]
+    fn has_dots(&self) -> bool {
+        self.dots
     }
 
     /// One table for each instruction set of this machine, slowest first.
     #[cfg(test)]
     pub(crate) fn each() -> impl Iterator<Item = Self> {
-        Isa::available().map(|isa| Self { isa })
+        Isa::available().map(Self::of)
     }
 
     /// The instruction set.
