@@ -1,6 +1,7 @@
 //! Matrix products of every format: `cargo bench -p mistral-benches --bench matmul -- [FORMAT ...] [--threads N]
-//! [--isa NAME] [--blocks]`.
+//! [--isa NAME] [--blocks] [--bf16-products]`.
 //!
+//! With `--bf16-products` activations are rounded to BF16 for weights in it.
 //! With `--blocks` weights stay in the blocks of the checkpoint, else they are repacked.
 //! Prints billions of multiply-adds a second, and the weight bytes read in the same time, for several numbers of tokens, with
 //! weights that stay in a cache and with weights that do not. Beside them stands the bandwidth of a plain sum over the larger weights. Rounds of all shapes alternate and the median counts. Every result is first held against a product in
@@ -26,12 +27,15 @@ fn main() -> Result<(), Error> {
     let mut formats = Vec::new();
     let mut limit = None;
     let mut repack = Repack::Strips;
+    let mut bf16_products = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--threads" {
             threads = arguments.next().and_then(|number| number.parse().ok()).unwrap_or(threads);
         } else if argument == "--blocks" {
             repack = Repack::Never;
+        } else if argument == "--bf16-products" {
+            bf16_products = true;
         } else if argument == "--isa" {
             let name = arguments.next().unwrap_or_default();
             limit = Isa::available().find(|isa| format!("{isa:?}").eq_ignore_ascii_case(&name));
@@ -47,6 +51,7 @@ fn main() -> Result<(), Error> {
     options.threads = Some(threads);
     options.isa_limit = limit;
     options.repack = repack;
+    options.bf16_products = bf16_products;
     let mut cpu = Cpu::new(options)?;
     println!("{} threads, {:?}, {COLS} columns; GMAC/s (GB/s of weights)", cpu.threads(), cpu.isa());
     print!("{:8}", "");

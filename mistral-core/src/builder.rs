@@ -132,6 +132,11 @@ impl ModelBuilder<Ready> {
         self.with(|o| o.cpu.repack = repack)
     }
 
+    /// Rounds activations to BF16 where weights are BF16: see [`CpuOptions::bf16_products`]. Default: off, products are exact.
+    pub fn bf16_products(self, on: bool) -> Self {
+        self.with(|o| o.cpu.bf16_products = on)
+    }
+
     /// Positions that one sequence may have, prompt and output together; the model's own limit holds as well.
     /// Default: 8192.
     pub fn context_length(self, tokens: usize) -> Self {

@@ -12,6 +12,12 @@ pub(crate) fn instruction_sets() -> Vec<Kernels> {
     Kernels::each().collect()
 }
 
+/// The same with activations rounded to BF16 for weights in it, and each with the processor's instruction for that and without.
+pub(crate) fn rounding_sets() -> Vec<Kernels> {
+    let sets = || Kernels::each().map(|kernels| kernels.with_bf16_products(true));
+    sets().chain(sets().map(Kernels::without_dots)).collect()
+}
+
 /// The formats whose codes are integers.
 pub(crate) fn block_formats() -> impl Iterator<Item = Format> {
     Format::all().filter(|&format| with_grid!(format, _Block => true, _ => false))

@@ -160,14 +160,21 @@ fn agrees(options: &Options, model: &Path) -> Result<bool, Failure> {
             good = false;
             continue;
         };
-        println!(
-            "{name}: divergence {:.2e} (worst {:.2e}), entropy {:.2} nats, same best {:.1} %",
-            found.mean,
-            found.worst,
-            found.entropy,
-            100.0 * found.agree,
-        );
+        found.print(name);
         good &= !counts || found.mean < AGREEMENT;
+    }
+    if options.engines.iter().any(|engine| engine == "candle") {
+        // Only told: what it cannot compute is left out of the times as well.
+        let candle = || -> Result<_, Failure> {
+            let mut remote = options.start("candle", model, threads)?;
+            println!("{}", remote.about);
+            let single = remote.logits(ONE_BY_ONE, 1, &scratch)?;
+            Divergence::of(&theirs_single, &single, vocab).ok_or_else(|| "logits that are no numbers".into())
+        };
+        match candle() {
+            Ok(found) => found.print("candle and llama.cpp one by one"),
+            Err(reason) => println!("candle: {reason}"),
+        }
     }
     if !good {
         println!("not near enough: {AGREEMENT:.0e} is the most");

@@ -34,6 +34,13 @@ impl Divergence {
         let all = Self { mean: sum / n, worst, entropy: entropy / n, agree: agree as f64 / n };
         (rows > 0 && all.mean.is_finite() && all.entropy.is_finite()).then_some(all)
     }
+
+    /// One line.
+    pub fn print(&self, name: &str) {
+        let Self { mean, worst, entropy, agree } = self;
+        let best = 100.0 * agree;
+        println!("{name}: divergence {mean:.2e} (worst {worst:.2e}), entropy {entropy:.2} nats, same best {best:.1} %");
+    }
 }
 
 /// The place of the largest value, and the logarithm of the sum of the exponentials.

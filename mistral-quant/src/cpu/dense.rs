@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::kernels::Kernels;
-use crate::cpu::kernels::dense::{Panel, pack};
+use crate::cpu::kernels::dense::{Panel, pack, pack_pairs, packed_width};
 use crate::cpu::matmul::{Job, Operand};
 use crate::cpu::storage;
-use crate::{Error, ThreadPool};
+use crate::{Error, Format, ThreadPool};
 
 /// The most tokens of a tile, a multiple of every group: enough that making panels costs little, few enough that sums stay cached.
 pub(crate) const TILE: usize = 192;
@@ -25,11 +25,13 @@ pub(crate) const PACK_ALONE: usize = 64 * 1024;
 /// Memory that products reuse.
 #[derive(Debug, Default)]
 pub(crate) struct DenseScratch {
-    /// Groups of tokens, each `[cols, tokens of the group]`.
+    /// Groups of tokens, each `[cols, tokens of the group]`, or pairs of columns.
     packed: Vec<f32>,
 }
 
-/// `out = x · weightᵀ + bias` for jobs that have been checked; `x` is `[tokens, cols]`.
+/// `out = x · weightᵀ + bias` for jobs that have been checked; `x` is `[tokens, cols]`. The kernels round activations for the formats of
+/// all jobs, or of none.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn matmul(
     pool: &ThreadPool,
     kernels: &Kernels,
@@ -38,9 +40,11 @@ pub(crate) fn matmul(
     tokens: usize,
     cols: usize,
     jobs: &mut [&mut Job<'_>],
+    rounded: bool,
 ) -> Result<(), Error> {
     let group = kernels.dense_group();
-    let packed = scratch.pack(pool, x, tokens, cols, group)?;
+    let packed = scratch.pack(pool, x, tokens, cols, group, rounded)?;
+    let width = packed_width(cols, rounded);
     let height = kernels.dense_rows();
     let parts: Vec<Part<'_, _>> =
         jobs.iter_mut().map(|job| Part::new(kernels, job.weight, job.bias, Disjoint::new(job.out))).collect();
@@ -49,7 +53,7 @@ pub(crate) fn matmul(
     let tile = tokens.div_ceil(tiles).next_multiple_of(group).clamp(group, TILE);
     let compute = |part: &Part<'_, Disjoint<'_, f32>>, strip: usize, first: usize, memory: &mut Memory| {
         let count = tile.min(tokens - first);
-        part.compute(kernels, strip, first, &packed[first * cols..(first + count) * cols], count, memory);
+        part.compute(kernels, strip, first, &packed[first * width..(first + count) * width], count, memory);
     };
     let strips: usize = parts.iter().map(|part| part.strips).sum();
     let products: usize = parts.iter().map(|part| part.rows * cols).sum();
@@ -95,7 +99,7 @@ pub(crate) fn matmul(
 }
 
 impl DenseScratch {
-    /// Packs `x` `[tokens, cols]`; one token, or groups of one, are packed already.
+    /// Packs `x` `[tokens, cols]`, rounded or not; one token that is not rounded is packed already.
     fn pack<'s>(
         &'s mut self,
         pool: &ThreadPool,
@@ -103,27 +107,32 @@ impl DenseScratch {
         tokens: usize,
         cols: usize,
         group: usize,
+        rounded: bool,
     ) -> Result<&'s [f32], Error> {
-        if tokens <= 1 {
+        if tokens <= 1 && !rounded {
             return Ok(x);
         }
-        if self.packed.len() < x.len() {
-            self.packed = storage::zeroed("packed activations", x.len())?;
+        let width = packed_width(cols, rounded);
+        let len = tokens * width;
+        if self.packed.len() < len {
+            self.packed = storage::zeroed("packed activations", len)?;
         }
-        let packed = Disjoint::new(&mut self.packed[..x.len()]);
+        let packed = Disjoint::new(&mut self.packed[..len]);
         let groups = tokens.div_ceil(group);
         let one = |index: usize| {
             let first = index * group;
-            let x = &x[first * cols..(first + group).min(tokens) * cols];
+            let end = (first + group).min(tokens);
+            let x = x[first * cols..end * cols].chunks_exact(cols.max(1));
             // SAFETY: each group is packed once, into a place of its own.
-            pack(x.chunks_exact(cols.max(1)), cols, group, unsafe { packed.slice(first * cols, x.len()) });
+            let packed = unsafe { packed.slice(first * width, (end - first) * width) };
+            if rounded { pack_pairs(x, cols, group, packed) } else { pack(x, cols, group, packed) }
         };
         if x.len() <= PACK_ALONE {
             (0..groups).for_each(one)
         } else {
             pool.for_each(groups, &one)?
         }
-        Ok(&self.packed[..x.len()])
+        Ok(&self.packed[..len])
     }
 }
 
@@ -155,6 +164,11 @@ impl<'a, O: Borrow<Disjoint<'a, f32>>> Part<'a, O> {
     pub(crate) fn new(kernels: &Kernels, weight: Operand<'a>, bias: Option<&'a [f32]>, out: O) -> Self {
         let rows = weight.rows();
         Self { weight, rows, strips: rows.div_ceil(kernels.dense_rows()), bias, out }
+    }
+
+    /// The format of the weight.
+    pub(crate) fn format(&self) -> Format {
+        self.weight.format()
     }
 
     /// The outputs of one strip for `count` tokens from `first`, which `packed` holds.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::cpu::activations::Activations;
 use crate::cpu::dense::{self, Memory};
 use crate::cpu::disjoint::Disjoint;
-use crate::cpu::kernels::dense::pack;
+use crate::cpu::kernels::dense::{pack, pack_pairs, packed_width};
 use crate::cpu::kernels::{Kernels, ROWS, STRIP, Sums, Workspace};
 use crate::cpu::matmul::{self, Operand, is_block_format};
 use crate::cpu::storage;
@@ -29,7 +29,8 @@ pub(crate) struct ExpertJob<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     activations: Activations,
-    packed: Vec<f32>,
+    /// As they are, and rounded to BF16.
+    packed: [Vec<f32>; 2],
 }
 
 /// Computes products whose arguments have been checked; `x` is `[.., cols]`.
@@ -52,10 +53,13 @@ pub(crate) fn matmul(
     if formats().any(is_block_format) {
         scratch.activations.quantize_routes(pool, kernels, x, cols, routes)?;
     }
-    if formats().any(|format| !is_block_format(format)) {
-        scratch.pack(pool, kernels, x, cols, routes)?;
+    for rounded in [false, true] {
+        if formats().any(|format| !is_block_format(format) && kernels.rounds(format) == rounded) {
+            scratch.pack(pool, kernels, x, cols, routes, rounded)?;
+        }
     }
-    let input = Input { kernels, activations: &scratch.activations, packed: &scratch.packed, cols };
+    let packed = scratch.packed.each_ref().map(Vec::as_slice);
+    let input = Input { kernels, activations: &scratch.activations, packed, cols };
     let outs: Vec<(Vec<_>, usize, Disjoint<'_, f32>)> =
         jobs.iter_mut().map(|job| (std::mem::take(&mut job.experts), job.rows, Disjoint::new(job.out))).collect();
     let mut parts = Vec::new();
@@ -106,7 +110,7 @@ pub(crate) fn matmul(
 }
 
 impl Scratch {
-    /// Packs the routed rows, the groups of each expert for themselves.
+    /// Packs the routed rows, rounded or not, the groups of each expert for themselves.
     fn pack(
         &mut self,
         pool: &ThreadPool,
@@ -114,19 +118,22 @@ impl Scratch {
         x: &[f32],
         cols: usize,
         routes: Routes<'_>,
+        rounded: bool,
     ) -> Result<(), Error> {
-        let needed = routes.rows.len() * cols;
-        if self.packed.len() < needed {
-            self.packed = storage::zeroed("packed activations", needed)?;
+        let width = packed_width(cols, rounded);
+        let needed = routes.rows.len() * width;
+        let packed = &mut self.packed[usize::from(rounded)];
+        if packed.len() < needed {
+            *packed = storage::zeroed("packed activations", needed)?;
         }
         let group = kernels.dense_group();
-        let packed = Disjoint::new(&mut self.packed[..needed]);
+        let packed = Disjoint::new(&mut packed[..needed]);
         let expert = |expert: usize| {
             let range = routes.of(expert);
             // SAFETY: the routes of each expert are packed once, into a place of their own.
-            let packed = unsafe { packed.slice(range.start * cols, range.len() * cols) };
+            let packed = unsafe { packed.slice(range.start * width, range.len() * width) };
             let rows = routes.rows[range].iter().map(|&row| &x[row as usize * cols..(row as usize + 1) * cols]);
-            pack(rows, cols, group, packed);
+            if rounded { pack_pairs(rows, cols, group, packed) } else { pack(rows, cols, group, packed) }
         };
         if needed <= dense::PACK_ALONE {
             (0..routes.ends.len()).for_each(expert);
@@ -140,7 +147,7 @@ impl Scratch {
 struct Input<'a> {
     kernels: &'a Kernels,
     activations: &'a Activations,
-    packed: &'a [f32],
+    packed: [&'a [f32]; 2],
     cols: usize,
 }
 
@@ -213,7 +220,9 @@ impl Part<'_> {
         match &self.product {
             Product::Integer(integer) => integer.compute(input, strip, first, count, desk),
             Product::Dense(part) => {
-                let packed = &input.packed[first * input.cols..(first + count) * input.cols];
+                let rounded = input.kernels.rounds(part.format());
+                let width = packed_width(input.cols, rounded);
+                let packed = &input.packed[usize::from(rounded)][first * width..(first + count) * width];
                 part.compute(input.kernels, strip, first, packed, count, &mut desk.dense);
             }
         }

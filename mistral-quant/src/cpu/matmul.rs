@@ -92,8 +92,8 @@ pub(crate) struct Scratch {
     dense: DenseScratch,
 }
 
-/// `out = x · weightᵀ + bias` for every job; `x` is `[tokens, cols]`. Float formats multiply with `x` itself, block formats with
-/// `x` in 8-bit codes. An output depends on its row, its token and the instruction set, not on the threads or the other tokens.
+/// `out = x · weightᵀ + bias` for every job; `x` is `[tokens, cols]`. Float formats multiply with `x` itself or, if told so, with
+/// `x` in BF16, block formats with `x` in 8-bit codes. An output depends on its row, its token and the instruction set, not on the threads or the other tokens.
 ///
 /// # Errors
 /// [`Error::Shape`] and [`Error::UnsupportedFormat`] before anything is written; those of the pool.
@@ -106,10 +106,13 @@ pub(crate) fn matmul(
     jobs: &mut [Job<'_>],
 ) -> Result<(), Error> {
     let Some(cols) = check(x, tokens, jobs)? else { return Ok(()) };
-    let (mut dense, mut jobs): (Vec<_>, Vec<_>) =
-        jobs.iter_mut().partition(|job| !is_block_format(job.weight.format()));
-    if !dense.is_empty() {
-        dense::matmul(pool, kernels, &mut scratch.dense, x, tokens, cols, &mut dense)?;
+    let (dense, mut jobs): (Vec<_>, Vec<_>) = jobs.iter_mut().partition(|job| !is_block_format(job.weight.format()));
+    let (mut rounded, mut exact): (Vec<_>, Vec<_>) =
+        dense.into_iter().partition(|job| kernels.rounds(job.weight.format()));
+    for (dense, rounded) in [(&mut rounded, true), (&mut exact, false)] {
+        if !dense.is_empty() {
+            dense::matmul(pool, kernels, &mut scratch.dense, x, tokens, cols, dense, rounded)?;
+        }
     }
     if jobs.is_empty() {
         return Ok(());

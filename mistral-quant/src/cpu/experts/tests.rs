@@ -125,7 +125,8 @@ fn random_height(seed: usize) -> usize {
 #[test]
 fn ragged_routes_are_shared_out_whole() {
     let mut random = Random::new(22);
-    for format in [Format::Q4_K, Format::BF16] {
+    for (format, bf16_products) in [(Format::Q4_K, false), (Format::BF16, false), (Format::BF16, true)] {
+        let options = CpuOptions { bf16_products, ..CpuOptions::default() };
         let mut scene = Scene::new(&mut random, [format, Format::F32], 512, [64, 96], 300);
         for lens in [[0, 300, 0, 0, 0], [1, 0, 250, 3, 0], [0, 0, 0, 0, 0], [97, 96, 95, 193, 192]] {
             scene.rows = lens.iter().flat_map(|&len| (0..len as u32).map(|i| i * 7 % 300)).collect();
@@ -136,10 +137,11 @@ fn ragged_routes_are_shared_out_whole() {
                     Some(*end)
                 })
                 .collect();
-            let expected = scene.one_by_one(&mut cpu(1, None));
+            let alone = CpuOptions { threads: Some(1), ..options.clone() };
+            let expected = scene.one_by_one(&mut Cpu::new(alone).unwrap());
             for (threads, repack) in [(1, Repack::Strips), (2, Repack::Never), (2, Repack::Strips), (5, Repack::Strips)]
             {
-                let options = CpuOptions { threads: Some(threads), repack, ..CpuOptions::default() };
+                let options = CpuOptions { threads: Some(threads), repack, ..options.clone() };
                 let found = scene.run(&mut Cpu::new(options).unwrap());
                 assert_eq!(found.each_ref().map(|out| bits(out)), expected.each_ref().map(|out| bits(out)), "{lens:?}");
             }

@@ -17,6 +17,7 @@ pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
 
 use self::integer::Vbmi;
 use self::integer::lanes::Lanes;
+use crate::Format;
 use crate::cpu::activations::{ActivationUnit, Columns, Quantize};
 
 /// An instruction set that kernels are written for, slowest first. What a set has no kernel for runs on the next slower one that has.
@@ -130,6 +131,10 @@ pub(crate) struct Kernels {
     isa: Isa,
     /// Beside the two sets with 512-bit registers, where the processor has it: for code books only, so not a set of its own.
     vbmi: Option<Vbmi>,
+    /// Whether the processor has AVX512-BF16 beside an AVX-512 set.
+    dots: bool,
+    /// Whether BF16 weights are multiplied with activations rounded to BF16.
+    bf16_products: bool,
 }
 
 impl Kernels {
@@ -140,15 +145,47 @@ impl Kernels {
 
     /// The best of this machine that is not above `limit`.
     pub(crate) fn with_limit(limit: Isa) -> Self {
-        let isa = Isa::available().filter(|isa| *isa <= limit).last().unwrap_or(Isa::Scalar);
+        Self::of(Isa::available().filter(|isa| *isa <= limit).last().unwrap_or(Isa::Scalar))
+    }
+
+    /// For a set that the machine has.
+    fn of(isa: Isa) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let dots = isa >= Isa::Avx512 && is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        let dots = false;
         let vbmi = if isa >= Isa::Avx512 { Vbmi::detect() } else { None };
-        Self { isa, vbmi }
+        Self { isa, vbmi, dots, bf16_products: false }
+    }
+
+    /// The same with BF16 weights multiplied with rounded activations, or not; see
+    /// [`CpuOptions::bf16_products`](crate::CpuOptions::bf16_products).
+    pub(crate) fn with_bf16_products(self, on: bool) -> Self {
+        // Pairs of numbers are read as words of a file, which are little-endian.
+        Self { bf16_products: on && cfg!(target_endian = "little"), ..self }
+    }
+
+    /// The same without AVX512-BF16.
+    #[cfg(test)]
+    pub(crate) fn without_dots(self) -> Self {
+        Self { dots: false, ..self }
+    }
+
+    /// Whether weights of this format are multiplied with activations rounded to BF16.
+    pub(crate) fn rounds(&self, format: Format) -> bool {
+        self.bf16_products && format == Format::BF16
+    }
+
+    /// Whether the processor has AVX512-BF16 beside an AVX-512 set.
+    #[cfg(target_arch = "x86_64")]
+    fn has_dots(&self) -> bool {
+        self.dots
     }
 
     /// One table for each instruction set of this machine, slowest first, and those with VBMI also without.
     #[cfg(test)]
     pub(crate) fn each() -> impl Iterator<Item = Self> {
-        Isa::available().map(Self::with_limit).flat_map(|kernels| {
+        Isa::available().map(Self::of).flat_map(|kernels| {
             let without = kernels.vbmi.is_some().then_some(Self { vbmi: None, ..kernels });
             without.into_iter().chain([kernels])
         })

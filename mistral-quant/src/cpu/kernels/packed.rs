@@ -42,6 +42,8 @@ pub(crate) struct Packed {
     cols: usize,
     /// Rows of a strip.
     height: usize,
+    /// Of a float format: what lies side by side.
+    order: Order,
     strip_lines: usize,
     strips: usize,
     /// Strips of a band; the last one may have fewer.
@@ -70,7 +72,8 @@ impl Packed {
         let bands = bytes.div_ceil(band.max(1)).clamp(1, strips.max(1));
         let band_strips = strips.div_ceil(bands).max(1);
         let bands = (0..strips.div_ceil(band_strips)).map(|_| OnceLock::new()).collect();
-        Ok(Self { format, rows, cols, height, strip_lines, strips, band_strips, bands })
+        let order = dense::order_of(kernels, format);
+        Ok(Self { format, rows, cols, height, order, strip_lines, strips, band_strips, bands })
     }
 
     /// Packs the strips that are not packed yet on the threads of `pool`. `weight` is the one that this was made for. When a band is
@@ -107,7 +110,9 @@ impl Packed {
             let strip = unsafe { parts.slice(index * self.strip_lines, self.strip_lines) };
             let (index, packed) = (strips.start + index, bytes_of_mut(strip));
             match dense::number_bytes(self.format) {
-                Some(_) => dense::pack_columns(dense_strip_of(weight, index, self.height), self.height, packed),
+                Some(_) => {
+                    dense::pack_columns(dense_strip_of(weight, index, self.height), self.order, self.height, packed)
+                }
                 None => kernels.pack_strip(strip_of(weight, index), packed),
             }
         })?;
@@ -159,7 +164,7 @@ impl Packed {
     pub(crate) fn dense_strip(&self, index: usize) -> DenseStrip<'_> {
         let bytes = self.strip_bytes(index);
         let row_bytes = bytes.len() / self.height;
-        DenseStrip { format: self.format, cols: self.cols, bytes, row_bytes, order: Order::Columns }
+        DenseStrip { format: self.format, cols: self.cols, bytes, row_bytes, order: self.order }
     }
 
     /// None, with the meaning of zeros, of a strip that is not packed.
@@ -176,7 +181,7 @@ pub(crate) fn packed_bytes(kernels: &Kernels, format: Format, rows: usize, cols:
     format.byte_len(cols)?;
     let height = strip_rows(kernels, format);
     let strip = match dense::number_bytes(format) {
-        Some(bytes) => bytes.checked_mul(height)?.checked_mul(cols)?.checked_next_multiple_of(64)?,
+        Some(_) => dense::packed_strip_bytes(format, dense::order_of(kernels, format), height, cols)?,
         None => with_pack!(format, B => Layout::of::<B>().strip(cols / UNIT)?, _ => return None),
     };
     rows.div_ceil(height).checked_mul(strip)

@@ -52,7 +52,7 @@ fn threads_and_neighbours_change_no_bit() {
         let jobs: Vec<_> = weights.iter().zip(&biases).map(|(w, b)| (w, b.as_deref())).collect();
         for tokens in [1, 2, 3, 8, 13, 95, 96, 97, 194] {
             let x = random.values(tokens * cols);
-            for kernels in instruction_sets() {
+            for kernels in instruction_sets().into_iter().chain([Kernels::detect().with_bf16_products(true)]) {
                 if kernels.isa() == Isa::Scalar && tokens > 8 {
                     continue;
                 }
@@ -64,26 +64,29 @@ fn threads_and_neighbours_change_no_bit() {
                 for ((last, all), weight) in last.iter().zip(&one).zip(&weights) {
                     assert_eq!(*last, all[(tokens - 1) * weight.rows()..]);
                 }
-                check_values(&x, &jobs, &one);
+                check_values(&kernels, &x, &jobs, &one);
             }
         }
     }
 }
 
-fn check_values(x: &[f32], jobs: &[(&Weight, Option<&[f32]>)], outs: &[Vec<f32>]) {
+fn check_values(kernels: &Kernels, x: &[f32], jobs: &[(&Weight, Option<&[f32]>)], outs: &[Vec<f32>]) {
     for (&(weight, bias), out) in jobs.iter().zip(outs) {
         let (rows, cols) = (weight.rows(), weight.cols());
         let mut decoded = vec![0.0; rows * cols];
         crate::decode_row(weight.format(), weight.bytes(), &mut decoded).unwrap();
         for (token, out) in x.chunks(cols).zip(out.chunks(rows)) {
             let units = quantized(token);
+            let rounds = kernels.rounds(weight.format());
+            let token: Vec<f32> =
+                token.iter().map(|&x| if rounds { half::bf16::from_f32(x).to_f32() } else { x }).collect();
             for (row, &found) in out.iter().enumerate() {
                 let bias = bias.map_or(0.0, |bias| f64::from(bias[row]));
                 let (exact, size) = if is_block_format(weight.format()) {
                     exact_dot(weight, row, &units)
                 } else {
                     let products =
-                        || decoded[row * cols..].iter().zip(token).map(|(&w, &x)| f64::from(w) * f64::from(x));
+                        || decoded[row * cols..].iter().zip(&token).map(|(&w, &x)| f64::from(w) * f64::from(x));
                     (products().sum(), products().map(f64::abs).sum())
                 };
                 let error = (f64::from(found) - exact - bias).abs();
@@ -102,7 +105,8 @@ fn large_groups_of_few_tokens_are_shared_out_whole() {
     for tokens in [1, 5] {
         let x = random.values(tokens * 256);
         for threads in 1..6 {
-            check_values(&x, &jobs, &product(threads, &Kernels::detect(), &x, tokens, &jobs));
+            let kernels = Kernels::detect();
+            check_values(&kernels, &x, &jobs, &product(threads, &kernels, &x, tokens, &jobs));
         }
     }
 }

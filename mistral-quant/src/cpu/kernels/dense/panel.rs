@@ -8,9 +8,17 @@ use crate::decode_row;
 /// How many numbers lie in a word of 4 bytes, and which.
 pub(super) trait Words {
     const COUNT: usize;
+    /// How many elements of a panel a word becomes: its numbers, widened, or the word itself.
+    const ELEMENTS: usize = Self::COUNT;
 
-    /// Number `index` of each word, widened. Must be `#[inline(always)]`.
-    fn number<L: FloatLanes>(lanes: L, words: L::Vector, index: usize) -> L::Vector;
+    /// Element `index` of each word. Must be `#[inline(always)]`.
+    fn element<L: FloatLanes>(lanes: L, words: L::Vector, index: usize) -> L::Vector;
+
+    /// `total` and the products of elements with an element of packed activations. Must be `#[inline(always)]`.
+    #[inline(always)]
+    fn multiply<L: FloatLanes>(lanes: L, elements: L::Vector, x: L::Vector, total: L::Vector) -> L::Vector {
+        lanes.fma(elements, x, total)
+    }
 }
 
 /// One f32 a word.
@@ -20,7 +28,7 @@ impl Words for Singles {
     const COUNT: usize = 1;
 
     #[inline(always)]
-    fn number<L: FloatLanes>(_: L, words: L::Vector, _: usize) -> L::Vector {
+    fn element<L: FloatLanes>(_: L, words: L::Vector, _: usize) -> L::Vector {
         words
     }
 }
@@ -32,7 +40,7 @@ impl Words for Halves {
     const COUNT: usize = 2;
 
     #[inline(always)]
-    fn number<L: FloatLanes>(lanes: L, words: L::Vector, index: usize) -> L::Vector {
+    fn element<L: FloatLanes>(lanes: L, words: L::Vector, index: usize) -> L::Vector {
         if index == 0 { lanes.low_f16(words) } else { lanes.high_f16(words) }
     }
 }
@@ -44,15 +52,33 @@ impl Words for Brains {
     const COUNT: usize = 2;
 
     #[inline(always)]
-    fn number<L: FloatLanes>(lanes: L, words: L::Vector, index: usize) -> L::Vector {
+    fn element<L: FloatLanes>(lanes: L, words: L::Vector, index: usize) -> L::Vector {
         if index == 0 { lanes.low_bf16(words) } else { lanes.high_bf16(words) }
     }
 }
 
-/// Columns `first..first + count` of all rows, `[count, rows]`; rows that the strip lacks are its last one again. The panels of a
+/// Two bf16 a word, multiplied as they are.
+pub(super) struct BrainPairs;
+
+impl Words for BrainPairs {
+    const COUNT: usize = 2;
+    const ELEMENTS: usize = 1;
+
+    #[inline(always)]
+    fn element<L: FloatLanes>(_: L, words: L::Vector, _: usize) -> L::Vector {
+        words
+    }
+
+    #[inline(always)]
+    fn multiply<L: FloatLanes>(lanes: L, elements: L::Vector, x: L::Vector, total: L::Vector) -> L::Vector {
+        lanes.dot_bf16(elements, x, total)
+    }
+}
+
+/// Columns `first..first + count`, pairs of columns with `PAIRS`, of all rows, `[count, rows]`; rows that the strip lacks are its last one again. The panels of a
 /// strip are made in order: what is decoded for one is there for the next.
 #[inline(always)]
-pub(super) fn fill<'p, L: FloatLanes>(
+pub(super) fn fill<'p, L: FloatLanes, const PAIRS: bool>(
     lanes: L,
     strip: &DenseStrip<'_>,
     first: usize,
@@ -63,6 +89,10 @@ pub(super) fn fill<'p, L: FloatLanes>(
     const { assert!(DECODED.is_multiple_of(BLOCK)) };
     let Panel { values, start, decoded } = panel;
     let out = &mut values[*start..*start + BLOCK * rows];
+    if PAIRS {
+        words::<L, BrainPairs>(lanes, strip, 2 * first, (2 * count).min(strip.cols - 2 * first), out);
+        return &out[..count * rows];
+    }
     // The words of a file are little-endian.
     let format = if cfg!(target_endian = "little") { strip.format } else { Format::Q8_0 };
     match format {
@@ -136,7 +166,7 @@ pub(super) fn rows_of<L: FloatLanes, W: Words>(
 /// Transposes `count` columns into `out` `[count, rows]`, asking for what lies `ahead` bytes behind each row.
 ///
 /// # Safety
-/// `count <= BLOCK` numbers must be readable behind each of the first `2 * LANES` pointers.
+/// `count` numbers, at most [`BLOCK`] elements, must be readable behind each of the first `2 * LANES` pointers.
 #[inline(always)]
 unsafe fn transpose<L: FloatLanes, W: Words>(
     lanes: L,
@@ -148,7 +178,9 @@ unsafe fn transpose<L: FloatLanes, W: Words>(
     let height = 2 * L::LANES;
     let step = L::LANES * W::COUNT;
     let whole = count - count % step;
-    debug_assert!(out.len() >= count.next_multiple_of(step) * height && BLOCK.is_multiple_of(step));
+    // Numbers of a row that become an element of the panel.
+    let unit = W::COUNT / W::ELEMENTS;
+    debug_assert!(out.len() >= count.next_multiple_of(step) / unit * height && BLOCK.is_multiple_of(step));
     for half in 0..2 {
         let rows = &rows[half * L::LANES..(half + 1) * L::LANES];
         for column in (0..whole).step_by(step) {
@@ -159,14 +191,14 @@ unsafe fn transpose<L: FloatLanes, W: Words>(
             // SAFETY: `step` numbers from `column` are readable behind each pointer, and `out` has room for them.
             unsafe {
                 let square = lanes.load_transposed(rows, offset);
-                write::<L, W>(lanes, square, out.as_mut_ptr().add(column * height + half * L::LANES));
+                write::<L, W>(lanes, square, out.as_mut_ptr().add(column / unit * height + half * L::LANES));
             }
         }
         if whole < count {
             // SAFETY: the last numbers are readable, and `out` has room for a whole step from here, as `BLOCK` has whole ones.
             unsafe {
                 let square = last_words::<L, W>(lanes, rows, whole, count);
-                write::<L, W>(lanes, square, out.as_mut_ptr().add(whole * height + half * L::LANES));
+                write::<L, W>(lanes, square, out.as_mut_ptr().add(whole / unit * height + half * L::LANES));
             }
         }
     }
@@ -195,17 +227,17 @@ pub(super) unsafe fn last_words<L: FloatLanes, W: Words>(
     unsafe { lanes.load_transposed(&pointers, 0) }
 }
 
-/// Writes the numbers of a square of words, one vector a column.
+/// Writes the elements of a square of words, one vector a column or a pair of columns.
 ///
 /// # Safety
-/// `LANES * W::COUNT` columns of `2 * LANES` must be writable from `out`.
+/// `LANES * W::ELEMENTS` vectors of `2 * LANES` must be writable from `out`.
 #[inline(always)]
 unsafe fn write<L: FloatLanes, W: Words>(lanes: L, square: L::Square, out: *mut f32) {
     for (i, &words) in square.as_ref().iter().enumerate() {
-        for index in 0..W::COUNT {
+        for index in 0..W::ELEMENTS {
             // SAFETY: as this function demands.
             unsafe {
-                lanes.store(out.add((i * W::COUNT + index) * 2 * L::LANES), W::number(lanes, words, index));
+                lanes.store(out.add((i * W::ELEMENTS + index) * 2 * L::LANES), W::element(lanes, words, index));
             }
         }
     }

@@ -1,8 +1,10 @@
-use super::{BLOCK, DECODED, Panel, pack};
+use half::bf16;
+
+use super::{BLOCK, DECODED, Panel, pack, pack_pairs, packed_width};
 use crate::cpu::Kernels;
 use crate::cpu::kernels::packed::dense_strip_of;
 use crate::cpu::tests::Random;
-use crate::testing::{Bytes, instruction_sets, weight};
+use crate::testing::{Bytes, instruction_sets, rounding_sets, weight};
 use crate::{Format, SharedBytes, ThreadPool, Weight, decode_row};
 
 /// Words of one and of two numbers, and a format that takes the way through its decoder.
@@ -11,8 +13,14 @@ const FORMATS: [Format; 4] = [Format::F32, Format::F16, Format::BF16, Format::Q5
 /// `[tokens, rows]` of one strip, its rows only; where the format has a packed form, with the same bits from it.
 fn product(kernels: &Kernels, weight: &Weight, x: &[f32]) -> Vec<f32> {
     let (height, cols) = (kernels.dense_rows(), weight.cols());
-    let mut packed = vec![f32::NAN; x.len()];
-    pack(x.chunks_exact(cols), cols, kernels.dense_group(), &mut packed);
+    let rounded = kernels.rounds(weight.format());
+    let mut packed = vec![f32::NAN; x.len() / cols * packed_width(cols, rounded)];
+    let (tokens, group) = (x.chunks_exact(cols), kernels.dense_group());
+    if rounded {
+        pack_pairs(tokens, cols, group, &mut packed)
+    } else {
+        pack(tokens, cols, group, &mut packed)
+    }
     let run = |strip| {
         let mut sums = vec![f32::NAN; x.len() / cols * height];
         kernels.dense_strip(strip, &packed, &mut sums, &mut Panel::new());
@@ -56,6 +64,60 @@ fn rows_of_every_length_match_alone_or_beside_others() {
                     assert_eq!(bits(&product(&kernels, &weight, token)), bits(found), "{format} {cols} of {tokens}");
                 }
             }
+        }
+    }
+}
+
+/// Against f64: near the products of the rounded activations, and within the stated bound of those of the activations themselves. The
+/// processor's instruction for two products at once adds in the order of two multiply-adds.
+#[test]
+fn products_of_rounded_activations_are_as_near_as_stated() {
+    let mut random = Random::new(51);
+    for cols in (1..=70).chain([127, 128, 255, 256, 257, 259, 512, 900]) {
+        for kernels in rounding_sets() {
+            let (rows, tokens) = (random.below(1..kernels.dense_rows() + 1), random.below(1..30));
+            let weight = weight(&mut random, Format::BF16, rows, cols, Bytes::Encoded);
+            let decoded = weight.to_f32().unwrap();
+            let x = random.values(tokens * cols);
+            let found = product(&kernels, &weight, &x);
+            for (token, found) in x.chunks(cols).zip(found.chunks(rows)) {
+                for (weights, &found) in decoded.chunks(cols).zip(found) {
+                    let products = |x: fn(f32) -> f32| {
+                        weights.iter().zip(token).map(move |(&w, &t)| f64::from(w) * f64::from(x(t)))
+                    };
+                    let exact: f64 = products(|x| x).sum();
+                    let rounded: f64 = products(|x| bf16::from_f32(x).to_f32()).sum();
+                    let size: f64 = products(|x| x).map(f64::abs).sum();
+                    // One rounding of a sum for each column of a block of words, one sum a block.
+                    let roundings = cols.min(2 * BLOCK) + cols / (2 * BLOCK) + 1;
+                    // Magnitudes grow by a half of 2^-7 at most.
+                    let sums = f64::from(f32::EPSILON) / 2.0 * size * 1.004 * roundings as f64;
+                    let found = f64::from(found);
+                    assert!((found - rounded).abs() <= sums, "{cols} {:?}: {found} for {rounded}", kernels.isa());
+                    assert!((found - exact).abs() <= sums + size / 256.0, "{cols}: {found} for {exact}");
+                }
+                assert_eq!(bits(&product(&kernels, &weight, token)), bits(found), "{cols} of {tokens}");
+            }
+            assert_eq!(
+                bits(&product(&kernels.without_dots(), &weight, &x)),
+                bits(&found),
+                "{cols} {:?}",
+                kernels.isa()
+            );
+        }
+    }
+}
+
+/// The option changes no other format.
+#[test]
+fn only_products_with_bf16_are_rounded() {
+    let mut random = Random::new(52);
+    for format in [Format::F32, Format::F16, Format::Q5_K, Format::BF16] {
+        for kernels in instruction_sets() {
+            let weight = weight(&mut random, format, kernels.dense_rows(), 256, Bytes::Encoded);
+            let x = random.values(3 * 256);
+            let (plain, rounded) = (product(&kernels, &weight, &x), kernels.with_bf16_products(true));
+            assert_eq!(bits(&product(&rounded, &weight, &x)) == bits(&plain), format != Format::BF16, "{format}");
         }
     }
 }
@@ -121,7 +183,7 @@ fn rows_of_packed_strips_decode_exactly() {
     for format in [Format::F32, Format::F16, Format::BF16] {
         for cols in [1, 31, 33, 259] {
             let weight = weight(&mut random, format, 41, cols, Bytes::Wild);
-            for kernels in instruction_sets() {
+            for kernels in instruction_sets().into_iter().chain(rounding_sets()) {
                 let packed = crate::testing::packed(&kernels, &ThreadPool::new(2).unwrap(), &weight).unwrap();
                 for (row, bytes) in weight.bytes().chunks(weight.row_bytes()).enumerate() {
                     let (mut found, mut expected) = (vec![0.5; cols], vec![0.0; cols]);

@@ -4,16 +4,30 @@ use half::{bf16, f16};
 
 use crate::cpu::kernels::lanes::FloatLanes;
 
-/// A number that weights consist of.
-pub(super) trait Number: Copy {
-    /// `LANES` numbers, widened. Must be `#[inline(always)]`.
+/// What the elements of weights are, and how they are multiplied.
+pub(super) trait Number {
+    /// An element in memory.
+    type Stored: Copy;
+    /// Whether elements are multiplied as they are stored.
+    const AS_STORED: bool = false;
+
+    /// `LANES` elements in registers. Must be `#[inline(always)]`.
     ///
     /// # Safety
     /// They must be readable.
-    unsafe fn load<L: FloatLanes>(lanes: L, from: *const Self) -> L::Vector;
+    unsafe fn load<L: FloatLanes>(lanes: L, from: *const Self::Stored) -> L::Vector;
+
+    /// `total` and the products of loaded elements with an element of packed activations. Must be `#[inline(always)]`.
+    #[inline(always)]
+    fn multiply<L: FloatLanes>(lanes: L, weights: L::Vector, x: L::Vector, total: L::Vector) -> L::Vector {
+        lanes.fma(weights, x, total)
+    }
 }
 
 impl Number for f32 {
+    type Stored = Self;
+    const AS_STORED: bool = true;
+
     #[inline(always)]
     unsafe fn load<L: FloatLanes>(lanes: L, from: *const Self) -> L::Vector {
         // SAFETY: by the caller.
@@ -22,6 +36,8 @@ impl Number for f32 {
 }
 
 impl Number for f16 {
+    type Stored = Self;
+
     #[inline(always)]
     unsafe fn load<L: FloatLanes>(lanes: L, from: *const Self) -> L::Vector {
         // SAFETY: by the caller.
@@ -30,10 +46,31 @@ impl Number for f16 {
 }
 
 impl Number for bf16 {
+    type Stored = Self;
+
     #[inline(always)]
     unsafe fn load<L: FloatLanes>(lanes: L, from: *const Self) -> L::Vector {
         // SAFETY: by the caller.
         unsafe { lanes.load_bf16(from) }
+    }
+}
+
+/// Two bf16 of a row in a word, which is stored and loaded as an f32 of the same bits.
+pub(super) struct Pair;
+
+impl Number for Pair {
+    type Stored = f32;
+    const AS_STORED: bool = true;
+
+    #[inline(always)]
+    unsafe fn load<L: FloatLanes>(lanes: L, from: *const f32) -> L::Vector {
+        // SAFETY: by the caller.
+        unsafe { lanes.load(from) }
+    }
+
+    #[inline(always)]
+    fn multiply<L: FloatLanes>(lanes: L, weights: L::Vector, x: L::Vector, total: L::Vector) -> L::Vector {
+        lanes.dot_bf16(weights, x, total)
     }
 }
 
@@ -46,7 +83,7 @@ const AHEAD: usize = 8192;
 #[inline(always)]
 pub(super) fn add<L: FloatLanes, T: Number, const STREAM: bool>(
     lanes: L,
-    weights: &[T],
+    weights: &[T::Stored],
     packed: &[f32],
     sums: &mut [f32],
 ) {
@@ -81,7 +118,7 @@ pub(super) fn add<L: FloatLanes, T: Number, const STREAM: bool>(
 #[inline(always)]
 unsafe fn tile<L: FloatLanes, T: Number, const N: usize, const STREAM: bool>(
     lanes: L,
-    weights: &[T],
+    weights: &[T::Stored],
     packed: &[f32],
     sums: &mut [f32],
 ) {
@@ -91,7 +128,7 @@ unsafe fn tile<L: FloatLanes, T: Number, const N: usize, const STREAM: bool>(
     let (mut weights, mut x) = (weights.as_ptr(), packed.as_ptr());
     for _ in 0..columns {
         if STREAM {
-            for line in (0..rows * size_of::<T>()).step_by(64) {
+            for line in (0..rows * size_of::<T::Stored>()).step_by(64) {
                 lanes.prefetch(weights.cast::<u8>().wrapping_add(AHEAD + line));
             }
         }
@@ -100,8 +137,8 @@ unsafe fn tile<L: FloatLanes, T: Number, const N: usize, const STREAM: bool>(
             let (low, high) = (T::load(lanes, weights), T::load(lanes, weights.add(L::LANES)));
             for (token, total) in totals.iter_mut().enumerate() {
                 let value = lanes.splat(*x.add(token));
-                total[0] = lanes.fma(low, value, total[0]);
-                total[1] = lanes.fma(high, value, total[1]);
+                total[0] = T::multiply(lanes, low, value, total[0]);
+                total[1] = T::multiply(lanes, high, value, total[1]);
             }
             weights = weights.add(rows);
             x = x.add(N);

@@ -7,16 +7,22 @@ use half::{bf16, f16};
 use super::sealed::Sealed;
 use super::{FloatLanes, LaneKernel};
 
-/// Lanes of a processor that has AVX-512 F, BW, DQ and VL: only [`run`] makes one.
+/// Lanes of a processor that has AVX-512 F, BW, DQ and VL, with `DOTS` also AVX512-BF16: only [`run`] and [`run_with_dots`] make one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const DOTS: bool>(());
 
-impl Sealed for Avx512 {}
+impl<const DOTS: bool> Sealed for Avx512<DOTS> {}
 
 /// Runs a kernel compiled for these features.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) fn run<K: LaneKernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512(()))
+    kernel.run(Avx512::<false>(()))
+}
+
+/// Runs a kernel compiled for these features and AVX512-BF16.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub(super) fn run_with_dots<K: LaneKernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true>(()))
 }
 
 /// A mask of the first `count <= 16` lanes.
@@ -25,10 +31,17 @@ fn first(count: usize) -> __mmask16 {
     ((1u32 << count) - 1) as __mmask16
 }
 
+/// The same bits.
+#[inline(always)]
+fn bf16s(words: __m512) -> __m512bh {
+    // SAFETY: two types of the same register, of which every pattern is a value.
+    unsafe { std::mem::transmute(words) }
+}
+
 // SAFETY (of every block below): the existence of an `Avx512` proves the features, and memory is as the trait demands; masked
 // loads and stores do not touch the lanes that are left out.
 #[allow(clippy::undocumented_unsafe_blocks)]
-impl FloatLanes for Avx512 {
+impl<const DOTS: bool> FloatLanes for Avx512<DOTS> {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
     type Vector = __m512;
@@ -229,6 +242,16 @@ impl FloatLanes for Avx512 {
     #[inline(always)]
     fn high_bf16(self, words: __m512) -> __m512 {
         unsafe { _mm512_and_ps(words, _mm512_castsi512_ps(_mm512_set1_epi32(0xFFFF_0000u32 as i32))) }
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        if DOTS {
+            unsafe { _mm512_dpbf16_ps(c, bf16s(a), bf16s(b)) }
+        } else {
+            let c = self.fma(self.high_bf16(a), self.high_bf16(b), c);
+            self.fma(self.low_bf16(a), self.low_bf16(b), c)
+        }
     }
 
     #[inline(always)]

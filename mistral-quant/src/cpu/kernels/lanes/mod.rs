@@ -55,6 +55,16 @@ impl Kernels {
             _ => kernel.run(Portable),
         }
     }
+
+    /// [`run`](Self::run) for kernels that live on [`FloatLanes::dot_bf16`]: with the processor's instruction where it has one.
+    pub(crate) fn run_with_dots<K: LaneKernel>(&self, kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        if self.has_dots() {
+            // SAFETY: `has_dots` says that the processor has AVX512-BF16, and `self` proves the features of its set.
+            return unsafe { avx512::run_with_dots(kernel) };
+        }
+        self.run(kernel)
+    }
 }
 
 /// The operations on vectors of f32 that kernels are made of. Rounding is to nearest even.
@@ -142,6 +152,14 @@ pub(crate) trait FloatLanes: sealed::Sealed + Copy + 'static {
     fn low_bf16(self, words: Self::Vector) -> Self::Vector;
     /// The bf16 in the upper half of each word, widened.
     fn high_bf16(self, words: Self::Vector) -> Self::Vector;
+
+    /// `c + a1 * b1 + a0 * b0` of the bf16 in the upper (1) and the lower half (0) of each word. Products are exact; each of the two sums
+    /// is rounded. Numbers below 2^-126 may count as 0.
+    #[inline(always)]
+    fn dot_bf16(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        let c = self.fma(self.high_bf16(a), self.high_bf16(b), c);
+        self.fma(self.low_bf16(a), self.low_bf16(b), c)
+    }
 
     /// The sum of all lanes: the upper half is added to the lower until one lane is left.
     fn sum(self, a: Self::Vector) -> f32;
