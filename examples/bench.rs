@@ -1,10 +1,12 @@
-//! How fast a model runs here: `bench [--model PATH_OR_ID] [-p 512] [-n 128] [-t THREADS] [-r REPETITIONS] [--json]`.
+//! How fast a model runs here: `bench [--model PATH_OR_ID] [-p 512] [-n 128] [-t THREADS] [-r REPETITIONS] [--repack
+//! never|strips|background] [--json]`.
 //!
 //! As llama-bench does it: prompt and generation are timed apart, on random token ids, end tokens ignored, after one warm-up.
 //! Time to first token is that of a prompt of `-p` tokens, sampling included. Each figure is the median of the repetitions.
 
 use std::time::Instant;
 
+use mistral_core::quant::Repack;
 use mistral_core::{Engine, Request};
 use mistral_examples::Failure;
 use serde_json::{Value, json};
@@ -53,6 +55,12 @@ fn main() -> Result<(), Failure> {
     let prompt: usize = args.opt_value_from_str("-p")?.unwrap_or(512);
     let generated: usize = args.opt_value_from_str("-n")?.unwrap_or(128);
     let repetitions: usize = args.opt_value_from_str("-r")?.unwrap_or(5);
+    let builder = match args.opt_value_from_str::<_, String>("--repack")?.as_deref() {
+        None | Some("background") => builder.repack(Repack::Background),
+        Some("strips") => builder.repack(Repack::Strips),
+        Some("never") => builder.repack(Repack::Never),
+        Some(other) => return Err(format!("--repack {other}").into()),
+    };
     mistral_examples::finish(args)?;
     if prompt * generated * repetitions == 0 {
         return Err("-p, -n and -r must be at least 1".into());

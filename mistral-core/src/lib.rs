@@ -26,7 +26,6 @@
 
 mod block_pool;
 mod builder;
-mod chat;
 mod decoder;
 mod engine;
 mod error;
@@ -49,7 +48,6 @@ mod text;
 mod worker;
 
 pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
-pub use chat::{Message, Role, ToolCall};
 pub use decoder::embedded;
 pub use engine::{Engine, Step};
 pub use error::Error;
@@ -59,6 +57,8 @@ pub use metrics::Metrics;
 pub use model::Model;
 pub use request::{Prompt, Request, SequenceId};
 pub use sample::{Logprobs, Sampling, TokenLogprob};
+
+pub use mistral_tools::{Message, Role, ToolCall};
 
 pub use mistral_models as models;
 pub use mistral_quant as quant;

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::time::Instant;
 
-use mistral_tools::ToolSpec;
+use mistral_tools::{Message, ToolSpec};
 use serde_json::{Map, Value};
 
-use crate::chat::Message;
 use crate::{Error, Sampling};
 
 /// What is to be continued.

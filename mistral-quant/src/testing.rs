@@ -2,9 +2,10 @@
 
 use crate::cpu::activations::{ActivationUnit, quantize_units};
 use crate::cpu::kernels::Kernels;
+use crate::cpu::kernels::packed::Packed;
 use crate::cpu::tests::Random;
 use crate::formats::{Block, Grid, UNIT, blocks, with_grid};
-use crate::{Format, SharedBytes, Weight, encode_row_with};
+use crate::{Error, Format, SharedBytes, ThreadPool, Weight, encode_row_with};
 
 /// Every instruction set of this machine, the portable one included.
 pub(crate) fn instruction_sets() -> Vec<Kernels> {
@@ -46,6 +47,13 @@ pub(crate) fn weight(random: &mut Random, format: Format, rows: usize, cols: usi
         }
     }
     Weight::new(format, rows, cols, SharedBytes::new(bytes)).unwrap()
+}
+
+/// All of a weight in its packed form, made in bands of a strip.
+pub(crate) fn packed(kernels: &Kernels, pool: &ThreadPool, weight: &Weight) -> Result<Packed, Error> {
+    let packed = Packed::with_bands(kernels, weight, 1)?;
+    packed.fill(kernels, pool, weight)?;
+    Ok(packed)
 }
 
 /// Puts the next of some values into each scale of a block that multiplies all its weights; rounded to what the format can hold.

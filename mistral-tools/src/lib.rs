@@ -3,31 +3,68 @@
 //! [`ToolSpec`] is what a model is told about a tool; chat templates render it into the prompt.
 #![forbid(unsafe_code)]
 
+mod approval;
+mod arguments;
+mod builder;
 mod cancel;
+mod chain;
+mod chunk;
+mod conversation;
 mod counter;
+pub mod dialect;
 mod emitter;
 mod error;
 mod histogram;
+mod invoke;
+mod json;
 mod kinds;
+mod message;
 mod outcome;
 mod park;
+mod registered_tool;
+mod registry;
+mod reply;
 mod resilience;
+mod schema;
 mod spec;
+mod static_tool;
 mod sync;
 mod time;
+mod tool;
+mod tool_error;
+mod turn;
+mod typed_tool;
 
+pub use approval::{Approval, PausedCall};
+pub use arguments::{Arguments, Borrowed, BorrowedArguments};
+pub use builder::{Callable, Dependent, Described, Requested, Resulting, ToolBuilder};
 pub use cancel::{CancellationToken, Cancelled};
+pub use chain::{ChainControl, ErrorFlow, IntoResultFlow, OnError, OnRequest, OnResult, RequestFlow, ResultFlow};
+pub use chunk::{Chunk, ChunkEmitter};
+pub use conversation::{Conversation, Execution};
 pub use counter::{CounterGroup, ErrorCounters, RelaxedCounter, Snapshot};
 pub use emitter::{Chunks, Emit, EmitError, Emitter, NoChunk, WhenFull};
 pub use error::Error;
 pub use histogram::{LatencyHistogram, LatencySnapshot};
+pub use invoke::{AsyncFunction, Asynchronous, Blocking, Invoke};
+pub use json::ArgumentError;
 pub use kinds::ErrorKinds;
-pub use outcome::ErrorKind;
+pub use message::{Message, Role, ToolCall};
+pub use outcome::{ErrorKind, Outcome, Text};
 pub use park::block_on;
+pub use registered_tool::RegisteredTool;
+pub use registry::{ToolBatch, ToolRegistry, UnknownTool};
+pub use reply::Reply;
 pub use resilience::{
     BreakerPolicy, BreakerState, CancelAt, CircuitBreaker, Elapsed, Fallback, GiveUp, Jitter, Observer, Permit,
     Rejected, ResilienceEvent, ResiliencePolicy, Retry, RetryDecision, RetryPolicy, Substitute, TimeoutPolicy,
     run_until, timeout_at,
 };
+pub use schema::{Parameter, Schema, SchemaSource, SchemaType, StaticSchema};
 pub use spec::ToolSpec;
+pub use static_tool::{StaticEntry, StaticFunction, StaticTool, StaticToolRegistry};
 pub use time::{Clock, ManualClock, Moment, Sleep, SystemClock, Timer};
+pub use tool::{CallFuture, Invocation, Tool};
+pub use tool_error::ToolError;
+pub use turn::{Answer, Call, OnAnswer, Turn};
+pub use typed_tool::TypedTool;

@@ -31,14 +31,15 @@ impl ToolSpec {
     /// [`Error::Name`] and [`Error::Parameters`].
     pub fn new(name: impl Into<String>, description: impl Into<String>, parameters: Value) -> Result<Self, Error> {
         let name = name.into();
-        let valid = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
-        if name.is_empty() || name.len() > NAME_LIMIT || !name.bytes().all(valid) {
-            return Err(Error::Name { name });
-        }
+        Self::check_name(&name)?;
         if !parameters.is_object() {
             return Err(Error::Parameters { name });
         }
         Ok(Self { name, description: description.into(), parameters })
+    }
+
+    pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+        if is_name(name) { Ok(()) } else { Err(Error::Name { name: name.into() }) }
     }
 
     /// What the model calls it by.
@@ -61,6 +62,19 @@ impl ToolSpec {
         let Self { name, description, parameters } = self;
         json!({"type": "function", "function": {"name": name, "description": description, "parameters": parameters}})
     }
+}
+
+/// Whether every template and dialect can carry it.
+pub(crate) const fn is_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !(bytes[at].is_ascii_alphanumeric() || bytes[at] == b'_' || bytes[at] == b'-') {
+            return false;
+        }
+        at += 1;
+    }
+    !bytes.is_empty() && bytes.len() <= NAME_LIMIT
 }
 
 #[cfg(test)]

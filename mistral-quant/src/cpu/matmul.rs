@@ -23,33 +23,35 @@ pub(crate) const TILE: usize = 96;
 /// Products below which waking threads costs more than it brings: some ten microseconds of work, what a wake takes on a busy machine.
 const ALONE: usize = 512 * 1024;
 
-/// The weight of a product `[rows, cols]`, in one of two forms with the same results to the bit.
+/// The weight of a product `[rows, cols]`, in forms with the same results to the bit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Operand<'a> {
     /// As the checkpoint has it.
     Blocks(&'a Weight),
-    /// Rearranged for the kernels.
+    /// Strips that are rearranged for the kernels already, and all as the checkpoint has them.
+    Partly(&'a Weight, &'a Packed),
+    /// Rearranged for the kernels, every strip.
     Packed(&'a Packed),
 }
 
 impl<'a> Operand<'a> {
     pub(crate) fn format(self) -> Format {
         match self {
-            Self::Blocks(weight) => weight.format(),
+            Self::Blocks(weight) | Self::Partly(weight, _) => weight.format(),
             Self::Packed(weight) => weight.format(),
         }
     }
 
     pub(crate) fn rows(self) -> usize {
         match self {
-            Self::Blocks(weight) => weight.rows(),
+            Self::Blocks(weight) | Self::Partly(weight, _) => weight.rows(),
             Self::Packed(weight) => weight.rows(),
         }
     }
 
     fn cols(self) -> usize {
         match self {
-            Self::Blocks(weight) => weight.cols(),
+            Self::Blocks(weight) | Self::Partly(weight, _) => weight.cols(),
             Self::Packed(weight) => weight.cols(),
         }
     }
@@ -57,16 +59,18 @@ impl<'a> Operand<'a> {
     /// Strip `index` of a block format.
     pub(crate) fn strip(self, index: usize) -> StripSource<'a> {
         match self {
-            Self::Blocks(weight) => StripSource::Blocks(strip_of(weight, index)),
-            Self::Packed(weight) => weight.strip(index),
+            Self::Partly(_, packed) if packed.has(index) => packed.strip(index),
+            Self::Blocks(weight) | Self::Partly(weight, _) => StripSource::Blocks(strip_of(weight, index)),
+            Self::Packed(packed) => packed.strip(index),
         }
     }
 
     /// Strip `index` of a weight that is no block format, `height` rows of it.
     pub(crate) fn dense_strip(self, index: usize, height: usize) -> DenseStrip<'a> {
         match self {
-            Self::Blocks(weight) => dense_strip_of(weight, index, height),
-            Self::Packed(weight) => weight.dense_strip(index),
+            Self::Partly(_, packed) if packed.has(index) => packed.dense_strip(index),
+            Self::Blocks(weight) | Self::Partly(weight, _) => dense_strip_of(weight, index, height),
+            Self::Packed(packed) => packed.dense_strip(index),
         }
     }
 }

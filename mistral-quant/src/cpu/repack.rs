@@ -16,8 +16,10 @@ use crate::{Error, ThreadPool};
 /// numbers in about as many bytes (F32, F16, BF16 and Q4_K: the same, Q3_K: 4 % more). Formats without such a form (those with code
 /// books, [`Format::IQ3_S`](crate::Format::IQ3_S) and smaller, and [`Format::F8_E4M3`](crate::Format::F8_E4M3)), single rows, and
 /// matrices of so few rows that the packed form would be more than 15 % larger stay as they are. Where the blocks are a mapped
-/// file, its pages are given back as soon as a weight is packed, so the memory in use stays near the size of the file; where they
-/// were read into memory they are dropped.
+/// file, its pages are given back every 16 MiB, while the rest of the weight is still read from them, so that what is resident stays
+/// within some 20 MiB of the size of the packed weights at any time. Bytes that were read into memory are freed with the last weight that
+/// shares their owner: those of a tensor of its own (one quantized while loading, say) when it is packed, those of a whole file that
+/// was read into one piece of memory when its checkpoint is dropped and all of it is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Repack {

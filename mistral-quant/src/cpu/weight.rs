@@ -31,8 +31,10 @@ pub(crate) struct Shared {
 pub(crate) enum Form {
     /// As the checkpoint has them.
     Blocks(Weight),
+    /// As the checkpoint has them, and what is packed by now as the kernels stream it.
+    Partly(Weight, Arc<Packed>),
     /// As the kernels stream them.
-    Packed(Packed),
+    Packed(Arc<Packed>),
 }
 
 impl CpuWeight {
@@ -66,7 +68,7 @@ impl CpuWeight {
         [self.rows(), self.cols()]
     }
 
-    /// Whether the kernels stream a packed form of it by now.
+    /// Whether the kernels stream a packed form of all of it by now.
     pub fn is_packed(&self) -> bool {
         matches!(&*self.shared.form(), Form::Packed(..))
     }
@@ -95,18 +97,26 @@ impl Shared {
     /// Packs the weight, unless it is packed or small, or would take noticeably more memory than its blocks.
     ///
     /// # Errors
-    /// [`Error::Resource`] when there is no memory, and those of the pool; the blocks stay in use.
+    /// [`Error::Resource`] when there is no memory, and those of the pool; the blocks of what is not packed stay in use.
     pub(crate) fn pack(&self, kernels: &Kernels, pool: &ThreadPool) -> Result<(), Error> {
         let form = self.form();
         let Form::Blocks(weight) = &*form else { return Ok(()) };
         if !is_worth_packing(kernels, weight) {
             return Ok(());
         }
-        let packed = Packed::new(kernels, pool, weight)?;
-        *self.form.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Form::Packed(packed));
-        // A pass that still reads the blocks finds them again.
+        let packed = Arc::new(Packed::new(kernels, weight)?);
+        // From here on passes read each band in its packed form as soon as there is one, so that few of the blocks come back that are
+        // released band after band.
+        self.set_form(Form::Partly(weight.clone(), Arc::clone(&packed)));
+        packed.fill(kernels, pool, weight)?;
+        self.set_form(Form::Packed(packed));
+        // With the pages that lie across the ends of bands. A pass that still reads blocks finds them again.
         weight.release();
         Ok(())
+    }
+
+    fn set_form(&self, form: Form) {
+        *self.form.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(form);
     }
 }
 
@@ -123,6 +133,7 @@ impl Form {
     pub(crate) fn operand(&self) -> Operand<'_> {
         match self {
             Self::Blocks(weight) => Operand::Blocks(weight),
+            Self::Partly(weight, packed) => Operand::Partly(weight, packed),
             Self::Packed(packed) => Operand::Packed(packed),
         }
     }
@@ -133,16 +144,19 @@ impl Form {
     /// # Errors
     /// Those of [`decode_row`].
     pub(crate) fn decode_row(&self, kernels: &Kernels, row: usize, out: &mut [f32]) -> Result<(), Error> {
-        match self {
-            Self::Blocks(weight) => {
-                let start = row * weight.row_bytes();
-                let bytes = weight.bytes().get(start..start + weight.row_bytes()).unwrap_or_default();
-                decode_row(weight.format(), bytes, out)
-            }
-            Self::Packed(packed) => {
+        let weight = match self {
+            Self::Blocks(weight) => weight,
+            Self::Partly(weight, packed) if !packed.has_row(row) => weight,
+            Self::Partly(_, packed) | Self::Packed(packed) => {
                 packed.decode_row(kernels, row, out);
-                Ok(())
+                return Ok(());
             }
-        }
+        };
+        let start = row * weight.row_bytes();
+        let bytes = weight.bytes().get(start..start + weight.row_bytes()).unwrap_or_default();
+        decode_row(weight.format(), bytes, out)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,35 +5,35 @@
 //! from the `gguf` package.
 
 /// What the two bits of a value of IQ2 mean; the fourth pattern does not occur.
-const IQ2_LEVELS: [u8; 16] = repeat([8, 25, 43, 0]);
+pub(crate) const LEVELS_IQ2: [u8; 3] = [8, 25, 43];
 
 /// What the two bits of a value of IQ1 mean: eight times -1, 0 and 1, plus 9. A delta of an eighth adds or subtracts 1.
-const IQ1_LEVELS: [u8; 16] = repeat([1, 9, 17, 9]);
+pub(crate) const LEVELS_IQ1: [u8; 3] = [1, 9, 17];
 
 /// What the four bits of a value of IQ3_XXS mean; the upper half does not occur.
-const IQ3_XXS_LEVELS: [u8; 16] = [4, 12, 20, 28, 36, 44, 52, 62, 0, 0, 0, 0, 0, 0, 0, 0];
+pub(crate) const LEVELS_IQ3_XXS: [u8; 8] = [4, 12, 20, 28, 36, 44, 52, 62];
 
 /// What the four bits of a value of IQ3_S mean; the upper half does not occur.
-const IQ3_S_LEVELS: [u8; 16] = [1, 3, 5, 7, 9, 11, 13, 15, 0, 0, 0, 0, 0, 0, 0, 0];
+pub(crate) const LEVELS_IQ3_S: [u8; 8] = [1, 3, 5, 7, 9, 11, 13, 15];
 
 /// Magnitudes 8, 25, 43; 2 KiB.
-pub(crate) static IQ2_XXS: [u64; 256] = eights(include_bytes!("code_books/iq2_xxs.bin"), IQ2_LEVELS);
+pub(crate) static IQ2_XXS: [u64; 256] = eights(include_bytes!("code_books/iq2_xxs.bin"), &LEVELS_IQ2);
 
 /// Magnitudes 8, 25, 43; 4 KiB.
-pub(crate) static IQ2_XS: [u64; 512] = eights(include_bytes!("code_books/iq2_xs.bin"), IQ2_LEVELS);
+pub(crate) static IQ2_XS: [u64; 512] = eights(include_bytes!("code_books/iq2_xs.bin"), &LEVELS_IQ2);
 
 /// Magnitudes 8, 25, 43; 8 KiB.
-pub(crate) static IQ2_S: [u64; 1024] = eights(include_bytes!("code_books/iq2_s.bin"), IQ2_LEVELS);
+pub(crate) static IQ2_S: [u64; 1024] = eights(include_bytes!("code_books/iq2_s.bin"), &LEVELS_IQ2);
 
 /// Magnitudes 4 to 62; 1 KiB.
-pub(crate) static IQ3_XXS: [u32; 256] = fours(include_bytes!("code_books/iq3_xxs.bin"), IQ3_XXS_LEVELS);
+pub(crate) static IQ3_XXS: [u32; 256] = fours(include_bytes!("code_books/iq3_xxs.bin"), &LEVELS_IQ3_XXS);
 
 /// Magnitudes 1 to 15; 2 KiB.
-pub(crate) static IQ3_S: [u32; 512] = fours(include_bytes!("code_books/iq3_s.bin"), IQ3_S_LEVELS);
+pub(crate) static IQ3_S: [u32; 512] = fours(include_bytes!("code_books/iq3_s.bin"), &LEVELS_IQ3_S);
 
 /// Unsigned codes 1, 9, 17 for the values -1, 0, 1 of IQ1_S and IQ1_M; adding or subtracting [`IQ1_DELTA`] makes the codes of the grid with
 /// offset 9. 16 KiB.
-pub(crate) static IQ1: [u64; 2048] = eights(include_bytes!("code_books/iq1_s.bin"), IQ1_LEVELS);
+pub(crate) static IQ1: [u64; 2048] = eights(include_bytes!("code_books/iq1_s.bin"), &LEVELS_IQ1);
 
 /// The delta of an eighth in every byte of a point of [`IQ1`].
 pub(crate) const IQ1_DELTA: u64 = 0x0101_0101_0101_0101;
@@ -66,18 +66,8 @@ pub(super) fn unit(group: impl FnMut(usize) -> [i8; 8]) -> [i8; 32] {
     codes
 }
 
-const fn repeat(four: [u8; 4]) -> [u8; 16] {
-    let mut levels = [0; 16];
-    let mut i = 0;
-    while i < 16 {
-        levels[i] = four[i % 4];
-        i += 1;
-    }
-    levels
-}
-
-/// Eight values of two bits a point. Panics, at compile time only, on a file of another length.
-const fn eights<const N: usize>(packed: &[u8], levels: [u8; 16]) -> [u64; N] {
+/// Eight values of two bits a point. Panics, at compile time only, on a file of another length or with other patterns.
+const fn eights<const N: usize>(packed: &[u8], levels: &[u8]) -> [u64; N] {
     assert!(packed.len() == 2 * N);
     let mut points = [0; N];
     let mut at = 0;
@@ -94,7 +84,7 @@ const fn eights<const N: usize>(packed: &[u8], levels: [u8; 16]) -> [u64; N] {
 }
 
 /// Four values of four bits a point, likewise.
-const fn fours<const N: usize>(packed: &[u8], levels: [u8; 16]) -> [u32; N] {
+const fn fours<const N: usize>(packed: &[u8], levels: &[u8]) -> [u32; N] {
     assert!(packed.len() == 2 * N);
     let mut points = [0; N];
     let mut at = 0;

@@ -15,6 +15,7 @@ mod tests;
 pub(crate) use integer::{StripSource, Workspace};
 pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
 
+use self::integer::Vbmi;
 use self::integer::lanes::Lanes;
 use crate::cpu::activations::{ActivationUnit, Columns, Quantize};
 
@@ -127,23 +128,30 @@ macro_rules! with_lanes {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kernels {
     isa: Isa,
+    /// Beside the two sets with 512-bit registers, where the processor has it: for code books only, so not a set of its own.
+    vbmi: Option<Vbmi>,
 }
 
 impl Kernels {
     /// The best of this machine.
     pub(crate) fn detect() -> Self {
-        Self { isa: Isa::available().last().unwrap_or(Isa::Scalar) }
+        Self::with_limit(Isa::Avx512Vnni)
     }
 
     /// The best of this machine that is not above `limit`.
     pub(crate) fn with_limit(limit: Isa) -> Self {
-        Self { isa: Isa::available().filter(|isa| *isa <= limit).last().unwrap_or(Isa::Scalar) }
+        let isa = Isa::available().filter(|isa| *isa <= limit).last().unwrap_or(Isa::Scalar);
+        let vbmi = if isa >= Isa::Avx512 { Vbmi::detect() } else { None };
+        Self { isa, vbmi }
     }
 
-    /// One table for each instruction set of this machine, slowest first.
+    /// One table for each instruction set of this machine, slowest first, and those with VBMI also without.
     #[cfg(test)]
     pub(crate) fn each() -> impl Iterator<Item = Self> {
-        Isa::available().map(|isa| Self { isa })
+        Isa::available().map(Self::with_limit).flat_map(|kernels| {
+            let without = kernels.vbmi.is_some().then_some(Self { vbmi: None, ..kernels });
+            without.into_iter().chain([kernels])
+        })
     }
 
     /// The instruction set.
@@ -172,7 +180,7 @@ impl Kernels {
         sums: &mut [Sums],
     ) {
         // SAFETY: the processor has the set, as this value proves.
-        with_lanes!(self.isa, L => unsafe { integer::integer_strip::<L>(source, columns, workspace, sums) });
+        with_lanes!(self.isa, L => unsafe { integer::integer_strip::<L>(source, columns, self.vbmi, workspace, sums) });
     }
 
     /// Packs a strip in blocks into `packed`, of the length that a strip has by [`packed::packed_bytes`].

@@ -1,5 +1,8 @@
 //! Weights rearranged for the kernels: strips of rows, each one run of bytes, in about the memory of the blocks.
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use super::dense::{self, DenseStrip, Order};
 use super::integer::{Layout, with_pack};
 use super::strip::{STRIP, Strip};
@@ -8,6 +11,10 @@ use crate::cpu::disjoint::Disjoint;
 use crate::cpu::storage;
 use crate::formats::UNIT;
 use crate::{Error, Format, ThreadPool, Weight};
+
+/// Bytes that are packed before the blocks they were made of are given back: what a large weight takes twice for a moment. Each
+/// band is memory of its own, so far fewer would leave much of it outside of huge pages.
+const BAND: usize = 16 << 20;
 
 /// A cache line and a vector of codes, so that no load crosses a line.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +33,8 @@ unsafe impl storage::Zeroed for Line {}
 /// header  the bytes of scales and mins, transposed: bytes or words of the 16 rows side by side
 /// codes   units of 32 columns; in a unit, planes of bits (integer/codes.rs)
 /// ```
+///
+/// It is filled band of strips after band; a band that is there never changes, and can be read while the next ones are made.
 #[derive(Debug)]
 pub(crate) struct Packed {
     format: Format,
@@ -34,33 +43,75 @@ pub(crate) struct Packed {
     /// Rows of a strip.
     height: usize,
     strip_lines: usize,
-    lines: Vec<Line>,
+    strips: usize,
+    /// Strips of a band; the last one may have fewer.
+    band_strips: usize,
+    bands: Box<[OnceLock<Vec<Line>>]>,
 }
 
 impl Packed {
-    /// Packs all strips of a weight on the threads of `pool`.
+    /// The packed form of a weight, nothing of it packed yet.
     ///
     /// # Errors
-    /// [`Error::UnsupportedFormat`] where [`packed_bytes`] is `None`; [`Error::Resource`] when there is no memory; those of the pool.
-    pub(crate) fn new(kernels: &Kernels, pool: &ThreadPool, weight: &Weight) -> Result<Self, Error> {
+    /// [`Error::UnsupportedFormat`] where [`packed_bytes`] is `None`.
+    pub(crate) fn new(kernels: &Kernels, weight: &Weight) -> Result<Self, Error> {
+        Self::with_bands(kernels, weight, BAND)
+    }
+
+    /// [`new`](Self::new) with bands of about `band` bytes.
+    pub(crate) fn with_bands(kernels: &Kernels, weight: &Weight, band: usize) -> Result<Self, Error> {
         let (format, rows, cols) = (weight.format(), weight.rows(), weight.cols());
         let refused = || Error::UnsupportedFormat { format, operation: "packing" };
         let bytes = packed_bytes(kernels, format, rows, cols).ok_or_else(refused)?;
         let height = strip_rows(kernels, format);
         let strips = rows.div_ceil(height);
-        let mut lines: Vec<Line> = storage::zeroed("a packed weight", bytes / 64)?;
-        let strip_lines = lines.len().checked_div(strips).unwrap_or(0);
+        let strip_lines = (bytes / 64).checked_div(strips).unwrap_or(0);
+        // Bands of the same number of strips, as near as can be.
+        let bands = bytes.div_ceil(band.max(1)).clamp(1, strips.max(1));
+        let band_strips = strips.div_ceil(bands).max(1);
+        let bands = (0..strips.div_ceil(band_strips)).map(|_| OnceLock::new()).collect();
+        Ok(Self { format, rows, cols, height, strip_lines, strips, band_strips, bands })
+    }
+
+    /// Packs the strips that are not packed yet on the threads of `pool`. `weight` is the one that this was made for. When a band is
+    /// packed its blocks are released, other than those of the last one: who still reads blocks is best told first.
+    ///
+    /// # Errors
+    /// [`Error::Resource`] when there is no memory, and those of the pool; what is packed by then stays.
+    pub(crate) fn fill(&self, kernels: &Kernels, pool: &ThreadPool, weight: &Weight) -> Result<(), Error> {
+        for (index, band) in self.bands.iter().enumerate().filter(|(_, band)| band.get().is_none()) {
+            let first = index * self.band_strips;
+            let end = self.strips.min(first + self.band_strips);
+            // Of two that pack the same band one is in vain.
+            let _ = band.set(self.pack_band(kernels, pool, weight, first..end)?);
+            if end < self.strips
+                && let Ok(rows) = weight.slice_rows(first * self.height..end * self.height)
+            {
+                rows.release();
+            }
+        }
+        Ok(())
+    }
+
+    fn pack_band(
+        &self,
+        kernels: &Kernels,
+        pool: &ThreadPool,
+        weight: &Weight,
+        strips: Range<usize>,
+    ) -> Result<Vec<Line>, Error> {
+        let mut lines: Vec<Line> = storage::zeroed("a packed weight", strips.len() * self.strip_lines)?;
         let parts = Disjoint::new(&mut lines);
-        pool.for_each(strips, &|index| {
+        pool.for_each(strips.len(), &|index| {
             // SAFETY: each strip is one task's.
-            let strip = unsafe { parts.slice(index * strip_lines, strip_lines) };
-            let packed = bytes_of_mut(strip);
-            match dense::number_bytes(format) {
-                Some(_) => dense::pack_columns(dense_strip_of(weight, index, height), height, packed),
+            let strip = unsafe { parts.slice(index * self.strip_lines, self.strip_lines) };
+            let (index, packed) = (strips.start + index, bytes_of_mut(strip));
+            match dense::number_bytes(self.format) {
+                Some(_) => dense::pack_columns(dense_strip_of(weight, index, self.height), self.height, packed),
                 None => kernels.pack_strip(strip_of(weight, index), packed),
             }
         })?;
-        Ok(Self { format, rows, cols, height, strip_lines, lines })
+        Ok(lines)
     }
 
     /// The format of the weight.
@@ -78,7 +129,17 @@ impl Packed {
         self.cols
     }
 
-    /// Decodes row `row` to `cols` weights, as its blocks decode. For a few rows: it reads a strip of them to take one.
+    /// Whether strip `index` is packed.
+    pub(crate) fn has(&self, index: usize) -> bool {
+        self.bands.get(index / self.band_strips).is_some_and(|band| band.get().is_some())
+    }
+
+    /// Whether row `row` is packed.
+    pub(crate) fn has_row(&self, row: usize) -> bool {
+        self.has(row / self.height)
+    }
+
+    /// Decodes row `row`, which is packed, to `cols` weights, as its blocks decode. For a few rows: it reads a strip of them to take one.
     pub(crate) fn decode_row(&self, kernels: &Kernels, row: usize, out: &mut [f32]) {
         let (index, row) = (row / self.height, row % self.height);
         if dense::number_bytes(self.format).is_some() {
@@ -88,21 +149,25 @@ impl Packed {
         kernels.take_row(strip, row, out);
     }
 
-    /// Strip `index` of a block format.
+    /// Strip `index`, which is packed, of a block format.
     pub(crate) fn strip(&self, index: usize) -> StripSource<'_> {
         let bytes = self.strip_bytes(index);
         StripSource::Packed(Strip { format: self.format, cols: self.cols, bytes, row_bytes: bytes.len() / STRIP })
     }
 
-    /// Strip `index` of a float format.
+    /// Strip `index`, which is packed, of a float format.
     pub(crate) fn dense_strip(&self, index: usize) -> DenseStrip<'_> {
         let bytes = self.strip_bytes(index);
         let row_bytes = bytes.len() / self.height;
         DenseStrip { format: self.format, cols: self.cols, bytes, row_bytes, order: Order::Columns }
     }
 
+    /// None, with the meaning of zeros, of a strip that is not packed.
     fn strip_bytes(&self, index: usize) -> &[u8] {
-        bytes_of(self.lines.get(index * self.strip_lines..(index + 1) * self.strip_lines).unwrap_or_default())
+        let (band, index) = (index / self.band_strips, index % self.band_strips);
+        let lines = self.bands.get(band).and_then(OnceLock::get).map_or(&[][..], Vec::as_slice);
+        debug_assert!(!lines.is_empty() || self.strip_lines == 0, "strip {index} of band {band} is not packed");
+        bytes_of(lines.get(index * self.strip_lines..(index + 1) * self.strip_lines).unwrap_or_default())
     }
 }
 

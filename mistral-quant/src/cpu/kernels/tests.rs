@@ -1,6 +1,6 @@
 //! One bank for every instruction set: integers exact, sums near, a token alone or beside others the same.
 
-use super::packed::{Packed, packed_bytes, strip_of};
+use super::packed::{packed_bytes, strip_of};
 use super::{Kernels, ROWS, STRIP, Strip, StripSource, Sums, Workspace};
 use crate::cpu::activations::{ActivationUnit, Activations};
 use crate::cpu::tests::Random;
@@ -28,7 +28,7 @@ fn sums_of(kernels: &Kernels, weight: &Weight, x: &[f32]) -> Vec<Sums> {
     };
     let sums = run(StripSource::Blocks(strip(weight)));
     if packed_bytes(kernels, weight.format(), weight.rows(), weight.cols()).is_some() {
-        let packed = Packed::new(kernels, &pool, weight).unwrap();
+        let packed = crate::testing::packed(kernels, &pool, weight).unwrap();
         for (packed, blocks) in run(packed.strip(0)).iter().zip(&sums) {
             assert_eq!(bits(packed, weight.rows()), bits(blocks, weight.rows()), "{} packed", weight.format());
         }

@@ -25,7 +25,8 @@ fn product(
     };
     let blocks: Vec<Operand<'_>> = jobs.iter().map(|&(weight, _)| Operand::Blocks(weight)).collect();
     let outs = run(&blocks);
-    let packed: Vec<Option<Packed>> = jobs.iter().map(|job| Packed::new(kernels, &pool, job.0).ok()).collect();
+    let packed: Vec<Option<Packed>> =
+        jobs.iter().map(|job| crate::testing::packed(kernels, &pool, job.0).ok()).collect();
     let operands: Vec<Operand<'_>> =
         packed.iter().zip(blocks).map(|(packed, blocks)| packed.as_ref().map_or(blocks, Operand::Packed)).collect();
     assert_eq!(run(&operands), outs, "packed");

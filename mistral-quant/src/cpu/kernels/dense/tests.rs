@@ -1,6 +1,6 @@
 use super::{BLOCK, DECODED, Panel, pack};
 use crate::cpu::Kernels;
-use crate::cpu::kernels::packed::{Packed, dense_strip_of};
+use crate::cpu::kernels::packed::dense_strip_of;
 use crate::cpu::tests::Random;
 use crate::testing::{Bytes, instruction_sets, weight};
 use crate::{Format, SharedBytes, ThreadPool, Weight, decode_row};
@@ -20,7 +20,7 @@ fn product(kernels: &Kernels, weight: &Weight, x: &[f32]) -> Vec<f32> {
     };
     let sums = run(dense_strip_of(weight, 0, height));
     if weight.format().block_weights() == 1 {
-        let columns = Packed::new(kernels, &ThreadPool::new(1).unwrap(), weight).unwrap();
+        let columns = crate::testing::packed(kernels, &ThreadPool::new(1).unwrap(), weight).unwrap();
         assert_eq!(bits(&run(columns.dense_strip(0))), bits(&sums), "{} packed", weight.format());
     }
     sums
@@ -122,7 +122,7 @@ fn rows_of_packed_strips_decode_exactly() {
         for cols in [1, 31, 33, 259] {
             let weight = weight(&mut random, format, 41, cols, Bytes::Wild);
             for kernels in instruction_sets() {
-                let packed = Packed::new(&kernels, &ThreadPool::new(2).unwrap(), &weight).unwrap();
+                let packed = crate::testing::packed(&kernels, &ThreadPool::new(2).unwrap(), &weight).unwrap();
                 for (row, bytes) in weight.bytes().chunks(weight.row_bytes()).enumerate() {
                     let (mut found, mut expected) = (vec![0.5; cols], vec![0.0; cols]);
                     packed.decode_row(&kernels, row, &mut found);

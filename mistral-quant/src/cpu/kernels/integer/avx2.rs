@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::codes::{Codes, Expanded};
 use super::lanes::{Lanes, Operation};
 use crate::cpu::kernels::strip::STRIP;
 
@@ -131,6 +132,9 @@ impl Lanes for Avx2 {
     const REGISTERS: usize = 2;
     const COLUMNS: usize = 4;
     const BIASED: bool = false;
+    const DIRECT: bool = true;
+    type Few<C: Codes> = C;
+    type Many<C: Codes> = C;
     type Moves = Avx2;
     registers_of_256_bits!();
 
@@ -205,6 +209,9 @@ impl Lanes for AvxVnni {
     const REGISTERS: usize = 2;
     const COLUMNS: usize = 4;
     const BIASED: bool = true;
+    const DIRECT: bool = true;
+    type Few<C: Codes> = C;
+    type Many<C: Codes> = Expanded<15>;
     type Moves = Avx2;
     registers_of_256_bits!();
 

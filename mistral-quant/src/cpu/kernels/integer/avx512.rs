@@ -3,7 +3,10 @@
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
+use super::codes::{Codes, Expanded};
 use super::lanes::{Lanes, Operation};
+use super::tile::{Block, Grouping};
+use crate::cpu::kernels::strip::STRIP;
 
 /// What 512-bit registers do alike with and without VNNI.
 macro_rules! registers_of_512_bits {
@@ -74,6 +77,16 @@ macro_rules! registers_of_512_bits {
         }
 
         #[inline(always)]
+        unsafe fn widen(halves: &[[u8; 2]; STRIP]) -> [f32; STRIP] {
+            let mut floats = [0.0; STRIP];
+            // SAFETY: see `and`; 32 readable bytes, 64 writable ones.
+            unsafe {
+                _mm512_storeu_ps(floats.as_mut_ptr(), _mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast())))
+            };
+            floats
+        }
+
+        #[inline(always)]
         unsafe fn ints(value: i32) -> __m512i {
             // SAFETY: see `and`.
             unsafe { _mm512_set1_epi32(value) }
@@ -131,6 +144,9 @@ impl Lanes for Avx512 {
     const REGISTERS: usize = 1;
     const COLUMNS: usize = 8;
     const BIASED: bool = false;
+    const DIRECT: bool = true;
+    type Few<C: Codes> = C;
+    type Many<C: Codes> = C;
     type Moves = Avx2;
     registers_of_512_bits!();
 
@@ -139,6 +155,17 @@ impl Lanes for Avx512 {
     unsafe fn enter<O: Operation>(operation: O) {
         // SAFETY: this function has the features; the operation's own conditions are the caller's.
         unsafe { operation.run::<Self>() };
+    }
+
+    #[inline(always)]
+    unsafe fn wide<C: Codes, G: Grouping>(block: Block<'_>) {
+        // SAFETY: as this function.
+        unsafe {
+            match block.sums.len() {
+                8 => block.run::<Self, C, G, 8>(),
+                _ => (),
+            }
+        }
     }
 
     #[inline(always)]
@@ -179,6 +206,9 @@ impl Lanes for Avx512Vnni {
     const REGISTERS: usize = 1;
     const COLUMNS: usize = 12;
     const BIASED: bool = true;
+    const DIRECT: bool = true;
+    type Few<C: Codes> = C;
+    type Many<C: Codes> = Expanded<15>;
     type Moves = Avx2;
     registers_of_512_bits!();
 
@@ -187,6 +217,18 @@ impl Lanes for Avx512Vnni {
     unsafe fn enter<O: Operation>(operation: O) {
         // SAFETY: this function has the features; the operation's own conditions are the caller's.
         unsafe { operation.run::<Self>() };
+    }
+
+    #[inline(always)]
+    unsafe fn wide<C: Codes, G: Grouping>(block: Block<'_>) {
+        // SAFETY: as this function.
+        unsafe {
+            match block.sums.len() {
+                8 => block.run::<Self, C, G, 8>(),
+                12 => block.run::<Self, C, G, 12>(),
+                _ => (),
+            }
+        }
     }
 
     #[inline(always)]

@@ -1,5 +1,8 @@
 //! How the codes of a packed unit lie: 16 rows of 32 columns as 8 vectors of 64 bytes, bits of them side by side.
 //!
+//! A class only says where codes lie. What they stand for, the offset that is taken from them and how scales and mins are shared out, is
+//! the format's ([`Grid`](crate::formats::Grid)), so that formats share tiles.
+//!
 //! Vector `g` holds columns `4g..4g + 4`: byte `4 * row + column % 4`. A plane of fewer bits a code holds several vectors in the
 //! bit fields of its bytes. Every class takes vector `g` out with a load, a shift and a mask.
 
@@ -10,16 +13,12 @@ use crate::formats::{e2m1, iq4_nl};
 
 /// A way of storing codes.
 pub(crate) trait Codes: 'static {
-    /// Subtracted from every code.
-    const OFFSET: i32;
-    /// As in [`Grid`](crate::formats::Grid): the largest code; 128 marks signed ones.
+    /// As in [`Grid`](crate::formats::Grid), or more: the largest code; 128 marks signed ones.
     const MAX_CODE: i32;
-    /// Whether halves of a unit have scales (and mins) of their own.
-    const HALVES: bool;
-    /// Whether there are mins.
-    const MINS: bool;
     /// Bytes of a unit of 16 rows.
     const UNIT_BYTES: usize;
+    /// Whether units come from memory, and must be asked for ahead.
+    const STREAMED: bool = true;
 
     /// Vector `g` of the unit, as [`Lanes::multiply_add`] takes it.
     ///
@@ -32,10 +31,7 @@ pub(crate) trait Codes: 'static {
 pub(crate) struct Signed;
 
 impl Codes for Signed {
-    const OFFSET: i32 = 0;
     const MAX_CODE: i32 = 128;
-    const HALVES: bool = false;
-    const MINS: bool = false;
     const UNIT_BYTES: usize = 512;
 
     #[inline(always)]
@@ -49,16 +45,12 @@ impl Codes for Signed {
 }
 
 /// 8 bits as [`Lanes::multiply_add`] takes them: what the other classes are expanded to.
-pub(crate) struct Expanded<const MAX_CODE: i32, const OFFSET: i32, const HALVES: bool, const MINS: bool>;
+pub(crate) struct Expanded<const MAX_CODE: i32>;
 
-impl<const MAX_CODE: i32, const OFFSET: i32, const HALVES: bool, const MINS: bool> Codes
-    for Expanded<MAX_CODE, OFFSET, HALVES, MINS>
-{
-    const OFFSET: i32 = OFFSET;
+impl<const MAX_CODE: i32> Codes for Expanded<MAX_CODE> {
     const MAX_CODE: i32 = MAX_CODE;
-    const HALVES: bool = HALVES;
-    const MINS: bool = MINS;
     const UNIT_BYTES: usize = 512;
+    const STREAMED: bool = false;
 
     #[inline(always)]
     unsafe fn vector<L: Lanes>(unit: *const u8, g: usize) -> L::Bytes {
@@ -68,13 +60,10 @@ impl<const MAX_CODE: i32, const OFFSET: i32, const HALVES: bool, const MINS: boo
 }
 
 /// 4 bits: the low nibbles of 4 vectors are vectors 0 to 3, the high ones 4 to 7.
-pub(crate) struct Nibbles<const OFFSET: i32, const MINS: bool>;
+pub(crate) struct Nibbles;
 
-impl<const OFFSET: i32, const MINS: bool> Codes for Nibbles<OFFSET, MINS> {
-    const OFFSET: i32 = OFFSET;
+impl Codes for Nibbles {
     const MAX_CODE: i32 = 15;
-    const HALVES: bool = false;
-    const MINS: bool = MINS;
     const UNIT_BYTES: usize = 256;
 
     #[inline(always)]
@@ -86,8 +75,6 @@ impl<const OFFSET: i32, const MINS: bool> Codes for Nibbles<OFFSET, MINS> {
 
 /// The values of a table of 16.
 pub(crate) trait Values: 'static {
-    /// As [`Codes::OFFSET`].
-    const OFFSET: i32;
     /// As [`Codes::MAX_CODE`].
     const MAX_CODE: i32;
     /// The code of each index.
@@ -98,7 +85,6 @@ pub(crate) trait Values: 'static {
 pub(crate) struct NonLinear;
 
 impl Values for NonLinear {
-    const OFFSET: i32 = 0;
     const MAX_CODE: i32 = 128;
     const CODES: [i8; 16] = iq4_nl::VALUES;
 }
@@ -107,19 +93,15 @@ impl Values for NonLinear {
 pub(crate) struct Floats4;
 
 impl Values for Floats4 {
-    const OFFSET: i32 = e2m1::BIAS as i32;
     const MAX_CODE: i32 = 2 * e2m1::BIAS as i32;
     const CODES: [i8; 16] = e2m1::CODES;
 }
 
 /// 4 bits that are indices into a table; planes as in [`Nibbles`].
-pub(crate) struct Table<V, const HALVES: bool>(PhantomData<V>);
+pub(crate) struct Table<V>(PhantomData<V>);
 
-impl<V: Values, const HALVES: bool> Codes for Table<V, HALVES> {
-    const OFFSET: i32 = V::OFFSET;
+impl<V: Values> Codes for Table<V> {
     const MAX_CODE: i32 = V::MAX_CODE;
-    const HALVES: bool = HALVES;
-    const MINS: bool = false;
     const UNIT_BYTES: usize = 256;
 
     #[inline(always)]
@@ -145,13 +127,10 @@ const fn flipped(codes: [i8; 16], bit: u8) -> [u8; 16] {
 }
 
 /// 4 + 1 bits: [`Nibbles`], then a vector whose bit `g` is the fifth bit of vector `g`.
-pub(crate) struct Fives<const OFFSET: i32, const MINS: bool>;
+pub(crate) struct Fives;
 
-impl<const OFFSET: i32, const MINS: bool> Codes for Fives<OFFSET, MINS> {
-    const OFFSET: i32 = OFFSET;
+impl Codes for Fives {
     const MAX_CODE: i32 = 31;
-    const HALVES: bool = false;
-    const MINS: bool = MINS;
     const UNIT_BYTES: usize = 320;
 
     #[inline(always)]
@@ -168,10 +147,7 @@ impl<const OFFSET: i32, const MINS: bool> Codes for Fives<OFFSET, MINS> {
 pub(crate) struct Sixes;
 
 impl Codes for Sixes {
-    const OFFSET: i32 = 32;
     const MAX_CODE: i32 = 63;
-    const HALVES: bool = true;
-    const MINS: bool = false;
     const UNIT_BYTES: usize = 384;
 
     #[inline(always)]
@@ -185,13 +161,10 @@ impl Codes for Sixes {
 }
 
 /// 2 bits: field `j` of vector `i` is vector `4i + j`.
-pub(crate) struct Pairs<const OFFSET: i32, const HALVES: bool, const MINS: bool>;
+pub(crate) struct Pairs;
 
-impl<const OFFSET: i32, const HALVES: bool, const MINS: bool> Codes for Pairs<OFFSET, HALVES, MINS> {
-    const OFFSET: i32 = OFFSET;
+impl Codes for Pairs {
     const MAX_CODE: i32 = 3;
-    const HALVES: bool = HALVES;
-    const MINS: bool = MINS;
     const UNIT_BYTES: usize = 128;
 
     #[inline(always)]
@@ -205,10 +178,7 @@ impl<const OFFSET: i32, const HALVES: bool, const MINS: bool> Codes for Pairs<OF
 pub(crate) struct Threes;
 
 impl Codes for Threes {
-    const OFFSET: i32 = 4;
     const MAX_CODE: i32 = 7;
-    const HALVES: bool = true;
-    const MINS: bool = false;
     const UNIT_BYTES: usize = 192;
 
     #[inline(always)]

@@ -4,6 +4,8 @@
 //! instruction set that has its features enabled ([`Lanes::enter`]); there the primitives, always inlined too, become
 //! single instructions. Source of the technique: the `pulp` crate.
 
+use super::codes::Codes;
+use super::tile::{Block, Grouping};
 use crate::cpu::kernels::strip::STRIP;
 
 /// A computation that an instruction set runs with its features enabled.
@@ -24,10 +26,17 @@ pub(crate) trait Lanes: Copy + 'static {
     const ROWS: usize;
     /// Registers of rows that a tile takes at a time: 1, 2 or 4; `REGISTERS * ROWS` divides [`STRIP`].
     const REGISTERS: usize;
-    /// Columns of the widest tile.
+    /// Columns of the widest tile, at least 4.
     const COLUMNS: usize;
-    /// Signed 8-bit codes are multiplied as unsigned bytes, 128 higher.
+    /// Whether few columns are multiplied with codes taken out of their bits in registers, not by way of a panel.
+    const DIRECT: bool;
+    /// Signed 8-bit codes are multiplied as unsigned bytes, 128 higher, and the offset is 128.
     const BIASED: bool;
+    /// The class whose tiles multiply few columns with packed codes of class `C`; not used unless `DIRECT`.
+    type Few<C: Codes>: Codes;
+    /// The class whose tiles multiply with expanded codes of class `C`: always the same one for sets that add up in 32 bits and do
+    /// not care for signs.
+    type Many<C: Codes>: Codes;
     /// The set that packs blocks and reads headers for this one: what moves bytes gains little from wider registers, and is
     /// long to compile.
     type Moves: Lanes;
@@ -40,6 +49,11 @@ pub(crate) trait Lanes: Copy + 'static {
 
     /// Runs `operation` with the features of this set.
     unsafe fn enter<O: Operation>(operation: O);
+    /// A block of more than 4 columns: those widths of [`block_width`] up to `COLUMNS`.
+    #[inline(always)]
+    unsafe fn wide<C: Codes, G: Grouping>(block: Block<'_>) {
+        debug_assert!(block.sums.is_empty());
+    }
 
     /// `4 * ROWS` bytes.
     unsafe fn load(from: *const u8) -> Self::Bytes;
@@ -61,7 +75,8 @@ pub(crate) trait Lanes: Copy + 'static {
     /// What products are added to until `finish`.
     unsafe fn start(sums: Self::Ints) -> Self::Ints;
     /// Adds the products of each row's codes with the same four activations at `x`. Codes are unsigned; where `signed`, they are
-    /// signed, or unsigned and 128 higher if `BIASED`. Between `start` and `finish` at most as many as [`run_length`] says.
+    /// signed. Sets with one class for all ([`Lanes::Many`]) ask for no difference: unsigned codes that are below 128 (or, if
+    /// `BIASED`, below 256) are as good. Between `start` and `finish` at most as many as [`run_length`] says.
     unsafe fn multiply_add(signed: bool, products: Self::Ints, codes: Self::Bytes, x: *const u32) -> Self::Ints;
     /// `sums` and the products since `start(sums)`.
     unsafe fn finish(sums: Self::Ints, products: Self::Ints) -> Self::Ints;
@@ -100,7 +115,7 @@ pub(crate) trait Lanes: Copy + 'static {
 
 /// The width of the next block of columns when `left` columns are left: one of few, because each is a kernel of its own.
 pub(crate) fn block_width(left: usize, widest: usize) -> usize {
-    [12, 8, 6, 4, 3, 2, 1].into_iter().find(|&width| width <= left && width <= widest).unwrap_or(1)
+    [12, 8, 4, 2, 1].into_iter().find(|&width| width <= left && width <= widest).unwrap_or(1)
 }
 
 /// Code vectors whose products may be added up before `finish`: the sums of `maddubs` are exact in 16 bits as long as

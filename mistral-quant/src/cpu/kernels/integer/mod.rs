@@ -6,6 +6,9 @@
 //! weights, one sequential stream for a worker, or is packed from the blocks of the checkpoint on the way. Few columns are
 //! multiplied with codes that are taken out of their bits in registers; for many the codes are taken out once, to a panel.
 //!
+//! Compiling is kept short on purpose: tiles are instances for a class of codes, a grouping of scales and a width, not for
+//! formats, whose offsets come at run time; and an instruction set that adds up in 32 bits needs fewer classes ([`Lanes::Many`]).
+//!
 //! Each output is `Σ_unit f32(isum) * (scale * activation_scale) - min * activation_sum` with the exact integer
 //! `isum = Σ (code - offset) * activation_code`, unit after unit (half after half where scales are for 16 columns). The
 //! order depends on nothing but the columns: a token gets the same bits alone or beside others, packed or not.
@@ -14,6 +17,7 @@
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
+mod books;
 mod codes;
 pub(crate) mod lanes;
 #[cfg(target_arch = "aarch64")]
@@ -22,15 +26,17 @@ pub(crate) mod pack;
 pub(super) mod portable;
 mod row;
 mod tile;
+mod trits;
 
 use std::marker::PhantomData;
 
+pub(crate) use self::books::vbmi::Vbmi;
 use self::codes::{Codes, Expanded};
 use self::lanes::{Lanes, Operation, block_width, prefetch, unroll};
 pub(crate) use self::pack::{Layout, Pack};
-use self::pack::{PackGroup, ReadScales, Vector};
+use self::pack::{PackGroup, Panel, ReadScales, Vector};
 use self::row::take_row_of;
-use self::tile::{Scales, Tile, UNITS};
+use self::tile::{Block, Grouping, Halves, HalvesWithMins, Scales, UNITS, Units, UnitsWithMins};
 use crate::cpu::activations::{Columns, WORDS};
 use crate::cpu::kernels::strip::{STRIP, Strip, Sums};
 use crate::formats::{Grid, UNIT, with_grid};
@@ -63,7 +69,7 @@ pub(crate) struct Workspace {
     /// A packed group.
     packed: [Vector; 8 * UNITS + 4],
     /// Codes of a group, 8 bits each.
-    codes: [Vector; 8 * UNITS],
+    codes: Panel,
     scales: Scales,
 }
 
@@ -77,7 +83,8 @@ macro_rules! with_pack {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
         $crate::cpu::kernels::integer::with_pack!(
             $format, $block => $body, _ => $other,
-            [Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ2_0 MXFP4 NVFP4]
+            [Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ2_0 MXFP4 NVFP4
+                IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S TQ1_0]
         )
     };
     ($format:expr, $block:ident => $body:expr, _ => $other:expr, [$($name:ident)*]) => {
@@ -96,6 +103,7 @@ pub(crate) use with_pack;
 pub(super) unsafe fn integer_strip<L: Lanes>(
     source: StripSource<'_>,
     columns: Columns<'_>,
+    vbmi: Option<Vbmi>,
     workspace: &mut Workspace,
     sums: &mut [Sums],
 ) {
@@ -109,7 +117,7 @@ pub(super) unsafe fn integer_strip<L: Lanes>(
     // SAFETY: by the caller.
     unsafe {
         with_pack!(strip.format, B => {
-            packed_product::<L, B>(source, columns, workspace, sums);
+            packed_product::<L, B>(source, columns, vbmi, workspace, sums);
         }, _ => with_grid!(strip.format, B => {
             plain_product::<L, B>(strip, columns, workspace, sums);
         }, _ => ()));
@@ -152,9 +160,11 @@ unsafe fn pack_strip_of<L: Lanes, B: Pack>(strip: Strip<'_>, packed: &mut [u8]) 
     }
 }
 
-/// Whether a way of storing codes says of them what the format says.
-const fn agrees<B: Grid, C: Codes>() -> bool {
-    C::OFFSET == B::OFFSET as i32 && C::MAX_CODE == B::MAX_CODE && C::HALVES == B::HALVES && C::MINS == B::MINS
+/// Whether a class of codes has room for a format's, and the format's grouping says what its [`Grid`] says.
+const fn fits<B: Pack, C: Codes>() -> bool {
+    let higher = B::STORED_OFFSET - B::OFFSET as i32;
+    let grouping = B::Grouping::HALVES == B::HALVES && B::Grouping::MINS == B::MINS;
+    grouping && higher >= 0 && C::MAX_CODE - higher >= B::MAX_CODE
 }
 
 /// A strip in a format with a packed form.
@@ -164,10 +174,11 @@ const fn agrees<B: Grid, C: Codes>() -> bool {
 unsafe fn packed_product<L: Lanes, B: Pack>(
     source: StripSource<'_>,
     columns: Columns<'_>,
+    vbmi: Option<Vbmi>,
     workspace: &mut Workspace,
     sums: &mut [Sums],
 ) {
-    const { assert!(agrees::<B, B::Codes>() && agrees::<B, B::Expanded>()) };
+    const { assert!(fits::<B, B::Codes>() && fits::<B, B::Expanded>()) };
     let layout = const { Layout::of::<B>() };
     let strip = source.strip();
     let rows = match source {
@@ -190,30 +201,48 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
             StripSource::Packed(_) => {
                 let Some((group, behind)) = rest.split_at_checked(layout.group(count)) else { return };
                 rest = behind;
-                // With several columns the processor's prefetcher falls behind.
-                let ahead = group.as_ptr().wrapping_add(AHEAD);
-                (0..group.len()).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
+                // Codes of 8 bits are multiplied where they lie if there are many columns.
+                let bytes = if B::UNIT_BYTES == 512 && sums.len() > FEW { group.len() } else { layout.codes_at(count) };
+                prefetch_line_by_line(group, bytes);
                 group
             }
         };
         let Some((header, codes)) = group.split_at_checked(layout.codes_at(count)) else { return };
         // SAFETY: by the caller; `codes` are `count` units, and as many are expanded.
         unsafe {
-            L::Moves::enter(ReadScales { header, units: count, scales: &mut *scales, block: PhantomData::<B> });
-            // Codes of 8 bits are as good as expanded.
-            if sums.len() <= FEW || B::Codes::UNIT_BYTES >= 512 {
-                multiply::<L, B::Codes>(codes, scales, first, count, columns, sums);
+            L::enter(ReadScales { header, units: count, scales: &mut *scales, block: PhantomData::<B> });
+            let group = Group { scales, offset: offset::<L, B>(), first, units: count };
+            if sums.len() <= FEW && L::DIRECT && B::DIRECT {
+                multiply::<L, L::Few<B::Codes>, B::Grouping, false>(codes, group, columns, sums);
+            } else if B::UNIT_BYTES == 512 && L::BIASED {
+                // Signed codes are stored as such a set wants them.
+                multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(codes, group, columns, sums);
             } else {
-                L::enter(Expand { packed: codes, units: count, panel: &mut *panel, class: PhantomData::<B::Codes> });
-                multiply::<L, B::Expanded>(panel.as_flattened(), scales, first, count, columns, sums);
+                B::expand::<L>(header, codes, count, panel, vbmi);
+                multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(panel.as_flattened(), group, columns, sums);
             }
         }
     }
 }
 
+/// What the codes of a format are higher by than their values, as the registers of an instruction set take them.
+const fn offset<L: Lanes, B: Pack>() -> i32 {
+    match B::Expanded::MAX_CODE {
+        128 if L::BIASED => 128,
+        _ => B::STORED_OFFSET,
+    }
+}
+
+/// Asks for the first `bytes` of a group that lies [`AHEAD`] of this one; its codes are asked for unit by unit.
+#[inline(always)]
+fn prefetch_line_by_line(group: &[u8], bytes: usize) {
+    let ahead = group.as_ptr().wrapping_add(AHEAD);
+    (0..bytes).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
+}
+
 /// Asks for units `first..first + count` of the rows `distance` bytes further on. Sixteen short streams that start anew in every
 /// strip are too much for the prefetcher of the processor.
-#[inline(always)]
+#[inline(never)]
 fn prefetch_rows<B: Grid>(rows: &[&[B]; STRIP], first: usize, count: usize, distance: usize) {
     let (start, bytes) =
         (first * UNIT / B::WEIGHTS * size_of::<B>(), (count * UNIT).div_ceil(B::WEIGHTS) * size_of::<B>());
@@ -224,10 +253,10 @@ fn prefetch_rows<B: Grid>(rows: &[&[B]; STRIP], first: usize, count: usize, dist
 }
 
 /// Codes of any format, less its offset.
-type Any<const HALVES: bool, const MINS: bool> = Expanded<128, 0, HALVES, MINS>;
+type Any = Expanded<128>;
 
 /// Codes of a format that reach no further than 16 below its offset and 15 above it.
-type Small<const HALVES: bool, const MINS: bool> = Expanded<31, 16, HALVES, MINS>;
+type Small = Expanded<31>;
 
 /// A strip in a format that is not packed: codes come one by one from [`Grid::unit`].
 ///
@@ -249,18 +278,40 @@ unsafe fn plain_product<L: Lanes, B: Grid>(
             fill_row(blocks, L::BIASED, row, first, count, codes, scales);
         }
         let codes = codes.as_flattened();
+        let offset = match (const { is_small::<B>() }, L::BIASED) {
+            (true, _) => 16,
+            (false, true) => 128,
+            (false, false) => 0,
+        };
+        let group = Group { scales, offset, first, units: count };
         // SAFETY: by the caller; `codes` has room for all units of a group.
         unsafe {
-            match (const { is_small::<B>() }, B::HALVES, B::MINS) {
-                (false, false, false) => multiply::<L, Any<false, false>>(codes, scales, first, count, columns, sums),
-                (false, false, true) => multiply::<L, Any<false, true>>(codes, scales, first, count, columns, sums),
-                (false, true, false) => multiply::<L, Any<true, false>>(codes, scales, first, count, columns, sums),
-                (false, true, true) => multiply::<L, Any<true, true>>(codes, scales, first, count, columns, sums),
-                (true, false, false) => multiply::<L, Small<false, false>>(codes, scales, first, count, columns, sums),
-                (true, false, true) => multiply::<L, Small<false, true>>(codes, scales, first, count, columns, sums),
-                (true, true, false) => multiply::<L, Small<true, false>>(codes, scales, first, count, columns, sums),
-                (true, true, true) => multiply::<L, Small<true, true>>(codes, scales, first, count, columns, sums),
+            match (B::HALVES, B::MINS) {
+                (false, false) => multiply_plain::<L, Units>(codes, is_small::<B>(), group, columns, sums),
+                (false, true) => multiply_plain::<L, UnitsWithMins>(codes, is_small::<B>(), group, columns, sums),
+                (true, false) => multiply_plain::<L, Halves>(codes, is_small::<B>(), group, columns, sums),
+                (true, true) => multiply_plain::<L, HalvesWithMins>(codes, is_small::<B>(), group, columns, sums),
             }
+        }
+    }
+}
+
+/// [`multiply`] with codes of eight bits.
+///
+/// # Safety
+/// As there.
+unsafe fn multiply_plain<L: Lanes, G: Grouping>(
+    codes: &[u8],
+    small: bool,
+    group: Group<'_>,
+    columns: Columns<'_>,
+    sums: &mut [Sums],
+) {
+    // SAFETY: by the caller.
+    unsafe {
+        match small {
+            true => multiply::<L, L::Many<Small>, G, true>(codes, group, columns, sums),
+            false => multiply::<L, L::Many<Any>, G, true>(codes, group, columns, sums),
         }
     }
 }
@@ -271,13 +322,14 @@ const fn is_small<B: Grid>() -> bool {
 }
 
 /// Takes the units of one row apart into a panel.
+#[inline(never)]
 fn fill_row<B: Grid>(
     blocks: &[B],
     biased: bool,
     row: usize,
     first: usize,
     count: usize,
-    codes: &mut [Vector; 8 * UNITS],
+    codes: &mut Panel,
     scales: &mut Scales,
 ) {
     let per_block = B::WEIGHTS / UNIT;
@@ -305,7 +357,7 @@ struct Expand<'a, C> {
     /// `units` units of `C::UNIT_BYTES`.
     packed: &'a [u8],
     units: usize,
-    panel: &'a mut [Vector; 8 * UNITS],
+    panel: &'a mut Panel,
     class: PhantomData<C>,
 }
 
@@ -315,6 +367,8 @@ impl<C: Codes> Operation for Expand<'_, C> {
         debug_assert!(self.packed.len() >= self.units * C::UNIT_BYTES && self.units <= UNITS);
         let panel = self.panel.as_mut_ptr().cast::<u8>();
         for u in 0..self.units.min(UNITS) {
+            let ahead = self.packed.as_ptr().wrapping_add(u * C::UNIT_BYTES + AHEAD);
+            (0..C::UNIT_BYTES).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
             for part in 0..STRIP / L::ROWS {
                 // SAFETY: 8 vectors a unit in both.
                 unsafe {
@@ -327,19 +381,31 @@ impl<C: Codes> Operation for Expand<'_, C> {
     }
 }
 
-/// Adds the products of a group with all columns to the sums.
+/// A group of units whose codes are multiplied.
+#[derive(Clone, Copy)]
+pub(crate) struct Group<'a> {
+    scales: &'a Scales,
+    /// Subtracted from every code.
+    offset: i32,
+    /// The first unit, of those of a row.
+    first: usize,
+    /// At most [`UNITS`].
+    units: usize,
+}
+
+/// Adds the products of a group with all columns to the sums. `MANY` says whether there may be more than [`FEW`] columns.
 ///
 /// # Safety
-/// The processor has the instruction set; `codes` has `units` units, at most [`UNITS`], and `columns` has units
-/// `first..first + units`.
-unsafe fn multiply<L: Lanes, C: Codes>(
+/// The processor has the instruction set; `codes` has `group.units` units, and `columns` has units
+/// `group.first..group.first + group.units`.
+#[inline(never)]
+unsafe fn multiply<L: Lanes, C: Codes, G: Grouping, const MANY: bool>(
     codes: &[u8],
-    scales: &Scales,
-    first: usize,
-    units: usize,
+    group: Group<'_>,
     columns: Columns<'_>,
     sums: &mut [Sums],
 ) {
+    let Group { scales, offset, first, units } = group;
     debug_assert!(codes.len() >= units * C::UNIT_BYTES && units <= UNITS && first + units <= columns.units);
     let mut words = columns.words;
     let mut rest = sums;
@@ -348,15 +414,23 @@ unsafe fn multiply<L: Lanes, C: Codes>(
         let Some((block, behind)) = words.split_at_checked(WORDS * width * columns.units) else { return };
         let (sums, others) = rest.split_at_mut(width);
         (words, rest) = (behind, others);
-        let columns = block.as_ptr().wrapping_add(WORDS * width * first);
-        let codes = codes.as_ptr();
-        unroll!(N in [1 2 3 4 6 8 12] {
-            if N <= L::COLUMNS
-                && let Ok(sums) = <&mut [Sums; N]>::try_from(&mut *sums)
-            {
-                // SAFETY: by the caller.
-                unsafe { L::enter(Tile::<C, N> { codes, scales, units, columns, sums, class: PhantomData }) };
+        let block = Block {
+            codes: codes.as_ptr(),
+            scales,
+            offset,
+            units,
+            columns: block.as_ptr().wrapping_add(WORDS * width * first),
+            sums,
+        };
+        // SAFETY: by the caller.
+        unsafe {
+            match width {
+                1 => block.run::<L, C, G, 1>(),
+                2 => block.run::<L, C, G, 2>(),
+                4 => block.run::<L, C, G, 4>(),
+                _ if MANY => L::wide::<C, G>(block),
+                _ => (),
             }
-        });
+        }
     }
 }

@@ -5,6 +5,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
+use super::codes::{Codes, Expanded};
 use super::lanes::{Lanes, Operation};
 use crate::cpu::kernels::strip::STRIP;
 
@@ -17,6 +18,9 @@ impl Lanes for Neon {
     const REGISTERS: usize = 4;
     const COLUMNS: usize = 4;
     const BIASED: bool = false;
+    const DIRECT: bool = true;
+    type Few<C: Codes> = C;
+    type Many<C: Codes> = Expanded<15>;
     type Moves = Self;
     type Bytes = uint8x16_t;
     type Ints = int32x4_t;

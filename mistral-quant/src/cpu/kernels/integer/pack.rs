@@ -7,9 +7,11 @@
 
 use std::marker::PhantomData;
 
+use super::Expand;
+use super::books::vbmi::Vbmi;
 use super::codes::{Codes, Expanded, Fives, Floats4, Nibbles, NonLinear, Pairs, Signed, Sixes, Table, Threes};
 use super::lanes::{Lanes, Operation};
-use super::tile::{Scales, UNITS};
+use super::tile::{Grouping, Halves, HalvesWithMins, Scales, UNITS, Units, UnitsWithMins};
 use crate::cpu::kernels::strip::STRIP;
 use crate::formats::{
     Grid, IQ4_NL, IQ4_XS, MXFP4, NVFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0, TQ2_0, UNIT,
@@ -19,14 +21,25 @@ use crate::formats::{
 /// A vector of codes: 4 bytes of 16 rows.
 pub(super) type Vector = [u8; 64];
 
+/// Codes of a group, 8 bits each.
+pub(super) type Panel = [Vector; 8 * UNITS];
+
 /// A block format with a packed form.
 pub(crate) trait Pack: Grid {
     /// How its codes are packed.
     type Codes: Codes;
-    /// The same codes, expanded.
+    /// The same codes, expanded; the class may allow for larger ones.
     type Expanded: Codes;
+    /// How its scales and mins are shared out.
+    type Grouping: Grouping;
     /// Bytes of scales and mins: of a whole group for formats of 256 weights a block, of a unit for the others.
     const HEADER: usize;
+    /// Bytes of a unit of codes of 16 rows.
+    const UNIT_BYTES: usize = <Self::Codes as Codes>::UNIT_BYTES;
+    /// What stored codes are higher by than their values; signed ones are biased as [`Lanes::BIASED`] says instead.
+    const STORED_OFFSET: i32 = Self::OFFSET as i32;
+    /// Whether a tile can multiply with the codes as they are packed; if not, they are expanded for every number of columns.
+    const DIRECT: bool = true;
 
     /// Packs blocks of 16 rows: a group for formats of 256 weights a block, a unit for the others. `header` and `codes` have the
     /// lengths of [`Layout`].
@@ -40,6 +53,15 @@ pub(crate) trait Pack: Grid {
     /// # Safety
     /// Inside [`Lanes::enter`].
     unsafe fn scales<L: Lanes>(header: &[u8], units: usize, scales: &mut Scales);
+
+    /// Takes the codes of the first `units` units of a group out of their bits, as [`Pack::Expanded`] has them.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn expand<L: Lanes>(_: &[u8], codes: &[u8], units: usize, panel: &mut Panel, _: Option<Vbmi>) {
+        // SAFETY: by the caller.
+        unsafe { L::enter(Expand { packed: codes, units, panel, class: PhantomData::<Self::Codes> }) };
+    }
 }
 
 /// Where things lie in a packed group: the header, from the next multiple of 64 the codes, unit by unit.
@@ -52,7 +74,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) const fn of<B: Pack>() -> Self {
-        Self { header: B::HEADER, per_block: B::WEIGHTS / UNIT, unit: B::Codes::UNIT_BYTES }
+        Self { header: B::HEADER, per_block: B::WEIGHTS / UNIT, unit: B::UNIT_BYTES }
     }
 
     /// Where the codes of a group of `units` start.
@@ -118,13 +140,13 @@ impl<B: Pack> Operation for ReadScales<'_, B> {
 
 /// A field of each row at the start of a header.
 #[inline(always)]
-fn fields<const N: usize>(header: &[u8]) -> &[[u8; N]; STRIP] {
+pub(super) fn fields<const N: usize>(header: &[u8]) -> &[[u8; N]; STRIP] {
     header.as_chunks::<N>().0.first_chunk().unwrap_or(&[[0; N]; STRIP])
 }
 
 /// Writes a field of each row to a header.
 #[inline(always)]
-fn write<const N: usize>(header: &mut [u8], fields: [[u8; N]; STRIP]) {
+pub(super) fn write<const N: usize>(header: &mut [u8], fields: [[u8; N]; STRIP]) {
     for (to, from) in header.as_chunks_mut::<N>().0.iter_mut().zip(fields) {
         *to = from;
     }
@@ -132,7 +154,7 @@ fn write<const N: usize>(header: &mut [u8], fields: [[u8; N]; STRIP]) {
 
 /// One of each row's words.
 #[inline(always)]
-fn words(header: &[u8]) -> [u32; STRIP] {
+pub(super) fn words(header: &[u8]) -> [u32; STRIP] {
     let mut words = [0; STRIP];
     for (word, bytes) in words.iter_mut().zip(header.as_chunks::<4>().0) {
         *word = u32::from_le_bytes(*bytes);
@@ -154,7 +176,7 @@ unsafe fn two_halves<L: Lanes>(header: &[u8]) -> [[f32; STRIP]; 2] {
 
 /// Transposes `N` bytes of each row, 16 at a time, into `N / 4` vectors.
 #[inline(always)]
-unsafe fn transpose<L: Lanes, const N: usize>(rows: [&[u8; N]; STRIP], to: &mut [Vector]) {
+pub(super) unsafe fn transpose<L: Lanes, const N: usize>(rows: [&[u8; N]; STRIP], to: &mut [Vector]) {
     for (piece, to) in to.as_chunks_mut::<4>().0.iter_mut().enumerate().take(N / 16) {
         let mut pieces = [&[0; 16]; STRIP];
         for (row, bytes) in pieces.iter_mut().zip(rows) {
@@ -211,7 +233,7 @@ fn swap_fields<const N: usize>(v: &mut [Vector; N], a: usize, b: usize, shift: u
 
 /// A vector whose bit `g` of byte `4 * row + k` is bit `4g + k` of the row's word.
 #[inline(always)]
-fn spread_bits(high: [[u8; 4]; STRIP], to: &mut Vector) {
+pub(super) fn spread_bits(high: [[u8; 4]; STRIP], to: &mut Vector) {
     for (to, bytes) in to.as_chunks_mut::<4>().0.iter_mut().zip(high) {
         let mut word = u32::from_le_bytes(bytes);
         // Bit number 4g + k becomes 8k + g: its five digits rotate by two places, which four exchanges of two digits do.
@@ -225,10 +247,11 @@ fn spread_bits(high: [[u8; 4]; STRIP], to: &mut Vector) {
 
 /// A format of 32 weights a block: codes by the given function, the header is the bytes before them.
 macro_rules! pack_units {
-    ($block:ident, $codes:ty, $expanded:ty, $header:literal, |$blocks:ident, $out:ident| $pack:block) => {
+    ($block:ident, $codes:ty, $expanded:ty, $grouping:ty, $header:literal, |$blocks:ident, $out:ident| $pack:block) => {
         impl Pack for $block {
             type Codes = $codes;
             type Expanded = $expanded;
+            type Grouping = $grouping;
             const HEADER: usize = $header * STRIP;
 
             #[inline(always)]
@@ -261,34 +284,38 @@ macro_rules! pack_units {
     };
 }
 
-pack_units!(Q8_0, Signed, Expanded<128, 0, false, false>, 2, |blocks, out| {
+pack_units!(Q8_0, Signed, Expanded<128>, Units, 2, |blocks, out| {
     transpose::<L, 32>(array(blocks, |block| &block.codes), out);
     for vector in out {
         vector.iter_mut().for_each(|code| *code ^= 0x80);
     }
 });
-pack_units!(Q4_0, Nibbles<8, false>, Expanded<15, 8, false, false>, 2, |blocks, out| { transpose::<L, 16>(array(blocks, |block| &block.codes), out) });
-pack_units!(Q4_1, Nibbles<0, true>, Expanded<15, 0, false, true>, 4, |blocks, out| { transpose::<L, 16>(array(blocks, |block| &block.codes), out) });
-pack_units!(Q5_0, Fives<16, false>, Expanded<31, 16, false, false>, 2, |blocks, out| {
+pack_units!(Q4_0, Nibbles, Expanded<15>, Units, 2, |blocks, out| {
+    transpose::<L, 16>(array(blocks, |block| &block.codes), out)
+});
+pack_units!(Q4_1, Nibbles, Expanded<15>, UnitsWithMins, 4, |blocks, out| {
+    transpose::<L, 16>(array(blocks, |block| &block.codes), out)
+});
+pack_units!(Q5_0, Fives, Expanded<31>, Units, 2, |blocks, out| {
     transpose::<L, 16>(array(blocks, |block| &block.low), out);
     if let Some(high) = out.get_mut(4) {
         spread_bits(array(blocks, |block| block.high), high);
     }
 });
-pack_units!(Q5_1, Fives<0, true>, Expanded<31, 0, false, true>, 4, |blocks, out| {
+pack_units!(Q5_1, Fives, Expanded<31>, UnitsWithMins, 4, |blocks, out| {
     transpose::<L, 16>(array(blocks, |block| &block.low), out);
     if let Some(high) = out.get_mut(4) {
         spread_bits(array(blocks, |block| block.high), high);
     }
 });
 
-pack_units!(IQ4_NL, Table<NonLinear, false>, Expanded<128, 0, false, false>, 2, |blocks, out| {
+pack_units!(IQ4_NL, Table<NonLinear>, Expanded<128>, Units, 2, |blocks, out| {
     transpose::<L, 16>(array(blocks, |block| &block.indices), out)
 });
 
 /// A field of each block.
 #[inline(always)]
-fn array<'a, B, T: Copy>(blocks: [&'a B; STRIP], field: impl Fn(&'a B) -> T) -> [T; STRIP] {
+pub(super) fn array<'a, B, T: Copy>(blocks: [&'a B; STRIP], field: impl Fn(&'a B) -> T) -> [T; STRIP] {
     let mut fields = [field(blocks[0]); STRIP];
     for (to, block) in fields.iter_mut().zip(blocks) {
         *to = field(block);
@@ -325,8 +352,9 @@ unsafe fn six_bit_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
 }
 
 impl Pack for Q4_K {
-    type Codes = Nibbles<0, true>;
-    type Expanded = Expanded<15, 0, false, true>;
+    type Codes = Nibbles;
+    type Expanded = Expanded<15>;
+    type Grouping = UnitsWithMins;
     const HEADER: usize = 16 * STRIP;
 
     #[inline(always)]
@@ -359,8 +387,9 @@ unsafe fn pack_nibble_pairs<L: Lanes, const VECTORS: usize>(rows: [&[u8; 128]; S
 }
 
 impl Pack for Q5_K {
-    type Codes = Fives<0, true>;
-    type Expanded = Expanded<31, 0, false, true>;
+    type Codes = Fives;
+    type Expanded = Expanded<31>;
+    type Grouping = UnitsWithMins;
     const HEADER: usize = 16 * STRIP;
 
     #[inline(always)]
@@ -420,7 +449,8 @@ fn signed_scales(words: &[[u32; STRIP]; 4], d: &[f32; STRIP], scales: &mut Scale
 
 impl Pack for Q6_K {
     type Codes = Sixes;
-    type Expanded = Expanded<63, 32, true, false>;
+    type Expanded = Expanded<63>;
+    type Grouping = Halves;
     const HEADER: usize = 18 * STRIP;
 
     #[inline(always)]
@@ -454,8 +484,9 @@ impl Pack for Q6_K {
 }
 
 impl Pack for Q2_K {
-    type Codes = Pairs<0, true, true>;
-    type Expanded = Expanded<3, 0, true, true>;
+    type Codes = Pairs;
+    type Expanded = Expanded<15>;
+    type Grouping = HalvesWithMins;
     const HEADER: usize = 20 * STRIP;
 
     #[inline(always)]
@@ -490,7 +521,8 @@ impl Pack for Q2_K {
 
 impl Pack for Q3_K {
     type Codes = Threes;
-    type Expanded = Expanded<7, 4, true, false>;
+    type Expanded = Expanded<15>;
+    type Grouping = Halves;
     const HEADER: usize = 14 * STRIP;
 
     #[inline(always)]
@@ -531,8 +563,9 @@ impl Pack for Q3_K {
 }
 
 impl Pack for TQ2_0 {
-    type Codes = Pairs<1, false, false>;
-    type Expanded = Expanded<3, 1, false, false>;
+    type Codes = Pairs;
+    type Expanded = Expanded<15>;
+    type Grouping = Units;
     const HEADER: usize = 2 * STRIP;
 
     #[inline(always)]
@@ -551,8 +584,9 @@ impl Pack for TQ2_0 {
 }
 
 impl Pack for IQ4_XS {
-    type Codes = Table<NonLinear, false>;
-    type Expanded = Expanded<128, 0, false, false>;
+    type Codes = Table<NonLinear>;
+    type Expanded = Expanded<128>;
+    type Grouping = Units;
     const HEADER: usize = 8 * STRIP;
 
     #[inline(always)]
@@ -582,8 +616,9 @@ impl Pack for IQ4_XS {
 }
 
 impl Pack for MXFP4 {
-    type Codes = Table<Floats4, false>;
-    type Expanded = Expanded<24, 12, false, false>;
+    type Codes = Table<Floats4>;
+    type Expanded = Expanded<31>;
+    type Grouping = Units;
     const HEADER: usize = STRIP;
 
     #[inline(always)]
@@ -602,8 +637,9 @@ impl Pack for MXFP4 {
 }
 
 impl Pack for NVFP4 {
-    type Codes = Table<Floats4, true>;
-    type Expanded = Expanded<24, 12, true, false>;
+    type Codes = Table<Floats4>;
+    type Expanded = Expanded<31>;
+    type Grouping = Halves;
     const HEADER: usize = 4 * STRIP;
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! Registers as arrays: the integer kernels in portable Rust.
 
+use super::codes::{Codes, Expanded};
 use super::lanes::{Lanes, Operation};
 
 /// Arrays of 4 rows: what any 128-bit registers take.
@@ -11,8 +12,11 @@ const ROWS: usize = 4;
 impl Lanes for Portable {
     const ROWS: usize = ROWS;
     const REGISTERS: usize = 1;
-    const COLUMNS: usize = 2;
+    const COLUMNS: usize = 4;
     const BIASED: bool = false;
+    const DIRECT: bool = false;
+    type Few<C: Codes> = Expanded<15>;
+    type Many<C: Codes> = Expanded<15>;
     type Moves = Self;
     type Bytes = [u8; 4 * ROWS];
     type Ints = [i32; ROWS];
@@ -72,19 +76,13 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(
-        signed: bool,
-        mut products: [i32; ROWS],
-        codes: [u8; 4 * ROWS],
-        x: *const u32,
-    ) -> [i32; ROWS] {
+    unsafe fn multiply_add(_: bool, mut products: [i32; ROWS], codes: [u8; 4 * ROWS], x: *const u32) -> [i32; ROWS] {
         // SAFETY: a readable word by the caller.
         let x = unsafe { x.read_unaligned() }.to_ne_bytes().map(|x| i32::from(x as i8));
         for (product, codes) in products.iter_mut().zip(codes.as_chunks::<4>().0) {
             // Wrapping only spares the checks: four products are below 2^18, and a unit has eight times as many.
             for (&code, x) in codes.iter().zip(x) {
-                let code = if signed { i32::from(code as i8) } else { i32::from(code) };
-                *product = product.wrapping_add(x.wrapping_mul(code));
+                *product = product.wrapping_add(x.wrapping_mul(i32::from(code as i8)));
             }
         }
         products

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::lanes::Lanes;
 use super::pack::ReadScales;
 use super::tile::UNITS;
-use super::{Expand, Layout, Pack, Workspace};
+use super::{Codes, Layout, Pack, Workspace};
 use crate::cpu::kernels::strip::{STRIP, Strip};
 use crate::formats::UNIT;
 
@@ -18,7 +18,7 @@ pub(super) unsafe fn take_row_of<L: Lanes, B: Pack>(strip: Strip<'_>, row: usize
     let mut workspace = Workspace::ZERO;
     let Workspace { codes: panel, scales, .. } = &mut workspace;
     let row = row.min(STRIP - 1);
-    let signed = B::MAX_CODE == 128;
+    let signed = <B::Expanded as Codes>::MAX_CODE == 128;
     let mut rest = strip.bytes;
     for out in out.chunks_mut(UNITS * UNIT) {
         let count = out.len() / UNIT;
@@ -28,14 +28,14 @@ pub(super) unsafe fn take_row_of<L: Lanes, B: Pack>(strip: Strip<'_>, row: usize
         // SAFETY: by the caller; the group has `count` units, at most `UNITS`.
         unsafe {
             L::enter(ReadScales { header, units: count, scales: &mut *scales, block: PhantomData::<B> });
-            L::enter(Expand { packed, units: count, panel: &mut *panel, class: PhantomData::<B::Codes> });
+            B::expand::<L>(header, packed, count, panel, None);
         }
         for (i, out) in out.iter_mut().enumerate() {
             let byte = panel[i / 4][4 * row + i % 4];
             let code = match (signed, L::BIASED) {
                 (true, true) => i32::from(byte) - 128,
                 (true, false) => i32::from(byte as i8),
-                (false, _) => i32::from(byte) - i32::from(B::OFFSET),
+                (false, _) => i32::from(byte) - B::STORED_OFFSET,
             };
             let half = if B::HALVES { i % UNIT / 16 } else { 0 };
             let (scale, min) = (scales.scales[i / UNIT][half][row], scales.mins[i / UNIT][half][row]);

@@ -4,8 +4,9 @@
 
 use std::marker::PhantomData;
 
+use super::AHEAD;
 use super::codes::Codes;
-use super::lanes::{Lanes, Operation, run_length, unroll};
+use super::lanes::{Lanes, Operation, prefetch, run_length, unroll};
 use crate::cpu::activations::WORDS;
 use crate::cpu::kernels::strip::{STRIP, Sums};
 
@@ -26,19 +27,87 @@ impl Scales {
     pub(crate) const ZERO: Self = Self { scales: [[[0.0; STRIP]; 2]; UNITS], mins: [[[0.0; STRIP]; 2]; UNITS] };
 }
 
-/// Adds the products of up to [`UNITS`] units with `N` columns to the sums of the columns.
-pub(crate) struct Tile<'a, C, const N: usize> {
-    /// `units` units of `C::UNIT_BYTES`.
-    pub(crate) codes: *const u8,
-    pub(crate) scales: &'a Scales,
-    pub(crate) units: usize,
-    /// The first of these units in a block of `N` columns: `WORDS * N` words a unit.
-    pub(crate) columns: *const u32,
-    pub(crate) sums: &'a mut [Sums; N],
-    pub(crate) class: PhantomData<C>,
+/// How scales and mins are shared out.
+pub(crate) trait Grouping: 'static {
+    /// Whether halves of a unit have scales (and mins) of their own.
+    const HALVES: bool;
+    /// Whether there are mins.
+    const MINS: bool;
 }
 
-impl<C: Codes, const N: usize> Operation for Tile<'_, C, N> {
+/// A scale for each unit.
+pub(crate) struct Units;
+
+/// A scale and a min for each unit.
+pub(crate) struct UnitsWithMins;
+
+/// A scale for each half of a unit.
+pub(crate) struct Halves;
+
+/// A scale and a min for each half of a unit.
+pub(crate) struct HalvesWithMins;
+
+impl Grouping for Units {
+    const HALVES: bool = false;
+    const MINS: bool = false;
+}
+
+impl Grouping for UnitsWithMins {
+    const HALVES: bool = false;
+    const MINS: bool = true;
+}
+
+impl Grouping for Halves {
+    const HALVES: bool = true;
+    const MINS: bool = false;
+}
+
+impl Grouping for HalvesWithMins {
+    const HALVES: bool = true;
+    const MINS: bool = true;
+}
+
+/// Up to [`UNITS`] units and a block of columns.
+pub(crate) struct Block<'a> {
+    /// `units` units of a class of codes.
+    pub(crate) codes: *const u8,
+    pub(crate) scales: &'a Scales,
+    /// Subtracted from every code.
+    pub(crate) offset: i32,
+    pub(crate) units: usize,
+    /// The first of these units in a block of as many columns as there are sums: [`WORDS`] words a unit and column.
+    pub(crate) columns: *const u32,
+    pub(crate) sums: &'a mut [Sums],
+}
+
+impl Block<'_> {
+    /// Adds the products to the sums, if there are `N` of them.
+    ///
+    /// # Safety
+    /// The processor has the instruction set; codes and columns are as long as the fields say.
+    #[inline(always)]
+    pub(crate) unsafe fn run<L: Lanes, C: Codes, G: Grouping, const N: usize>(self) {
+        let Self { codes, scales, offset, units, columns, sums } = self;
+        if let Ok(sums) = <&mut [Sums; N]>::try_from(sums) {
+            let tile = Tile::<C, G, N> { codes, scales, offset, units, columns, sums, class: PhantomData };
+            // SAFETY: by the caller.
+            unsafe { L::enter(tile) };
+        }
+    }
+}
+
+/// A [`Block`] of `N` columns, whose codes are of class `C` and scales are shared out as `G` says.
+struct Tile<'a, C, G, const N: usize> {
+    codes: *const u8,
+    scales: &'a Scales,
+    offset: i32,
+    units: usize,
+    columns: *const u32,
+    sums: &'a mut [Sums; N],
+    class: PhantomData<(C, G)>,
+}
+
+impl<C: Codes, G: Grouping, const N: usize> Operation for Tile<'_, C, G, N> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
         // SAFETY: by the caller; `L::REGISTERS` is one of these.
@@ -52,7 +121,7 @@ impl<C: Codes, const N: usize> Operation for Tile<'_, C, N> {
     }
 }
 
-impl<C: Codes, const N: usize> Tile<'_, C, N> {
+impl<C: Codes, G: Grouping, const N: usize> Tile<'_, C, G, N> {
     /// All rows, `R` registers of them at a time, so that `R` code vectors share an activation.
     #[inline(always)]
     unsafe fn registers<L: Lanes, const R: usize>(&mut self) {
@@ -74,11 +143,16 @@ impl<C: Codes, const N: usize> Tile<'_, C, N> {
                     let unit = self.codes.wrapping_add(u * C::UNIT_BYTES + 4 * first);
                     let x = self.columns.wrapping_add(u * WORDS * N);
                     let (scales, mins) = (&self.scales.scales[u], &self.scales.mins[u]);
-                    if C::HALVES {
-                        half::<L, C, N, R, 0>(unit, x, &scales[0], &mins[0], first, &mut totals);
-                        half::<L, C, N, R, 1>(unit, x, &scales[1], &mins[1], first, &mut totals);
+                    if C::STREAMED {
+                        // With several columns the processor's own prefetching falls behind, and a burst would hold up the loads.
+                        (0..C::UNIT_BYTES).step_by(64).for_each(|line| prefetch(unit.wrapping_add(AHEAD + line)));
+                    }
+                    let offset = self.offset;
+                    if G::HALVES {
+                        half::<L, C, G, N, R, 0>(unit, x, offset, &scales[0], &mins[0], first, &mut totals);
+                        half::<L, C, G, N, R, 1>(unit, x, offset, &scales[1], &mins[1], first, &mut totals);
                     } else {
-                        half::<L, C, N, R, 2>(unit, x, &scales[0], &mins[0], first, &mut totals);
+                        half::<L, C, G, N, R, 2>(unit, x, offset, &scales[0], &mins[0], first, &mut totals);
                     }
                 }
                 for i in 0..N {
@@ -100,9 +174,10 @@ impl<C: Codes, const N: usize> Tile<'_, C, N> {
 /// # Safety
 /// As for [`Tile`]; `unit` and `x` point to one unit.
 #[inline(always)]
-unsafe fn half<L: Lanes, C: Codes, const N: usize, const R: usize, const PART: usize>(
+unsafe fn half<L: Lanes, C: Codes, G: Grouping, const N: usize, const R: usize, const PART: usize>(
     unit: *const u8,
     x: *const u32,
+    offset: i32,
     scales: &[f32; STRIP],
     mins: &[f32; STRIP],
     first: usize,
@@ -110,7 +185,6 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const R: usize, const PART: u
 ) {
     let signed = const { C::MAX_CODE == 128 };
     let run = const { run_length(C::MAX_CODE) }.min(if PART == 2 { 8 } else { 4 });
-    let offset = if signed && L::BIASED { 128 } else { C::OFFSET };
     // SAFETY: 8 vectors of codes, and of each column 8 words of codes, then scale, scaled sum and two sums.
     unsafe {
         let mut isums = [[L::ints(0); R]; N];
@@ -125,19 +199,19 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const R: usize, const PART: u
                 isums[i] = [L::ints(sum.wrapping_mul(-offset)); R];
             }
         }
-        unroll!(G in [0 1 2 3 4 5 6 7] {
-            if PART == 2 || PART == G / 4 {
-                let mut codes = [C::vector::<L>(unit, G); R];
+        unroll!(V in [0 1 2 3 4 5 6 7] {
+            if PART == 2 || PART == V / 4 {
+                let mut codes = [C::vector::<L>(unit, V); R];
                 for r in 1..R {
-                    codes[r] = C::vector::<L>(unit.wrapping_add(4 * L::ROWS * r), G);
+                    codes[r] = C::vector::<L>(unit.wrapping_add(4 * L::ROWS * r), V);
                 }
                 for i in 0..N {
                     for r in 0..R {
-                        if G.is_multiple_of(run) {
+                        if V.is_multiple_of(run) {
                             products[i][r] = L::start(isums[i][r]);
                         }
-                        products[i][r] = L::multiply_add(signed, products[i][r], codes[r], x.wrapping_add(G * N + i));
-                        if G % run == run - 1 {
+                        products[i][r] = L::multiply_add(signed, products[i][r], codes[r], x.wrapping_add(V * N + i));
+                        if V % run == run - 1 {
                             isums[i][r] = L::finish(isums[i][r], products[i][r]);
                         }
                     }
@@ -154,7 +228,7 @@ unsafe fn half<L: Lanes, C: Codes, const N: usize, const R: usize, const PART: u
                 let scale = L::load_floats(scales.as_ptr().wrapping_add(first + r * L::ROWS));
                 let both = L::multiply(scale, L::floats(x_scale));
                 totals[i][r] = L::fused(L::to_floats(isums[i][r]), both, totals[i][r]);
-                if C::MINS {
+                if G::MINS {
                     let min = L::load_floats(mins.as_ptr().wrapping_add(first + r * L::ROWS));
                     totals[i][r] = L::fused_less(min, L::floats(x_sum), totals[i][r]);
                 }

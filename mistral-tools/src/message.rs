@@ -33,10 +33,10 @@ pub struct ToolCall {
     pub arguments: Value,
 }
 
-/// One message. [`Request::chat`](crate::Request::chat) takes a list of them.
+/// One message of a conversation.
 ///
 /// ```
-/// use mistral_core::Message;
+/// use mistral_tools::Message;
 /// let messages = [Message::system("Be brief."), Message::user("What is a tensor?")];
 /// assert_eq!(messages[1].content, "What is a tensor?");
 /// ```

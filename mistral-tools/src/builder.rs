@@ -1,0 +1,375 @@
+//! Builds a tool step by step; each step is a type, so that leaving one out does not compile.
+
+use std::{borrow::Cow, marker::PhantomData};
+
+use serde::Serialize;
+
+use crate::{
+    Arguments, ChainControl, ChunkEmitter, Conversation, Error, ErrorFlow, IntoResultFlow, Invoke, OnError, OnRequest,
+    OnResult, RequestFlow, Schema, SchemaSource, ToolError, ToolSpec, TypedTool,
+    invoke::{AsyncFunction, Asynchronous, Blocking},
+    typed_tool::{Description, Hooks},
+};
+
+/// Builds a tool: name, description, dependency (which may be left out), request schema, result schema, function and hooks, in
+/// this order.
+///
+/// ```
+/// use mistral_tools::{ErrorKind, Invocation, Reply, SchemaType, Tool, ToolBuilder, ToolError};
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// struct Client; // something that knows the weather
+/// impl Client {
+///     fn degrees(&self, city: &str) -> Result<f32, ToolError> {
+///         if city == "Paris" { Ok(18.0) } else { Err(ToolError::new(ErrorKind::NotFound, "no such city")) }
+///     }
+/// }
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct WeatherArgs {
+///     /// The city.
+///     city: String,
+/// }
+///
+/// #[derive(Serialize, JsonSchema)]
+/// struct Weather {
+///     degrees: f32,
+/// }
+///
+/// let client = Client;
+/// let weather = ToolBuilder::named("weather")
+///     .description("Current weather in a city")
+///     .with(client)
+///     .request_schema::<WeatherArgs>(SchemaType::Serde)
+///     .result_schema::<Weather>(SchemaType::Serde)
+///     .on_invocation(|conversation, emitter, args, client| client.degrees(&args.city).map(|degrees| Weather { degrees }))
+///     .on_error(|conversation, chain, error, client| chain.retry(2))
+///     .on_result(|conversation, chain, result, client| result)
+///     .build()?;
+///
+/// let mut reply = Reply::new();
+/// let outcome = weather.call(&Invocation::default(), br#"{"city": "Paris"}"#, &mut reply);
+/// assert!(outcome.is_success());
+/// assert_eq!(reply.as_str(), r#"{"degrees":18.0}"#);
+///
+/// // What is wrong is told to the model in words, and to the host as a type.
+/// let outcome = weather.call(&Invocation::default(), br#"{"town": "Paris"}"#, &mut reply);
+/// assert_eq!(outcome.error_kind(), Some(ErrorKind::InvalidArguments));
+/// assert_eq!(reply.as_str(), "Error (invalid arguments): missing field `city` at byte 16");
+/// # Ok::<(), mistral_tools::Error>(())
+/// ```
+///
+/// A step left out, or out of order, does not compile. No description:
+///
+/// ```compile_fail,E0599
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// ToolBuilder::named("f").request_schema::<()>(SchemaType::Serde);
+/// ```
+/// ```
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde);
+/// ```
+///
+/// No request schema:
+///
+/// ```compile_fail,E0599
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// ToolBuilder::named("f").description("F").result_schema::<()>(SchemaType::Serde);
+/// ```
+/// ```
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde);
+/// ```
+///
+/// No result schema:
+///
+/// ```compile_fail,E0599
+/// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
+/// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde)
+///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(()));
+/// ```
+/// ```
+/// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
+/// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde)
+///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(()));
+/// ```
+///
+/// No function:
+///
+/// ```compile_fail,E0599
+/// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
+/// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde)
+///     .build();
+/// ```
+/// ```
+/// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
+/// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde)
+///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(())).build();
+/// ```
+///
+/// A dependency after the schemas, before the description, or twice:
+///
+/// ```compile_fail,E0599
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).with(1);
+/// ```
+/// ```compile_fail,E0599
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// ToolBuilder::named("f").with(1);
+/// ```
+/// ```compile_fail,E0599
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// ToolBuilder::named("f").description("F").with(1).with(2);
+/// ```
+/// ```
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// ToolBuilder::named("f").description("F").with(1).request_schema::<()>(SchemaType::Serde);
+/// ```
+///
+/// A hook before the function, or two functions:
+///
+/// ```compile_fail,E0599
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde)
+///     .on_result(|_, _, result, ()| result);
+/// ```
+/// ```compile_fail,E0599
+/// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
+/// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde)
+///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(())).on_invocation(|_, _, (), ()| Ok::<_, ToolError>(()));
+/// ```
+/// ```
+/// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
+/// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde)
+///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(())).on_result(|_, _, result, ()| result);
+/// ```
+///
+/// [`SchemaType::Serde`](crate::SchemaType::Serde) of a type without a schema:
+///
+/// ```compile_fail,E0277
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// #[derive(serde::Deserialize)]
+/// struct Args {}
+/// ToolBuilder::named("f").description("F").request_schema::<Args>(SchemaType::Serde);
+/// ```
+/// ```
+/// # use mistral_tools::{SchemaType, ToolBuilder};
+/// #[derive(serde::Deserialize)]
+/// struct Args {}
+/// ToolBuilder::named("f").description("F").request_schema::<Args>(SchemaType::JsonSchema(r#"{"type": "object"}"#));
+/// ```
+#[derive(Debug)]
+#[must_use = "a tool is there once it is built"]
+pub struct ToolBuilder {
+    name: Cow<'static, str>,
+}
+
+impl ToolBuilder {
+    /// Starts with what the model calls the tool by: 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`.
+    pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into() }
+    }
+
+    /// What the tool is for, in words for the model.
+    pub fn description(self, description: impl Into<Cow<'static, str>>) -> Described {
+        Described { name: self.name, description: description.into() }
+    }
+}
+
+/// A tool with name and description. Next is [`with`](Self::with) or [`request_schema`](Self::request_schema).
+#[derive(Debug)]
+#[must_use = "a tool is there once it is built"]
+pub struct Described {
+    name: Cow<'static, str>,
+    description: Cow<'static, str>,
+}
+
+impl Described {
+    /// Something that all calls share and every function and hook gets a reference to. It is never cloned.
+    pub fn with<D: Send + Sync + 'static>(self, dependency: D) -> Dependent<D> {
+        Dependent { described: self, dependency }
+    }
+
+    /// The arguments, and where their schema comes from. The dependency is `()`.
+    pub fn request_schema<A: Arguments>(self, schema: impl SchemaSource<A>) -> Requested<A, ()> {
+        self.with(()).request_schema(schema)
+    }
+}
+
+/// A tool with a dependency. Next is [`request_schema`](Self::request_schema).
+#[derive(Debug)]
+#[must_use = "a tool is there once it is built"]
+pub struct Dependent<D> {
+    described: Described,
+    dependency: D,
+}
+
+impl<D: Send + Sync + 'static> Dependent<D> {
+    /// The arguments, and where their schema comes from.
+    pub fn request_schema<A: Arguments>(self, schema: impl SchemaSource<A>) -> Requested<A, D> {
+        let Self { described, dependency } = self;
+        Requested { described, dependency, request: schema.schema(), marker: PhantomData }
+    }
+}
+
+/// A tool with arguments. Next is [`result_schema`](Self::result_schema).
+#[derive(Debug)]
+#[must_use = "a tool is there once it is built"]
+pub struct Requested<A, D> {
+    described: Described,
+    dependency: D,
+    request: Schema,
+    marker: PhantomData<fn(A)>,
+}
+
+impl<A: Arguments, D: Send + Sync + 'static> Requested<A, D> {
+    /// The result, and where its schema comes from.
+    pub fn result_schema<R: Serialize + Send + 'static>(self, schema: impl SchemaSource<R>) -> Resulting<A, R, D> {
+        let Self { described: Described { name, description }, dependency, request, .. } = self;
+        let description = Description { name, description, request, result: schema.schema() };
+        Resulting { description, dependency, marker: PhantomData }
+    }
+}
+
+/// A tool with arguments and a result. Next is [`on_invocation`](Self::on_invocation) or
+/// [`on_invocation_async`](Self::on_invocation_async).
+#[must_use = "a tool is there once it is built"]
+pub struct Resulting<A, R, D> {
+    description: Description,
+    dependency: D,
+    marker: PhantomData<fn(A) -> R>,
+}
+
+impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static> Resulting<A, R, D> {
+    /// A synchronous function of conversation, emitter, arguments and dependency (`()` if there is none).
+    pub fn on_invocation<F, E>(self, function: F) -> Callable<A, R, D, Blocking<F, E>>
+    where
+        E: Into<ToolError> + 'static,
+        F: for<'a> Fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<R, E>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.function(Blocking(function, PhantomData))
+    }
+
+    /// An asynchronous function: a closure `async |conversation, emitter, arguments, dependency| ...`, on no runtime in particular.
+    /// It owns nothing: what it needs is the dependency.
+    ///
+    /// ```
+    /// use mistral_tools::{Invocation, Reply, SchemaType, Tool, ToolBuilder, ToolError};
+    ///
+    /// let tool = ToolBuilder::named("twice")
+    ///     .description("Says it twice")
+    ///     .with(String::from("and "))
+    ///     .request_schema::<String>(SchemaType::JsonSchema(r#"{"type": "string"}"#))
+    ///     .result_schema::<String>(SchemaType::Serde)
+    ///     .on_invocation_async(async |_, _, word, and| {
+    ///         let word = std::future::ready(word).await;
+    ///         Ok::<_, ToolError>(format!("{word} {and}{word}"))
+    ///     })
+    ///     .build()?;
+    /// let mut reply = Reply::new();
+    /// assert!(tool.call(&Invocation::default(), br#""on""#, &mut reply).is_success());
+    /// assert_eq!(reply.as_str(), r#""on and on""#);
+    /// # Ok::<(), mistral_tools::Error>(())
+    /// ```
+    pub fn on_invocation_async<F, E>(self, function: F) -> Callable<A, R, D, Asynchronous<F, E>>
+    where
+        E: Into<ToolError> + Send + 'static,
+        F: for<'a> AsyncFn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<R, E>
+            + for<'a> AsyncFunction<'a, A, D, R, E>
+            + 'static,
+    {
+        self.function(Asynchronous(function, PhantomData))
+    }
+
+    fn function<F: Invoke<A, D, R>>(self, function: F) -> Callable<A, R, D, F> {
+        let Self { description, dependency, .. } = self;
+        let hooks = Hooks { request: Vec::new(), error: Vec::new(), result: Vec::new() };
+        Callable { tool: TypedTool { description, dependency, function, hooks, marker: PhantomData } }
+    }
+}
+
+/// A tool that can be built. Hooks come first; of each kind there may be any number, and they are asked in this order.
+#[must_use = "a tool is there once it is built"]
+pub struct Callable<A: Arguments, R, D, F> {
+    tool: TypedTool<A, R, D, F>,
+}
+
+impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static, F: Invoke<A, D, R>> Callable<A, R, D, F> {
+    /// Before an invocation: may let it pass, pause it for approval, deny or skip it. An approved call asks again, and is not
+    /// paused again.
+    ///
+    /// ```
+    /// use mistral_tools::{Invocation, Outcome, Reply, SchemaType, Tool, ToolBuilder, ToolError};
+    ///
+    /// let tool = ToolBuilder::named("delete")
+    ///     .description("Deletes a file")
+    ///     .request_schema::<String>(SchemaType::JsonSchema(r#"{"type": "string"}"#))
+    ///     .result_schema::<()>(SchemaType::Serde)
+    ///     .on_invocation(|_, _, path, ()| Ok::<_, ToolError>(()))
+    ///     .on_request(|_, chain, path, ()| match path.as_str() {
+    ///         path if path.starts_with('/') => chain.deny("only relative paths"),
+    ///         path => chain.pause(format!("Delete {path}?")),
+    ///     })
+    ///     .build()?;
+    ///
+    /// let mut reply = Reply::new();
+    /// assert!(matches!(tool.call(&Invocation::default(), br#""/etc""#, &mut reply), Outcome::Denied(_)));
+    /// let Outcome::Paused(paused) = tool.call(&Invocation::default(), br#""a.txt""#, &mut reply) else { panic!() };
+    /// assert_eq!(paused.question(), "Delete a.txt?");
+    ///
+    /// // Later, or in another process:
+    /// let outcome = paused.resume(&tool, mistral_tools::Approval::Approved, &Invocation::default(), &mut reply);
+    /// assert!(outcome.is_success());
+    /// # Ok::<(), mistral_tools::Error>(())
+    /// ```
+    pub fn on_request<H>(mut self, hook: H) -> Self
+    where
+        H: for<'a, 'b> Fn(&Conversation<'b>, ChainControl<'b, OnRequest>, &'a A::At<'b>, &D) -> RequestFlow
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.tool.hooks.request.push(Box::new(hook));
+        self
+    }
+
+    /// After an error, of the arguments or of the function.
+    pub fn on_error<H>(mut self, hook: H) -> Self
+    where
+        H: for<'b> Fn(&Conversation<'b>, ChainControl<'b, OnError>, &ToolError, &D) -> ErrorFlow<R>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.tool.hooks.error.push(Box::new(hook));
+        self
+    }
+
+    /// After a result: returns the result, changed or not, or a choice of its [`ChainControl`].
+    pub fn on_result<H, O>(mut self, hook: H) -> Self
+    where
+        H: for<'b> Fn(&Conversation<'b>, ChainControl<'b, OnResult>, R, &D) -> O + Send + Sync + 'static,
+        O: IntoResultFlow<R>,
+    {
+        self.tool.hooks.result.push(Box::new(move |conversation, chain, result, dependency| {
+            hook(conversation, chain, result, dependency).into_flow()
+        }));
+        self
+    }
+
+    /// The tool.
+    ///
+    /// # Errors
+    /// [`Error::Name`], and [`Error::Parameters`] for a schema written by hand that is no JSON object.
+    pub fn build(self) -> Result<TypedTool<A, R, D, F>, Error> {
+        let Description { name, request, result, .. } = &self.tool.description;
+        ToolSpec::check_name(name)?;
+        request.check(name)?;
+        result.check(name)?;
+        Ok(self.tool)
+    }
+}

@@ -1,0 +1,312 @@
+//! Recognising a call: from its mark to its arguments, and from one call to the next of the same list.
+//!
+//! A mark alone is no call: text may speak of `<tool_call>`. A call begins when its name and the beginning of its arguments are there.
+
+use std::borrow::Cow;
+
+use super::cursor::{Cursor, Read, Stop};
+use super::family::{Form, Literal, Named, Shape, Tagged};
+
+/// Keys of an envelope that say nothing about the call.
+const IGNORED: [&str; 5] = ["type", "id", "tool_call_id", "call_id", "index"];
+
+/// A call that was recognised.
+#[derive(Debug, PartialEq)]
+pub(super) struct Open<'t> {
+    /// The tool.
+    pub(super) name: &'t str,
+    /// Bytes that were read.
+    pub(super) length: usize,
+    /// What comes now.
+    pub(super) body: Body<'t>,
+    /// Where the call stands.
+    pub(super) place: Place,
+}
+
+/// What follows the beginning of a call.
+#[derive(Debug, PartialEq)]
+pub(super) enum Body<'t> {
+    /// Arguments as the form writes them.
+    Follows,
+    /// Nothing: the arguments have been read.
+    Read(Cow<'t, str>),
+}
+
+/// What is still to be closed around a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// A list of calls.
+    pub(super) list: bool,
+    /// Objects around the arguments.
+    pub(super) objects: u8,
+}
+
+impl Shape {
+    /// Reads the beginning of a call, which stands at the beginning of a text.
+    pub(super) fn open<'t>(&self, text: &'t str) -> Read<Open<'t>> {
+        let mut cursor = Cursor::new(text);
+        let section = self.pass(&mut cursor, self.section)?;
+        if section {
+            cursor.space();
+        }
+        if !self.pass(&mut cursor, self.call)? && !(section && self.call.is_empty()) {
+            return Err(Stop::No);
+        }
+        cursor.space();
+        self.begin(cursor)
+    }
+
+    /// Reads the beginning of a call without a mark.
+    pub(super) fn open_bare<'t>(&self, text: &'t str) -> Read<Open<'t>> {
+        let mut cursor = Cursor::new(text);
+        cursor.literal(self.bare.ok_or(Stop::No)?)?;
+        self.begin(cursor)
+    }
+
+    fn pass(&self, cursor: &mut Cursor<'_>, marks: &[&str]) -> Read<bool> {
+        match cursor.any(marks) {
+            Ok(()) => Ok(true),
+            Err(Stop::No) => Ok(false),
+            Err(Stop::More) => Err(Stop::More),
+        }
+    }
+
+    fn begin<'t>(&self, mut cursor: Cursor<'t>) -> Read<Open<'t>> {
+        let mut place = Place::default();
+        if matches!(self.form, Form::Envelope { .. } | Form::Keyed | Form::Literal(_)) {
+            place.list = cursor.optional("[")?;
+            cursor.space();
+        }
+        self.item(cursor, place)
+    }
+
+    /// Reads the beginning of a call in its list.
+    fn item<'t>(&self, cursor: Cursor<'t>, place: Place) -> Read<Open<'t>> {
+        match &self.form {
+            Form::Envelope { name, arguments } => envelope(cursor, place, name, arguments),
+            Form::Keyed => keyed(cursor, place),
+            Form::Named(named) => named.item(cursor, self.close),
+            Form::Tagged(tagged) => tagged.item(cursor),
+            Form::Literal(literal) => literal.item(cursor, place),
+        }
+    }
+
+    /// Reads on after the arguments of a call: the next call of the list if there is one. `passed` is how much was markup, also if
+    /// nothing more is.
+    pub(super) fn next<'t>(&self, text: &'t str, place: Place, passed: &mut usize) -> Read<Open<'t>> {
+        let mut cursor = Cursor::new(text);
+        match &self.form {
+            Form::Named(named) if named.fence => {
+                cursor.space();
+                cursor.literal("```")?;
+                *passed = cursor.at;
+                return Err(Stop::No);
+            }
+            Form::Named(_) | Form::Tagged(_) => return Err(Stop::No),
+            Form::Envelope { .. } | Form::Keyed | Form::Literal(_) => {}
+        }
+        for _ in 0..place.objects {
+            loop {
+                cursor.space();
+                if !cursor.optional(",")? {
+                    break;
+                }
+                cursor.space();
+                if !IGNORED.contains(&cursor.string()?) {
+                    return Err(Stop::No);
+                }
+                cursor.space();
+                cursor.literal(":")?;
+                cursor.space();
+                cursor.value()?;
+                *passed = cursor.at;
+            }
+            cursor.literal("}")?;
+            *passed = cursor.at;
+        }
+        cursor.space();
+        match cursor.peek()? {
+            b']' if place.list => {
+                *passed = cursor.at + 1;
+                return Err(Stop::No);
+            }
+            b',' | b';' => {
+                cursor.at += 1;
+                cursor.space();
+            }
+            _ if place.list => return Err(Stop::No),
+            _ => {}
+        }
+        self.item(cursor, Place { objects: 0, ..place })
+    }
+}
+
+fn envelope<'t>(mut cursor: Cursor<'t>, place: Place, names: &[&str], arguments: &[&str]) -> Read<Open<'t>> {
+    cursor.literal("{")?;
+    let (mut objects, mut name, mut read) = (1u8, None, None);
+    loop {
+        cursor.space();
+        if cursor.optional("}")? {
+            let name = name.ok_or(Stop::No)?;
+            let place = Place { objects: objects - 1, ..place };
+            return Ok(Open { name, length: cursor.at, body: Body::Read(Cow::Borrowed("{}")), place });
+        }
+        let key = cursor.string()?;
+        cursor.space();
+        cursor.literal(":")?;
+        cursor.space();
+        let first = cursor.peek()?;
+        if name.is_none() && key == "function" && first == b'{' && objects == 1 {
+            cursor.at += 1;
+            objects = 2;
+            continue;
+        } else if name.is_none() && names.contains(&key) {
+            let text = cursor.string()?;
+            if text.is_empty() || text.len() > 128 {
+                return Err(Stop::No);
+            }
+            name = Some(text);
+            if let Some(read) = read {
+                let place = Place { objects, ..place };
+                return Ok(Open { name: text, length: cursor.at, body: Body::Read(read), place });
+            }
+        } else if read.is_none() && arguments.contains(&key) {
+            let place = Place { objects, ..place };
+            match name {
+                Some(_) if first != b'"' && !matches!(first, b'{' | b'[' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+                    return Err(Stop::No);
+                }
+                Some(name) if first != b'"' => {
+                    return Ok(Open { name, length: cursor.at, body: Body::Follows, place });
+                }
+                Some(name) => {
+                    let body = Body::Read(unquoted(cursor.value()?));
+                    return Ok(Open { name, length: cursor.at, body, place });
+                }
+                None => read = Some(unquoted(cursor.value()?)),
+            }
+        } else if IGNORED.contains(&key) {
+            cursor.value()?;
+        } else {
+            return Err(Stop::No);
+        }
+        cursor.space();
+        match cursor.peek()? {
+            b',' => cursor.at += 1,
+            b'}' => {}
+            _ => return Err(Stop::No),
+        }
+    }
+}
+
+/// Some models write the arguments as a string that holds JSON, as OpenAI's interface does.
+fn unquoted(value: &str) -> Cow<'_, str> {
+    match serde_json::from_str::<String>(value) {
+        Ok(text) if text.trim_start().starts_with('{') => Cow::Owned(text),
+        _ => Cow::Borrowed(value),
+    }
+}
+
+fn keyed<'t>(mut cursor: Cursor<'t>, place: Place) -> Read<Open<'t>> {
+    cursor.literal("{")?;
+    cursor.space();
+    let name = cursor.string()?;
+    cursor.space();
+    cursor.literal(":")?;
+    cursor.space();
+    if name.is_empty() || name.len() > 128 || cursor.peek()? != b'{' {
+        return Err(Stop::No);
+    }
+    Ok(Open { name, length: cursor.at, body: Body::Follows, place: Place { objects: 1, ..place } })
+}
+
+impl Named {
+    fn item<'t>(&self, mut cursor: Cursor<'t>, close: &[&str]) -> Read<Open<'t>> {
+        if !self.prefix.is_empty() {
+            cursor.optional(self.prefix)?;
+        }
+        if !self.after_id.is_empty() {
+            cursor.name()?;
+            cursor.literal(self.after_id)?;
+        }
+        let mut name = cursor.name()?;
+        if self.numbered
+            && let Some((before, number)) = name.rsplit_once(':')
+            && !before.is_empty()
+            && number.bytes().all(|c| c.is_ascii_digit())
+        {
+            name = before;
+        }
+        if !self.before_id.is_empty() && cursor.optional(self.before_id)? {
+            cursor.name()?;
+        }
+        // Some separators begin with whitespace, some models put whitespace before others.
+        let mut spaced = cursor;
+        spaced.space();
+        cursor = match (cursor.any(self.separators), spaced.any(self.separators)) {
+            (Ok(()), _) => cursor,
+            (Err(Stop::More), _) | (_, Err(Stop::More)) => return Err(Stop::More),
+            (_, Ok(())) => spaced,
+            (Err(Stop::No), Err(Stop::No)) => return Err(Stop::No),
+        };
+        cursor.space();
+        if self.fence && cursor.optional("```json")? {
+            cursor.space();
+        }
+        if cursor.peek()? == b'{' {
+            return Ok(Open { name, length: cursor.at, body: Body::Follows, place: Place::default() });
+        }
+        let length = cursor.at;
+        cursor.any(close)?;
+        Ok(Open { name, length, body: Body::Read(Cow::Borrowed("{}")), place: Place::default() })
+    }
+}
+
+impl Tagged {
+    fn item<'t>(&self, mut cursor: Cursor<'t>) -> Read<Open<'t>> {
+        let name = cursor.name()?;
+        if self.name_end.is_empty() {
+            cursor.space();
+            let length = cursor.at;
+            cursor.any(&[self.key, self.close])?;
+            cursor.at = length;
+        } else {
+            cursor.literal(self.name_end)?;
+        }
+        if !self.after_number.is_empty() {
+            while cursor.peek()?.is_ascii_digit() {
+                cursor.at += 1;
+            }
+            cursor.literal(self.after_number)?;
+        }
+        Ok(Open { name, length: cursor.at, body: Body::Follows, place: Place::default() })
+    }
+}
+
+impl Literal {
+    fn item<'t>(&self, mut cursor: Cursor<'t>, place: Place) -> Read<Open<'t>> {
+        cursor.literal(self.prefix)?;
+        // `:` is part of names, but not where it stands between keys and values.
+        let name = cursor.name()?;
+        let (open, close) = self.brackets;
+        if cursor.peek()? != open {
+            return Err(Stop::No);
+        }
+        cursor.at += 1;
+        let length = cursor.at;
+        cursor.space();
+        if cursor.peek()? != close {
+            let rest = cursor.rest().as_bytes();
+            let key = rest.iter().take_while(|&&c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-').count();
+            if key == 0 || key > 128 {
+                return Err(Stop::No);
+            }
+            cursor.at += key;
+            cursor.space();
+            if cursor.peek()? != self.assign {
+                return Err(Stop::No);
+            }
+        }
+        Ok(Open { name, length, body: Body::Follows, place })
+    }
+}

@@ -1,0 +1,83 @@
+//! Where a parser is in a text.
+
+use super::Delta;
+use super::json::ValueScan;
+use super::literal::Literals;
+use super::open::Place;
+use super::parameters::Parameters;
+
+/// What a mark does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// May begin a call.
+    Open,
+    /// Closes a call or a section of a shape.
+    Close(usize),
+    /// Begins reasoning, by the pair of marks.
+    Think(usize),
+    /// Ends it.
+    Answer(usize),
+    /// Means nothing.
+    Noise,
+}
+
+/// Where a parser is.
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    /// In text or reasoning.
+    Prose(Prose),
+    /// Arguments as JSON, of a call of a shape at a place.
+    Json(usize, Place, ValueScan),
+    /// Arguments between marks.
+    Parameters(usize, Parameters),
+    /// Arguments as literals.
+    Literals(usize, Place, Literals),
+    /// After the arguments.
+    After(usize, Place),
+}
+
+/// Text or reasoning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Prose {
+    /// The pair of marks around it, if it is reasoning.
+    pub(super) reasoning: Option<usize>,
+    /// The shape of the call before, of which closing marks may follow.
+    pub(super) close: Option<usize>,
+    pub(super) leading: Leading,
+}
+
+/// What whitespace is at the beginning of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leading {
+    /// Text, unless a mark follows: nothing came before.
+    Start,
+    /// Markup, as there was a mark before; but the indentation of a line is text.
+    Mark,
+    /// Text: there was text before.
+    Text,
+}
+
+impl State {
+    /// Text after a call of a shape.
+    pub(super) fn after(shape: usize) -> Self {
+        Self::Prose(Prose { reasoning: None, close: Some(shape), leading: Leading::Mark })
+    }
+}
+
+impl Prose {
+    /// The beginning of a turn.
+    pub(super) const START: Self = Self { reasoning: None, close: None, leading: Leading::Start };
+
+    /// A piece of it.
+    pub(super) fn delta<'t>(&self, text: &'t str) -> Delta<'t> {
+        if self.reasoning.is_some() { Delta::Reasoning(text) } else { Delta::Text(text) }
+    }
+
+    /// Text without the whitespace at its beginning that is markup; `space` is how much whitespace there is.
+    pub(super) fn kept<'t>(&self, text: &'t str, space: usize) -> &'t str {
+        match self.leading {
+            Leading::Mark => &text[text[..space].rfind('\n').map_or(0, |at| at + 1)..],
+            Leading::Start | Leading::Text => text,
+        }
+    }
+}

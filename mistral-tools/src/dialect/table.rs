@@ -1,0 +1,306 @@
+//! The families of models, each a few values. Sources: the chat templates that the models are published with.
+
+use super::family::{Declared, Family, Form, Literal, Named, Shape, Tagged};
+
+type Marks = &'static [&'static str];
+
+/// Marks of reasoning that no family uses for something else.
+const THINK: &[(&str, &str)] = &[
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+    ("<think:opensource>", "</think:opensource>"),
+];
+const NAMES: Marks = &["name", "function"];
+const ARGUMENTS: Marks = &["arguments", "parameters"];
+const ENVELOPE: Form = Form::Envelope { name: NAMES, arguments: ARGUMENTS };
+
+const fn family(shapes: &'static [Shape]) -> Family {
+    Family { reasoning: THINK, calls_end_reasoning: false, noise: &[], shapes }
+}
+
+const fn shape(section: Marks, call: Marks, close: Marks, form: Form) -> Shape {
+    Shape { section, call, bare: None, close, form }
+}
+
+const fn bare(section: Marks, bare: &'static str, close: Marks, form: Form) -> Shape {
+    Shape { section, call: &[], bare: Some(bare), close, form }
+}
+
+const NAMED: Named = Named { prefix: "", after_id: "", numbered: false, before_id: "", separators: &[], fence: false };
+
+const XML: Tagged = Tagged {
+    name_end: ">",
+    after_number: "",
+    key: "<parameter=",
+    key_end: &[(">", Declared::Nothing)],
+    value: "",
+    value_end: "</parameter>",
+    close: "</function>",
+    line_end: "\n</parameter>",
+};
+
+const ARG_KEY: Tagged = Tagged {
+    name_end: "",
+    after_number: "",
+    key: "<arg_key>",
+    key_end: &[("</arg_key>", Declared::Nothing)],
+    value: "<arg_value>",
+    value_end: "</arg_value>",
+    close: "</tool_call>",
+    line_end: "",
+};
+
+const DSML: Tagged = Tagged {
+    name_end: "\">",
+    after_number: "",
+    key: "<｜DSML｜parameter name=\"",
+    key_end: &[("\" string=\"true\">", Declared::Text), ("\" string=\"false\">", Declared::Json)],
+    value: "",
+    value_end: "</｜DSML｜parameter>",
+    close: "</｜DSML｜invoke>",
+    line_end: "",
+};
+
+const PYTHON: Literal =
+    Literal { prefix: "", brackets: (b'(', b')'), assign: b'=', bare_keys: false, quotes: &["'", "\""], escapes: true };
+
+const GEMMA: Literal = Literal {
+    prefix: "call:",
+    brackets: (b'{', b'}'),
+    assign: b':',
+    bare_keys: true,
+    quotes: &["<|\"|>"],
+    escapes: false,
+};
+
+static HERMES: Family = family(&[shape(&[], &["<tool_call>"], &["</tool_call>"], ENVELOPE)]);
+static QWEN_CODER: Family = family(&[shape(&["<tool_call>"], &["<function="], &["</tool_call>"], Form::Tagged(XML))]);
+static SEED: Family = family(&[shape(
+    &["<seed:tool_call>"],
+    &["<function="],
+    &["</seed:tool_call>"],
+    Form::Tagged(Tagged { line_end: "", ..XML }),
+)]);
+static LLAMA_3: Family = family(&[
+    bare(&["<|python_tag|>"], "", &["<|eom_id|>", "<|eot_id|>"], ENVELOPE),
+    shape(&[], &["<function="], &["</function>"], Form::Named(Named { separators: &[">"], ..NAMED })),
+]);
+static LLAMA_4: Family = family(&[bare(&["<|python_start|>"], "", &["<|python_end|>"], Form::Literal(PYTHON))]);
+static OLMO_3: Family = family(&[shape(&["<function_calls>"], &[], &["</function_calls>"], Form::Literal(PYTHON))]);
+static LFM_2: Family = family(&[shape(&["<|tool_call_start|>"], &[], &["<|tool_call_end|>"], Form::Literal(PYTHON))]);
+static MISTRAL: Family = family(&[
+    shape(&[], &["[TOOL_CALLS]"], &[], Form::Named(Named { before_id: "[CALL_ID]", separators: &["[ARGS]"], ..NAMED })),
+    shape(&["[TOOL_CALLS]"], &[], &[], ENVELOPE),
+]);
+static DEEPSEEK_V3: Family = family(&[shape(
+    &["<｜tool▁calls▁begin｜>"],
+    &["<｜tool▁call▁begin｜>"],
+    &["<｜tool▁call▁end｜>", "<｜tool▁calls▁end｜>"],
+    Form::Named(Named { prefix: "function<｜tool▁sep｜>", separators: &["\n"], fence: true, ..NAMED }),
+)]);
+static DEEPSEEK_V31: Family = family(&[shape(
+    &["<｜tool▁calls▁begin｜>"],
+    &["<｜tool▁call▁begin｜>"],
+    &["<｜tool▁call▁end｜>", "<｜tool▁calls▁end｜>"],
+    Form::Named(Named { separators: &["<｜tool▁sep｜>"], ..NAMED }),
+)]);
+static DEEPSEEK_V32: Family = family(&[shape(
+    &["<｜DSML｜function_calls>", "<｜DSML｜tool_calls>"],
+    &["<｜DSML｜invoke name=\""],
+    &["</｜DSML｜function_calls>", "</｜DSML｜tool_calls>"],
+    Form::Tagged(DSML),
+)]);
+static GLM: Family = family(&[shape(&[], &["<tool_call>"], &["</tool_call>"], Form::Tagged(ARG_KEY))]);
+static HUNYUAN: Family = family(&[shape(
+    &["<tool_calls:opensource>"],
+    &["<tool_call:opensource>"],
+    &["</tool_call:opensource>", "</tool_calls:opensource>"],
+    Form::Tagged(Tagged {
+        name_end: "<tool_sep:opensource>",
+        after_number: "",
+        key: "<arg_key:opensource>",
+        key_end: &[("</arg_key:opensource>", Declared::Nothing)],
+        value: "<arg_value:opensource>",
+        value_end: "</arg_value:opensource>",
+        close: "</tool_call:opensource>",
+        line_end: "",
+    }),
+)]);
+static MINIMAX_M2: Family = family(&[shape(
+    &["<minimax:tool_call>"],
+    &["<invoke name=\""],
+    &["</minimax:tool_call>"],
+    Form::Tagged(Tagged {
+        name_end: "\">",
+        key: "<parameter name=\"",
+        key_end: &[("\">", Declared::Nothing)],
+        close: "</invoke>",
+        line_end: "",
+        ..XML
+    }),
+)]);
+static KIMI_K2: Family = Family {
+    calls_end_reasoning: true,
+    ..family(&[shape(
+        &["<|tool_calls_section_begin|>"],
+        &["<|tool_call_begin|>"],
+        &["<|tool_call_end|>", "<|tool_calls_section_end|>"],
+        Form::Named(Named {
+            prefix: "functions.",
+            numbered: true,
+            separators: &["<|tool_call_argument_begin|>"],
+            ..NAMED
+        }),
+    )])
+};
+static KIMI_K3: Family = Family {
+    reasoning: &[("<|open|>think<|sep|>", "<|close|>think<|sep|>")],
+    noise: &["<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>", "<|end_of_msg|>"],
+    ..family(&[shape(
+        &["<|open|>tools<|sep|>"],
+        &["<|open|>call tool=\""],
+        &["<|close|>tools<|sep|>"],
+        Form::Tagged(Tagged {
+            name_end: "\" index=\"",
+            after_number: "\"<|sep|>",
+            key: "<|open|>argument key=\"",
+            key_end: &[
+                ("\" type=\"string\"<|sep|>", Declared::Text),
+                ("\" type=\"number\"<|sep|>", Declared::Json),
+                ("\" type=\"boolean\"<|sep|>", Declared::Json),
+                ("\" type=\"null\"<|sep|>", Declared::Json),
+                ("\" type=\"array\"<|sep|>", Declared::Json),
+                ("\" type=\"object\"<|sep|>", Declared::Json),
+            ],
+            value_end: "<|close|>argument<|sep|>",
+            close: "<|close|>call<|sep|>",
+            line_end: "",
+            ..XML
+        }),
+    )])
+};
+static HARMONY: Family = Family {
+    reasoning: &[("<|channel|>analysis<|message|>", "<|end|>")],
+    calls_end_reasoning: false,
+    noise: &[
+        "<|start|>assistant",
+        "<|channel|>final<|message|>",
+        "<|channel|>commentary<|message|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+    ],
+    shapes: &[Shape {
+        section: &[],
+        call: &["<|start|>assistant to=", "<|channel|>commentary to=", "<|channel|>analysis to="],
+        bare: Some("to="),
+        close: &[],
+        form: Form::Named(Named {
+            prefix: "functions.",
+            separators: &[
+                "<|message|>",
+                "json<|message|>",
+                "code<|message|>",
+                "<|constrain|>json<|message|>",
+                "<|channel|>commentary<|message|>",
+                "<|channel|>commentary json<|message|>",
+                "<|channel|>commentary <|constrain|>json<|message|>",
+            ],
+            ..NAMED
+        }),
+    }],
+};
+static GEMMA_4: Family = Family {
+    reasoning: &[("<|channel>thought", "<channel|>")],
+    ..family(&[shape(&[], &["<|tool_call>"], &["<tool_call|>"], Form::Literal(GEMMA))])
+};
+static FUNCTION_GEMMA: Family = family(&[shape(
+    &[],
+    &["<start_function_call>"],
+    &["<end_function_call>"],
+    Form::Literal(Literal { quotes: &["<escape>"], ..GEMMA }),
+)]);
+static GRANITE: Family = Family {
+    reasoning: &[("<think>", "</think>"), ("Here is my thought process:", "Here is my response:")],
+    ..family(&[shape(&["<|tool_call|>", "<tool_call>"], &[], &["</tool_call>"], ENVELOPE)])
+};
+static COMMAND_R: Family = Family {
+    reasoning: &[("<|START_THINKING|>", "<|END_THINKING|>")],
+    noise: &["<|START_TEXT|>", "<|END_TEXT|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>"],
+    ..family(&[
+        shape(
+            &["<|START_ACTION|>"],
+            &[],
+            &["<|END_ACTION|>"],
+            Form::Envelope { name: &["tool_name", "name"], arguments: ARGUMENTS },
+        ),
+        shape(
+            &["Action:\n```json", "Action: ```json"],
+            &[],
+            &["```"],
+            Form::Envelope { name: &["tool_name", "name"], arguments: ARGUMENTS },
+        ),
+    ])
+};
+static PHI_4: Family = family(&[shape(&["<|tool_call|>", "functools"], &[], &["<|/tool_call|>"], ENVELOPE)]);
+static APRIEL: Family = Family {
+    reasoning: &[("<think>", "</think>"), ("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]")],
+    noise: &["[END FINAL RESPONSE]"],
+    ..family(&[shape(&["<tool_calls>"], &[], &["</tool_calls>"], ENVELOPE)])
+};
+static APERTUS: Family = Family {
+    reasoning: &[("<|inner_prefix|>", "<|inner_suffix|>")],
+    ..family(&[shape(&["<|tools_prefix|>"], &[], &["<|tools_suffix|>"], Form::Keyed)])
+};
+static GIGACHAT: Family = Family {
+    noise: &["<|message_sep|>"],
+    ..family(&[shape(&["<|function_call|>", "function call<|role_sep|>"], &[], &[], ENVELOPE)])
+};
+static SOLAR: Family = Family {
+    noise: &["<|tool_calls|>", "<|begin|>assistant"],
+    ..family(&[shape(
+        &[],
+        &["<|tool_call:begin|>"],
+        &["<|tool_call:end|>"],
+        Form::Named(Named { after_id: "<|tool_call:name|>", separators: &["<|tool_call:args|>"], ..NAMED }),
+    )])
+};
+static JSON: Family = family(&[
+    bare(&["<tool_call>", "<|tool_call|>"], "", &["</tool_call>", "<|/tool_call|>"], ENVELOPE),
+    shape(&["```json"], &[], &["```"], ENVELOPE),
+]);
+
+impl super::Dialect {
+    pub(super) fn family(self) -> &'static Family {
+        match self {
+            Self::Hermes => &HERMES,
+            Self::QwenCoder => &QWEN_CODER,
+            Self::Seed => &SEED,
+            Self::Llama3 => &LLAMA_3,
+            Self::Llama4 => &LLAMA_4,
+            Self::Olmo3 => &OLMO_3,
+            Self::Lfm2 => &LFM_2,
+            Self::MistralList | Self::Mistral => &MISTRAL,
+            Self::DeepSeekV3 => &DEEPSEEK_V3,
+            Self::DeepSeekV31 => &DEEPSEEK_V31,
+            Self::DeepSeekV32 | Self::DeepSeekV4 => &DEEPSEEK_V32,
+            Self::Glm => &GLM,
+            Self::Hunyuan => &HUNYUAN,
+            Self::MiniMaxM2 => &MINIMAX_M2,
+            Self::KimiK2 => &KIMI_K2,
+            Self::KimiK3 => &KIMI_K3,
+            Self::Harmony => &HARMONY,
+            Self::Gemma4 => &GEMMA_4,
+            Self::FunctionGemma => &FUNCTION_GEMMA,
+            Self::Granite => &GRANITE,
+            Self::CommandR | Self::CommandRPlus => &COMMAND_R,
+            Self::Phi4 => &PHI_4,
+            Self::Apriel | Self::MiniMaxM1 => &APRIEL,
+            Self::Apertus => &APERTUS,
+            Self::GigaChat => &GIGACHAT,
+            Self::Solar => &SOLAR,
+            Self::Json => &JSON,
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! What each dialect reads, written down by hand: forms that the grammars do not write, and what models make of them.
+
+use super::*;
+
+/// A message in short: `t:` text, `r:` reasoning, `c:` a call, `i:` an incomplete call, `f:` a fragment.
+fn short(message: &Message) -> Vec<String> {
+    let part = |part: &Part| match part {
+        Part::Text(text) => format!("t:{text}"),
+        Part::Reasoning(text) => format!("r:{text}"),
+        Part::Fragment(text) => format!("f:{text}"),
+        Part::Call(ParsedCall { name, arguments, complete }) => {
+            format!("{}:{name} {arguments}", if *complete { "c" } else { "i" })
+        }
+    };
+    message.parts().iter().map(part).collect()
+}
+
+/// Reads a text after a prompt, as a whole and one character at a time.
+fn read_after(dialect: Dialect, prompt: &str, text: &str) -> Vec<String> {
+    let mut parser = dialect.parser(&tools());
+    parser.reset_after(prompt);
+    let whole = in_chunks(&mut parser, std::iter::once(text));
+    parser.reset_after(prompt);
+    let parts = in_chunks(&mut parser, text.split_inclusive(|_| true));
+    assert_eq!(whole, parts, "{text}");
+    short(&whole)
+}
+
+fn read(dialect: Dialect, text: &str) -> Vec<String> {
+    read_after(dialect, "", text)
+}
+
+#[test]
+fn arguments_are_kept_to_the_letter() {
+    let arguments = r#"{ "z" :1e400,"a":123456789012345678901234567890, "a": "\u00e9\/\"</tool_call>\\" ,"x":[ ] }"#;
+    let text = format!("<tool_call>\n{{\"name\": \"add\", \"arguments\": {arguments}}}\n</tool_call>");
+    assert_eq!(read(Dialect::Hermes, &text), [format!("c:add {arguments}")]);
+    let text = format!("[TOOL_CALLS]add[ARGS]{arguments}");
+    assert_eq!(read(Dialect::Mistral, &text), [format!("c:add {arguments}")]);
+}
+
+#[test]
+fn a_mark_in_prose_is_text() {
+    for text in [
+        "Write <tool_call> and then {\"name\": ...}. Then </tool_call>. Done.",
+        "<tool_call>",
+        "The tag <tool_call>{\"name\": <function-name>, \"arguments\": <args-dict>}</tool_call> is used.",
+        "<tool_call>{\"a\": 1}</tool_call>",
+        "<tool_call><tool_call> x",
+        "Hello <think>x</think>",
+        "2 < 3 <t",
+    ] {
+        let message = Dialect::Hermes.parser(&[]).parse(text);
+        assert_eq!(message.text() + message.fragment(), text);
+        assert_eq!(message.calls().count(), 0);
+    }
+    assert_eq!(
+        read(Dialect::Hermes, "Use <tool_call>: <tool_call>{\"name\": \"add\", \"arguments\": {}}</tool_call> so."),
+        ["t:Use <tool_call>: ", "c:add {}", "t: so."]
+    );
+    assert_eq!(read(Dialect::Mistral, "[TOOL_CALLS] is a token."), ["t:[TOOL_CALLS] is a token."]);
+    assert_eq!(read(Dialect::QwenCoder, "<function=x is <tool_call> odd"), ["t:<function=x is <tool_call> odd"]);
+    assert_eq!(read(Dialect::Glm, "<tool_call>not a call</tool_call>"), ["t:<tool_call>not a call</tool_call>"]);
+}
+
+#[test]
+fn envelopes_come_in_many_forms() {
+    let read = |text: &str| read(Dialect::Hermes, text);
+    let call = |json: &str| format!("<tool_call>{json}</tool_call>");
+    for json in [
+        r#"{"name": "add", "arguments": {"a": 1}}"#,
+        r#"{"arguments": {"a": 1}, "name": "add"}"#,
+        r#"{"name": "add", "parameters": {"a": 1}, "id": "x"}"#,
+        r#"{"id": 7, "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}"#,
+        r#"{"type": "function", "function": {"arguments": {"a": 1}, "name": "add"}, "id": 7}"#,
+        r#"{"function": "add", "arguments": "{\"a\": 1}"}"#,
+        r#"[{"name": "add", "arguments": {"a": 1}}]"#,
+    ] {
+        assert_eq!(read(&call(json)), [r#"c:add {"a": 1}"#], "{json}");
+    }
+    assert_eq!(read(&call(r#"{"name": "now-2"}"#)), ["c:now-2 {}"]);
+    assert_eq!(read(&call(r#"{"name": "get weather", "arguments": null}"#)), ["c:get weather null"]);
+    let two = "{\"name\": \"add\", \"arguments\": {}}\n{\"name\": \"add\", \"arguments\": {\"b\": 1}}";
+    assert_eq!(read(&call(two)), ["c:add {}", "c:add {\"b\": 1}"]);
+}
+
+#[test]
+fn calls_that_go_wrong_end() {
+    let read = |text: &str| read(Dialect::Hermes, text);
+    let begin = "<tool_call>{\"name\": \"add\", \"arguments\": ";
+    assert_eq!(read(&format!("{begin}{{\"a\": [1</tool_call> and")), ["i:add {\"a\": [1", "t: and"]);
+    assert_eq!(read(&format!("{begin}{{\"a\": [1}}}}</tool_call> and")), ["c:add {\"a\": [1}}", "t: and"]);
+    assert_eq!(read(&format!("{begin}{{}}</tool_call> and")), ["c:add {}", "t: and"]);
+    assert_eq!(read(&format!("{begin}{{}}}} what </tool_call>and")), ["c:add {}", "t: what and"]);
+    assert_eq!(read(&format!("{begin}{{\"a\": \"</tool_c")), ["i:add {\"a\": \"</tool_c"]);
+    assert_eq!(read(&format!("{begin}{{}}}}\n</tool_c")), ["c:add {}", "f:\n</tool_c"]);
+    assert_eq!(
+        read_after(Dialect::QwenCoder, "", "<tool_call>\n<function=add>\nwhat\n</function>\n</tool_call>"),
+        ["i:add {", "t:what\n</function>\n"]
+    );
+    let cut = "<tool_call>\n<function=add>\n<parameter=count>\n12";
+    assert_eq!(read_after(Dialect::QwenCoder, "", cut), ["i:add {\"count\":\"12"]);
+}
+
+#[test]
+fn reasoning_is_told_from_text() {
+    let read = |text: &str| read(Dialect::Hermes, text);
+    assert_eq!(read("<think>\na <tool_call>\n</think>\n\nb"), ["r:a <tool_call>\n", "t:b"]);
+    assert_eq!(read("<think>\n\n</think>\n\n  b"), ["t:  b"]);
+    assert_eq!(read("\n<think>a"), ["r:a"]);
+    assert_eq!(read("<think>a</thi"), ["r:a", "f:</thi"]);
+    let call = "<tool_call>{\"name\": \"add\", \"arguments\": {}}</tool_call>";
+    assert_eq!(read(&format!("{call}\n<think>a</think>{call}")), ["c:add {}", "r:a", "c:add {}"]);
+    let text = "a\n</think>\n\nb";
+    assert_eq!(read_after(Dialect::Hermes, "<|assistant|>\n<think>\n", text), ["r:a\n", "t:b"]);
+    assert_eq!(read_after(Dialect::Hermes, "<think>\n\n</think>\n\n", "b"), ["t:b"]);
+    assert_eq!(read_after(Dialect::Mistral, "", "[THINK]a[/THINK]b"), ["r:a", "t:b"]);
+    assert_eq!(
+        read_after(Dialect::CommandR, "<|START_THINKING|>", "a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>"),
+        ["r:a", "t:b"]
+    );
+    assert_eq!(
+        read_after(
+            Dialect::Apriel,
+            "Here are my reasoning steps:\n",
+            "a\n[BEGIN FINAL RESPONSE]\nb\n[END FINAL RESPONSE]"
+        ),
+        ["r:a\n", "t:b\n"]
+    );
+    assert_eq!(
+        read_after(
+            Dialect::KimiK2,
+            "<think>",
+            "a<|tool_calls_section_begin|><|tool_call_begin|>functions.add:0<|tool_call_argument_begin|>{}<|tool_call_end|>"
+        ),
+        ["r:a", "c:add {}"]
+    );
+}
+
+#[test]
+fn values_are_typed_by_the_schema() {
+    let parameter = |key: &str, value: &str| format!("<parameter={key}>\n{value}\n</parameter>\n");
+    let text = ["text", "count", "flag", "list", "other", "none"]
+        .iter()
+        .zip(["12\n\"x\"", "12345678901234567890123", "True", "[1, {\"a\": 1.0}]", "7", "not json"])
+        .map(|(key, value)| parameter(key, value))
+        .collect::<String>();
+    let text = format!("<tool_call>\n<function=add>\n{text}</function>\n</tool_call>");
+    assert_eq!(
+        read(Dialect::QwenCoder, &text),
+        [
+            r#"c:add {"text":"12\n\"x\"","count":12345678901234567890123,"flag":true,"list":[1, {"a": 1.0}],"other":7,"none":"not json"}"#
+        ]
+    );
+    assert_eq!(
+        read(
+            Dialect::Glm,
+            "<tool_call>add<arg_key>text</arg_key>\n<arg_value>1</arg_value><arg_key>count</arg_key><arg_value>x</arg_value></tool_call>"
+        ),
+        [r#"c:add {"text":"1","count":"x"}"#]
+    );
+    assert_eq!(
+        read(Dialect::Glm, "<tool_call>now-2</tool_call>\n<tool_call>add\n</tool_call>"),
+        ["c:now-2 {}", "c:add {}"]
+    );
+    let bare = "<function=add>\n<parameter=text>\n\n\n</parameter>\n</function>";
+    assert_eq!(read(Dialect::QwenCoder, bare), [r#"c:add {"text":"\n"}"#]);
+}
+
+#[test]
+fn whole_messages_can_be_calls() {
+    let call = r#"{"name": "add", "parameters": {"a": 1}}"#;
+    assert_eq!(read(Dialect::Llama3, call), [r#"c:add {"a": 1}"#]);
+    assert_eq!(read(Dialect::Llama3, &format!("\n{call}; {call}")), [r#"c:add {"a": 1}"#, r#"c:add {"a": 1}"#]);
+    assert_eq!(read(Dialect::Llama3, &format!("<|python_tag|>{call}<|eom_id|>")), [r#"c:add {"a": 1}"#]);
+    assert_eq!(read(Dialect::Llama3, "<function=add>{\"a\": 1}</function>"), [r#"c:add {"a": 1}"#]);
+    assert_eq!(read(Dialect::Llama3, &format!("So: {call}")), [format!("t:So: {call}")]);
+    let unknown = r#"{"name": "Bob", "parameters": {}}"#;
+    assert_eq!(read(Dialect::Llama3, unknown), [format!("t:{unknown}")]);
+    for json in [r#"{"title": "x", "name": "add"}"#, "{", "{}", "{\"name\": \"Bob\", \"age\": 7}"] {
+        let message = Dialect::Json.parser(&[]).parse(json);
+        assert_eq!((message.text() + message.fragment(), message.calls().count()), (json.to_owned(), 0));
+    }
+    assert_eq!(read(Dialect::Json, &format!("Sure.\n```json\n{call}\n```\n")), ["t:Sure.\n", "c:add {\"a\": 1}"]);
+    assert_eq!(read(Dialect::Json, &format!("```json\n[{call},\n{call}]\n```")).len(), 2);
+    assert_eq!(read(Dialect::Json, "```json\n{\"a\": 1}\n```"), ["t:```json\n{\"a\": 1}\n", "f:```"]);
+    assert_eq!(read(Dialect::Llama4, "[add(a=1), now-2()]"), ["c:add {\"a\":1}", "c:now-2 {}"]);
+    assert_eq!(read(Dialect::Llama4, "<|python_start|>[add(a=1)]<|python_end|>"), ["c:add {\"a\":1}"]);
+    for text in ["[see(this)] for more", "[1, 2]", "[link](http://x)", "[add, other(a=1)]", "[bob(a=1)]"] {
+        assert_eq!(read(Dialect::Llama4, text), [format!("t:{text}")]);
+    }
+}
+
+#[test]
+fn literals_become_json() {
+    let read = |arguments: &str| {
+        let text = format!("<|tool_call_start|>[add({arguments})]<|tool_call_end|>");
+        let found = read(Dialect::Lfm2, &text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].strip_prefix("c:add ").unwrap_or(&found[0]).to_owned()
+    };
+    assert_eq!(
+        read(r#"a='it\'s', b="x\n\x41\u00e9\q", c=[1, (2, None,), {'k': True}], d=-1.50"#),
+        r#"{"a":"it's","b":"x\nA\u00e9\\q","c":[1,[2,null],{"k":true}],"d":-1.50}"#
+    );
+    assert_eq!(
+        read("a = 123456789012345678901234567890 , b=false"),
+        r#"{"a":123456789012345678901234567890,"b":false}"#
+    );
+    assert_eq!(read("a=celsius, b='<|tool_call_end|>'"), r#"{"a":"celsius","b":"<|tool_call_end|>"}"#);
+    assert_eq!(read("a='\\ud83d\\ude00\\U0001f600 é｜'"), "{\"a\":\"\\ud83d\\ude00😀 é｜\"}");
+    assert_eq!(
+        super::examples::read(
+            Dialect::Gemma4,
+            "<|tool_call>call:add{a:<|\"|>x \"y\" \\n<|\"|>,b:{c:[1,true,null],d:{}}}<tool_call|>"
+        ),
+        [r#"c:add {"a":"x \"y\" \\n","b":{"c":[1,true,null],"d":{}}}"#]
+    );
+    assert_eq!(
+        super::examples::read(Dialect::Olmo3, "<function_calls>\nadd(a=1)\nadd(b='x')\n</function_calls> so"),
+        ["c:add {\"a\":1}", "c:add {\"b\":\"x\"}", "t: so"]
+    );
+    assert_eq!(
+        super::examples::read(Dialect::Lfm2, "<|tool_call_start|>[add(a=[1<|tool_call_end|> so"),
+        ["i:add {\"a\":[1", "t: so"]
+    );
+}
+
+#[test]
+fn channels_are_read() {
+    let read = |text: &str| read(Dialect::Harmony, text);
+    assert_eq!(
+        read("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hi!<|return|>"),
+        ["r:Hm.", "t:Hi!"]
+    );
+    let call = ["c:add {\"a\": 1}"];
+    for text in [
+        "<|channel|>commentary to=functions.add <|constrain|>json<|message|>{\"a\": 1}<|call|>",
+        "<|channel|>commentary to=functions.add<|message|>{\"a\": 1}",
+        " to=functions.add<|channel|>commentary json<|message|>{\"a\": 1}<|call|>",
+        "<|start|>assistant to=functions.add<|channel|>commentary <|constrain|>json<|message|>{\"a\": 1}<|call|>",
+    ] {
+        assert_eq!(read(text), call, "{text}");
+    }
+    assert_eq!(
+        read(
+            "<|channel|>commentary<|message|>First.<|end|><|start|>assistant<|channel|>commentary to=functions.add json<|message|>{\"a\": 1}<|call|>"
+        ),
+        ["t:First.", call[0]]
+    );
+    assert_eq!(read("No channel at all."), ["t:No channel at all."]);
+}
+
+#[test]
+fn families_read_their_variants() {
+    assert_eq!(
+        read(Dialect::Mistral, "a[TOOL_CALLS]add[CALL_ID]123456789[ARGS]{\"a\": 1}[TOOL_CALLS]add[ARGS]{}"),
+        ["t:a", "c:add {\"a\": 1}", "c:add {}"]
+    );
+    assert_eq!(
+        read(Dialect::MistralList, "[TOOL_CALLS] [{\"name\": \"add\", \"arguments\": {}, \"id\": \"123456789\"}]"),
+        ["c:add {}"]
+    );
+    assert_eq!(
+        read(
+            Dialect::DeepSeekV3,
+            "<｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{\"a\": \"```\"}\n```<｜tool▁call▁end｜> b"
+        ),
+        ["c:add {\"a\": \"```\"}", "t: b"]
+    );
+    assert_eq!(
+        read(
+            Dialect::DeepSeekV31,
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>now-2<｜tool▁sep｜><｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+        ),
+        ["c:now-2 {}"]
+    );
+    assert_eq!(
+        read(
+            Dialect::KimiK2,
+            "<|tool_calls_section_begin|><|tool_call_begin|>functions.add:12<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>"
+        ),
+        ["c:add {}"]
+    );
+    assert_eq!(read(Dialect::Phi4, "functools[{\"name\": \"add\", \"arguments\": {}}]"), ["c:add {}"]);
+    assert_eq!(read(Dialect::Granite, "<tool_call>[{\"name\": \"add\", \"arguments\": {}}]"), ["c:add {}"]);
+    assert_eq!(
+        read(Dialect::CommandRPlus, "Action: ```json\n[\n  {\n \"tool_name\": \"add\",\n \"parameters\": {}\n }\n]```"),
+        ["c:add {}"]
+    );
+    assert_eq!(
+        read(
+            Dialect::CommandR,
+            "<|START_ACTION|>[\n {\"tool_call_id\": \"0\", \"tool_name\": \"add\", \"parameters\": {}}\n]<|END_ACTION|>"
+        ),
+        ["c:add {}"]
+    );
+}
+
+#[test]
+fn a_parser_is_used_again() {
+    let mut parser = Dialect::Hermes.parser(&tools());
+    let call = "<tool_call>{\"name\": \"add\", \"arguments\": {}}";
+    for _ in 0..2 {
+        let mut first = None;
+        parser.parse_into(call, &mut |delta| {
+            if let Delta::Call { index, .. } = delta {
+                first = Some(index);
+            }
+        });
+        assert_eq!(first, Some(0));
+        parser.reset();
+    }
+    assert_eq!(short(&parser.parse("a")), ["t:a"]);
+}

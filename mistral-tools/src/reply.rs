@@ -1,0 +1,113 @@
+//! The buffer that a call writes for the model.
+
+use std::fmt::{self, Write};
+
+use crate::{ErrorKind, Outcome, Text, ToolError, registry::write_unknown};
+
+/// What the model reads of a call: the JSON of the result, or the text of the error. Its memory is kept from call to call, so
+/// that a loop over calls with one `Reply` stops allocating once the longest result has been seen.
+///
+/// ```
+/// use mistral_tools::Reply;
+/// let mut reply = Reply::new();
+/// reply.set_text("18 degrees");
+/// assert_eq!(reply.as_str(), "18 degrees");
+/// ```
+#[derive(Debug, Default)]
+pub struct Reply {
+    bytes: Vec<u8>,
+    /// Unescaped strings of the arguments, for as long as the call lasts.
+    pub(crate) scratch: Vec<u8>,
+}
+
+impl Reply {
+    /// An empty reply; allocates nothing.
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// A reply with room for a text of this many bytes, and for as many of arguments.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), scratch: Vec::with_capacity(bytes) }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        match std::str::from_utf8(&self.bytes) {
+            Ok(text) => text,
+            // Only a serializer that writes broken JSON gets here.
+            Err(error) => {
+                std::str::from_utf8(self.bytes.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The bytes of the text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Replaces the text.
+    pub fn set_text(&mut self, text: &str) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
+
+    /// Replaces the text by the JSON of a value.
+    ///
+    /// # Errors
+    /// A value that JSON cannot carry, for instance a map whose keys are no strings.
+    pub fn set_json<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ToolError> {
+        self.bytes.clear();
+        serde_json::to_writer(&mut self.bytes, value).map_err(ToolError::from)
+    }
+
+    /// Empties it; memory is kept.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// Replaces the text by what the model reads of an outcome without a result; a success keeps the text.
+    pub fn set_outcome(&mut self, outcome: &Outcome) {
+        let written = match outcome {
+            Outcome::Success => return,
+            Outcome::Error(error) => self.write(format_args!("Error ({}): {}", error.kind(), error.text())),
+            Outcome::Denied(text) => self.write(format_args!("Denied: {text}")),
+            Outcome::Skipped(text) => self.write(format_args!("Skipped: {text}")),
+            Outcome::Paused(paused) => self.write(format_args!("Waiting for approval: {}", paused.question())),
+        };
+        debug_assert!(written.is_ok(), "texts do not fail to format");
+    }
+
+    /// The outcome of a call of a tool that there is not; the text lists those that there are.
+    pub(crate) fn set_unknown_tool<'a>(
+        &mut self,
+        name: &str,
+        available: impl ExactSizeIterator<Item = &'a str>,
+    ) -> Outcome {
+        let written = self.write(format_args!("Error ({}): ", ErrorKind::NotFound));
+        let written = written.and_then(|()| write_unknown(self, name, available));
+        debug_assert!(written.is_ok(), "texts do not fail to format");
+        let text = Text::format(format_args!("there is no tool `{name}`"));
+        Outcome::Error(ToolError::new(ErrorKind::NotFound, text))
+    }
+
+    fn write(&mut self, arguments: fmt::Arguments<'_>) -> fmt::Result {
+        self.bytes.clear();
+        self.write_fmt(arguments)
+    }
+}
+
+/// Appends.
+impl Write for Reply {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl AsRef<str> for Reply {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}

@@ -1,0 +1,360 @@
+//! The calls of one turn, in parallel.
+
+use std::{
+    fmt,
+    future::Future,
+    num::NonZeroUsize,
+    pin::Pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    thread,
+};
+
+use crate::{Chunk, Conversation, Emitter, Invocation, Outcome, Reply, ToolRegistry};
+
+/// A call as the model made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// Ties the result to the call.
+    pub id: Option<&'a str>,
+    /// The tool.
+    pub name: &'a str,
+    /// The bytes of its arguments.
+    pub arguments: &'a [u8],
+}
+
+impl<'a> Call<'a> {
+    /// A call without an id.
+    pub const fn new(name: &'a str, arguments: &'a str) -> Self {
+        Self { id: None, name, arguments: arguments.as_bytes() }
+    }
+
+    /// The same with an id.
+    #[must_use]
+    pub const fn with_id(mut self, id: &'a str) -> Self {
+        self.id = Some(id);
+        self
+    }
+}
+
+/// What came of a call of a turn.
+#[derive(Debug)]
+pub struct Answer {
+    /// What the model reads.
+    pub reply: Reply,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// The calls of one turn of the model. They run in parallel, as many at once as its limit says, and are answered in the order in
+/// which they were made.
+///
+/// Synchronously they run on scoped threads, of which the calling one is the first. Asynchronously they are joined in one
+/// future, whose polls poll all that are under way; tools with synchronous functions run one after the other there.
+///
+/// ```
+/// use mistral_tools::{Call, Conversation, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry, Turn};
+///
+/// let square = ToolBuilder::named("square")
+///     .description("Squares a number")
+///     .request_schema::<i32>(SchemaType::JsonSchema(r#"{"type": "integer"}"#))
+///     .result_schema::<i32>(SchemaType::Serde)
+///     .on_invocation(|_, _, number, ()| number.checked_mul(number).ok_or(ToolError::handler("too large")))
+///     .build()?;
+/// let registry = ToolRegistry::new();
+/// let mut batch = ToolBatch::new();
+/// batch.add(square);
+/// registry.publish(batch)?;
+///
+/// let calls = [Call::new("square", "12"), Call::new("root", "9"), Call::new("square", "13")];
+/// let answers = Turn::new(Conversation::default(), &calls).limit(2).call(&registry);
+/// let texts: Vec<_> = answers.iter().map(|answer| answer.reply.as_str()).collect();
+/// assert_eq!(texts, ["144", "Error (not found): there is no tool `root`; there are: square", "169"]);
+/// # Ok::<(), mistral_tools::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+#[must_use = "the calls are made by `call` or `call_async`"]
+pub struct Turn<'a> {
+    conversation: Conversation<'a>,
+    calls: &'a [Call<'a>],
+    limit: NonZeroUsize,
+    observer: Option<&'a OnAnswer<'a>>,
+    emitter: Option<&'a Emitter<Chunk>>,
+}
+
+/// Is told of each answer: the place of its call, and what came of it.
+pub type OnAnswer<'a> = dyn Fn(usize, &Answer) + Sync + 'a;
+
+impl<'a> Turn<'a> {
+    /// The most calls at once, unless [`limit`](Self::limit) says otherwise.
+    pub const LIMIT: usize = 4;
+
+    /// These calls within this conversation.
+    pub const fn new(conversation: Conversation<'a>, calls: &'a [Call<'a>]) -> Self {
+        Self { conversation, calls, limit: NonZeroUsize::MIN, observer: None, emitter: None }.limit(Self::LIMIT)
+    }
+
+    /// The most calls at once; 0 counts as 1.
+    pub const fn limit(mut self, limit: usize) -> Self {
+        self.limit = match NonZeroUsize::new(limit) {
+            Some(limit) => limit,
+            None => NonZeroUsize::MIN,
+        };
+        self
+    }
+
+    /// Tells of each answer as soon as it is there: the place of the call, and what came of it. It is called by the thread that made
+    /// the call.
+    pub const fn on_answer(mut self, observer: &'a OnAnswer<'a>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Where the tools hand out chunks; each says of which call it is.
+    pub const fn emitter(mut self, emitter: &'a Emitter<Chunk>) -> Self {
+        self.emitter = Some(emitter);
+        self
+    }
+
+    /// Makes the calls.
+    pub fn call(&self, registry: &ToolRegistry) -> Vec<Answer> {
+        let next = AtomicUsize::new(0);
+        let answers = Mutex::new(Vec::with_capacity(self.calls.len()));
+        let work = || {
+            // Relaxed: the counter hands out places and orders nothing else.
+            while let Some((place, call)) = self.take(next.fetch_add(1, Ordering::Relaxed)) {
+                let mut reply = Reply::new();
+                let outcome = registry.call(call.name, &self.invocation(place, call), call.arguments, &mut reply);
+                let answer = self.answered(place, Answer { reply, outcome });
+                answers.lock().unwrap_or_else(PoisonError::into_inner).push((place, answer));
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..self.limit.get().min(self.calls.len()) {
+                // Without another thread the calls wait their turn.
+                if thread::Builder::new().name("tool call".into()).spawn_scoped(scope, work).is_err() {
+                    break;
+                }
+            }
+            work();
+        });
+        in_order(answers.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes the calls in one future, on no runtime in particular. To drop it is to drop the calls that are under way.
+    pub async fn call_async(&self, registry: &ToolRegistry) -> Vec<Answer> {
+        let start = |place| {
+            let (place, call) = self.take(place)?;
+            let future: AnswerFuture<'_> = Box::pin(async move {
+                let mut reply = Reply::new();
+                let outcome =
+                    registry.call_async(call.name, &self.invocation(place, call), call.arguments, &mut reply).await;
+                (place, self.answered(place, Answer { reply, outcome }))
+            });
+            Some(future)
+        };
+        let answers = Vec::with_capacity(self.calls.len());
+        in_order(Join { start, next: 0, limit: self.limit.get(), running: Vec::new(), answers }.await)
+    }
+
+    fn take(&self, place: usize) -> Option<(usize, &'a Call<'a>)> {
+        self.calls.get(place).map(|call| (place, call))
+    }
+
+    fn invocation(&self, place: usize, call: &Call<'a>) -> Invocation<'a> {
+        let invocation = Invocation::new(match call.id {
+            Some(id) => self.conversation.call_id(id),
+            None => self.conversation,
+        });
+        self.emitter.map_or(invocation, |emitter| invocation.with_emitter_of(emitter, place))
+    }
+
+    fn answered(&self, place: usize, answer: Answer) -> Answer {
+        if let Some(observer) = self.observer {
+            observer(place, &answer);
+        }
+        answer
+    }
+}
+
+fn in_order(mut answers: Vec<(usize, Answer)>) -> Vec<Answer> {
+    answers.sort_unstable_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+type AnswerFuture<'a> = Pin<Box<dyn Future<Output = (usize, Answer)> + Send + 'a>>;
+
+/// Polls up to `limit` futures until `start` gives no more.
+struct Join<'a, S> {
+    start: S,
+    next: usize,
+    limit: usize,
+    running: Vec<AnswerFuture<'a>>,
+    answers: Vec<(usize, Answer)>,
+}
+
+impl<'a, S: FnMut(usize) -> Option<AnswerFuture<'a>> + Unpin> Future for Join<'a, S> {
+    type Output = Vec<(usize, Answer)>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { start, next, limit, running, answers } = &mut *self;
+        let mut poll = |running: &mut Vec<AnswerFuture<'a>>, at: usize| {
+            let ready = running.get_mut(at).map(|future| future.as_mut().poll(context));
+            let Some(Poll::Ready(answer)) = ready else { return false };
+            answers.push(answer);
+            drop(running.swap_remove(at));
+            true
+        };
+        let mut at = 0;
+        while at < running.len() {
+            at += usize::from(!poll(running, at));
+        }
+        while running.len() < *limit
+            && let Some(future) = start(*next)
+        {
+            *next += 1;
+            running.push(future);
+            let last = running.len() - 1;
+            poll(running, last);
+        }
+        if running.is_empty() { Poll::Ready(std::mem::take(answers)) } else { Poll::Pending }
+    }
+}
+
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Turn").field("calls", &self.calls).field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::poll_fn,
+        sync::{Arc, Barrier},
+        task::Waker,
+    };
+
+    use super::*;
+    use crate::{SchemaType, ToolBatch, ToolBuilder, ToolError, block_on};
+
+    /// How many are under way, and the most that ever were.
+    #[derive(Default)]
+    struct Gauge {
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl Gauge {
+        fn enter(&self) {
+            let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+        }
+
+        fn leave(&self) {
+            self.now.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn registry(gauge: &Arc<Gauge>, barrier: &Arc<Barrier>) -> ToolRegistry {
+        let tool = |name| ToolBuilder::named(name).description("");
+        let number = SchemaType::JsonSchema(r#"{"type": "integer"}"#);
+        let mut batch = ToolBatch::new();
+        batch.add(
+            tool("meet")
+                .with((gauge.clone(), barrier.clone()))
+                .request_schema::<usize>(number)
+                .result_schema::<usize>(SchemaType::Serde)
+                .on_invocation(|_, _, number, (gauge, barrier)| {
+                    gauge.enter();
+                    barrier.wait();
+                    gauge.leave();
+                    Ok::<_, ToolError>(number)
+                })
+                .build()
+                .unwrap(),
+        );
+        batch.add(
+            tool("wait")
+                .with(gauge.clone())
+                .request_schema::<usize>(number)
+                .result_schema::<usize>(SchemaType::Serde)
+                .on_invocation_async(async |_, _, number, gauge| {
+                    gauge.enter();
+                    let mut polls = 0;
+                    poll_fn(|context| {
+                        polls += 1;
+                        context.waker().wake_by_ref();
+                        // Later calls end earlier.
+                        if polls + number < 20 { Poll::Pending } else { Poll::Ready(()) }
+                    })
+                    .await;
+                    gauge.leave();
+                    Ok::<_, ToolError>(number)
+                })
+                .build()
+                .unwrap(),
+        );
+        let registry = ToolRegistry::new();
+        registry.publish(batch).unwrap();
+        registry
+    }
+
+    fn texts(answers: &[Answer]) -> Vec<&str> {
+        answers.iter().map(|answer| answer.reply.as_str()).collect()
+    }
+
+    const NUMBERS: [&str; 12] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"];
+
+    #[test]
+    fn threads_run_as_many_as_the_limit_says() {
+        // Calls meet in threes: with fewer at once none would end.
+        let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(3)));
+        let registry = registry(&gauge, &barrier);
+        let calls = NUMBERS.map(|number| Call::new("meet", number));
+        let seen = Mutex::new(Vec::new());
+        let on_answer = |place: usize, answer: &Answer| seen.lock().unwrap().push((place, answer.outcome.is_success()));
+        let turn = Turn::new(Conversation::default(), &calls).limit(3).on_answer(&on_answer);
+        assert_eq!(texts(&turn.call(&registry)), NUMBERS);
+        assert_eq!(gauge.most.load(Ordering::SeqCst), 3);
+        let mut seen = seen.into_inner().unwrap();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..12).map(|place| (place, true)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn futures_run_as_many_as_the_limit_says() {
+        for (limit, most) in [(0, 1), (1, 1), (5, 5), (12, 12), (100, 12)] {
+            let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(1)));
+            let registry = registry(&gauge, &barrier);
+            let calls = NUMBERS.map(|number| Call::new("wait", number).with_id(number));
+            let turn = Turn::new(Conversation::default(), &calls).limit(limit);
+            assert_eq!(texts(&block_on(turn.call_async(&registry))), NUMBERS);
+            assert_eq!(gauge.most.load(Ordering::SeqCst), most);
+            assert_eq!(texts(&turn.call(&registry)), NUMBERS, "asynchronous tools run on threads too");
+        }
+    }
+
+    #[test]
+    fn dropped_turns_drop_their_calls() {
+        let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(1)));
+        let registry = registry(&gauge, &barrier);
+        let calls = [Call::new("wait", "0"), Call::new("wait", "1")];
+        let turn = Turn::new(Conversation::default(), &calls).limit(2);
+        let mut future = Box::pin(turn.call_async(&registry));
+        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(future);
+        assert_eq!(gauge.now.load(Ordering::SeqCst), 2, "neither came to its end");
+    }
+
+    #[test]
+    fn no_calls_are_answered_by_nothing() {
+        let turn = Turn::new(Conversation::default(), &[]);
+        assert!(
+            turn.call(&ToolRegistry::new()).is_empty() && block_on(turn.call_async(&ToolRegistry::new())).is_empty()
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! A million calls through a registry allocate nothing: results, and every kind of error on the way.
+//!
+//! A test binary of its own with a single test, because its allocator counts for the whole process.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+};
+
+use mistral_tools::{
+    Borrowed, BorrowedArguments, ChunkEmitter, Conversation, ErrorKind, Invocation, Message, Outcome, Parameter, Reply,
+    SchemaType, StaticSchema, StaticTool, StaticToolRegistry, ToolBatch, ToolBuilder, ToolError, ToolRegistry,
+    block_on,
+};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count() {
+    // Not counted while the thread ends, when the cell is gone.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: every function hands its arguments to the system's allocator unchanged and returns what that returns; counting touches a
+// `Cell` without a destructor, which does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's layout, as it came.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's layout, as it came.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's pointer, layout and size, as they came; the pointer is the system's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's pointer and layout, as they came; the pointer is the system's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[derive(serde::Deserialize)]
+struct Weather<'a> {
+    city: &'a str,
+    #[serde(default)]
+    days: Option<u8>,
+}
+
+impl BorrowedArguments for Weather<'static> {
+    type At<'a> = Weather<'a>;
+}
+
+#[derive(serde::Serialize)]
+struct Forecast {
+    letters: usize,
+    degrees: f32,
+    words: &'static str,
+}
+
+const PARAMETERS: &[Parameter] =
+    &[Parameter::string("city", "The city"), Parameter::integer("days", "Days").optional()];
+
+fn forecast(weather: &Weather<'_>) -> Result<Forecast, ToolError> {
+    match weather.city {
+        "Atlantis" => Err(ToolError::new(ErrorKind::NotFound, "it is under water")),
+        city => Ok(Forecast { letters: city.len(), degrees: 18.5, words: "rain \"until\" noon" }),
+    }
+}
+
+fn plain(_: &Conversation<'_>, _: &ChunkEmitter<'_>, weather: Weather<'_>) -> Result<Forecast, ToolError> {
+    forecast(&weather)
+}
+
+static PLAIN: StaticTool<Borrowed<Weather<'static>>, Forecast> =
+    StaticTool::<Borrowed<Weather<'static>>, Forecast>::new(
+        "plain",
+        "The weather",
+        StaticSchema::inline(PARAMETERS),
+        plain,
+    );
+static TOOLS: StaticToolRegistry<1> = StaticToolRegistry::new([PLAIN.entry()]);
+
+fn registry() -> ToolRegistry {
+    let weather = ToolBuilder::named("weather")
+        .description("The weather")
+        .with(7_u8)
+        .request_schema::<Borrowed<Weather<'static>>>(SchemaType::Inline(PARAMETERS))
+        .result_schema::<Forecast>(SchemaType::JsonSchema("{}"))
+        .on_invocation(|conversation, emitter, weather, most| {
+            assert_eq!(conversation.iter().filter(|message| message.content.contains("weather")).count(), 1);
+            emitter.emit_blocking_with(|| weather.city.to_owned()).map_err(|_| ToolError::handler("nobody listens"))?;
+            if weather.days.is_some_and(|days| days > *most) {
+                return Err(ToolError::handler("too far ahead"));
+            }
+            forecast(&weather)
+        })
+        .on_request(|_, chain, weather, _| match weather.city {
+            "Area 51" => chain.deny("not that one"),
+            "here" => chain.skip("look out of the window"),
+            _ => chain.proceed(),
+        })
+        .on_error(|_, chain, _, _| chain.retry(1))
+        .on_error(|_, chain, error, _| match error.kind() {
+            ErrorKind::Handler => chain.fail(ToolError::new(ErrorKind::RateLimited, "ask for fewer days")),
+            _ => chain.propagate(),
+        })
+        .on_result(|_, _, forecast, _| Forecast { degrees: forecast.degrees + 1.0, ..forecast })
+        .build()
+        .unwrap();
+    let registry = ToolRegistry::new();
+    let mut batch = ToolBatch::new();
+    batch.add(weather).add(&PLAIN);
+    registry.publish(batch).unwrap();
+    registry
+}
+
+/// Name, arguments, what the model reads.
+const CALLS: [(&str, &str, &str); 12] = [
+    ("weather", r#"{"city": "Paris", "days": 3}"#, r#"{"letters":5,"degrees":19.5,"words":"rain \"until\" noon"}"#),
+    (
+        "weather",
+        r#"{"city": "\u0050\ud83d\ude00", "more": [1, {}]}"#,
+        r#"{"letters":5,"degrees":19.5,"words":"rain \"until\" noon"}"#,
+    ),
+    ("weather", r#"{"city": "Atlantis"}"#, "Error (not found): it is under water"),
+    ("weather", r#"{"city": "Paris", "days": 9}"#, "Error (too many calls): ask for fewer days"),
+    ("weather", r#"{"days": 9}"#, "Error (invalid arguments): missing field `city` at byte 10"),
+    (
+        "weather",
+        r#"{"city": 7}"#,
+        "Error (invalid arguments): invalid type: integer `7`, expected a borrowed string at byte 10",
+    ),
+    ("weather", r#"{"city": "Par"#, "Error (invalid arguments): unexpected end in a string at byte 13"),
+    ("weather", "", "Error (invalid arguments): missing field `city` at byte 1"),
+    ("weather", r#"{"city": "Area 51"}"#, "Denied: not that one"),
+    ("weather", r#"{"city": "here"}"#, "Skipped: look out of the window"),
+    ("forecast", "{}", "Error (not found): there is no tool `forecast`; there are: plain, weather"),
+    ("plain", r#"{"city": "Paris"}"#, r#"{"letters":5,"degrees":18.5,"words":"rain \"until\" noon"}"#),
+];
+
+fn check(outcome: &Outcome, reply: &Reply, expected: &str) {
+    assert_eq!(reply.as_str(), expected);
+    assert_eq!(outcome.is_success(), expected.starts_with('{'));
+}
+
+#[test]
+fn a_million_calls_allocate_nothing() {
+    const CALLS_EACH: usize = 400_000;
+    let registry = registry();
+    let messages = [Message::system("Be brief."), Message::user("And the weather?")];
+    let invocation = Invocation::new(Conversation::new(&messages));
+    let mut reply = Reply::with_capacity(256);
+    let mut round = |calls: usize| {
+        for call in 0..calls {
+            let (name, arguments, expected) = CALLS[call % CALLS.len()];
+            let outcome = registry.call(name, &invocation, arguments.as_bytes(), &mut reply);
+            check(&outcome, &reply, expected);
+        }
+        for call in 0..calls {
+            let (name, arguments, expected) = CALLS[call % CALLS.len()];
+            let outcome = block_on(registry.call_async(name, &invocation, arguments.as_bytes(), &mut reply));
+            check(&outcome, &reply, expected);
+        }
+        for _ in 0..calls / 2 {
+            let outcome = TOOLS.call("plain", &invocation, CALLS[11].1.as_bytes(), &mut reply);
+            check(&outcome, &reply, CALLS[11].2);
+            let outcome = TOOLS.call("other", &invocation, b"{}", &mut reply);
+            check(&outcome, &reply, "Error (not found): there is no tool `other`; there are: plain");
+        }
+    };
+    // Once for what is made at first use: the sorted list of names, the buffers of the reply.
+    round(CALLS.len());
+    let before = ALLOCATIONS.get();
+    round(CALLS_EACH);
+    let allocations = ALLOCATIONS.get() - before;
+    assert_eq!(allocations, 0, "in {} calls", 3 * CALLS_EACH);
+
+    // The count counts.
+    drop(std::hint::black_box(Box::new(1)));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
