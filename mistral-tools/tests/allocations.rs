@@ -1,6 +1,6 @@
-//! A million calls through a registry allocate nothing: results, and every kind of error on the way.
+//! A million calls through a registry allocate nothing: results, and every kind of error on the way. Nor does reading calls.
 //!
-//! A test binary of its own with a single test, because its allocator counts for the whole process.
+//! A test binary of its own, because its allocator is that of the process; it counts for each thread, so for each test.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -192,4 +192,27 @@ fn a_million_calls_allocate_nothing() {
     // The count counts.
     drop(std::hint::black_box(Box::new(1)));
     assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+/// Chunks of text, reasoning and calls, once the buffer for held-back text has its size.
+#[test]
+fn parsing_a_models_text_allocates_nothing() {
+    use mistral_tools::dialect::{Delta, Dialect};
+    let json =
+        "Well < now. <tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 1, \"b\": \"x\"}}\n</tool_call> So.";
+    let words = "[add(a=1, b='x\\n', c=[True, None])]";
+    for (dialect, text) in [(Dialect::Hermes, json), (Dialect::Llama4, words)] {
+        let mut parser = dialect.parser(&[]);
+        let (mut calls, mut before) = (0, 0);
+        for turn in 0..1_000 {
+            if turn == 1 {
+                before = ALLOCATIONS.get();
+            }
+            for chunk in text.split_inclusive([' ', '_', '"']) {
+                parser.parse_into(chunk, &mut |delta| calls += usize::from(matches!(delta, Delta::Call { .. })));
+            }
+            parser.finish(&mut |_| {});
+        }
+        assert_eq!((ALLOCATIONS.get() - before, calls), (0, 1_000), "{dialect:?}");
+    }
 }

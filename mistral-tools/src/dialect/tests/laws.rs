@@ -215,7 +215,7 @@ fn calls_come_back() {
 #[test]
 fn truncated_turns_are_beginnings() {
     let tools = tools();
-    law(20, |dialect, random| {
+    law(15, |dialect, random| {
         let mut parser = dialect.parser(&tools);
         let (text, _) = turn(dialect, random);
         let whole = in_chunks(&mut parser, std::iter::once(text.as_str()));
@@ -239,7 +239,7 @@ fn truncated_turns_are_beginnings() {
 #[test]
 fn no_word_is_lost() {
     let tools = tools();
-    law(1_000, |dialect, random| {
+    law(700, |dialect, random| {
         let mut words = Vec::new();
         let text = soup(dialect, random, &mut words);
         let message = in_chunks(&mut dialect.parser(&tools), chunks(&text, random).into_iter());
