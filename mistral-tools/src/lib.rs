@@ -1,11 +1,16 @@
 //! Tools that a language model may call: specifications shared by templates, parsers and the engine.
 //!
 //! [`ToolSpec`] is what a model is told about a tool; chat templates render it into the prompt.
+//!
+//! # Features
+//! - `builtin`, off by default: the tools of `builtin`. It adds [fend-core](https://docs.rs/fend-core) for arithmetic.
 #![forbid(unsafe_code)]
 
 mod approval;
 mod arguments;
 mod builder;
+#[cfg(feature = "builtin")]
+pub mod builtin;
 mod cancel;
 mod chain;
 mod chunk;
