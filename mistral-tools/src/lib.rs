@@ -3,7 +3,9 @@
 //! [`ToolSpec`] is what a model is told about a tool; chat templates render it into the prompt.
 //!
 //! # Features
-//! - `builtin`, off by default: the tools of `builtin`. It adds [fend-core](https://docs.rs/fend-core) for arithmetic.
+//! - `builtin`, off by default: the tools of the module `builtin`, a calculator, a clock, and reading of files and directories
+//!   within granted directories. It adds fend-core for arithmetic, cap-std for paths that stay where they belong, and infer,
+//!   encoding_rs and chardetng to tell text from the rest: 20 crates on Linux, pure Rust, without a runtime and a network.
 #![forbid(unsafe_code)]
 
 mod approval;
