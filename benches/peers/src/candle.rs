@@ -63,7 +63,8 @@ impl Engine for Candle {
     fn step(&mut self, runs: &[Run<'_>], all_logits: bool) -> Result<(), Failure> {
         let (length, position) = runs.first().map_or((0, 0), |run| (run.tokens.len(), run.position));
         let all_are_last = runs.len() == 1 && length == 1;
-        if all_logits && !all_are_last || runs.iter().any(|run| run.tokens.len() != length || run.position != position) {
+        if all_logits && !all_are_last || runs.iter().any(|run| run.tokens.len() != length || run.position != position)
+        {
             return Err("it computes runs of one length and position, and the logits of their last tokens".into());
         }
         let tokens: Vec<u32> = runs.iter().flat_map(|run| run.tokens).copied().collect();

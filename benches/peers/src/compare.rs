@@ -31,6 +31,7 @@ struct Options {
     clock: Clock,
     isa: Option<String>,
     repack: Option<String>,
+    bf16_products: bool,
     models: PathBuf,
     /// This program and, if it is another build, the one that runs ours.
     program: PathBuf,
@@ -61,6 +62,7 @@ pub fn run(mut args: pico_args::Arguments) -> Result<(), Failure> {
         clock: if args.contains("--busy") { Clock::Thread } else { Clock::Wall },
         isa: args.opt_value_from_str("--isa")?,
         repack: args.opt_value_from_str("--repack")?,
+        bf16_products: args.contains("--bf16-products"),
         models: args.opt_value_from_str("--models")?.unwrap_or_else(|| std::env::temp_dir().join("mistral-peers")),
         ours: args.opt_value_from_str("--ours")?.unwrap_or_else(|| program.clone()),
         program,
@@ -122,6 +124,7 @@ impl Options {
             threads,
             isa: self.isa.as_deref().filter(|_| ours),
             repack: self.repack.as_deref().filter(|_| ours),
+            bf16_products: self.bf16_products && ours,
         })
     }
 }

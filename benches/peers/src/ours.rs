@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mistral_core::models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, LogitRows, Logits};
-use mistral_core::quant::{Cpu, CpuOptions, Isa, KvFormat, Repack};
+use mistral_core::quant::{Cpu, CpuOptions, KvFormat};
 
 use crate::engine::{Engine, Failure, Run};
 
@@ -20,17 +20,15 @@ pub struct Ours {
 }
 
 impl Ours {
-    pub fn load(path: &Path, threads: usize, isa: Option<Isa>, repack: Repack) -> Result<Self, Failure> {
+    pub fn load(path: &Path, options: CpuOptions) -> Result<Self, Failure> {
         let checkpoint = Checkpoint::open(path)?;
         let description = Description::new(&checkpoint)?;
-        let mut options = CpuOptions::default();
-        options.threads = Some(threads);
-        options.isa_limit = isa;
-        options.repack = repack;
+        let repack = options.repack;
+        let rounded = if options.bf16_products { ", BF16 products rounded" } else { "" };
         let cpu = Cpu::new(options)?;
         let native = if cfg!(target_feature = "avx2") { "this machine" } else { "any x86-64" };
         let about = format!(
-            "mistral-core {}: {:?}, weights packed: {repack:?}, compiled for {native}",
+            "mistral-core {}: {:?}, weights packed: {repack:?}{rounded}, compiled for {native}",
             env!("CARGO_PKG_VERSION"),
             cpu.isa()
         );

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use mistral_benches::clock::Clock;
-use mistral_core::quant::{Isa, Repack};
+use mistral_core::quant::{CpuOptions, Isa, Repack};
 
 use crate::engine::{Engine, Failure, Test, write_logits};
 
@@ -23,6 +23,8 @@ pub struct Start<'a> {
     pub threads: usize,
     pub isa: Option<&'a str>,
     pub repack: Option<&'a str>,
+    /// Rounds activations where weights are BF16.
+    pub bf16_products: bool,
 }
 
 /// An engine in a process of its own, which ends with this value.
@@ -45,6 +47,9 @@ impl Remote {
         }
         if let Some(repack) = start.repack {
             command.args(["--repack", repack]);
+        }
+        if start.bf16_products {
+            command.arg("--bf16-products");
         }
         // candle's pool reads the first.
         command.env("RAYON_NUM_THREADS", &threads).env("CANDLE_NUM_THREADS", &threads);
@@ -114,11 +119,17 @@ pub fn serve(mut args: pico_args::Arguments) -> Result<(), Failure> {
     let threads: usize = args.value_from_str("--threads")?;
     let isa = args.opt_value_from_str::<_, String>("--isa")?;
     let repack = args.opt_value_from_str::<_, String>("--repack")?;
-    let options = || {
-        Ok((isa.as_deref().map(isa_named).transpose()?, repack.as_deref().map_or(Ok(Repack::Strips), repack_named)?))
+    let bf16_products = args.contains("--bf16-products");
+    let options = || -> Result<CpuOptions, Failure> {
+        let mut options = CpuOptions::default();
+        options.threads = Some(threads);
+        options.isa_limit = isa.as_deref().map(isa_named).transpose()?;
+        options.repack = repack.as_deref().map_or(Ok(Repack::Strips), repack_named)?;
+        options.bf16_products = bf16_products;
+        Ok(options)
     };
     let mut out = std::io::stdout();
-    let mut engine = match options().and_then(|options| load(&engine, &model, threads, options)) {
+    let mut engine = match options().and_then(|options| load(&engine, &model, options)) {
         Ok(engine) => engine,
         Err(reason) => return Ok(writeln!(out, "error {}", one_line(&reason))?),
     };
@@ -174,16 +185,11 @@ fn isa_named(name: &str) -> Result<Isa, Failure> {
     Isa::available().find(is_named).ok_or_else(|| format!("no instruction set {name} here").into())
 }
 
-fn load(
-    engine: &str,
-    model: &Path,
-    threads: usize,
-    (isa, repack): (Option<Isa>, Repack),
-) -> Result<Box<dyn Engine>, Failure> {
+fn load(engine: &str, model: &Path, options: CpuOptions) -> Result<Box<dyn Engine>, Failure> {
     match engine {
-        "ours" => Ok(Box::new(crate::ours::Ours::load(model, threads, isa, repack)?)),
+        "ours" => Ok(Box::new(crate::ours::Ours::load(model, options)?)),
         #[cfg(feature = "llama")]
-        "llama.cpp" => Ok(Box::new(crate::llama::Llama::load(model, threads)?)),
+        "llama.cpp" => Ok(Box::new(crate::llama::Llama::load(model, options.threads.unwrap_or(1))?)),
         #[cfg(feature = "candle")]
         "candle" => Ok(Box::new(crate::candle::Candle::load(model)?)),
         _ => Err(format!("this build has no engine {engine}").into()),

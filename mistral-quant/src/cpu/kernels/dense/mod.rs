@@ -27,7 +27,6 @@ mod tile;
 
 pub(crate) use self::columns::{number_bytes, order_of, pack_columns, packed_strip_bytes, take_row};
 use self::tile::{Number, Pair};
-use half::bf16;
 
 use super::Kernels;
 use super::lanes::{FloatLanes, LaneKernel};
@@ -146,7 +145,7 @@ pub(crate) fn pack_pairs<'a>(
     packed: &mut [f32],
 ) {
     let (count, width) = (tokens.len(), packed_width(cols, true));
-    let round = |value: &f32| u32::from(bf16::from_f32(*value).to_bits());
+    let round = |value: &f32| rounded_bf16(*value);
     for (token, values) in tokens.enumerate() {
         let first = token - token % group;
         let members = group.min(count - first);
@@ -156,6 +155,14 @@ pub(crate) fn pack_pairs<'a>(
             words[token - first] = f32::from_bits(pair.first().map_or(0, round) | high << 16);
         }
     }
+}
+
+/// The bits of the nearest bf16, ties to even, without a branch; what is not a number stays one, quietly.
+#[inline(always)]
+fn rounded_bf16(value: f32) -> u32 {
+    let bits = value.to_bits();
+    let nearest = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16;
+    if value.is_nan() { bits >> 16 | 0x40 } else { nearest }
 }
 
 /// Tokens of a register tile of two vectors of rows: as many as leave registers for the weights and an activation.

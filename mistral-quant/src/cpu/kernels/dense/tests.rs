@@ -216,3 +216,19 @@ fn packed_activations_lie_side_by_side() {
         }
     }
 }
+
+/// Every upper half with the lower halves at which rounding turns.
+#[test]
+fn activations_are_rounded_as_half_rounds_them() {
+    for upper in 0..=u16::MAX {
+        for lower in [0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF] {
+            let value = f32::from_bits(u32::from(upper) << 16 | lower);
+            assert_eq!(
+                super::rounded_bf16(value),
+                u32::from(bf16::from_f32(value).to_bits()),
+                "{:#x}",
+                value.to_bits()
+            );
+        }
+    }
+}
