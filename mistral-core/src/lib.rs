@@ -24,6 +24,7 @@
 //! How it works and what it promises: [`manual`].
 #![deny(unsafe_code)]
 
+mod agent;
 mod block_pool;
 mod builder;
 mod decoder;
@@ -47,6 +48,10 @@ mod testing;
 mod text;
 mod worker;
 
+pub use agent::{
+    Agent, AgentAnswer, AgentEvent, AgentEvents, AgentLimits, AgentRun, CallEnd, Exchange, Next, Price, RequestedCall,
+    Stop, Suspended,
+};
 pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
 pub use decoder::embedded;
 pub use engine::{Engine, Step};

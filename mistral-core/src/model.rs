@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mistral_models::Tokenizer;
 
 use crate::builder::{ModelBuilder, NoCheckpoint};
+use crate::text::TextModel;
 use crate::worker::Handle;
 use crate::{Engine, Error, Generation, Message, Metrics, Prompt, Request};
 
@@ -82,6 +83,10 @@ impl Model {
     /// The tokenizer of the checkpoint, if it has one.
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
         self.handle.text().tokenizer()
+    }
+
+    pub(crate) fn text(&self) -> &TextModel {
+        self.handle.text()
     }
 
     /// Positions that one sequence may have, prompt and output together.

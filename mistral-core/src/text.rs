@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use mistral_models::{ChatTemplate, ChatTemplates, Checkpoint, EncodeOptions, TemplateInput, Tokenizer};
 use mistral_tools::ToolSpec;
+use mistral_tools::dialect::Dialect;
 use serde_json::{Map, Value};
 
 use crate::sequence::Vocabulary;
@@ -84,6 +85,28 @@ impl TextModel {
         Ok(self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?.encode(&text, options)?)
     }
 
+    /// The tokens of a rendered conversation.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`], or the tokenizer's own.
+    pub(crate) fn rendered_tokens(&self, text: &str) -> Result<Vec<u32>, Error> {
+        Ok(self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?.encode(text, EncodeOptions::TEMPLATE)?)
+    }
+
+    /// The dialect that the chat template teaches.
+    ///
+    /// # Errors
+    /// [`Error::NoChatTemplate`], or the template's own.
+    pub(crate) fn dialect(&self, has_tools: bool) -> Result<Option<Dialect>, Error> {
+        Ok(Dialect::detect(self.template(has_tools)?.source()))
+    }
+
+    fn template(&self, has_tools: bool) -> Result<&ChatTemplate, Error> {
+        let templates = self.templates.as_ref().ok_or(Error::NoChatTemplate)?;
+        let cell = if has_tools { &templates.with_tools } else { &templates.plain };
+        cell.get_or_init(|| Ok(templates.sources.select(has_tools)?)).as_ref().map_err(Error::clone)
+    }
+
     /// The text of a conversation, up to where the model is to go on.
     pub(crate) fn render(
         &self,
@@ -93,8 +116,7 @@ impl TextModel {
     ) -> Result<String, Error> {
         let templates = self.templates.as_ref().ok_or(Error::NoChatTemplate)?;
         let has_tools = !tools.is_empty();
-        let cell = if has_tools { &templates.with_tools } else { &templates.plain };
-        let template = cell.get_or_init(|| Ok(templates.sources.select(has_tools)?)).as_ref().map_err(Error::clone)?;
+        let template = self.template(has_tools)?;
         let messages: Vec<Value> = messages.iter().map(Message::to_json).collect();
         let tools: Vec<Value> = tools.iter().map(ToolSpec::to_json).collect();
         let mut all = templates.variables.clone();

@@ -1,6 +1,5 @@
 //! Tools that a language model may call: described, registered, called, watched. No model and no runtime is needed in the process.
 //!
-<<<<<<< HEAD
 //! ```
 //! use mistral_tools::{Invocation, Reply, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
 //!
@@ -50,14 +49,11 @@
 //! counts allocations over a million calls. Exceptions: `String` fields and other owned arguments are the tool's own; an asynchronous
 //! function costs the allocation of its future; a retry that sleeps, a limit of time for a synchronous function, a call that waits
 //! under a token, and a pause for approval allocate a little each; the first call of a tool makes its latency histogram.
-=======
-//! [`ToolSpec`] is what a model is told about a tool; chat templates render it into the prompt.
 //!
 //! # Features
 //! - `builtin`, off by default: the tools of the module `builtin`, a calculator, a clock, and reading of files and directories
 //!   within granted directories. It adds fend-core for arithmetic, cap-std for paths that stay where they belong, and infer,
 //!   encoding_rs and chardetng to tell text from the rest: 20 crates on Linux, pure Rust, without a runtime and a network.
->>>>>>> tools-builtin
 #![forbid(unsafe_code)]
 
 mod approval;

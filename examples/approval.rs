@@ -1,0 +1,87 @@
+//! A call that waits for somebody: `approval [--model PATH_OR_ID] [--ask] [--deny] [--state FILE]`.
+//!
+//! The model wants to call `calculator`, whose gate pauses every call. The exchange is written to a file as JSON, read again as
+//! another process would, and goes on as was decided: by `--ask` on the terminal, by `--deny`, or approved by default.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use mistral_core::tools::{Approval, PausedCall, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
+use mistral_core::{Agent, AgentEvent, Message, Model, Stop, Suspended};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Calculation {
+    expression: String,
+}
+
+const CALCULATION: &str =
+    r#"{"type": "object", "properties": {"expression": {"type": "string"}}, "required": ["expression"]}"#;
+
+/// The same tools in both processes; no call passes without an approval.
+fn agent(model: Model) -> Result<Agent, mistral_examples::Failure> {
+    let registry = ToolRegistry::new().with_gate(|_, chain, _, _| chain.pause("May the calculator be used?"));
+    let calculator = ToolBuilder::named("calculator")
+        .description("Computes the value of an expression.")
+        .request_schema::<Calculation>(SchemaType::JsonSchema(CALCULATION))
+        .result_schema::<i64>(SchemaType::Serde)
+        .on_invocation(|_, _, Calculation { expression }, ()| {
+            let factors: Option<Vec<i64>> = expression.split('*').map(|factor| factor.trim().parse().ok()).collect();
+            let product = factors.and_then(|all| all.into_iter().try_fold(1i64, i64::checked_mul));
+            product.ok_or(ToolError::handler("only products"))
+        })
+        .build()?;
+    let mut batch = ToolBatch::new();
+    batch.add(calculator);
+    registry.publish(batch)?;
+    Ok(Agent::new(model, registry))
+}
+
+fn decide(paused: &PausedCall, ask: bool, deny: bool) -> io::Result<Approval> {
+    println!("{} {} {}", paused.question(), paused.tool(), paused.arguments());
+    let mut approved = !deny;
+    if ask {
+        print!("y or n: ");
+        io::stdout().flush()?;
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        approved = line.trim() == "y";
+    }
+    Ok(if approved { Approval::Approved } else { Approval::Denied("the user does not want it".into()) })
+}
+
+fn main() -> Result<(), mistral_examples::Failure> {
+    let mut args = pico_args::Arguments::from_env();
+    let builder = mistral_examples::builder(&mut args)?;
+    let (ask, deny) = (args.contains("--ask"), args.contains("--deny"));
+    let state: Option<PathBuf> = args.opt_value_from_str("--state")?;
+    mistral_examples::finish(args)?;
+
+    let model = builder.load()?;
+    let answer = agent(model.clone())?.run([Message::user("What is 37 * 43?")])?.complete()?;
+    let (Stop::Paused, Some(suspended)) = (answer.stop, answer.suspended) else {
+        return Err(format!("the model made no call: {}", answer.text).into());
+    };
+    let mut json = serde_json::to_string_pretty(&suspended)?;
+    if let Some(path) = state {
+        std::fs::write(&path, &json)?;
+        json = std::fs::read_to_string(&path)?;
+    }
+
+    // From here on nothing is left of the first exchange but the text.
+    let suspended: Suspended = serde_json::from_str(&json)?;
+    let decisions: Vec<Approval> =
+        suspended.paused().map(|paused| decide(paused, ask, deny)).collect::<Result<_, _>>()?;
+    let mut decisions = decisions.into_iter();
+    let run =
+        agent(model)?.resume(suspended, |_| decisions.next().unwrap_or(Approval::Denied("nobody decided".into())))?;
+    for event in run {
+        match event? {
+            AgentEvent::Answer { text, end, .. } => println!("[{text}] {end:?}"),
+            AgentEvent::Text(text) => print!("{text}"),
+            AgentEvent::Finished(stop) => println!("\n({stop:?})"),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,459 @@
+//! One exchange as a state machine: text of the model in, calls and events out. No model, thread, clock or tool in here.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use mistral_tools::dialect::{Delta, Dialect, Parser};
+use mistral_tools::{Chunk, ErrorKind, PausedCall, ToolSpec};
+use serde_json::{Map, Value};
+
+use super::suspended::{Slot, Suspended};
+use super::{AgentEvent, AgentLimits, CallEnd, RequestedCall, Stop};
+use crate::{FinishReason, Message, ToolCall, Usage};
+
+/// What a user said, and what model and tools make of it until there is an answer. It says what is to be done next and is told
+/// what came of it; nothing happens between calls. [`Agent`](super::Agent) does what it says; programs that own their loop do it
+/// themselves. The methods, in the order of use:
+///
+/// 1. [`next`](Self::next) says what to do: generate, make calls, ask for approvals, or nothing more.
+/// 2. To generate: render the [`messages`](Self::messages), [`begin`](Self::begin), give each piece of text to [`push`](Self::push),
+///    then [`end`](Self::end).
+/// 3. To call: make the [`calls`](Self::calls) in any order or at once, and [`answer`](Self::answer) each.
+/// 4. When all that is left is paused: [`suspend`](Self::suspend), and later [`resume`](Self::resume), here or in another process.
+/// 5. [`poll_event`](Self::poll_event) at any time, until it answers `None`.
+///
+/// ```
+/// use std::time::Instant;
+/// use mistral_core::{AgentLimits, CallEnd, Exchange, FinishReason, Message, Next, Usage};
+/// use mistral_core::tools::dialect::Dialect;
+///
+/// let question = vec![Message::user("What time is it?")];
+/// let mut exchange = Exchange::new(question, Dialect::Hermes, &[], AgentLimits::default(), Instant::now());
+/// assert_eq!(exchange.next(Instant::now()), Next::Generate { max_tokens: None });
+/// exchange.begin("<|im_start|>assistant\n");
+/// exchange.push("<tool_call>\n{\"name\": \"clock\", \"arguments\": {}}\n</tool_call>");
+/// exchange.end(FinishReason::EndOfText(2), Usage::default());
+///
+/// assert_eq!(exchange.next(Instant::now()), Next::Call);
+/// let (index, call) = exchange.calls().next().unwrap();
+/// assert_eq!(call.name, "clock");
+/// exchange.answer(index, CallEnd::Success, "noon");
+/// assert_eq!(exchange.next(Instant::now()), Next::Generate { max_tokens: None });
+/// assert_eq!(exchange.messages().last().unwrap().content, "noon");
+/// ```
+#[derive(Debug)]
+pub struct Exchange {
+    messages: Vec<Message>,
+    /// How many of the messages were there at the beginning.
+    given: usize,
+    limits: AgentLimits,
+    deadline: Option<Instant>,
+    parser: Parser,
+    state: State,
+    said: Said,
+    turns: u32,
+    usage: Usage,
+    invalid: u32,
+    events: VecDeque<AgentEvent>,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Next {
+    /// Ask the model to go on after the messages.
+    Generate {
+        /// At most so many tokens.
+        max_tokens: Option<usize>,
+    },
+    /// A generation is under way: push its text, then end it.
+    Push,
+    /// Make the calls and answer each.
+    Call,
+    /// All calls are answered except those that wait for an approval.
+    Approve,
+    /// Nothing.
+    Finished(Stop),
+}
+
+#[derive(Debug)]
+enum State {
+    Ready,
+    Generating,
+    /// The calls of the last assistant message, in its order.
+    Calling(Vec<Slot>),
+    Finished(Stop),
+}
+
+/// What the model said in the turn that is under way.
+#[derive(Debug, Default)]
+struct Said {
+    text: String,
+    reasoning: String,
+    calls: Vec<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    name: String,
+    arguments: String,
+    complete: bool,
+}
+
+/// A failure that the model is told of instead of a result.
+struct Refusal {
+    kind: ErrorKind,
+    text: String,
+}
+
+impl Exchange {
+    /// An exchange that begins with these messages, in a dialect and with tools that the messages will be rendered with.
+    pub fn new(
+        messages: Vec<Message>,
+        dialect: Dialect,
+        tools: &[ToolSpec],
+        limits: AgentLimits,
+        now: Instant,
+    ) -> Self {
+        Self {
+            given: messages.len(),
+            messages,
+            limits,
+            deadline: limits.max_time.and_then(|time| now.checked_add(time)),
+            parser: dialect.parser(tools),
+            state: State::Ready,
+            said: Said::default(),
+            turns: 0,
+            usage: Usage::default(),
+            invalid: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Goes on where [`suspend`](Self::suspend) left off. The bounds on turns, tokens, cost and invalid calls count what was used
+    /// before; the time begins anew.
+    pub fn resume(
+        suspended: Suspended,
+        dialect: Dialect,
+        tools: &[ToolSpec],
+        limits: AgentLimits,
+        now: Instant,
+    ) -> Self {
+        let Suspended { messages, given, calls, turns, prompt_tokens, generated_tokens, invalid, .. } = suspended;
+        let mut exchange = Self::new(messages, dialect, tools, limits, now);
+        exchange.given = given.min(exchange.messages.len());
+        exchange.state = State::Calling(calls);
+        (exchange.turns, exchange.invalid) = (turns, invalid);
+        exchange.usage = Usage { prompt_tokens, generated_tokens };
+        exchange
+    }
+
+    /// What is to be done now. Checks the limits before the model is asked again.
+    pub fn next(&mut self, now: Instant) -> Next {
+        if let State::Calling(slots) = &self.state
+            && slots.iter().all(|slot| slot.result.is_some())
+        {
+            self.close_turn();
+        }
+        match &self.state {
+            State::Ready => match self.permission(now) {
+                Ok(max_tokens) => {
+                    self.state = State::Generating;
+                    self.said = Said::default();
+                    self.turns += 1;
+                    self.parser.reset();
+                    Next::Generate { max_tokens }
+                }
+                Err(stop) => self.finish(stop),
+            },
+            State::Generating => Next::Push,
+            State::Calling(slots) if slots.iter().any(Slot::is_open) => Next::Call,
+            State::Calling(_) => Next::Approve,
+            State::Finished(stop) => Next::Finished(*stop),
+        }
+    }
+
+    /// A generation begins after this rendered prompt, which may have opened the model's reasoning.
+    pub fn begin(&mut self, prompt: &str) {
+        if matches!(self.state, State::Generating) {
+            self.parser.reset_after(prompt);
+        }
+    }
+
+    /// Whether the model is thinking: what looks like a call is none.
+    pub fn in_reasoning(&self) -> bool {
+        self.parser.in_reasoning()
+    }
+
+    /// More text of the model, with its special tokens, without the one that ends a turn.
+    pub fn push(&mut self, text: &str) {
+        let Self { parser, said, events, state, .. } = self;
+        if matches!(state, State::Generating) {
+            parser.parse_into(text, &mut |delta| said.hear(delta, events));
+        }
+    }
+
+    /// The generation ended.
+    pub fn end(&mut self, reason: FinishReason, usage: Usage) {
+        if !matches!(self.state, State::Generating) {
+            return;
+        }
+        let whole = match reason {
+            FinishReason::EndOfText(_) | FinishReason::StopToken(_) | FinishReason::StopString(_) => None,
+            FinishReason::Length => Some(Stop::Length),
+            FinishReason::Deadline => Some(Stop::Time),
+            FinishReason::Cancelled => Some(Stop::Cancelled),
+        };
+        let Self { parser, said, events, .. } = self;
+        parser.finish(&mut |delta| match delta {
+            // After a cut, what could be the beginning of markup is left out.
+            Delta::Fragment(_) if whole.is_some() => {}
+            Delta::Fragment(text) => said.hear(Delta::Text(text), events),
+            delta => said.hear(delta, events),
+        });
+        self.usage.prompt_tokens = self.usage.prompt_tokens.saturating_add(usage.prompt_tokens);
+        self.usage.generated_tokens = self.usage.generated_tokens.saturating_add(usage.generated_tokens);
+        let cost = self.limits.price.of(self.usage);
+        self.events.push_back(AgentEvent::Usage { turn: usage, total: self.usage, cost });
+
+        let said = std::mem::take(&mut self.said);
+        let mut message = Message::assistant(said.text);
+        message.reasoning_content = (!said.reasoning.is_empty()).then_some(said.reasoning);
+        match whole {
+            Some(stop) => {
+                // Calls of a turn that was cut short are not made, and a call without a result must not be in the history.
+                if !message.content.is_empty() || message.reasoning_content.is_some() {
+                    self.messages.push(message);
+                }
+                let stop = if stop == Stop::Length { self.limits.cut(self.usage) } else { stop };
+                self.finish(stop);
+            }
+            None if said.calls.is_empty() => {
+                self.messages.push(message);
+                self.finish(Stop::Answered);
+            }
+            None => self.request(message, said.calls),
+        }
+    }
+
+    /// The calls to be made, each with its index among the calls of the turn.
+    pub fn calls(&self) -> impl Iterator<Item = (usize, &RequestedCall)> {
+        self.slots().iter().enumerate().filter(|(_, slot)| slot.is_open()).map(|(index, slot)| (index, &slot.call))
+    }
+
+    /// What came of a call. False if there is no such call or it is answered already.
+    pub fn answer(&mut self, index: usize, end: CallEnd, text: &str) -> bool {
+        let State::Calling(slots) = &mut self.state else { return false };
+        let Some(slot) = slots.get_mut(index).filter(|slot| slot.result.is_none()) else { return false };
+        match &end {
+            CallEnd::Paused(paused) => slot.paused = Some(paused.clone()),
+            _ => slot.result = Some(text.to_owned()),
+        }
+        if matches!(end, CallEnd::Error(ErrorKind::InvalidArguments | ErrorKind::NotFound)) {
+            self.invalid = self.invalid.saturating_add(1);
+        }
+        let call = slot.call.clone();
+        self.events.push_back(AgentEvent::Answer { call, end, text: text.to_owned() });
+        true
+    }
+
+    /// A piece that a tool handed out; `chunk.call` is the index of its call.
+    pub fn chunk(&mut self, chunk: Chunk) {
+        if let Some(slot) = self.slots().get(chunk.call) {
+            let id = slot.call.id.clone();
+            self.events.push_back(AgentEvent::Chunk { id, text: chunk.text });
+        }
+    }
+
+    /// The calls that wait for an approval, each with its index among the calls of the turn.
+    pub fn paused(&self) -> impl Iterator<Item = (usize, &PausedCall)> {
+        let waits = |slot: &Slot| slot.result.is_none();
+        self.slots()
+            .iter()
+            .enumerate()
+            .filter(move |(_, slot)| waits(slot))
+            .filter_map(|(i, s)| Some((i, s.paused.as_ref()?)))
+    }
+
+    /// Denies a paused call without calling the tool; to approve one, resume it with its registry and give the
+    /// [`answer`](Self::answer). False if it is not paused.
+    pub fn deny(&mut self, index: usize, reason: &str) -> bool {
+        self.paused().any(|(paused, _)| paused == index)
+            && self.answer(index, CallEnd::Denied, &format!("Denied: {reason}"))
+    }
+
+    /// What is needed to go on later, when calls wait for approvals and nothing else is to be done; the exchange is then at its
+    /// end here.
+    pub fn suspend(&mut self) -> Option<Suspended> {
+        if !matches!(&self.state, State::Calling(slots) if slots.iter().any(Slot::is_paused) && !slots.iter().any(Slot::is_open))
+        {
+            return None;
+        }
+        let State::Calling(calls) = std::mem::replace(&mut self.state, State::Ready) else { return None };
+        let suspended = Suspended::new(self.messages.clone(), self.given, calls, self.turns, self.usage, self.invalid);
+        // Not `finish`: the calls of the last message have no results here.
+        self.state = State::Finished(Stop::Paused);
+        self.events.push_back(AgentEvent::Finished(Stop::Paused));
+        Some(suspended)
+    }
+
+    /// Ends the exchange. Calls that are not answered are answered by an error, so that the messages stay whole.
+    pub fn cancel(&mut self, stop: Stop) {
+        if let State::Calling(slots) = &self.state {
+            let kind = if stop == Stop::Time { ErrorKind::Timeout } else { ErrorKind::Cancelled };
+            let open: Vec<usize> =
+                (0..slots.len()).filter(|&i| slots.get(i).is_some_and(|s| s.result.is_none())).collect();
+            for index in open {
+                self.answer(index, CallEnd::Error(kind), &format!("Error ({kind}): the call was given up"));
+            }
+            self.close_turn();
+        }
+        if !matches!(self.state, State::Finished(_)) {
+            self.finish(stop);
+        }
+    }
+
+    /// The next event, oldest first; `None` when all have been handed out.
+    pub fn poll_event(&mut self) -> Option<AgentEvent> {
+        self.events.pop_front()
+    }
+
+    /// The conversation so far. Unless it is [paused](Stop::Paused), every call in it has its result.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// What this exchange has added to the conversation.
+    pub fn added(&self) -> &[Message] {
+        self.messages.get(self.given..).unwrap_or_default()
+    }
+
+    /// The tokens of all turns so far.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Which turn is under way or was last, from 0.
+    pub fn turn(&self) -> u32 {
+        self.turns.saturating_sub(1)
+    }
+
+    /// When the time is over.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Why it ended, if it has.
+    pub fn stop(&self) -> Option<Stop> {
+        match self.state {
+            State::Finished(stop) => Some(stop),
+            _ => None,
+        }
+    }
+
+    fn slots(&self) -> &[Slot] {
+        match &self.state {
+            State::Calling(slots) => slots,
+            _ => &[],
+        }
+    }
+
+    fn finish(&mut self, stop: Stop) -> Next {
+        self.state = State::Finished(stop);
+        self.events.push_back(AgentEvent::Finished(stop));
+        Next::Finished(stop)
+    }
+
+    /// How many tokens the next turn may have, or why there is none.
+    fn permission(&self, now: Instant) -> Result<Option<usize>, Stop> {
+        if self.invalid > self.limits.invalid_calls {
+            return Err(Stop::InvalidCalls);
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Stop::Time);
+        }
+        if self.turns >= self.limits.max_turns {
+            return Err(Stop::Turns);
+        }
+        self.limits.tokens_left(self.usage)
+    }
+
+    /// Puts the calls of a turn into the history, and those that can be made up for making.
+    fn request(&mut self, mut message: Message, written: Vec<Written>) {
+        let made: usize = self.messages.iter().map(|message| message.tool_calls.len()).sum();
+        let (mut slots, mut refusals) = (Vec::with_capacity(written.len()), Vec::new());
+        for (index, Written { name, arguments, complete }) in written.into_iter().enumerate() {
+            // Some templates take nothing but an id of nine letters and digits.
+            let id = format!("c{:08}", made + index);
+            let object = serde_json::from_str::<Value>(&arguments).ok().filter(Value::is_object);
+            let refusal = match (complete, &object) {
+                (false, _) => Some((ErrorKind::InvalidArguments, format!("the call breaks off after: {arguments}"))),
+                _ if index >= self.limits.calls_per_turn => {
+                    let most = self.limits.calls_per_turn;
+                    Some((ErrorKind::RateLimited, format!("at most {most} calls in one turn; make it again")))
+                }
+                (true, None) => {
+                    Some((ErrorKind::InvalidArguments, format!("the arguments are no JSON object: {arguments}")))
+                }
+                (true, Some(_)) => None,
+            };
+            // Templates take arguments apart, so what is no object is shown in the error and left out of the call.
+            let shown = object.unwrap_or_else(|| Value::Object(Map::new()));
+            message.tool_calls.push(ToolCall { id: Some(id.clone()), name: name.clone(), arguments: shown });
+            let call = RequestedCall { id, name, arguments };
+            match refusal {
+                Some((kind, text)) => refusals.push((index, Refusal { kind, text })),
+                None => self.events.push_back(AgentEvent::Call(call.clone())),
+            }
+            slots.push(Slot { call, result: None, paused: None });
+        }
+        self.messages.push(message);
+        self.state = State::Calling(slots);
+        for (index, Refusal { kind, text }) in refusals {
+            self.answer(index, CallEnd::Error(kind), &format!("Error ({kind}): {text}"));
+        }
+    }
+
+    /// Puts the results into the history, in the order of the calls.
+    fn close_turn(&mut self) {
+        if let State::Calling(slots) = std::mem::replace(&mut self.state, State::Ready) {
+            for Slot { call, result, .. } in slots {
+                let mut message = Message::tool(call.name, result.unwrap_or_default());
+                message.tool_call_id = Some(call.id);
+                self.messages.push(message);
+            }
+        }
+    }
+}
+
+impl Said {
+    fn hear(&mut self, delta: Delta<'_>, events: &mut VecDeque<AgentEvent>) {
+        match delta {
+            Delta::Text(text) => {
+                self.text.push_str(text);
+                events.push_back(AgentEvent::Text(text.to_owned()));
+            }
+            Delta::Reasoning(text) => {
+                self.reasoning.push_str(text);
+                events.push_back(AgentEvent::Reasoning(text.to_owned()));
+            }
+            Delta::Call { index, name } => {
+                self.calls.push(Written { name: name.to_owned(), arguments: String::new(), complete: false });
+                events.push_back(AgentEvent::CallBegun { index, name: name.to_owned() });
+            }
+            Delta::Arguments { index, text } => {
+                if let Some(call) = self.calls.last_mut() {
+                    call.arguments.push_str(text);
+                    events.push_back(AgentEvent::Arguments { index, text: text.to_owned() });
+                }
+            }
+            Delta::End { complete, .. } => {
+                if let Some(call) = self.calls.last_mut() {
+                    call.complete = complete;
+                }
+            }
+            // Fragments are decided on by whoever ends the turn.
+            _ => {}
+        }
+    }
+}
