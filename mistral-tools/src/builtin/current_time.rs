@@ -80,6 +80,14 @@ impl CurrentTime {
     /// # Errors
     /// [`ErrorKind::InvalidArguments`] for an offset that is none or beyond 18 hours, and [`ErrorKind::Handler`] if the host's
     /// clock is outside of the years 0 to 9999.
+    ///
+    /// ```
+    /// use mistral_tools::builtin::CurrentTime;
+    /// let clock = CurrentTime::by(|| std::time::UNIX_EPOCH);
+    /// assert_eq!(clock.at(Some("-03:30"))?.iso, "1969-12-31T20:30:00-03:30");
+    /// assert!(clock.at(Some("Mars")).is_err());
+    /// # Ok::<(), mistral_tools::ToolError>(())
+    /// ```
     pub fn at(&self, offset: Option<&str>) -> Result<DateTime, ToolError> {
         let minutes = match offset.map(str::trim) {
             None | Some("" | "Z" | "z" | "UTC" | "utc" | "GMT") => 0,

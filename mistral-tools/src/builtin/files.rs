@@ -104,9 +104,10 @@ impl FileError {
     }
 }
 
-/// Escapes are reported by `cap-std` as permissions denied.
+/// `cap-std` reports what leads out of a directory as a permission denied that no call of the system returned.
 fn failed(error: io::Error) -> FileError {
     match error.kind() {
+        io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => FileError::Outside,
         io::ErrorKind::NotFound => FileError::NotFound,
         io::ErrorKind::PermissionDenied => FileError::Denied,
         io::ErrorKind::NotADirectory => FileError::NotDirectory,

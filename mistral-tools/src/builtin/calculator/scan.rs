@@ -2,7 +2,7 @@
 //! parentheses: `2(3 + 4)` becomes `group_0 = 3 + 4` and `2 * group_0`, and `sin(1)^2` becomes `group_0 = 1`, `group_1 = sin group_0`
 //! and `group_1 ^ 2`, which is what everybody but the parser behind reads. That parser takes exponential time in nested
 //! parentheses, even in `1+(1+(1+1))`; without any it takes at most quadratic time, and the depth of its recursion is at most the
-//! length of the text.
+//! number of tokens, which is bounded.
 
 use super::{Calculator, CalculatorError};
 
@@ -46,6 +46,8 @@ const OPERATORS: &[&str] =
 const GROUP: &str = "group_";
 /// The most pairs of parentheses.
 const GROUPS: usize = 100;
+/// The most tokens, which bounds the depth of the recursion behind.
+const TOKENS: usize = 500;
 /// The most signs in a row.
 const SIGNS: usize = 4;
 /// The most digits of an exponent.
@@ -84,6 +86,7 @@ pub(super) fn statements(expression: &str) -> Result<Vec<String>, CalculatorErro
         done: Vec::new(),
         groups: 0,
         signs: 0,
+        tokens: 0,
     };
     while scan.token()? {}
     scan.end()
@@ -99,6 +102,7 @@ struct Scan<'a> {
     done: Vec<String>,
     groups: usize,
     signs: usize,
+    tokens: usize,
 }
 
 fn wrong(text: impl Into<String>) -> CalculatorError {
@@ -128,6 +132,10 @@ impl<'a> Scan<'a> {
     fn token(&mut self) -> Result<bool, CalculatorError> {
         self.rest = self.rest.trim_start();
         let Some(first) = self.rest.chars().next() else { return Ok(false) };
+        self.tokens += 1;
+        if self.tokens > TOKENS {
+            return Err(wrong("the expression is too long; calculate it in steps"));
+        }
         match first {
             '0'..='9' | '.' => self.number()?,
             '(' => self.open()?,

@@ -97,6 +97,14 @@ impl Directories {
     ///
     /// # Errors
     /// [`FileError`]; [`FileError::Beyond`] for more than [`MAX_VISITED`](Self::MAX_VISITED) entries.
+    ///
+    /// ```
+    /// use mistral_tools::builtin::{Directories, ListDirectory};
+    /// let directories = Directories::new().grant("tmp", std::env::temp_dir())?;
+    /// let granted = directories.list(&ListDirectory::default()).unwrap();
+    /// assert_eq!(granted.entries[0].path, "tmp");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn list(&self, arguments: &ListDirectory) -> Result<Listing, FileError> {
         self.list_with(arguments, None)
     }

@@ -75,6 +75,13 @@ impl Directories {
     /// # Errors
     /// [`FileError`]; [`FileError::Binary`] for what is not text, and [`FileError::Beyond`] for a place after the end or after
     /// [`MAX_FILE`](Self::MAX_FILE).
+    ///
+    /// ```
+    /// use mistral_tools::builtin::{Directories, FileError, ReadFile};
+    /// let nothing = Directories::new();
+    /// let file = ReadFile { path: "/etc/passwd".into(), ..ReadFile::default() };
+    /// assert!(matches!(nothing.read(&file), Err(FileError::Outside)));
+    /// ```
     pub fn read(&self, arguments: &ReadFile) -> Result<FileText, FileError> {
         self.read_with(arguments, None)
     }
