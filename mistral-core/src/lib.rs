@@ -42,6 +42,7 @@ mod request;
 mod sample;
 mod scheduler;
 mod sequence;
+mod session;
 mod stop;
 #[cfg(test)]
 mod testing;
@@ -62,6 +63,7 @@ pub use metrics::Metrics;
 pub use model::Model;
 pub use request::{Prompt, Request, SequenceId};
 pub use sample::{Logprobs, Sampling, TokenLogprob};
+pub use session::{ChatSession, MessageId};
 
 pub use mistral_tools::{Message, Role, ToolCall};
 
