@@ -27,6 +27,7 @@
 mod agent;
 mod block_pool;
 mod builder;
+mod constraint;
 mod decoder;
 mod engine;
 mod error;
@@ -51,9 +52,10 @@ mod worker;
 
 pub use agent::{
     Agent, AgentAnswer, AgentEvent, AgentEvents, AgentLimits, AgentRun, CallEnd, Exchange, Next, Price, RequestedCall,
-    Stop, Suspended,
+    Stop, Suspended, ToolChoice,
 };
 pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
+pub use constraint::{CallConstraint, Constraint};
 pub use decoder::embedded;
 pub use engine::{Engine, Step};
 pub use error::Error;
