@@ -6,6 +6,7 @@ use std::time::Instant;
 use mistral_models::{Batch, LogitRows, Logits};
 
 use crate::block_pool::BlockPool;
+use crate::constraint::Constraint;
 use crate::forward::Forward;
 use crate::sample::{Scratch, split_mix};
 use crate::scheduler::{Chunk, Scheduler};
@@ -129,7 +130,10 @@ impl Engine {
         let id = SequenceId(self.next);
         self.next += 1;
         let seed = request.seed.unwrap_or_else(|| split_mix(&mut self.seed));
-        let vocabulary = self.text.vocabulary(&tokens, request.special_text, request.ignore_eos);
+        let mut vocabulary = self.text.vocabulary(&tokens, request.special_text, request.ignore_eos);
+        if request.constraint.is_some() {
+            vocabulary.token_table = Some(self.text.token_table()?);
+        }
         self.scheduler.push(Sequence::new(id, tokens, request, context, seed, vocabulary));
         Ok(id)
     }
@@ -256,7 +260,13 @@ impl Engine {
                 continue;
             }
             let Some(row) = rows.next() else { break };
+            if let Some(constraint) = &mut sequence.constraint {
+                constraint.mask(row);
+            }
             let sampled = sequence.sampler.sample(row, &mut self.scratch);
+            if let (Some(constraint), Ok((token, _))) = (&mut sequence.constraint, &sampled) {
+                constraint.commit(*token);
+            }
             self.metrics.generated_tokens += u64::from(sampled.is_ok());
             match sampled.and_then(|(token, logprobs)| sequence.accept(token, logprobs)) {
                 Ok(None) => {

@@ -36,6 +36,38 @@ pub enum Error {
     /// Request: its deadline had passed when it was submitted.
     #[error("the deadline of the request has already passed")]
     DeadlinePassed,
+    /// Unsupported: calls of this dialect cannot be constrained, or there are no tools to call.
+    #[error("calls in the dialect {dialect:?} cannot be constrained, or there are no tools")]
+    UnsupportedConstraint {
+        /// The dialect.
+        dialect: mistral_tools::dialect::Dialect,
+    },
+    /// Request: the tool that must be called is not there.
+    #[error("there is no tool `{name}` to choose")]
+    UnknownTool {
+        /// Its name.
+        name: String,
+    },
+    /// Request: no message of a session has this id, or not one of the user's where that is needed.
+    #[error("{id}: there is no such message here")]
+    UnknownMessage {
+        /// The id.
+        id: crate::MessageId,
+    },
+    /// Request: a saved session of a version that this program does not know.
+    #[error("a session of version {found}, and only version {known} is known")]
+    SessionVersion {
+        /// The version.
+        found: u64,
+        /// The one that is known.
+        known: u64,
+    },
+    /// Request: what was to be loaded is no session.
+    #[error("not a session: {detail}")]
+    MalformedSession {
+        /// What is wrong.
+        detail: String,
+    },
     /// Limit: as many requests as allowed are running and waiting. Try again when one has ended.
     #[error("the queue is full: {capacity} requests are running or waiting")]
     QueueFull {

@@ -27,6 +27,7 @@
 mod agent;
 mod block_pool;
 mod builder;
+mod constraint;
 mod decoder;
 mod engine;
 mod error;
@@ -42,6 +43,7 @@ mod request;
 mod sample;
 mod scheduler;
 mod sequence;
+mod session;
 mod stop;
 #[cfg(test)]
 mod testing;
@@ -50,9 +52,10 @@ mod worker;
 
 pub use agent::{
     Agent, AgentAnswer, AgentEvent, AgentEvents, AgentLimits, AgentRun, CallEnd, Exchange, Next, Price, RequestedCall,
-    Stop, Suspended,
+    Stop, Suspended, ToolChoice,
 };
 pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
+pub use constraint::{CallConstraint, Constraint};
 pub use decoder::embedded;
 pub use engine::{Engine, Step};
 pub use error::Error;
@@ -62,6 +65,7 @@ pub use metrics::Metrics;
 pub use model::Model;
 pub use request::{Prompt, Request, SequenceId};
 pub use sample::{Logprobs, Sampling, TokenLogprob};
+pub use session::{ChatSession, MessageId};
 
 pub use mistral_tools::{Message, Role, ToolCall};
 

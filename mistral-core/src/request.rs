@@ -6,7 +6,7 @@ use std::time::Instant;
 use mistral_tools::{Message, ToolSpec};
 use serde_json::{Map, Value};
 
-use crate::{Error, Sampling};
+use crate::{CallConstraint, Error, Sampling};
 
 /// What is to be continued.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +59,8 @@ pub struct Request {
     pub logprobs: Option<usize>,
     /// The sequence ends at the first step at or after this time.
     pub deadline: Option<Instant>,
+    /// Calls of tools follow the schemas of the tools. Logprobs are those after it: what may not come has none.
+    pub constraint: Option<CallConstraint>,
 }
 
 impl Request {
@@ -76,6 +78,7 @@ impl Request {
             special_text: false,
             logprobs: None,
             deadline: None,
+            constraint: None,
         }
     }
 
@@ -216,6 +219,12 @@ impl Request {
     /// The sequence ends at the first step at or after this time.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// See [`Request::constraint`](Self#structfield.constraint).
+    pub fn constraint(mut self, constraint: CallConstraint) -> Self {
+        self.constraint = Some(constraint);
         self
     }
 

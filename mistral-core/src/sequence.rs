@@ -1,10 +1,12 @@
 //! A running generation: its tokens, its place in the cache, its sampler and its text.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use mistral_models::TextStream;
 
 use crate::block_pool::BlockId;
+use crate::constraint::{CallMask, TokenTable};
 use crate::sample::{Logprobs, Sampler};
 use crate::stop::StopStrings;
 use crate::{Error, FinishReason, Piece, Request, SequenceId, Usage};
@@ -20,6 +22,7 @@ pub(crate) struct Sequence {
     /// The cache blocks that hold them.
     pub(crate) blocks: Vec<BlockId>,
     pub(crate) sampler: Sampler,
+    pub(crate) constraint: Option<CallMask>,
     pub(crate) deadline: Option<Instant>,
     prompt_tokens: usize,
     /// Length of `tokens` at which the sequence ends.
@@ -42,6 +45,8 @@ pub(crate) struct Vocabulary {
     pub(crate) end_tokens: Vec<u32>,
     pub(crate) text: Option<TextStream>,
     pub(crate) text_tokens: usize,
+    /// For sequences with a constraint.
+    pub(crate) token_table: Option<Arc<TokenTable>>,
 }
 
 impl Sequence {
@@ -56,8 +61,13 @@ impl Sequence {
     ) -> Self {
         let prompt_tokens = tokens.len();
         let limit = request.max_tokens.map_or(context, |most| prompt_tokens.saturating_add(most).min(context));
+        let constraint = request.constraint.zip(vocabulary.token_table).map(|(rule, table)| {
+            let ends = [&vocabulary.end_tokens[..], &request.stop_tokens[..]].concat();
+            CallMask::new(rule, table, ends)
+        });
         Self {
             id,
+            constraint,
             sampler: Sampler::new(request.sampling, request.logprobs, seed, &tokens),
             tokens,
             computed: 0,

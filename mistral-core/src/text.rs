@@ -7,6 +7,7 @@ use mistral_tools::ToolSpec;
 use mistral_tools::dialect::Dialect;
 use serde_json::{Map, Value};
 
+use crate::constraint::TokenTable;
 use crate::sequence::Vocabulary;
 use crate::{Error, Message, Prompt};
 
@@ -15,6 +16,8 @@ use crate::{Error, Message, Prompt};
 pub(crate) struct TextModel {
     tokenizer: Option<Tokenizer>,
     templates: Option<Arc<Templates>>,
+    /// Made for the first sequence with a constraint.
+    token_table: Arc<OnceLock<Arc<TokenTable>>>,
 }
 
 /// The chat templates of a checkpoint, compiled at their first use.
@@ -39,7 +42,7 @@ impl TextModel {
         let variables =
             names.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::String(text?)))).collect();
         let compile = |sources| Templates { sources, variables, plain: OnceLock::new(), with_tools: OnceLock::new() };
-        Self { tokenizer, templates: templates.map(compile).map(Arc::new) }
+        Self { tokenizer, templates: templates.map(compile).map(Arc::new), token_table: Arc::default() }
     }
 
     /// Reads what a checkpoint says about text. Without a tokenizer, the model takes and gives token ids only.
@@ -128,6 +131,15 @@ impl TextModel {
         Ok(template.render(&input)?)
     }
 
+    /// The vocabulary as constraints need it.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`].
+    pub(crate) fn token_table(&self) -> Result<Arc<TokenTable>, Error> {
+        let tokenizer = self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?;
+        Ok(Arc::clone(self.token_table.get_or_init(|| Arc::new(TokenTable::new(tokenizer)))))
+    }
+
     /// What a new sequence needs to know; `before` are the tokens of its prompt.
     pub(crate) fn vocabulary(&self, before: &[u32], special_text: bool, ignore_eos: bool) -> Vocabulary {
         let Some(tokenizer) = &self.tokenizer else { return Vocabulary::default() };
@@ -135,6 +147,7 @@ impl TextModel {
             end_tokens: if ignore_eos { Vec::new() } else { tokenizer.eos().to_vec() },
             text: Some(tokenizer.stream_after(before, !special_text)),
             text_tokens: tokenizer.vocab_size(),
+            token_table: None,
         }
     }
 }

@@ -23,7 +23,7 @@ pub use limits::{AgentLimits, Price, Stop};
 pub use run::{AgentAnswer, AgentEvents, AgentRun};
 pub use suspended::Suspended;
 
-use crate::{Error, Message, Model, Request};
+use crate::{CallConstraint, Error, Message, Model, Request};
 
 /// A model that may call the tools of a registry. It renders them by the model's own chat template, reads calls in the dialect that
 /// this template teaches, makes those of one turn in parallel, and gives results and errors back until there is an answer or a
@@ -72,13 +72,38 @@ pub struct Agent {
     request: Request,
     limits: AgentLimits,
     dialect: Option<Dialect>,
+    choice: ToolChoice,
+    constrain: bool,
+}
+
+/// Whether the model is to call a tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ToolChoice {
+    /// As it likes.
+    #[default]
+    Auto,
+    /// It is told of no tools.
+    None,
+    /// In its first turn it must call one.
+    Required,
+    /// In its first turn it must call this one.
+    Named(String),
 }
 
 impl Agent {
     /// An agent with default limits, greedy sampling, and the dialect that the model's template teaches.
     pub fn new(model: Model, registry: impl Into<Arc<ToolRegistry>>) -> Self {
         let request = Request::chat([]);
-        Self { model, registry: registry.into(), request, limits: AgentLimits::default(), dialect: None }
+        Self {
+            model,
+            registry: registry.into(),
+            request,
+            limits: AgentLimits::default(),
+            dialect: None,
+            choice: ToolChoice::Auto,
+            constrain: true,
+        }
     }
 
     /// How the model is asked in every turn: sampling, seed, stop strings, `max_tokens` of a turn, template variables. Messages and
@@ -101,6 +126,19 @@ impl Agent {
         self
     }
 
+    /// Whether the model must call a tool. Default: as it likes.
+    pub fn tool_choice(mut self, choice: ToolChoice) -> Self {
+        self.choice = choice;
+        self
+    }
+
+    /// Whether calls are held to the schemas of their tools while they are written, by a [`CallConstraint`]. Default: yes, where the
+    /// dialect writes arguments as JSON; other dialects are free. Choices that must be kept need it whatever is said here.
+    pub fn constrain(mut self, constrain: bool) -> Self {
+        self.constrain = constrain;
+        self
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
@@ -115,7 +153,8 @@ impl Agent {
     /// published later is made as well.
     ///
     /// # Errors
-    /// [`Error::NoChatTemplate`], [`Error::NoTokenizer`], and [`Error::EmptyPrompt`] without messages. What goes wrong later comes
+    /// [`Error::NoChatTemplate`], [`Error::NoTokenizer`], [`Error::UnsupportedConstraint`] and [`Error::UnknownTool`] for a tool
+    /// choice that cannot be kept, and [`Error::EmptyPrompt`] without messages. What goes wrong later comes
     /// out of the run.
     pub fn run(&self, messages: impl IntoIterator<Item = Message>) -> Result<AgentRun, Error> {
         let messages: Vec<Message> = messages.into_iter().collect();
@@ -123,8 +162,9 @@ impl Agent {
             return Err(Error::EmptyPrompt);
         }
         let (dialect, specs) = self.prepare()?;
+        let constraints = self.constraints(dialect, &specs)?;
         let exchange = Exchange::new(messages, dialect, &specs, self.limits, Instant::now());
-        Ok(AgentRun::new(self.clone(), exchange, specs, Vec::new()))
+        Ok(AgentRun::new(self.clone(), exchange, specs, constraints, Vec::new()))
     }
 
     /// Goes on with an exchange that was suspended: asks `decide` about each call that waits, makes those that it approves, and
@@ -138,18 +178,40 @@ impl Agent {
         mut decide: impl FnMut(&PausedCall) -> Approval,
     ) -> Result<AgentRun, Error> {
         let (dialect, specs) = self.prepare()?;
+        let constraints = self.constraints(dialect, &specs)?;
         let exchange = Exchange::resume(suspended, dialect, &specs, self.limits, Instant::now());
         let decisions = exchange.paused().map(|(index, paused)| (index, paused.clone(), decide(paused))).collect();
-        Ok(AgentRun::new(self.clone(), exchange, specs, decisions))
+        Ok(AgentRun::new(self.clone(), exchange, specs, constraints, decisions))
+    }
+
+    fn constraints(&self, dialect: Dialect, specs: &[ToolSpec]) -> Result<Constraints, Error> {
+        let later = if self.constrain { CallConstraint::new(dialect, specs).ok() } else { None };
+        let first = match &self.choice {
+            ToolChoice::Auto | ToolChoice::None => later.clone(),
+            ToolChoice::Required => Some(CallConstraint::new(dialect, specs)?.required(true)),
+            ToolChoice::Named(name) => {
+                let spec = specs.iter().find(|spec| spec.name() == name);
+                let spec = spec.ok_or_else(|| Error::UnknownTool { name: name.clone() })?;
+                Some(CallConstraint::new(dialect, std::slice::from_ref(spec))?.required(true))
+            }
+        };
+        Ok(Constraints { first, later })
     }
 
     fn prepare(&self) -> Result<(Dialect, Vec<ToolSpec>), Error> {
-        let specs = self.registry.specs();
+        let specs = if self.choice == ToolChoice::None { Vec::new() } else { self.registry.specs() };
         let text = self.model.text();
         text.tokenizer().ok_or(Error::NoTokenizer)?;
         let detected = text.dialect(!specs.is_empty())?;
         Ok((self.dialect.or(detected).unwrap_or(Dialect::Json), specs))
     }
+}
+
+/// What a run holds the model to: in its first turn, and in those after.
+#[derive(Debug, Clone)]
+struct Constraints {
+    first: Option<CallConstraint>,
+    later: Option<CallConstraint>,
 }
 
 impl fmt::Debug for Agent {

@@ -14,7 +14,7 @@ use mistral_tools::{
     Reply, Sleep, SystemClock, Timer, ToolRegistry, ToolSpec, Turn, WhenFull, block_on,
 };
 
-use super::{Agent, AgentEvent, CallEnd, Exchange, Next, RequestedCall, Stop, Suspended};
+use super::{Agent, AgentEvent, CallEnd, Constraints, Exchange, Next, RequestedCall, Stop, Suspended};
 use crate::{Error, Generation, Message, Prompt, Usage};
 
 /// Chunks of all tools of a turn that wait to be read; a tool that emits more waits.
@@ -30,6 +30,7 @@ pub struct AgentRun {
     agent: Agent,
     exchange: Exchange,
     specs: Vec<ToolSpec>,
+    constraints: Constraints,
     decisions: Vec<(usize, PausedCall, Approval)>,
     work: Work,
     token: CancellationToken,
@@ -91,10 +92,11 @@ impl AgentRun {
         agent: Agent,
         exchange: Exchange,
         specs: Vec<ToolSpec>,
+        constraints: Constraints,
         decisions: Vec<(usize, PausedCall, Approval)>,
     ) -> Self {
         let (work, token) = (Work::Nothing, CancellationToken::new());
-        Self { agent, exchange, specs, decisions, work, token, suspended: None, done: false }
+        Self { agent, exchange, specs, constraints, decisions, work, token, suspended: None, done: false }
     }
 
     /// Goes on to the next event and gives it; `None` after the end. A step blocks for as long as the model or a tool takes.
@@ -248,6 +250,10 @@ impl AgentRun {
         request.max_tokens = [request.max_tokens, max_tokens].into_iter().flatten().min();
         request.deadline = [request.deadline, self.exchange.deadline()].into_iter().flatten().min();
         request.special_text = true;
+        // The choice of a tool is kept in the first turn; a suspended exchange has had that.
+        let Constraints { first, later } = &self.constraints;
+        let constraint = if self.exchange.turn() == 0 { first } else { later };
+        request.constraint = constraint.clone().map(|constraint| constraint.after(&prompt));
         self.work = match model.generate(request) {
             Ok(generation) => Work::Generating(generation),
             // The time ran out while the prompt was rendered.

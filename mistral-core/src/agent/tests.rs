@@ -141,7 +141,7 @@ fn whole(messages: &[Message]) {
 }
 
 fn agent(marks: &str, turns: &[&str]) -> Agent {
-    Agent::new(model(marks, turns, &Arc::default()), registry())
+    Agent::new(model(marks, turns, &Arc::default()), registry()).constrain(false)
 }
 
 fn ask(agent: &Agent) -> AgentRun {
@@ -220,7 +220,7 @@ fn text_reasoning_and_arguments_stream_in_order() {
 fn errors_go_back_to_the_model() {
     let calls = [hermes("fail", "{}"), hermes("root", "{}"), hermes("add", r#"{"a": "x", "b": 1}"#)].join("\n");
     let seen = Arc::default();
-    let agent = Agent::new(model("<tool_call>", &[&calls, "Sorry."], &seen), registry());
+    let agent = Agent::new(model("<tool_call>", &[&calls, "Sorry."], &seen), registry()).constrain(false);
     let mut run = ask(&agent);
     let mut answers = answers(&events(&mut run));
     answers.sort_by(|a, b| a.0.cmp(&b.0));
@@ -465,4 +465,59 @@ fn the_state_machine_runs_by_hand_and_ignores_what_is_out_of_turn() {
     assert_eq!(exchange.next(now), Next::Finished(Stop::Length));
     let last = exchange.messages().last().unwrap();
     assert!(last.tool_calls.is_empty() && !last.content.contains('<'), "{last:?}");
+}
+
+#[test]
+fn calls_are_held_to_the_schema_while_they_are_written() {
+    // It wants to write nonsense; the constraint leaves it no choice but a call of `add` with integers.
+    let wrong = hermes("nobody", r#"{"c": "x", "a": true}"#);
+    for (marks, mark) in [("<tool_call>", ""), ("[TOOL_CALLS] [ARGS]", "[TOOL_CALLS]"), ("no marks", "")] {
+        let turn = format!("{mark}{wrong}");
+        let agent = agent(marks, &[&turn]).constrain(true).limits(AgentLimits::default().max_turns(1).max_tokens(300));
+        let agent = agent.tool_choice(ToolChoice::Named("add".into()));
+        let answer = ask(&agent).complete().unwrap();
+        assert_eq!(answer.stop, Stop::Turns, "{answer:?}");
+        let call = &answer.messages[0].tool_calls[0];
+        assert!(call.name == "add" && call.arguments["a"].is_i64() && call.arguments["b"].is_i64(), "{call:?}");
+    }
+    // Text stays free, and says what it likes.
+    let free = agent("<tool_call>", &["I call <nobody> {\"a\": true}."]).constrain(true);
+    assert_eq!(ask(&free).complete().unwrap().text, "I call <nobody> {\"a\": true}.");
+    let told = agent("<tool_call>", &["No tools."]).tool_choice(ToolChoice::None);
+    assert_eq!(ask(&told).complete().unwrap().text, "No tools.");
+    let run = |marks, choice| agent(marks, &["x"]).tool_choice(choice).run([Message::user("?")]);
+    assert!(matches!(run("<function= <parameter=", ToolChoice::Required), Err(Error::UnsupportedConstraint { .. })));
+    assert!(matches!(run("<tool_call>", ToolChoice::Named("x".into())), Err(Error::UnknownTool { .. })));
+}
+
+#[derive(serde::Deserialize)]
+struct Calculation {
+    expression: String,
+}
+
+#[test]
+fn the_model_inside_the_crate_calculates_by_calling() {
+    let calculator = ToolBuilder::named("calculator")
+        .description("Computes the value of an expression.")
+        .request_schema::<Calculation>(SchemaType::JsonSchema(
+            r#"{"type": "object", "properties": {"expression": {"type": "string"}}, "required": ["expression"]}"#,
+        ))
+        .result_schema::<i64>(SchemaType::Serde)
+        .on_invocation(|_, _, Calculation { expression }, ()| {
+            let factors = expression.split('*').map(|factor| factor.trim().parse::<i64>().ok());
+            factors.product::<Option<i64>>().ok_or(ToolError::handler("only products"))
+        })
+        .build()
+        .unwrap();
+    let mut batch = ToolBatch::new();
+    batch.add(calculator);
+    let registry = ToolRegistry::new();
+    registry.publish(batch).unwrap();
+    let agent = Agent::new(Model::embedded().unwrap(), registry);
+    for agent in [agent.clone(), agent.clone().tool_choice(ToolChoice::Required), agent.constrain(false)] {
+        let answer = agent.run([Message::user("What is 37 * 43?")]).unwrap().complete().unwrap();
+        assert_eq!((answer.stop, answer.text.contains("1591")), (Stop::Answered, true), "{answer:?}");
+        let call = &answer.messages[0].tool_calls[0];
+        assert_eq!((call.name.as_str(), call.arguments["expression"].as_str()), ("calculator", Some("37 * 43")));
+    }
 }

@@ -1,0 +1,171 @@
+//! Laws of trimming, branches and storage.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ToolCall;
+
+/// A character of content is a token, a message costs two more.
+fn count(messages: &[Message]) -> Result<usize, Error> {
+    Ok(messages.iter().map(|message| message.content.len() + 2).sum())
+}
+
+/// An exchange: the user's words, rounds of calls with so many results, an answer.
+type Exchanged = (u8, Vec<(u8, u8)>, u8);
+
+fn words(length: u8) -> String {
+    "w".repeat(usize::from(length))
+}
+
+fn say(session: &mut ChatSession, (user, rounds, answer): &Exchanged) {
+    session.push(Message::user(words(*user)));
+    for &(calls, length) in rounds {
+        let ids: Vec<String> = (0..=calls % 3).map(|_| format!("{}-{}", session.nodes.len(), calls)).collect();
+        let call = |id: &String| ToolCall { id: Some(id.clone()), name: "f".into(), arguments: serde_json::json!({}) };
+        session.push(Message::assistant("").with_tool_calls(ids.iter().map(call)));
+        for id in ids {
+            let mut result = Message::tool("f", words(length));
+            result.tool_call_id = Some(id);
+            session.push(result);
+        }
+    }
+    session.push(Message::assistant(words(*answer)));
+}
+
+/// Calls and results stand together, in order.
+fn whole(messages: &[Message]) {
+    let mut rest = messages.iter().filter(|message| message.role != Role::System);
+    while let Some(message) = rest.next() {
+        assert_ne!(message.role, Role::Tool, "{messages:?}");
+        for call in &message.tool_calls {
+            assert_eq!(rest.next().and_then(|result| result.tool_call_id.as_ref()), call.id.as_ref(), "{messages:?}");
+        }
+    }
+}
+
+fn exchanges() -> impl Strategy<Value = Vec<Exchanged>> {
+    proptest::collection::vec((0u8..30, proptest::collection::vec((0u8..3, 0u8..40), 0..4), 0u8..30), 1..12)
+}
+
+proptest! {
+    #[test]
+    fn trimmed_prompts_fit_stay_whole_and_begin_alike(exchanges in exchanges(), budget in 0usize..600, summarise: bool) {
+        let mut session = ChatSession::with_system("system");
+        let mut before: Vec<Message> = Vec::new();
+        for exchange in &exchanges {
+            say(&mut session, exchange);
+            let untouched = session.clone();
+            let fitted = match summarise {
+                false => session.fit(budget, count),
+                true => session.fit_with_summary(budget, count, |old, going| {
+                    assert!(!going.is_empty());
+                    whole(going);
+                    Ok(format!("{}{}", old.unwrap_or_default(), going.len()))
+                }),
+            };
+            let prompt = session.prompt();
+            whole(&prompt);
+            match fitted {
+                Ok(()) => prop_assert!(count(&prompt).unwrap() <= budget),
+                Err(Error::PromptTooLong { tokens, limit }) => {
+                    prop_assert!(tokens > limit && limit == budget);
+                    prop_assert_eq!(&session, &untouched);
+                }
+                Err(other) => panic!("{other}"),
+            }
+            // The system prompt leads; the user's last words and the last answer are there.
+            prop_assert!(prompt[0].role == Role::System && prompt[0].content.starts_with("system"));
+            let user = prompt.iter().rfind(|message| message.role == Role::User).unwrap();
+            prop_assert_eq!(&user.content, &words(exchange.0));
+            prop_assert_eq!(&prompt.last().unwrap().content, &words(exchange.2));
+            // Nothing was reordered, nothing is lost.
+            prop_assert_eq!(session.messages().count(), session.nodes.len());
+            if session.dropped == untouched.dropped {
+                prop_assert_eq!(&prompt[..before.len()], &before[..], "only appended, so it begins alike");
+            } else {
+                prop_assert!(session.dropped.is_superset(&untouched.dropped));
+            }
+            prop_assert_eq!(&ChatSession::load(&session.save()).unwrap(), &session);
+            before = prompt;
+        }
+    }
+
+    #[test]
+    fn hostile_sessions_are_errors_or_sessions(text in "[\\[\\]{}\":,0-9a-z]{0,60}", at in 0usize..400, byte in 0u8..128) {
+        let _ = ChatSession::load(&text);
+        let mut session = ChatSession::new();
+        say(&mut session, &(3, vec![(1, 2)], 4));
+        let mut json = session.save().into_bytes();
+        let at = at % json.len();
+        json[at] = byte;
+        if let Ok(mut session) = ChatSession::load(&String::from_utf8(json).unwrap()) {
+            let _ = (session.prompt(), session.branches(), session.fit(5, count), session.regenerate());
+        }
+    }
+}
+
+#[test]
+fn fitting_leaves_room_so_that_the_next_prompts_begin_alike() {
+    let mut session = ChatSession::new();
+    let mut changes = 0;
+    for _ in 0..100 {
+        say(&mut session, &(8, vec![], 8));
+        let before = session.dropped.len();
+        session.fit(400, count).unwrap();
+        changes += usize::from(session.dropped.len() != before);
+    }
+    // An exchange is 20 tokens, a cut frees 100: about each fifth changes the beginning.
+    assert!((10..=20).contains(&changes), "{changes}");
+}
+
+#[test]
+fn edits_and_new_answers_are_branches() {
+    let contents = |session: &ChatSession| session.prompt().into_iter().map(|m| m.content).collect::<Vec<_>>();
+    let mut session = ChatSession::new();
+    assert!(session.regenerate().is_none() && session.branches().is_empty());
+    let first = session.push(Message::user("cat?"));
+    let answer = session.push(Message::assistant("meow"));
+    session.push(Message::user("dog?"));
+    let woof = session.push(Message::assistant("woof"));
+    assert_eq!(session.regenerate(), Some(MessageId(2)));
+    let wuff = session.push(Message::assistant("wuff"));
+    assert_eq!(contents(&session), ["cat?", "meow", "dog?", "wuff"]);
+    assert_eq!(session.versions(wuff), [woof, wuff]);
+    let cow = session.edit(first, "cow?").unwrap();
+    assert_eq!(contents(&session), ["cow?"]);
+    let moo = session.push(Message::assistant("moo"));
+    assert_eq!(session.branches(), [woof, wuff, moo]);
+    assert_eq!(session.versions(first), [first, cow]);
+    assert_eq!(session.switch(first).unwrap(), wuff);
+    assert_eq!(session.switch(woof).unwrap(), woof);
+    assert_eq!(contents(&session), ["cat?", "meow", "dog?", "woof"]);
+    assert!(
+        matches!(session.edit(answer, "x"), Err(Error::UnknownMessage { id }) if id == answer),
+        "the model's words"
+    );
+    assert!(matches!(session.switch(MessageId(99)), Err(Error::UnknownMessage { .. })));
+    // What one branch left out is not left out of another.
+    session.fit(12, count).unwrap();
+    assert_eq!(contents(&session), ["dog?", "woof"]);
+    session.switch(moo).unwrap();
+    assert_eq!(contents(&session), ["cow?", "moo"]);
+}
+
+#[test]
+fn other_versions_and_broken_sessions_are_typed_errors() {
+    let mut session = ChatSession::with_system("s");
+    session.push(Message::user("u"));
+    let json = session.save();
+    let other = json.replacen("\"version\":1", "\"version\":7", 1);
+    assert!(matches!(ChatSession::load(&other), Err(Error::SessionVersion { found: 7, known: 1 })));
+    for broken in [
+        &json[..json.len() - 1],
+        "",
+        "{}",
+        &json.replace("\"head\":0", "\"head\":5"),
+        &json.replace("\"parent\":null", "\"parent\":0"),
+        &json.replace("\"system\":", "\"sistem\":"),
+    ] {
+        assert!(matches!(ChatSession::load(broken), Err(Error::MalformedSession { .. })), "{broken}");
+    }
+}
