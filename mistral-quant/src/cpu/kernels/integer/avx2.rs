@@ -79,6 +79,33 @@ macro_rules! registers_of_256_bits {
         }
 
         #[inline(always)]
+        unsafe fn load_ints(from: *const u32) -> __m256i {
+            // SAFETY: readable words of all rows by the caller.
+            unsafe { _mm256_loadu_si256(from.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn bits(words: __m256i, from: u32, width: u32) -> __m256i {
+            // SAFETY: see `and`.
+            unsafe {
+                let low = _mm256_srlv_epi32(words, _mm256_set1_epi32(from as i32));
+                _mm256_and_si256(low, _mm256_set1_epi32((1 << width) - 1))
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn signed_byte(words: __m256i, byte: u32) -> __m256i {
+            // SAFETY: see `and`.
+            unsafe { _mm256_srai_epi32::<24>(_mm256_sllv_epi32(words, _mm256_set1_epi32(24 - 8 * byte as i32))) }
+        }
+
+        #[inline(always)]
+        unsafe fn or_shifted(low: __m256i, high: __m256i, by: u32) -> __m256i {
+            // SAFETY: see `and`.
+            unsafe { _mm256_or_si256(low, _mm256_sllv_epi32(high, _mm256_set1_epi32(by as i32))) }
+        }
+
+        #[inline(always)]
         unsafe fn ints(value: i32) -> __m256i {
             // SAFETY: see `and`.
             unsafe { _mm256_set1_epi32(value) }

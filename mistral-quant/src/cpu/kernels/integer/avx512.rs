@@ -87,6 +87,33 @@ macro_rules! registers_of_512_bits {
         }
 
         #[inline(always)]
+        unsafe fn load_ints(from: *const u32) -> __m512i {
+            // SAFETY: readable words of all rows by the caller.
+            unsafe { _mm512_loadu_si512(from.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn bits(words: __m512i, from: u32, width: u32) -> __m512i {
+            // SAFETY: see `and`.
+            unsafe {
+                let low = _mm512_srlv_epi32(words, _mm512_set1_epi32(from as i32));
+                _mm512_and_si512(low, _mm512_set1_epi32((1 << width) - 1))
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn signed_byte(words: __m512i, byte: u32) -> __m512i {
+            // SAFETY: see `and`.
+            unsafe { _mm512_srai_epi32::<24>(_mm512_sllv_epi32(words, _mm512_set1_epi32(24 - 8 * byte as i32))) }
+        }
+
+        #[inline(always)]
+        unsafe fn or_shifted(low: __m512i, high: __m512i, by: u32) -> __m512i {
+            // SAFETY: see `and`.
+            unsafe { _mm512_or_si512(low, _mm512_sllv_epi32(high, _mm512_set1_epi32(by as i32))) }
+        }
+
+        #[inline(always)]
         unsafe fn ints(value: i32) -> __m512i {
             // SAFETY: see `and`.
             unsafe { _mm512_set1_epi32(value) }

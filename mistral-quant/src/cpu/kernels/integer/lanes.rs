@@ -72,6 +72,14 @@ pub(crate) trait Lanes: Copy + 'static {
 
     /// The same integer in each row.
     unsafe fn ints(value: i32) -> Self::Ints;
+    /// A word of each row.
+    unsafe fn load_ints(from: *const u32) -> Self::Ints;
+    /// `width` bits of each word from bit `from` on.
+    unsafe fn bits(words: Self::Ints, from: u32, width: u32) -> Self::Ints;
+    /// A byte of each word as a signed number.
+    unsafe fn signed_byte(words: Self::Ints, byte: u32) -> Self::Ints;
+    /// `low | high << by`.
+    unsafe fn or_shifted(low: Self::Ints, high: Self::Ints, by: u32) -> Self::Ints;
     /// What products are added to until `finish`.
     unsafe fn start(sums: Self::Ints) -> Self::Ints;
     /// Adds the products of each row's codes with the same four activations at `x`. Codes are unsigned; where `signed`, they are

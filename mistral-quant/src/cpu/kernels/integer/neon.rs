@@ -76,6 +76,33 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn load_ints(from: *const u32) -> int32x4_t {
+        // SAFETY: 4 readable words by the caller.
+        unsafe { vld1q_s32(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn bits(words: int32x4_t, from: u32, width: u32) -> int32x4_t {
+        // SAFETY: see `and`.
+        unsafe {
+            let low = vshlq_u32(vreinterpretq_u32_s32(words), vdupq_n_s32(-(from as i32)));
+            vreinterpretq_s32_u32(vandq_u32(low, vdupq_n_u32((1 << width) - 1)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn signed_byte(words: int32x4_t, byte: u32) -> int32x4_t {
+        // SAFETY: see `and`.
+        unsafe { vshrq_n_s32::<24>(vshlq_s32(words, vdupq_n_s32(24 - 8 * byte as i32))) }
+    }
+
+    #[inline(always)]
+    unsafe fn or_shifted(low: int32x4_t, high: int32x4_t, by: u32) -> int32x4_t {
+        // SAFETY: see `and`.
+        unsafe { vorrq_s32(low, vshlq_s32(high, vdupq_n_s32(by as i32))) }
+    }
+
+    #[inline(always)]
     unsafe fn ints(value: i32) -> int32x4_t {
         // SAFETY: see `and`.
         unsafe { vdupq_n_s32(value) }

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use super::Expand;
 use super::books::vbmi::Vbmi;
 use super::codes::{Codes, Expanded, Fives, Floats4, Nibbles, NonLinear, Pairs, Signed, Sixes, Table, Threes};
-use super::lanes::{Lanes, Operation};
+use super::lanes::{Lanes, Operation, unroll};
 use super::tile::{Grouping, Halves, HalvesWithMins, Scales, UNITS, Units, UnitsWithMins};
 use crate::cpu::kernels::strip::STRIP;
 use crate::formats::{
@@ -352,21 +352,35 @@ unsafe fn pack_six_bit_header<L: Lanes, B: Grid>(blocks: [&B; STRIP], header: &m
     unsafe { transpose::<L, 16>(heads, header.as_chunks_mut().0) };
 }
 
-/// Scales and mins of Q4_K and Q5_K, see `formats::q4_k::scale_and_min`.
+/// Scales and mins of Q4_K and Q5_K, see `formats::q4_k::scale_and_min`. In registers of rows, as all that follow: compilers take other
+/// dimensions of these loops for the one to vectorise, and gather.
 #[inline(always)]
 unsafe fn six_bit_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
     let Some((head, rest)) = header.split_at_checked(64) else { return };
     // SAFETY: as this function.
     let [d, dmin] = unsafe { two_halves::<L>(head) };
-    let [a, b, c] = vectors_of_words(rest);
-    for u in 0..UNITS {
-        let shift = 8 * (u as u32 % 4);
-        for row in 0..STRIP {
-            let (a, b, c) = (a[row] >> shift, b[row] >> shift, c[row] >> shift);
-            let (scale, min) =
-                if u < 4 { (a & 63, b & 63) } else { (c & 15 | a >> 2 & 0x30, c >> 4 & 15 | b >> 2 & 0x30) };
-            scales.scales[u][0][row] = d[row] * scale as i32 as f32;
-            scales.mins[u][0][row] = dmin[row] * min as i32 as f32;
+    let words: [[u32; STRIP]; 3] = vectors_of_words(rest);
+    for first in (0..STRIP).step_by(L::ROWS) {
+        // SAFETY: as this function; there are `ROWS` rows from `first` on in each array.
+        unsafe {
+            let a = L::load_ints(words[0].as_ptr().add(first));
+            let b = L::load_ints(words[1].as_ptr().add(first));
+            let c = L::load_ints(words[2].as_ptr().add(first));
+            let (d, dmin) = (L::load_floats(d.as_ptr().add(first)), L::load_floats(dmin.as_ptr().add(first)));
+            unroll!(U in [0 1 2 3 4 5 6 7] {
+                let shift = 8 * (U as u32 % 4);
+                let (scale, min) = if U < 4 {
+                    (L::bits(a, shift, 6), L::bits(b, shift, 6))
+                } else {
+                    (
+                        L::or_shifted(L::bits(c, shift, 4), L::bits(a, shift + 6, 2), 4),
+                        L::or_shifted(L::bits(c, shift + 4, 4), L::bits(b, shift + 6, 2), 4),
+                    )
+                };
+                let (scales, mins) = (&mut scales.scales[U][0], &mut scales.mins[U][0]);
+                L::store_floats(scales.as_mut_ptr().add(first), L::multiply(d, L::to_floats(scale)));
+                L::store_floats(mins.as_mut_ptr().add(first), L::multiply(dmin, L::to_floats(min)));
+            });
         }
     }
 }
@@ -456,15 +470,29 @@ unsafe fn pack_pairs<L: Lanes, const VECTORS: usize, const PLANE: usize>(
 
 /// Signed scales, one a byte in four words a row, times d.
 #[inline(always)]
-fn signed_scales(words: &[[u32; STRIP]; 4], d: &[f32; STRIP], scales: &mut Scales) {
-    for (w, words) in words.iter().enumerate() {
-        for byte in 0..4 {
-            for row in 0..STRIP {
-                let scale = (words[row] << (24 - 8 * byte)) as i32 >> 24;
-                scales.scales[2 * w + byte / 2][byte % 2][row] = d[row] * scale as f32;
-            }
+unsafe fn signed_scales<L: Lanes>(words: &[[u32; STRIP]; 4], d: &[f32; STRIP], scales: &mut Scales) {
+    for first in (0..STRIP).step_by(L::ROWS) {
+        // SAFETY: as this function; there are `ROWS` rows from `first` on in each array.
+        unsafe {
+            let d = L::load_floats(d.as_ptr().add(first));
+            unroll!(U in [0 1 2 3 4 5 6 7] {
+                let words = L::load_ints(words[U / 2].as_ptr().add(first));
+                let [low, high] = &mut scales.scales[U];
+                let byte = 2 * (U as u32 % 2);
+                let scale = L::multiply(d, L::to_floats(L::signed_byte(words, byte)));
+                L::store_floats(low.as_mut_ptr().add(first), scale);
+                let scale = L::multiply(d, L::to_floats(L::signed_byte(words, byte + 1)));
+                L::store_floats(high.as_mut_ptr().add(first), scale);
+            });
         }
     }
+}
+
+/// Six bits less 32, exactly, times d.
+#[inline(always)]
+unsafe fn centred<L: Lanes>(d: L::Floats, six: L::Ints) -> L::Floats {
+    // SAFETY: as this function.
+    unsafe { L::multiply(d, L::fused(L::to_floats(six), L::floats(1.0), L::floats(-32.0))) }
 }
 
 impl Pack for Q6_K {
@@ -498,7 +526,8 @@ impl Pack for Q6_K {
         let Some((bytes, d)) = header.split_at_checked(256) else { return };
         // SAFETY: as this function.
         let d = unsafe { L::widen(fields(d)) };
-        signed_scales(&vectors_of_words(bytes), &d, scales);
+        // SAFETY: as this function.
+        unsafe { signed_scales::<L>(&vectors_of_words(bytes), &d, scales) };
     }
 }
 
@@ -524,15 +553,20 @@ impl Pack for Q2_K {
         let Some((bytes, d)) = header.split_at_checked(256) else { return };
         // SAFETY: as this function.
         let [d, dmin] = unsafe { two_halves::<L>(d) };
-        for (w, bytes) in bytes.as_chunks::<64>().0.iter().enumerate().take(4) {
-            let words = words(bytes);
-            for byte in 0..4 {
-                let (u, half) = (2 * w + byte / 2, byte % 2);
-                for row in 0..STRIP {
-                    let both = words[row] >> (8 * byte);
-                    scales.scales[u][half][row] = d[row] * (both & 15) as i32 as f32;
-                    scales.mins[u][half][row] = dmin[row] * (both >> 4 & 15) as i32 as f32;
-                }
+        let words: [[u32; STRIP]; 4] = vectors_of_words(bytes);
+        for first in (0..STRIP).step_by(L::ROWS) {
+            // SAFETY: as this function; there are `ROWS` rows from `first` on in each array.
+            unsafe {
+                let (d, dmin) = (L::load_floats(d.as_ptr().add(first)), L::load_floats(dmin.as_ptr().add(first)));
+                unroll!(H in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+                    let both = L::load_ints(words[H / 4].as_ptr().add(first));
+                    let byte = 8 * (H as u32 % 4);
+                    let (scales, mins) = (&mut scales.scales[H / 2][H % 2], &mut scales.mins[H / 2][H % 2]);
+                    let scale = L::multiply(d, L::to_floats(L::bits(both, byte, 4)));
+                    L::store_floats(scales.as_mut_ptr().add(first), scale);
+                    let min = L::multiply(dmin, L::to_floats(L::bits(both, byte + 4, 4)));
+                    L::store_floats(mins.as_mut_ptr().add(first), min);
+                });
             }
         }
     }
@@ -568,16 +602,22 @@ impl Pack for Q3_K {
         let Some((bytes, d)) = header.split_at_checked(192) else { return };
         // SAFETY: as this function.
         let d = unsafe { L::widen(fields(d)) };
-        let [a, b, upper] = vectors_of_words(bytes);
-        let mut six = [[0; STRIP]; 4];
-        for row in 0..STRIP {
-            for (w, low) in [a[row], b[row], a[row] >> 4, b[row] >> 4].into_iter().enumerate() {
-                // Bytes of 0..64 less 32: the borrow stays in the byte when bit 7 is lent and taken back.
-                let stored = low & 0x0F0F_0F0F | (upper[row] >> (2 * w) & 0x0303_0303) << 4;
-                six[w][row] = ((stored | 0x8080_8080) - 0x2020_2020) ^ 0x8080_8080;
+        let words: [[u32; STRIP]; 3] = vectors_of_words(bytes);
+        for first in (0..STRIP).step_by(L::ROWS) {
+            // SAFETY: as this function; there are `ROWS` rows from `first` on in each array.
+            unsafe {
+                let d = L::load_floats(d.as_ptr().add(first));
+                let upper = L::load_ints(words[2].as_ptr().add(first));
+                unroll!(H in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+                    let low = L::load_ints(words[H / 4 % 2].as_ptr().add(first));
+                    let byte = 8 * (H as u32 % 4);
+                    let low = L::bits(low, byte + 4 * (H as u32 / 8), 4);
+                    let six = L::or_shifted(low, L::bits(upper, byte + 2 * (H as u32 / 4), 2), 4);
+                    let scales = &mut scales.scales[H / 2][H % 2];
+                    L::store_floats(scales.as_mut_ptr().add(first), centred::<L>(d, six));
+                });
             }
         }
-        signed_scales(&six, &d, scales);
     }
 }
 
@@ -625,10 +665,16 @@ impl Pack for IQ4_XS {
         // SAFETY: as this function.
         let [d, _] = unsafe { two_halves::<L>(head) };
         let (high, low) = (words(head), words(low));
-        for (u, scales) in scales.scales.iter_mut().enumerate() {
-            for row in 0..STRIP {
-                let stored = low[row] >> (4 * u) & 15 | (high[row] >> (16 + 2 * u) & 3) << 4;
-                scales[0][row] = d[row] * (stored as i32 - 32) as f32;
+        for first in (0..STRIP).step_by(L::ROWS) {
+            // SAFETY: as this function; there are `ROWS` rows from `first` on in each array.
+            unsafe {
+                let d = L::load_floats(d.as_ptr().add(first));
+                let high = L::load_ints(high.as_ptr().add(first));
+                let low = L::load_ints(low.as_ptr().add(first));
+                unroll!(U in [0 1 2 3 4 5 6 7] {
+                    let six = L::or_shifted(L::bits(low, 4 * U as u32, 4), L::bits(high, 16 + 2 * U as u32, 2), 4);
+                    L::store_floats(scales.scales[U][0].as_mut_ptr().add(first), centred::<L>(d, six));
+                });
             }
         }
     }

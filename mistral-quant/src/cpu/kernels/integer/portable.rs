@@ -71,6 +71,27 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_ints(from: *const u32) -> [i32; ROWS] {
+        // SAFETY: 4 readable words by the caller.
+        unsafe { from.cast::<[i32; ROWS]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn bits(words: [i32; ROWS], from: u32, width: u32) -> [i32; ROWS] {
+        words.map(|word| word >> from & ((1 << width) - 1))
+    }
+
+    #[inline(always)]
+    unsafe fn signed_byte(words: [i32; ROWS], byte: u32) -> [i32; ROWS] {
+        words.map(|word| word << (24 - 8 * byte) >> 24)
+    }
+
+    #[inline(always)]
+    unsafe fn or_shifted(low: [i32; ROWS], high: [i32; ROWS], by: u32) -> [i32; ROWS] {
+        std::array::from_fn(|i| low[i] | high[i] << by)
+    }
+
+    #[inline(always)]
     unsafe fn start(sums: [i32; ROWS]) -> [i32; ROWS] {
         sums
     }
