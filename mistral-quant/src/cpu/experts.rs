@@ -7,11 +7,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpu::activations::Activations;
-use crate::cpu::dense::{self, Memory};
+use crate::cpu::dense;
 use crate::cpu::disjoint::Disjoint;
+use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::dense::{pack, pack_pairs, packed_width};
-use crate::cpu::kernels::{Kernels, ROWS, STRIP, Sums, Workspace};
-use crate::cpu::matmul::{self, Operand, is_block_format};
+use crate::cpu::matmul::{self, Desk, Operand, is_block_format};
 use crate::cpu::storage;
 use crate::{Error, Routes, ThreadPool};
 
@@ -70,21 +70,22 @@ pub(crate) fn matmul(
             let Some(&(expert, weight, bias)) = experts.get(index) else { continue };
             let routes = routes.of(expert);
             let product = if is_block_format(weight.format()) {
-                Product::Integer(Integer { weight, rows: *rows, bias, out })
+                let together = kernels.strips_together(matmul::TILE.min(routes.len()));
+                Product::Integer(matmul::Part::new(weight, together, bias, out))
             } else {
                 Product::Dense(dense::Part::new(kernels, weight, bias, out))
             };
             let part = Part { product, start: routes.start, end: routes.end, first: tasks };
-            tasks += part.strips() * part.tiles();
+            tasks += part.tasks();
             products = products.saturating_add((rows * cols).saturating_mul(routes.len()));
             parts.push(part);
         }
     }
     if pool.threads() == 1 || products <= dense::ALONE {
         return pool.for_each(1, &|_| {
-            let mut desk = Desk::new(kernels, &parts);
+            let mut memory = Memory::new(kernels, &parts);
             for part in &parts {
-                (0..part.strips() * part.tiles()).for_each(|task| part.compute(&input, task, &mut desk));
+                (0..part.tasks()).for_each(|task| part.compute(&input, task, &mut memory));
             }
         });
     }
@@ -92,7 +93,7 @@ pub(crate) fn matmul(
     let run = (tasks / (pool.threads() * 16)).clamp(1, 8);
     let next = AtomicUsize::new(0);
     pool.run(&|_| {
-        let mut desk = Desk::new(kernels, &parts);
+        let mut memory = Memory::new(kernels, &parts);
         loop {
             // Relaxed: the counter only shares out numbers; the pool orders what the workers write.
             let start = next.fetch_add(run, Ordering::Relaxed);
@@ -102,7 +103,7 @@ pub(crate) fn matmul(
             for task in start..tasks.min(start + run) {
                 let part = parts.partition_point(|part| part.first <= task).saturating_sub(1);
                 if let Some(part) = parts.get(part) {
-                    part.compute(&input, task - part.first, &mut desk);
+                    part.compute(&input, task - part.first, &mut memory);
                 }
             }
         }
@@ -162,40 +163,33 @@ struct Part<'a> {
 }
 
 enum Product<'a> {
-    Integer(Integer<'a>),
+    Integer(matmul::Part<'a, &'a Disjoint<'a, f32>>),
     Dense(dense::Part<'a, &'a Disjoint<'a, f32>>),
 }
 
-struct Integer<'a> {
-    weight: Operand<'a>,
-    rows: usize,
-    bias: Option<&'a [f32]>,
-    out: &'a Disjoint<'a, f32>,
-}
-
 /// What a worker writes on from task to task.
-struct Desk {
-    sums: [Sums; matmul::TILE],
-    workspace: Workspace,
-    dense: Memory,
+struct Memory {
+    integer: Desk,
+    dense: dense::Memory,
 }
 
-impl Desk {
+impl Memory {
     fn new(kernels: &Kernels, parts: &[Part<'_>]) -> Self {
         let dense = parts.iter().filter(|part| matches!(part.product, Product::Dense(_)));
         let tile = dense.map(|part| dense::TILE.min(part.end - part.start)).max().unwrap_or(0);
-        Self {
-            sums: [[[0.0; ROWS]; STRIP / ROWS]; matmul::TILE],
-            workspace: Workspace::ZERO,
-            dense: Memory::new(tile * kernels.dense_rows()),
-        }
+        Self { integer: Desk::ZERO, dense: dense::Memory::new(tile * kernels.dense_rows()) }
     }
 }
 
 impl Part<'_> {
-    fn strips(&self) -> usize {
+    /// Tasks of all tiles.
+    fn tasks(&self) -> usize {
+        self.tile_tasks() * (self.end - self.start).div_ceil(self.tile())
+    }
+
+    fn tile_tasks(&self) -> usize {
         match &self.product {
-            Product::Integer(integer) => integer.rows.div_ceil(STRIP),
+            Product::Integer(part) => part.tasks,
             Product::Dense(part) => part.strips,
         }
     }
@@ -207,43 +201,21 @@ impl Part<'_> {
         }
     }
 
-    fn tiles(&self) -> usize {
-        (self.end - self.start).div_ceil(self.tile())
-    }
-
-    /// The outputs of one strip for one tile.
-    fn compute(&self, input: &Input<'_>, task: usize, desk: &mut Desk) {
-        let strips = self.strips();
-        let (tile, strip) = (task / strips, task % strips);
+    /// The outputs of one task.
+    fn compute(&self, input: &Input<'_>, task: usize, memory: &mut Memory) {
+        let (tile, task) = (task / self.tile_tasks(), task % self.tile_tasks());
         let first = self.start + tile * self.tile();
         let count = self.tile().min(self.end - first);
         match &self.product {
-            Product::Integer(integer) => integer.compute(input, strip, first, count, desk),
+            Product::Integer(part) => {
+                let columns = input.activations.columns(first, count);
+                part.compute(input.kernels, task, first, columns, &mut memory.integer);
+            }
             Product::Dense(part) => {
                 let rounded = input.kernels.rounds(part.format());
                 let width = packed_width(input.cols, rounded);
                 let packed = &input.packed[usize::from(rounded)][first * width..(first + count) * width];
-                part.compute(input.kernels, strip, first, packed, count, &mut desk.dense);
-            }
-        }
-    }
-}
-
-impl Integer<'_> {
-    fn compute(&self, input: &Input<'_>, strip: usize, first: usize, count: usize, desk: &mut Desk) {
-        let sums = &mut desk.sums[..count];
-        let columns = input.activations.columns(first, count);
-        input.kernels.integer_strip(self.weight.strip(strip), columns, &mut desk.workspace, sums);
-        let (start, end) = (strip * STRIP, self.rows.min((strip + 1) * STRIP));
-        let bias = self.bias.and_then(|bias| bias.get(start..end));
-        for (route, sums) in sums.iter().enumerate() {
-            // SAFETY: each strip of each tile of each expert is computed once, and these outputs belong to it alone.
-            let out = unsafe { self.out.slice((first + route) * self.rows + start, end - start) };
-            match bias {
-                Some(bias) => {
-                    out.iter_mut().zip(sums.as_flattened()).zip(bias).for_each(|((out, sum), bias)| *out = sum + bias);
-                }
-                None => out.copy_from_slice(&sums.as_flattened()[..end - start]),
+                part.compute(input.kernels, task, first, packed, count, &mut memory.dense);
             }
         }
     }

@@ -1,18 +1,19 @@
 //! Matrix products: which worker computes which outputs.
 //!
-//! The unit of work is a strip of 16 rows for a tile of tokens. With few tokens the weights are read once from memory and
-//! nothing else matters: nine tenths of the strips belong to fixed workers, so that the same core reads the same rows in every
-//! step, and the rest goes to whoever is done first. With many tokens all strips are shared out one by one, tile of
+//! The unit of work is a strip of 16 rows, or a pair of strips, for a tile of tokens. With few tokens the weights are read once
+//! from memory and nothing else matters: nine tenths of the strips belong to fixed workers, so that the same core reads the same
+//! rows in every step, and the rest goes to whoever is done first. With many tokens all strips are shared out one by one, tile of
 //! tokens after tile of tokens, so that the activations of a tile stay in the cache while the weights pass by.
 
+use std::borrow::Borrow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::cpu::activations::Activations;
+use crate::cpu::activations::{Activations, Columns};
 use crate::cpu::dense::{self, DenseScratch};
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::kernels::dense::DenseStrip;
 use crate::cpu::kernels::packed::{Packed, dense_strip_of, strip_of};
-use crate::cpu::kernels::{Kernels, ROWS, STRIP, StripSource, Sums, Workspace};
+use crate::cpu::kernels::{Kernels, ROWS, STRIP, StripSource, Sums, TOGETHER, Workspace};
 use crate::formats::with_grid;
 use crate::{Error, Format, ThreadPool, Weight};
 
@@ -118,136 +119,105 @@ pub(crate) fn matmul(
         return Ok(());
     }
     scratch.activations.quantize(pool, kernels, x, cols)?;
-    let input = Input { kernels, activations: &scratch.activations, tokens };
-    let mut first = 0;
-    let parts: Vec<Part<'_>> = jobs
-        .iter_mut()
-        .map(|job| {
-            let part = Part {
-                weight: job.weight,
-                bias: job.bias,
-                out: Disjoint::new(job.out),
-                first,
-                strips: job.weight.rows().div_ceil(STRIP),
-            };
-            first += part.strips;
-            part
-        })
-        .collect();
-    let products: usize = parts.iter().map(|part| part.weight.rows() * cols).sum();
+    let together = kernels.strips_together(TILE.min(tokens));
+    let parts: Vec<Part<'_, Disjoint<'_, f32>>> =
+        jobs.iter_mut().map(|job| Part::new(job.weight, together, job.bias, Disjoint::new(job.out))).collect();
+    let compute = |part: &Part<'_, Disjoint<'_, f32>>, task: usize, first: usize, desk: &mut Desk| {
+        let columns = scratch.activations.columns(first, TILE.min(tokens - first));
+        part.compute(kernels, task, first, columns, desk);
+    };
+    let products: usize = parts.iter().map(|part| part.rows * cols).sum();
     if pool.threads() == 1 || products.saturating_mul(tokens) <= ALONE {
-        return pool.for_each(1, &|_| all(&input, &parts));
+        return pool.for_each(1, &|_| {
+            let mut desk = Desk::ZERO;
+            for first in (0..tokens).step_by(TILE) {
+                for part in &parts {
+                    (0..part.tasks).for_each(|task| compute(part, task, first, &mut desk));
+                }
+            }
+        });
     }
-    if tokens <= TILE { few(pool, &input, &parts) } else { many(pool, &input, &parts, first) }
-}
-
-/// What all products of a group read.
-struct Input<'a> {
-    kernels: &'a Kernels,
-    activations: &'a Activations,
-    tokens: usize,
-}
-
-/// A job whose output many workers write.
-struct Part<'a> {
-    weight: Operand<'a>,
-    bias: Option<&'a [f32]>,
-    out: Disjoint<'a, f32>,
-    /// The number of its first strip among those of all jobs.
-    first: usize,
-    strips: usize,
-}
-
-/// What a worker writes on from strip to strip.
-struct Desk {
-    sums: [Sums; TILE],
-    workspace: Workspace,
-}
-
-impl Desk {
-    const ZERO: Self = Self { sums: [[[0.0; ROWS]; STRIP / ROWS]; TILE], workspace: Workspace::ZERO };
-}
-
-/// Every strip and tile, on this thread.
-fn all(input: &Input<'_>, parts: &[Part<'_>]) {
-    let mut desk = Desk::ZERO;
-    for tile in (0..input.tokens).step_by(TILE) {
-        for part in parts {
-            (0..part.strips).for_each(|strip| part.compute(input, strip, tile, &mut desk));
-        }
-    }
-}
-
-/// One tile of tokens: fixed strips, then the shared rest.
-fn few(pool: &ThreadPool, input: &Input<'_>, parts: &[Part<'_>]) -> Result<(), Error> {
+    // With one tile nine tenths belong to fixed workers, in equal numbers.
     let threads = pool.threads();
-    // Rounded down to whole strips for each worker, so that the fixed shares are equal.
-    let fixed = |part: &Part<'_>| part.strips * 9 / 10 / threads;
-    let shared: usize = parts.iter().map(|part| part.strips - fixed(part) * threads).sum();
+    let fixed = |part: &Part<'_, _>| if tokens <= TILE { part.tasks * 9 / 10 / threads } else { 0 };
+    let shared = parts.iter().map(|part| part.tasks - fixed(part) * threads).sum::<usize>();
+    let tasks = shared * tokens.div_ceil(TILE);
     let next = AtomicUsize::new(0);
     pool.run(&|worker| {
         let mut desk = Desk::ZERO;
-        for part in parts {
+        for part in &parts {
             let count = fixed(part);
-            (worker * count..(worker + 1) * count).for_each(|strip| part.compute(input, strip, 0, &mut desk));
+            (worker * count..(worker + 1) * count).for_each(|task| compute(part, task, 0, &mut desk));
         }
         loop {
             // Relaxed: the counter only shares out numbers; the pool orders what the workers write.
-            let mut index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= shared {
-                return;
-            }
-            for part in parts {
-                let start = fixed(part) * threads;
-                if index < part.strips - start {
-                    part.compute(input, start + index, 0, &mut desk);
-                    break;
-                }
-                index -= part.strips - start;
-            }
-        }
-    })
-}
-
-/// Many tokens: every strip of every tile is a task of its own.
-fn many(pool: &ThreadPool, input: &Input<'_>, parts: &[Part<'_>], strips: usize) -> Result<(), Error> {
-    let tasks = strips * input.tokens.div_ceil(TILE);
-    let next = AtomicUsize::new(0);
-    pool.run(&|_| {
-        let mut desk = Desk::ZERO;
-        loop {
-            // Relaxed: as in `few`.
             let task = next.fetch_add(1, Ordering::Relaxed);
             if task >= tasks {
                 return;
             }
-            let (tile, strip) = (task / strips * TILE, task % strips);
-            if let Some(part) = parts.iter().rfind(|part| part.first <= strip && part.strips > 0) {
-                part.compute(input, strip - part.first, tile, &mut desk);
+            let (first, mut index) = (task / shared * TILE, task % shared);
+            for part in &parts {
+                let start = fixed(part) * threads;
+                if index < part.tasks - start {
+                    compute(part, start + index, first, &mut desk);
+                    break;
+                }
+                index -= part.tasks - start;
             }
         }
     })
 }
 
-impl Part<'_> {
-    /// The outputs of one strip for the tokens from `first`, up to a tile of them.
-    fn compute(&self, input: &Input<'_>, strip: usize, first: usize, desk: &mut Desk) {
-        let count = TILE.min(input.tokens - first);
-        let sums = &mut desk.sums[..count];
-        let rows = self.weight.rows();
-        let start = strip * STRIP;
-        let end = rows.min(start + STRIP);
-        let columns = input.activations.columns(first, count);
-        input.kernels.integer_strip(self.weight.strip(strip), columns, &mut desk.workspace, sums);
-        let bias = self.bias.and_then(|bias| bias.get(start..end));
-        for (token, sums) in sums.iter().enumerate() {
-            // SAFETY: each strip of each tile is computed once in a job, and these outputs belong to it alone.
-            let out = unsafe { self.out.slice((first + token) * rows + start, end - start) };
-            match bias {
-                Some(bias) => {
-                    out.iter_mut().zip(sums.as_flattened()).zip(bias).for_each(|((out, sum), bias)| *out = sum + bias);
+/// A weight in a block format whose output many workers write.
+pub(crate) struct Part<'a, O> {
+    weight: Operand<'a>,
+    rows: usize,
+    /// Strips of a task, at most [`TOGETHER`].
+    together: usize,
+    /// Tasks of a tile.
+    pub(crate) tasks: usize,
+    bias: Option<&'a [f32]>,
+    out: O,
+}
+
+/// What a worker writes on from task to task.
+pub(crate) struct Desk {
+    sums: [Sums; TOGETHER * TILE],
+    workspace: Workspace,
+}
+
+impl Desk {
+    pub(crate) const ZERO: Self =
+        Self { sums: [[[0.0; ROWS]; STRIP / ROWS]; TOGETHER * TILE], workspace: Workspace::ZERO };
+}
+
+impl<'a, O: Borrow<Disjoint<'a, f32>>> Part<'a, O> {
+    /// `out` is `[tokens, rows]`.
+    pub(crate) fn new(weight: Operand<'a>, together: usize, bias: Option<&'a [f32]>, out: O) -> Self {
+        let rows = weight.rows();
+        Self { weight, rows, together, tasks: rows.div_ceil(STRIP * together), bias, out }
+    }
+
+    /// The outputs of one task for the tokens from `first`, up to a tile of them, whose activations are `columns`.
+    pub(crate) fn compute(&self, kernels: &Kernels, task: usize, first: usize, columns: Columns<'_>, desk: &mut Desk) {
+        let height = self.together * STRIP;
+        let (start, end) = (task * height, self.rows.min((task + 1) * height));
+        let tokens = columns.tokens();
+        let strips = (end - start).div_ceil(STRIP);
+        let sources: [StripSource<'_>; TOGETHER] =
+            std::array::from_fn(|strip| self.weight.strip(start / STRIP + strip.min(strips - 1)));
+        let sums = &mut desk.sums[..strips * tokens];
+        kernels.integer_strips(&sources[..strips], columns, &mut desk.workspace, sums);
+        for token in 0..tokens {
+            // SAFETY: each task of each tile is computed once in a job, and these outputs belong to it alone.
+            let out = unsafe { self.out.borrow().slice((first + token) * self.rows + start, end - start) };
+            for (strip, out) in out.chunks_mut(STRIP).enumerate() {
+                let sums = sums[strip * tokens + token].as_flattened();
+                let bias = self.bias.and_then(|bias| bias.get(start + strip * STRIP..end));
+                match bias {
+                    Some(bias) => out.iter_mut().zip(sums).zip(bias).for_each(|((out, sum), bias)| *out = sum + bias),
+                    None => out.copy_from_slice(&sums[..out.len()]),
                 }
-                None => out.iter_mut().zip(sums.as_flattened()).for_each(|(out, sum)| *out = *sum),
             }
         }
     }

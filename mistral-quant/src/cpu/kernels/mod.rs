@@ -12,7 +12,7 @@ mod strip;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use integer::{StripSource, Workspace};
+pub(crate) use integer::{StripSource, TOGETHER, Workspace};
 pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
 
 use self::integer::Vbmi;
@@ -207,17 +207,22 @@ impl Kernels {
         with_lanes!(self.isa, L => L::COLUMNS)
     }
 
-    /// A strip in a block format times columns of `cols / 32` units each, in blocks of [`Kernels::columns`]; one [`Sums`] a
-    /// column, overwritten.
-    pub(crate) fn integer_strip(
+    /// How many strips [`Kernels::integer_strips`] is best given with so many columns, at most [`TOGETHER`].
+    pub(crate) fn strips_together(&self, tokens: usize) -> usize {
+        with_lanes!(self.isa, L => integer::strips_together::<L>(tokens))
+    }
+
+    /// One or two strips of a weight in a block format times columns of `cols / 32` units each, in blocks of
+    /// [`Kernels::columns`]; one [`Sums`] a column, strip after strip, overwritten.
+    pub(crate) fn integer_strips(
         &self,
-        source: StripSource<'_>,
+        sources: &[StripSource<'_>],
         columns: Columns<'_>,
         workspace: &mut Workspace,
         sums: &mut [Sums],
     ) {
         // SAFETY: the processor has the set, as this value proves.
-        with_lanes!(self.isa, L => unsafe { integer::integer_strip::<L>(source, columns, self.vbmi, workspace, sums) });
+        with_lanes!(self.isa, L => unsafe { integer::integer_strips::<L>(sources, columns, self.vbmi, workspace, sums) });
     }
 
     /// Packs a strip in blocks into `packed`, of the length that a strip has by [`packed::packed_bytes`].

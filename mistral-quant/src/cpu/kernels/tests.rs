@@ -18,18 +18,29 @@ fn sums_of(kernels: &Kernels, weight: &Weight, x: &[f32]) -> Vec<Sums> {
     let tokens = x.len() / weight.cols();
     let mut activations = Activations::default();
     activations.quantize(&pool, kernels, x, weight.cols()).unwrap();
-    let run = |source| {
-        let mut sums = vec![STALE; tokens];
+    let run = |sources: &[StripSource<'_>]| {
+        let mut sums = vec![STALE; tokens * sources.len()];
         // Whatever another strip has left in the workspace.
         let mut workspace = Workspace::ZERO;
-        kernels.integer_strip(source, activations.columns(0, tokens), &mut workspace, &mut sums);
-        kernels.integer_strip(source, activations.columns(0, tokens), &mut workspace, &mut sums);
+        kernels.integer_strips(sources, activations.columns(0, tokens), &mut workspace, &mut sums);
+        kernels.integer_strips(sources, activations.columns(0, tokens), &mut workspace, &mut sums);
         sums
     };
-    let sums = run(StripSource::Blocks(strip(weight)));
+    let source = StripSource::Blocks(strip(weight));
+    let sums = run(&[source]);
+    if kernels.strips_together(tokens) > 1 {
+        let mut bytes = weight.bytes().to_vec();
+        bytes.rotate_left(weight.bytes().len() / weight.rows());
+        let other = Weight::new(weight.format(), weight.rows(), weight.cols(), SharedBytes::new(bytes)).unwrap();
+        let other = StripSource::Blocks(strip(&other));
+        let pair = run(&[source, other]);
+        for (together, alone) in pair.iter().zip(sums.iter().chain(&run(&[other]))) {
+            assert_eq!(bits(together, weight.rows()), bits(alone, weight.rows()), "{} together", weight.format());
+        }
+    }
     if packed_bytes(kernels, weight.format(), weight.rows(), weight.cols()).is_some() {
         let packed = crate::testing::packed(kernels, &pool, weight).unwrap();
-        for (packed, blocks) in run(packed.strip(0)).iter().zip(&sums) {
+        for (packed, blocks) in run(&[packed.strip(0)]).iter().zip(&sums) {
             assert_eq!(bits(packed, weight.rows()), bits(blocks, weight.rows()), "{} packed", weight.format());
         }
     }

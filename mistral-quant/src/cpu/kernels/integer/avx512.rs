@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::avx2::Avx2;
 use super::codes::{Codes, Expanded};
 use super::lanes::{Lanes, Operation};
-use super::tile::{Block, Grouping};
+use super::tile::{Block, Grouping, Pair};
 use crate::cpu::kernels::strip::STRIP;
 
 /// What 512-bit registers do alike with and without VNNI.
@@ -233,6 +233,7 @@ impl Lanes for Avx512Vnni {
     const COLUMNS: usize = 12;
     const BIASED: bool = true;
     const DIRECT: bool = true;
+    const PAIRS: bool = true;
     type Few<C: Codes> = C;
     type Many<C: Codes> = Expanded<15>;
     type Moves = Avx2;
@@ -255,6 +256,12 @@ impl Lanes for Avx512Vnni {
                 _ => (),
             }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn pair<C: Codes, G: Grouping>(pair: Pair<'_>) {
+        // SAFETY: as this function.
+        unsafe { pair.run::<Self, C, G>() };
     }
 
     #[inline(always)]

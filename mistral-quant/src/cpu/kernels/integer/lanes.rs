@@ -5,7 +5,7 @@
 //! single instructions. Source of the technique: the `pulp` crate.
 
 use super::codes::Codes;
-use super::tile::{Block, Grouping};
+use super::tile::{Block, Grouping, Pair};
 use crate::cpu::kernels::strip::STRIP;
 
 /// A computation that an instruction set runs with its features enabled.
@@ -40,6 +40,8 @@ pub(crate) trait Lanes: Copy + 'static {
     /// The set that packs blocks and reads headers for this one: what moves bytes gains little from wider registers, and is
     /// long to compile.
     type Moves: Lanes;
+    /// Whether two strips are multiplied together where there are enough columns ([`Lanes::pair`]).
+    const PAIRS: bool = false;
     /// Codes: 4 bytes a row.
     type Bytes: Copy;
     /// Products and their sums: 32 bits a row.
@@ -53,6 +55,11 @@ pub(crate) trait Lanes: Copy + 'static {
     #[inline(always)]
     unsafe fn wide<C: Codes, G: Grouping>(block: Block<'_>) {
         debug_assert!(block.sums.is_empty());
+    }
+    /// Two strips; only if `PAIRS`.
+    #[inline(always)]
+    unsafe fn pair<C: Codes, G: Grouping>(pair: Pair<'_>) {
+        debug_assert!(pair.units == 0);
     }
 
     /// `4 * ROWS` bytes.

@@ -37,7 +37,7 @@ use self::lanes::{Lanes, Operation, block_width, prefetch, unroll};
 pub(crate) use self::pack::{Layout, Pack};
 use self::pack::{PackGroup, Panel, ReadScales, Vector};
 use self::row::take_row_of;
-use self::tile::{Block, Everything, Grouping, Halves, Scales, UNITS, Units};
+use self::tile::{Block, Everything, Grouping, Halves, PAIR_COLUMNS, Pair, Scales, UNITS, Units};
 use crate::cpu::activations::{Columns, WORDS};
 use crate::cpu::kernels::strip::{STRIP, Strip, Sums};
 use crate::formats::{Grid, UNIT, with_grid};
@@ -64,9 +64,21 @@ impl<'a> StripSource<'a> {
     }
 }
 
+/// Strips that are multiplied together at most.
+pub(crate) const TOGETHER: usize = 2;
+
 /// Memory that a worker reuses from strip to strip.
-#[repr(C, align(64))]
 pub(crate) struct Workspace {
+    strips: [StripSpace; TOGETHER],
+}
+
+impl Workspace {
+    pub(crate) const ZERO: Self = Self { strips: [StripSpace::ZERO; TOGETHER] };
+}
+
+/// The group of a strip that is being multiplied.
+#[repr(C, align(64))]
+struct StripSpace {
     /// A packed group.
     packed: [Vector; 8 * UNITS + 4],
     /// Codes of a group, 8 bits each.
@@ -74,9 +86,8 @@ pub(crate) struct Workspace {
     scales: Scales,
 }
 
-impl Workspace {
-    pub(crate) const ZERO: Self =
-        Self { packed: [[0; 64]; 8 * UNITS + 4], codes: [[0; 64]; 8 * UNITS], scales: Scales::ZERO };
+impl StripSpace {
+    const ZERO: Self = Self { packed: [[0; 64]; 8 * UNITS + 4], codes: [[0; 64]; 8 * UNITS], scales: Scales::ZERO };
 }
 
 /// Names the block type of a format with a packed form and evaluates an expression with it.
@@ -97,32 +108,52 @@ macro_rules! with_pack {
 }
 pub(crate) use with_pack;
 
-/// See [`crate::cpu::kernels::Kernels::integer_strip`].
+/// See [`crate::cpu::kernels::Kernels::integer_strips`].
 ///
 /// # Safety
 /// The processor has the instruction set.
-pub(super) unsafe fn integer_strip<L: Lanes>(
-    source: StripSource<'_>,
+pub(super) unsafe fn integer_strips<L: Lanes>(
+    sources: &[StripSource<'_>],
     columns: Columns<'_>,
     vbmi: Option<Vbmi>,
     workspace: &mut Workspace,
     sums: &mut [Sums],
 ) {
     sums.fill(Sums::default());
-    let strip = source.strip();
-    let fits = columns.width == L::COLUMNS && columns.units == strip.cols / UNIT && columns.tokens() == sums.len();
-    if !fits || strip.bytes.is_empty() {
-        debug_assert!(sums.is_empty() || columns.units == 0 || strip.bytes.is_empty(), "{columns:?}");
+    let tokens = columns.tokens();
+    let fits = |strip: Strip<'_>| columns.units == strip.cols / UNIT && !strip.bytes.is_empty();
+    let all = columns.width == L::COLUMNS && sources.iter().all(|source| fits(source.strip()));
+    if !all || tokens == 0 || sums.len() != tokens * sources.len() {
+        debug_assert!(sums.is_empty() || columns.units == 0 || sources.is_empty(), "{columns:?}");
         return;
     }
     // SAFETY: by the caller.
     unsafe {
-        with_pack!(strip.format, B => {
-            packed_product::<L, B>(source, columns, vbmi, workspace, sums);
-        }, _ => with_grid!(strip.format, B => {
-            plain_product::<L, B>(strip, columns, workspace, sums);
-        }, _ => ()));
+        if let &[low, high] = sources
+            && strips_together::<L>(tokens) == TOGETHER
+            && low.strip().format == high.strip().format
+        {
+            let handled = with_pack!(low.strip().format, B => {
+                pair_product::<L, B>([low, high], columns, vbmi, workspace, sums);
+                true
+            }, _ => false);
+            if handled {
+                return;
+            }
+        }
+        for (source, sums) in sources.iter().zip(sums.chunks_mut(tokens)) {
+            with_pack!(source.strip().format, B => {
+                packed_product::<L, B>(*source, columns, vbmi, &mut workspace.strips[0], sums);
+            }, _ => with_grid!(source.strip().format, B => {
+                plain_product::<L, B>(source.strip(), columns, &mut workspace.strips[0], sums);
+            }, _ => ()));
+        }
     }
+}
+
+/// How many strips are best multiplied together with so many columns.
+pub(super) fn strips_together<L: Lanes>(tokens: usize) -> usize {
+    if L::PAIRS && tokens >= PAIR_COLUMNS { TOGETHER } else { 1 }
 }
 
 /// Packs the 16 rows of `strip` into `packed`, which has the length of [`Layout::strip`].
@@ -176,53 +207,136 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
     source: StripSource<'_>,
     columns: Columns<'_>,
     vbmi: Option<Vbmi>,
-    workspace: &mut Workspace,
+    space: &mut StripSpace,
     sums: &mut [Sums],
 ) {
     const { assert!(fits::<B, B::Codes>() && fits::<B, B::Expanded>()) };
-    let layout = const { Layout::of::<B>() };
-    let strip = source.strip();
-    let rows = match source {
-        StripSource::Blocks(strip) => strip.blocks::<B>(),
-        StripSource::Packed(_) => [&[][..]; STRIP],
-    };
-    let Workspace { packed, codes: panel, scales } = workspace;
-    let mut rest = strip.bytes;
-    let units = strip.cols / UNIT;
-    for first in (0..units).step_by(UNITS) {
-        let count = UNITS.min(units - first);
-        let group = match source {
-            StripSource::Blocks(_) => {
-                let Some(group) = packed.as_flattened_mut().get_mut(..layout.group(count)) else { return };
-                prefetch_rows(&rows, first, count, STRIP * strip.row_bytes);
+    let mut groups = Groups::<B>::new(source);
+    for first in (0..columns.units).step_by(UNITS) {
+        let units = UNITS.min(columns.units - first);
+        // SAFETY: by the caller; `codes` are `units` units, packed or expanded.
+        unsafe {
+            if sums.len() <= FEW && L::DIRECT && B::DIRECT {
+                let Some((header, codes)) = groups.next::<L>(first, units, &mut space.packed) else { return };
+                L::enter(ReadScales { header, units, scales: &mut space.scales, block: PhantomData::<B> });
+                let group = Group { scales: &space.scales, offset: offset::<L, B>(), first, units, ahead: true };
+                multiply::<L, L::Few<B::Codes>, B::Grouping, false>(codes, group, columns, sums);
+            } else {
+                let Some((codes, scales, ahead)) = groups.expand::<L>(first, units, vbmi, space) else { return };
+                let group = Group { scales, offset: offset::<L, B>(), first, units, ahead };
+                multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(codes, group, columns, sums);
+            }
+        }
+    }
+}
+
+/// Two strips in a format with a packed form.
+///
+/// # Safety
+/// The processor has the instruction set, one with [`Lanes::PAIRS`].
+unsafe fn pair_product<L: Lanes, B: Pack>(
+    sources: [StripSource<'_>; TOGETHER],
+    columns: Columns<'_>,
+    vbmi: Option<Vbmi>,
+    workspace: &mut Workspace,
+    sums: &mut [Sums],
+) {
+    let [mut low, mut high] = sources.map(Groups::<B>::new);
+    let [low_space, high_space] = &mut workspace.strips;
+    for first in (0..columns.units).step_by(UNITS) {
+        let units = UNITS.min(columns.units - first);
+        // SAFETY: by the caller; the codes of both are `units` units, packed or expanded.
+        unsafe {
+            let Some((low, low_scales, ahead)) = low.expand::<L>(first, units, vbmi, low_space) else { return };
+            let Some((high, high_scales, _)) = high.expand::<L>(first, units, vbmi, high_space) else { return };
+            let group = Group { scales: low_scales, offset: offset::<L, B>(), first, units, ahead };
+            let high = (high, Group { scales: high_scales, ..group });
+            multiply_pair::<L, L::Many<B::Expanded>, B::Grouping>([(low, group), high], columns, sums);
+        }
+    }
+}
+
+/// The groups of a strip, in order.
+struct Groups<'a, B> {
+    source: StripSource<'a>,
+    /// The rows, where they are blocks.
+    rows: [&'a [B]; STRIP],
+    /// The groups to come, where they are packed.
+    rest: &'a [u8],
+}
+
+impl<'a, B: Pack> Groups<'a, B> {
+    fn new(source: StripSource<'a>) -> Self {
+        let rows = match source {
+            StripSource::Blocks(strip) => strip.blocks::<B>(),
+            StripSource::Packed(_) => [&[][..]; STRIP],
+        };
+        Self { source, rows, rest: source.strip().bytes }
+    }
+
+    /// Header and codes of the next group, which has units `first..first + units`; blocks are packed into `packed`. `None` if
+    /// there is none, which cannot be.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    #[inline(always)]
+    unsafe fn next<'g, L: Lanes>(
+        &mut self,
+        first: usize,
+        units: usize,
+        packed: &'g mut [Vector],
+    ) -> Option<(&'g [u8], &'g [u8])>
+    where
+        'a: 'g,
+    {
+        let layout = const { Layout::of::<B>() };
+        let group = match self.source {
+            StripSource::Blocks(strip) => {
+                let group = packed.as_flattened_mut().get_mut(..layout.group(units))?;
+                prefetch_rows(&self.rows, first, units, STRIP * strip.row_bytes);
                 // SAFETY: by the caller.
-                unsafe { L::Moves::enter(PackGroup { rows: &rows, first, units: count, group: &mut *group }) };
+                unsafe { L::Moves::enter(PackGroup { rows: &self.rows, first, units, group: &mut *group }) };
                 &*group
             }
             StripSource::Packed(_) => {
-                let Some((group, behind)) = rest.split_at_checked(layout.group(count)) else { return };
-                rest = behind;
+                let (group, behind) = self.rest.split_at_checked(layout.group(units))?;
+                self.rest = behind;
                 let ahead = group.as_ptr().wrapping_add(AHEAD);
-                (0..layout.codes_at(count)).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
+                (0..layout.codes_at(units)).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
                 group
             }
         };
-        let Some((header, codes)) = group.split_at_checked(layout.codes_at(count)) else { return };
-        // SAFETY: by the caller; `codes` are `count` units, and as many are expanded.
+        group.split_at_checked(layout.codes_at(units))
+    }
+
+    /// The next group's codes of class [`Lanes::Many`] of [`Pack::Expanded`], its scales, and whether the codes are in the packed
+    /// weight itself.
+    ///
+    /// # Safety
+    /// As for `next`.
+    #[inline(always)]
+    unsafe fn expand<'g, L: Lanes>(
+        &mut self,
+        first: usize,
+        units: usize,
+        vbmi: Option<Vbmi>,
+        space: &'g mut StripSpace,
+    ) -> Option<(&'g [u8], &'g Scales, bool)>
+    where
+        'a: 'g,
+    {
+        let StripSpace { packed, codes: panel, scales } = space;
+        // SAFETY: by the caller; as many units are expanded as there are.
         unsafe {
-            L::enter(ReadScales { header, units: count, scales: &mut *scales, block: PhantomData::<B> });
-            let group = Group { scales, offset: offset::<L, B>(), first, units: count, ahead: true };
-            if sums.len() <= FEW && L::DIRECT && B::DIRECT {
-                multiply::<L, L::Few<B::Codes>, B::Grouping, false>(codes, group, columns, sums);
-            } else if B::UNIT_BYTES == 512 && L::BIASED {
+            let (header, codes) = self.next::<L>(first, units, packed)?;
+            L::enter(ReadScales { header, units, scales: &mut *scales, block: PhantomData::<B> });
+            if B::UNIT_BYTES == 512 && L::BIASED {
                 // Signed codes are stored as such a set wants them.
-                multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(codes, group, columns, sums);
-            } else {
-                B::expand::<L>(header, codes, count, panel, vbmi);
-                let group = Group { ahead: false, ..group };
-                multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(panel.as_flattened(), group, columns, sums);
+                return Some((codes, scales, true));
             }
+            B::expand::<L>(header, codes, units, panel, vbmi);
         }
+        Some((panel.as_flattened(), scales, false))
     }
 }
 
@@ -259,12 +373,12 @@ type Small = Expanded<31>;
 unsafe fn plain_product<L: Lanes, B: Grid>(
     strip: Strip<'_>,
     columns: Columns<'_>,
-    workspace: &mut Workspace,
+    space: &mut StripSpace,
     sums: &mut [Sums],
 ) {
     let rows = strip.blocks::<B>();
     let units = strip.cols / UNIT;
-    let Workspace { codes, scales, .. } = workspace;
+    let StripSpace { codes, scales, .. } = space;
     for first in (0..units).step_by(UNITS) {
         let count = UNITS.min(units - first);
         prefetch_rows(&rows, first, count, STRIP * strip.row_bytes);
@@ -396,12 +510,10 @@ pub(crate) struct Group<'a> {
 #[inline(never)]
 unsafe fn multiply<L: Lanes, C: Codes, G: Grouping, const MANY: bool>(
     codes: &[u8],
-    group: Group<'_>,
+    mut group: Group<'_>,
     columns: Columns<'_>,
     sums: &mut [Sums],
 ) {
-    let Group { scales, offset, first, units, mut ahead } = group;
-    debug_assert!(codes.len() >= units * C::UNIT_BYTES && units <= UNITS && first + units <= columns.units);
     let mut words = columns.words;
     let mut rest = sums;
     while !rest.is_empty() {
@@ -409,25 +521,82 @@ unsafe fn multiply<L: Lanes, C: Codes, G: Grouping, const MANY: bool>(
         let Some((block, behind)) = words.split_at_checked(WORDS * width * columns.units) else { return };
         let (sums, others) = rest.split_at_mut(width);
         (words, rest) = (behind, others);
-        let block = Block {
-            codes: codes.as_ptr(),
-            scales,
-            offset,
-            units,
-            ahead,
-            columns: block.as_ptr().wrapping_add(WORDS * width * first),
-            sums,
-        };
-        ahead = false;
+        // SAFETY: by the caller.
+        unsafe { multiply_block::<L, C, G, MANY>(codes, group, block, sums) };
+        group.ahead = false;
+    }
+}
+
+/// As [`multiply`], for two strips whose sums come one after the other, and more than [`FEW`] columns.
+///
+/// # Safety
+/// As there; the set has [`Lanes::PAIRS`].
+#[inline(never)]
+unsafe fn multiply_pair<L: Lanes, C: Codes, G: Grouping>(
+    strips: [(&[u8], Group<'_>); TOGETHER],
+    columns: Columns<'_>,
+    sums: &mut [Sums],
+) {
+    let [(low, mut low_group), (high, mut high_group)] = strips;
+    let Group { offset, first, units, .. } = low_group;
+    debug_assert!(low.len().min(high.len()) >= units * C::UNIT_BYTES && units <= UNITS);
+    let mut words = columns.words;
+    let (mut low_rest, mut high_rest) = sums.split_at_mut(sums.len() / TOGETHER);
+    while !low_rest.is_empty() && low_rest.len() == high_rest.len() {
+        let width = block_width(low_rest.len(), L::COLUMNS);
+        let Some((block, behind)) = words.split_at_checked(WORDS * width * columns.units) else { return };
+        let (low_sums, low_others) = low_rest.split_at_mut(width);
+        let (high_sums, high_others) = high_rest.split_at_mut(width);
+        (words, low_rest, high_rest) = (behind, low_others, high_others);
         // SAFETY: by the caller.
         unsafe {
-            match width {
-                1 => block.run::<L, C, G, 1>(),
-                2 => block.run::<L, C, G, 2>(),
-                4 => block.run::<L, C, G, 4>(),
-                _ if MANY => L::wide::<C, G>(block),
-                _ => (),
+            match (
+                <&mut [Sums; PAIR_COLUMNS]>::try_from(&mut *low_sums),
+                <&mut [Sums; PAIR_COLUMNS]>::try_from(&mut *high_sums),
+            ) {
+                (Ok(low_sums), Ok(high_sums)) => L::pair::<C, G>(Pair {
+                    codes: [low.as_ptr(), high.as_ptr()],
+                    scales: [low_group.scales, high_group.scales],
+                    offset,
+                    units,
+                    ahead: low_group.ahead,
+                    columns: block.as_ptr().wrapping_add(WORDS * width * first),
+                    sums: [low_sums, high_sums],
+                }),
+                _ => {
+                    multiply_block::<L, C, G, true>(low, low_group, block, low_sums);
+                    multiply_block::<L, C, G, true>(high, high_group, block, high_sums);
+                }
             }
+        }
+        (low_group.ahead, high_group.ahead) = (false, false);
+    }
+}
+
+/// Adds the products of a group with one block of columns to the sums.
+///
+/// # Safety
+/// As for [`multiply`]; `block` is all units of as many columns as there are sums.
+#[inline(always)]
+unsafe fn multiply_block<L: Lanes, C: Codes, G: Grouping, const MANY: bool>(
+    codes: &[u8],
+    group: Group<'_>,
+    block: &[u32],
+    sums: &mut [Sums],
+) {
+    let Group { scales, offset, first, units, ahead } = group;
+    debug_assert!(codes.len() >= units * C::UNIT_BYTES && units <= UNITS);
+    let width = sums.len();
+    let columns = block.as_ptr().wrapping_add(WORDS * width * first);
+    let block = Block { codes: codes.as_ptr(), scales, offset, units, ahead, columns, sums };
+    // SAFETY: by the caller.
+    unsafe {
+        match width {
+            1 => block.run::<L, C, G, 1>(),
+            2 => block.run::<L, C, G, 2>(),
+            4 => block.run::<L, C, G, 4>(),
+            _ if MANY => L::wide::<C, G>(block),
+            _ => (),
         }
     }
 }

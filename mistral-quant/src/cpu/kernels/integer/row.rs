@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::lanes::Lanes;
 use super::pack::ReadScales;
 use super::tile::UNITS;
-use super::{Codes, Layout, Pack, Workspace};
+use super::{Codes, Layout, Pack, StripSpace};
 use crate::cpu::kernels::strip::{STRIP, Strip};
 use crate::formats::UNIT;
 
@@ -15,8 +15,8 @@ use crate::formats::UNIT;
 /// The processor has the instruction set.
 pub(super) unsafe fn take_row_of<L: Lanes, B: Pack>(strip: Strip<'_>, row: usize, out: &mut [f32]) {
     let layout = const { Layout::of::<B>() };
-    let mut workspace = Workspace::ZERO;
-    let Workspace { codes: panel, scales, .. } = &mut workspace;
+    let mut space = StripSpace::ZERO;
+    let StripSpace { codes: panel, scales, .. } = &mut space;
     let row = row.min(STRIP - 1);
     let signed = <B::Expanded as Codes>::MAX_CODE == 128;
     let mut rest = strip.bytes;

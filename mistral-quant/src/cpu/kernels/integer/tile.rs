@@ -160,18 +160,16 @@ impl<C: Codes, G: Grouping, const N: usize> Tile<'_, C, G, N> {
                 for u in 0..units {
                     let unit = self.codes.wrapping_add(u * C::UNIT_BYTES + 4 * first);
                     let x = self.columns.wrapping_add(u * WORDS * N);
-                    let (scales, mins) = (&self.scales.scales[u], &self.scales.mins[u]);
                     if self.ahead {
                         // With several columns the processor's own prefetching falls behind, and a burst would hold up the loads.
                         (0..C::UNIT_BYTES).step_by(64).for_each(|line| prefetch(unit.wrapping_add(AHEAD + line)));
                     }
-                    let offset = self.offset;
-                    if G::HALVES {
-                        half::<L, C, G, N, R, 0>(unit, x, offset, &scales[0], &mins[0], first, &mut totals);
-                        half::<L, C, G, N, R, 1>(unit, x, offset, &scales[1], &mins[1], first, &mut totals);
-                    } else {
-                        half::<L, C, G, N, R, 2>(unit, x, offset, &scales[0], &mins[0], first, &mut totals);
+                    let mut registers = [Register::of(unit, self.scales, u, first); R];
+                    for r in 1..R {
+                        let rows = r * L::ROWS;
+                        registers[r] = Register::of(unit.wrapping_add(4 * rows), self.scales, u, first + rows);
                     }
+                    unit_product::<L, C, G, N, N, R>(&registers, x, self.offset, &mut totals);
                 }
                 for i in 0..N {
                     for r in 0..R {
@@ -187,18 +185,139 @@ impl<C: Codes, G: Grouping, const N: usize> Tile<'_, C, G, N> {
     }
 }
 
+/// Columns of a [`Pair`].
+pub(crate) const PAIR_COLUMNS: usize = 12;
+
+/// Up to [`UNITS`] units of two strips and a block of [`PAIR_COLUMNS`] columns. Where a register holds a strip, two strips share
+/// each activation that is loaded, half of the columns after the other half.
+pub(crate) struct Pair<'a> {
+    /// As [`Block::codes`], for each strip.
+    pub(crate) codes: [*const u8; 2],
+    pub(crate) scales: [&'a Scales; 2],
+    pub(crate) offset: i32,
+    pub(crate) units: usize,
+    /// As [`Block::ahead`].
+    pub(crate) ahead: bool,
+    pub(crate) columns: *const u32,
+    pub(crate) sums: [&'a mut [Sums; PAIR_COLUMNS]; 2],
+}
+
+impl Pair<'_> {
+    /// Adds the products to the sums.
+    ///
+    /// # Safety
+    /// As for [`Block::run`]; a register of the set holds 16 rows.
+    #[inline(always)]
+    pub(crate) unsafe fn run<L: Lanes, C: Codes, G: Grouping>(self) {
+        // SAFETY: by the caller.
+        unsafe { L::enter(PairTile::<C, G> { pair: self, class: PhantomData }) };
+    }
+}
+
+/// A [`Pair`] whose codes are of class `C` and scales are shared out as `G` says.
+struct PairTile<'a, C, G> {
+    pair: Pair<'a>,
+    class: PhantomData<(C, G)>,
+}
+
+impl<C: Codes, G: Grouping> Operation for PairTile<'_, C, G> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        const HALF: usize = PAIR_COLUMNS / 2;
+        let Pair { codes, scales, offset, units, ahead, columns, sums: [low, high] } = self.pair;
+        let sums = [low.as_mut_ptr().cast::<f32>(), high.as_mut_ptr().cast::<f32>()];
+        for first in [0, HALF] {
+            // SAFETY: 16 floats for each of the columns; codes and columns are as long as the fields say.
+            unsafe {
+                let mut totals = [[L::floats(0.0); 2]; HALF];
+                for i in 0..HALF {
+                    for r in 0..2 {
+                        totals[i][r] = L::load_floats(sums[r].wrapping_add(STRIP * (first + i)));
+                    }
+                }
+                for u in 0..units.min(UNITS) {
+                    let x = columns.wrapping_add(u * WORDS * PAIR_COLUMNS + first);
+                    let at = u * C::UNIT_BYTES;
+                    if ahead && first == 0 {
+                        let lines = (0..C::UNIT_BYTES).step_by(64);
+                        lines.for_each(|line| {
+                            codes.iter().for_each(|codes| prefetch(codes.wrapping_add(at + AHEAD + line)))
+                        });
+                    }
+                    let registers = [
+                        Register::of(codes[0].wrapping_add(at), scales[0], u, 0),
+                        Register::of(codes[1].wrapping_add(at), scales[1], u, 0),
+                    ];
+                    unit_product::<L, C, G, HALF, PAIR_COLUMNS, 2>(&registers, x, offset, &mut totals);
+                }
+                for i in 0..HALF {
+                    for r in 0..2 {
+                        L::store_floats(sums[r].wrapping_add(STRIP * (first + i)), totals[i][r]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A unit of the rows that one register holds.
+#[derive(Clone, Copy)]
+struct Register {
+    /// Moved on to the first of the rows.
+    codes: *const u8,
+    /// Scales and mins of the halves, likewise.
+    scales: [*const f32; 2],
+    mins: [*const f32; 2],
+}
+
+impl Register {
+    /// Unit `u` from row `first` on.
+    #[inline(always)]
+    fn of(codes: *const u8, scales: &Scales, u: usize, first: usize) -> Self {
+        let from = |halves: &[[f32; STRIP]; 2]| [0, 1].map(|half: usize| halves[half].as_ptr().wrapping_add(first));
+        Self { codes, scales: from(&scales.scales[u]), mins: from(&scales.mins[u]) }
+    }
+}
+
+/// One unit of `R` registers and `N` columns that lie in a block of `WIDTH`.
+///
+/// # Safety
+/// The processor has the instruction set; `registers` and `x` point to one unit.
+#[inline(always)]
+unsafe fn unit_product<L: Lanes, C: Codes, G: Grouping, const N: usize, const WIDTH: usize, const R: usize>(
+    registers: &[Register; R],
+    x: *const u32,
+    offset: i32,
+    totals: &mut [[L::Floats; R]; N],
+) {
+    // SAFETY: by the caller.
+    unsafe {
+        if G::HALVES {
+            half::<L, C, G, N, WIDTH, R, 0>(registers, x, offset, totals);
+            half::<L, C, G, N, WIDTH, R, 1>(registers, x, offset, totals);
+        } else {
+            half::<L, C, G, N, WIDTH, R, 2>(registers, x, offset, totals);
+        }
+    }
+}
+
 /// The first or the last half of a unit, or (`PART == 2`) all of it.
 ///
 /// # Safety
-/// As for [`Tile`]; `unit` and `x` point to one unit.
+/// As for [`unit_product`].
 #[inline(always)]
-unsafe fn half<L: Lanes, C: Codes, G: Grouping, const N: usize, const R: usize, const PART: usize>(
-    unit: *const u8,
+unsafe fn half<
+    L: Lanes,
+    C: Codes,
+    G: Grouping,
+    const N: usize,
+    const WIDTH: usize,
+    const R: usize,
+    const PART: usize,
+>(
+    registers: &[Register; R],
     x: *const u32,
     offset: i32,
-    scales: &[f32; STRIP],
-    mins: &[f32; STRIP],
-    first: usize,
     totals: &mut [[L::Floats; R]; N],
 ) {
     let signed = const { C::MAX_CODE == 128 };
@@ -210,25 +329,25 @@ unsafe fn half<L: Lanes, C: Codes, G: Grouping, const N: usize, const R: usize, 
         if G::OFFSET {
             for i in 0..N {
                 let sum = if PART == 2 {
-                    integer(x.wrapping_add(10 * N + i)) + integer(x.wrapping_add(11 * N + i))
+                    integer(x.wrapping_add(10 * WIDTH + i)) + integer(x.wrapping_add(11 * WIDTH + i))
                 } else {
-                    integer(x.wrapping_add((10 + PART) * N + i))
+                    integer(x.wrapping_add((10 + PART) * WIDTH + i))
                 };
                 isums[i] = [L::ints(sum.wrapping_mul(-offset)); R];
             }
         }
         unroll!(V in [0 1 2 3 4 5 6 7] {
             if PART == 2 || PART == V / 4 {
-                let mut codes = [C::vector::<L>(unit, V); R];
+                let mut codes = [C::vector::<L>(registers[0].codes, V); R];
                 for r in 1..R {
-                    codes[r] = C::vector::<L>(unit.wrapping_add(4 * L::ROWS * r), V);
+                    codes[r] = C::vector::<L>(registers[r].codes, V);
                 }
                 for i in 0..N {
                     for r in 0..R {
                         if V.is_multiple_of(run) {
                             products[i][r] = L::start(isums[i][r]);
                         }
-                        products[i][r] = L::multiply_add(signed, products[i][r], codes[r], x.wrapping_add(V * N + i));
+                        products[i][r] = L::multiply_add(signed, products[i][r], codes[r], x.wrapping_add(V * WIDTH + i));
                         if V % run == run - 1 {
                             isums[i][r] = L::finish(isums[i][r], products[i][r]);
                         }
@@ -237,17 +356,17 @@ unsafe fn half<L: Lanes, C: Codes, G: Grouping, const N: usize, const R: usize, 
             }
         });
         for i in 0..N {
-            let x_scale = float(x.wrapping_add(8 * N + i));
+            let x_scale = float(x.wrapping_add(8 * WIDTH + i));
             let x_sum = match PART {
-                2 => float(x.wrapping_add(9 * N + i)),
-                _ => x_scale * integer(x.wrapping_add((10 + PART) * N + i)) as f32,
+                2 => float(x.wrapping_add(9 * WIDTH + i)),
+                _ => x_scale * integer(x.wrapping_add((10 + PART) * WIDTH + i)) as f32,
             };
             for r in 0..R {
-                let scale = L::load_floats(scales.as_ptr().wrapping_add(first + r * L::ROWS));
+                let scale = L::load_floats(registers[r].scales[PART % 2]);
                 let both = L::multiply(scale, L::floats(x_scale));
                 totals[i][r] = L::fused(L::to_floats(isums[i][r]), both, totals[i][r]);
                 if G::MINS {
-                    let min = L::load_floats(mins.as_ptr().wrapping_add(first + r * L::ROWS));
+                    let min = L::load_floats(registers[r].mins[PART % 2]);
                     totals[i][r] = L::fused_less(min, L::floats(x_sum), totals[i][r]);
                 }
             }
