@@ -217,13 +217,16 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
         // SAFETY: by the caller; `codes` are `units` units, packed or expanded.
         unsafe {
             if sums.len() <= FEW && L::DIRECT && B::DIRECT {
-                let Some((header, codes)) = groups.next::<L>(first, units, &mut space.packed) else { return };
+                // The tile asks for codes, unit by unit.
+                let bytes = const { Layout::of::<B>() }.codes_at(units);
+                let Some((header, codes)) = groups.next::<L>(first, units, &mut space.packed, bytes) else { return };
                 L::enter(ReadScales { header, units, scales: &mut space.scales, block: PhantomData::<B> });
                 let group = Group { scales: &space.scales, offset: offset::<L, B>(), first, units, ahead: true };
                 multiply::<L, L::Few<B::Codes>, B::Grouping, false>(codes, group, columns, sums);
             } else {
-                let Some((codes, scales, ahead)) = groups.expand::<L>(first, units, vbmi, space) else { return };
-                let group = Group { scales, offset: offset::<L, B>(), first, units, ahead };
+                let bytes = const { Layout::of::<B>() }.group(units);
+                let Some((codes, scales)) = groups.expand::<L>(first, units, vbmi, space, bytes) else { return };
+                let group = Group { scales, offset: offset::<L, B>(), first, units, ahead: false };
                 multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(codes, group, columns, sums);
             }
         }
@@ -247,11 +250,13 @@ unsafe fn pair_product<L: Lanes, B: Pack>(
         let units = UNITS.min(columns.units - first);
         // SAFETY: by the caller; the codes of both are `units` units, packed or expanded.
         unsafe {
-            let Some((low, low_scales, ahead)) = low.expand::<L>(first, units, vbmi, low_space) else { return };
-            let Some((high, high_scales, _)) = high.expand::<L>(first, units, vbmi, high_space) else { return };
-            let group = Group { scales: low_scales, offset: offset::<L, B>(), first, units, ahead };
-            let high = (high, Group { scales: high_scales, ..group });
-            multiply_pair::<L, L::Many<B::Expanded>, B::Grouping>([(low, group), high], columns, sums);
+            let Some((low_codes, low_scales)) = low.expand::<L>(first, units, vbmi, low_space, 0) else { return };
+            let Some((high_codes, high_scales)) = high.expand::<L>(first, units, vbmi, high_space, 0) else { return };
+            let group = Group { scales: low_scales, offset: offset::<L, B>(), first, units, ahead: false };
+            let strips = [(low_codes, group), (high_codes, Group { scales: high_scales, ..group })];
+            let next = [low.next_or(&high, 0), high.next_or(&high, low.bytes)];
+            let bytes = if low.bytes == 0 { 0 } else { const { Layout::of::<B>() }.group(units) };
+            multiply_pair::<L, L::Many<B::Expanded>, B::Grouping>(strips, columns, sums, next, bytes);
         }
     }
 }
@@ -263,19 +268,26 @@ struct Groups<'a, B> {
     rows: [&'a [B]; STRIP],
     /// The groups to come, where they are packed.
     rest: &'a [u8],
+    /// Bytes of all groups, where they are packed.
+    bytes: usize,
 }
 
 impl<'a, B: Pack> Groups<'a, B> {
     fn new(source: StripSource<'a>) -> Self {
-        let rows = match source {
-            StripSource::Blocks(strip) => strip.blocks::<B>(),
-            StripSource::Packed(_) => [&[][..]; STRIP],
+        let (rows, rest) = match source {
+            StripSource::Blocks(strip) => (strip.blocks::<B>(), &[][..]),
+            StripSource::Packed(strip) => ([&[][..]; STRIP], strip.bytes),
         };
-        Self { source, rows, rest: source.strip().bytes }
+        Self { source, rows, rest, bytes: rest.len() }
     }
 
-    /// Header and codes of the next group, which has units `first..first + units`; blocks are packed into `packed`. `None` if
-    /// there is none, which cannot be.
+    /// The next group, and after the last one what is `distance` bytes behind the end of `last`.
+    fn next_or(&self, last: &Self, distance: usize) -> *const u8 {
+        if self.rest.is_empty() { last.rest.as_ptr_range().end.wrapping_add(distance) } else { self.rest.as_ptr() }
+    }
+
+    /// Header and codes of the next group, which has units `first..first + units`; blocks are packed into `packed`, and of packed
+    /// groups `bytes` from [`AHEAD`] on are asked for. `None` if there is none, which cannot be.
     ///
     /// # Safety
     /// The processor has the instruction set.
@@ -285,6 +297,7 @@ impl<'a, B: Pack> Groups<'a, B> {
         first: usize,
         units: usize,
         packed: &'g mut [Vector],
+        bytes: usize,
     ) -> Option<(&'g [u8], &'g [u8])>
     where
         'a: 'g,
@@ -302,15 +315,14 @@ impl<'a, B: Pack> Groups<'a, B> {
                 let (group, behind) = self.rest.split_at_checked(layout.group(units))?;
                 self.rest = behind;
                 let ahead = group.as_ptr().wrapping_add(AHEAD);
-                (0..layout.codes_at(units)).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
+                (0..bytes).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
                 group
             }
         };
         group.split_at_checked(layout.codes_at(units))
     }
 
-    /// The next group's codes of class [`Lanes::Many`] of [`Pack::Expanded`], its scales, and whether the codes are in the packed
-    /// weight itself.
+    /// The next group's codes of class [`Lanes::Many`] of [`Pack::Expanded`], and its scales.
     ///
     /// # Safety
     /// As for `next`.
@@ -321,22 +333,23 @@ impl<'a, B: Pack> Groups<'a, B> {
         units: usize,
         vbmi: Option<Vbmi>,
         space: &'g mut StripSpace,
-    ) -> Option<(&'g [u8], &'g Scales, bool)>
+        bytes: usize,
+    ) -> Option<(&'g [u8], &'g Scales)>
     where
         'a: 'g,
     {
         let StripSpace { packed, codes: panel, scales } = space;
         // SAFETY: by the caller; as many units are expanded as there are.
         unsafe {
-            let (header, codes) = self.next::<L>(first, units, packed)?;
+            let (header, codes) = self.next::<L>(first, units, packed, bytes)?;
             L::enter(ReadScales { header, units, scales: &mut *scales, block: PhantomData::<B> });
             if B::UNIT_BYTES == 512 && L::BIASED {
                 // Signed codes are stored as such a set wants them.
-                return Some((codes, scales, true));
+                return Some((codes, scales));
             }
             B::expand::<L>(header, codes, units, panel, vbmi);
         }
-        Some((panel.as_flattened(), scales, false))
+        Some((panel.as_flattened(), scales))
     }
 }
 
@@ -474,8 +487,6 @@ impl<C: Codes> Operation for Expand<'_, C> {
         debug_assert!(self.packed.len() >= self.units * C::UNIT_BYTES && self.units <= UNITS);
         let panel = self.panel.as_mut_ptr().cast::<u8>();
         for u in 0..self.units.min(UNITS) {
-            let ahead = self.packed.as_ptr().wrapping_add(u * C::UNIT_BYTES + AHEAD);
-            (0..C::UNIT_BYTES).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
             for part in 0..STRIP / L::ROWS {
                 // SAFETY: 8 vectors a unit in both.
                 unsafe {
@@ -527,7 +538,8 @@ unsafe fn multiply<L: Lanes, C: Codes, G: Grouping, const MANY: bool>(
     }
 }
 
-/// As [`multiply`], for two strips whose sums come one after the other, and more than [`FEW`] columns.
+/// As [`multiply`], for two strips whose sums come one after the other, and more than [`FEW`] columns; meanwhile `bytes` from each
+/// of `next` on are asked for.
 ///
 /// # Safety
 /// As there; the set has [`Lanes::PAIRS`].
@@ -536,12 +548,16 @@ unsafe fn multiply_pair<L: Lanes, C: Codes, G: Grouping>(
     strips: [(&[u8], Group<'_>); TOGETHER],
     columns: Columns<'_>,
     sums: &mut [Sums],
+    mut next: [*const u8; TOGETHER],
+    bytes: usize,
 ) {
-    let [(low, mut low_group), (high, mut high_group)] = strips;
+    let [(low, low_group), (high, high_group)] = strips;
     let Group { offset, first, units, .. } = low_group;
     debug_assert!(low.len().min(high.len()) >= units * C::UNIT_BYTES && units <= UNITS);
     let mut words = columns.words;
     let (mut low_rest, mut high_rest) = sums.split_at_mut(sums.len() / TOGETHER);
+    let steps = low_rest.len() / PAIR_COLUMNS * Pair::steps(units);
+    let lines = bytes.div_ceil(64).div_ceil(steps.max(1));
     while !low_rest.is_empty() && low_rest.len() == high_rest.len() {
         let width = block_width(low_rest.len(), L::COLUMNS);
         let Some((block, behind)) = words.split_at_checked(WORDS * width * columns.units) else { return };
@@ -550,26 +566,25 @@ unsafe fn multiply_pair<L: Lanes, C: Codes, G: Grouping>(
         (words, low_rest, high_rest) = (behind, low_others, high_others);
         // SAFETY: by the caller.
         unsafe {
-            match (
-                <&mut [Sums; PAIR_COLUMNS]>::try_from(&mut *low_sums),
-                <&mut [Sums; PAIR_COLUMNS]>::try_from(&mut *high_sums),
-            ) {
-                (Ok(low_sums), Ok(high_sums)) => L::pair::<C, G>(Pair {
+            if let Ok(low_sums) = <&mut [Sums; PAIR_COLUMNS]>::try_from(&mut *low_sums)
+                && let Ok(high_sums) = <&mut [Sums; PAIR_COLUMNS]>::try_from(&mut *high_sums)
+            {
+                L::pair::<C, G>(Pair {
                     codes: [low.as_ptr(), high.as_ptr()],
                     scales: [low_group.scales, high_group.scales],
                     offset,
                     units,
-                    ahead: low_group.ahead,
                     columns: block.as_ptr().wrapping_add(WORDS * width * first),
                     sums: [low_sums, high_sums],
-                }),
-                _ => {
-                    multiply_block::<L, C, G, true>(low, low_group, block, low_sums);
-                    multiply_block::<L, C, G, true>(high, high_group, block, high_sums);
-                }
+                    next,
+                    lines,
+                });
+                next = next.map(|next| next.wrapping_add(64 * lines * Pair::steps(units)));
+            } else {
+                multiply_block::<L, C, G, true>(low, low_group, block, low_sums);
+                multiply_block::<L, C, G, true>(high, high_group, block, high_sums);
             }
         }
-        (low_group.ahead, high_group.ahead) = (false, false);
     }
 }
 

@@ -196,13 +196,21 @@ pub(crate) struct Pair<'a> {
     pub(crate) scales: [&'a Scales; 2],
     pub(crate) offset: i32,
     pub(crate) units: usize,
-    /// As [`Block::ahead`].
-    pub(crate) ahead: bool,
     pub(crate) columns: *const u32,
     pub(crate) sums: [&'a mut [Sums; PAIR_COLUMNS]; 2],
+    /// What each strip's next groups are read from, to be asked for a few lines at a time; a burst would fill the processor's
+    /// queue of misses and hold up the loads.
+    pub(crate) next: [*const u8; 2],
+    /// Cache lines of each to ask for in one of [`Pair::steps`].
+    pub(crate) lines: usize,
 }
 
 impl Pair<'_> {
+    /// How often lines are asked for in a run over `units` units.
+    pub(crate) const fn steps(units: usize) -> usize {
+        2 * units
+    }
+
     /// Adds the products to the sums.
     ///
     /// # Safety
@@ -224,7 +232,7 @@ impl<C: Codes, G: Grouping> Operation for PairTile<'_, C, G> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         const HALF: usize = PAIR_COLUMNS / 2;
-        let Pair { codes, scales, offset, units, ahead, columns, sums: [low, high] } = self.pair;
+        let Pair { codes, scales, offset, units, columns, sums: [low, high], mut next, lines } = self.pair;
         let sums = [low.as_mut_ptr().cast::<f32>(), high.as_mut_ptr().cast::<f32>()];
         for first in [0, HALF] {
             // SAFETY: 16 floats for each of the columns; codes and columns are as long as the fields say.
@@ -238,11 +246,11 @@ impl<C: Codes, G: Grouping> Operation for PairTile<'_, C, G> {
                 for u in 0..units.min(UNITS) {
                     let x = columns.wrapping_add(u * WORDS * PAIR_COLUMNS + first);
                     let at = u * C::UNIT_BYTES;
-                    if ahead && first == 0 {
-                        let lines = (0..C::UNIT_BYTES).step_by(64);
-                        lines.for_each(|line| {
-                            codes.iter().for_each(|codes| prefetch(codes.wrapping_add(at + AHEAD + line)))
-                        });
+                    for _ in 0..lines {
+                        for next in &mut next {
+                            prefetch(*next);
+                            *next = next.wrapping_add(64);
+                        }
                     }
                     let registers = [
                         Register::of(codes[0].wrapping_add(at), scales[0], u, 0),
