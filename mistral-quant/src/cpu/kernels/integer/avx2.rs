@@ -217,7 +217,7 @@ impl Lanes for Avx2 {
             } else {
                 _mm256_maddubs_epi16(codes, x)
             };
-            _mm256_add_epi16(products, product)
+            in_order(_mm256_add_epi16(products, product))
         }
     }
 
@@ -226,6 +226,18 @@ impl Lanes for Avx2 {
         // SAFETY: see `and`.
         unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1))) }
     }
+}
+
+/// A sum that the compiler shall not regroup: a tree of sums keeps more products alive than there are registers.
+///
+/// # Safety
+/// The processor has AVX2.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn in_order(mut sums: __m256i) -> __m256i {
+    // SAFETY: no instruction.
+    unsafe { std::arch::asm!("/* {} */", inout(ymm_reg) sums, options(nomem, nostack, preserves_flags)) };
+    sums
 }
 
 /// [`Avx2`] and AVX-VNNI.
