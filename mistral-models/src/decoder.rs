@@ -168,6 +168,11 @@ impl<B: Backend> Decoder<B> {
         &self.spec
     }
 
+    /// What it computes on.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
     /// An empty cache for this decoder.
     ///
     /// # Errors

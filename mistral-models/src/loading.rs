@@ -105,10 +105,14 @@ impl<'a, B: Backend> Loading<'a, B> {
 
     fn place(&mut self, role: Role, layer: usize, weight: Weight) -> Result<B::Weight, Error> {
         let format = weight.format();
-        self.backend.weight(weight).map_err(|error| match error {
+        let own = self.name(role, layer, "weight").unwrap_or_default();
+        let placed = match self.names.translate(&own) {
+            Some((_, name)) if weight.rows() > 1 => self.backend.named_weight(&name, weight),
+            _ => self.backend.weight(weight),
+        };
+        placed.map_err(|error| match error {
             mistral_quant::Error::UnsupportedFormat { .. } => {
-                let tensor = self.name(role, layer, "weight").unwrap_or_default();
-                Error::unsupported("tensor format", format!("{format} of `{tensor}`"))
+                Error::unsupported("tensor format", format!("{format} of `{own}`"))
             }
             other => other.into(),
         })

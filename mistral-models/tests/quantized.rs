@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 use mistral_models::{
-    Batch, CacheOptions, Checkpoint, CheckpointOptions, Decoder, Description, Error, LogitRows, Logits,
+    Batch, CacheOptions, Checkpoint, CheckpointOptions, Decoder, Description, Error, LogitRows, Logits, Quantizer,
+    Weights,
 };
 use mistral_quant::{Backend, Cpu, CpuOptions, Format, KvFormat, Reference};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -154,8 +155,11 @@ fn stripped(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn logits<B: Backend>(backend: B, checkpoint: &Checkpoint) -> Vec<f32> {
-    let description = Description::new(checkpoint).unwrap();
-    let mut decoder = Decoder::load(backend, checkpoint.weights(), description).unwrap();
+    computed(backend, checkpoint.weights(), Description::new(checkpoint).unwrap())
+}
+
+fn computed<B: Backend>(backend: B, weights: &dyn Weights, description: Description) -> Vec<f32> {
+    let mut decoder = Decoder::load(backend, weights, description).unwrap();
     let mut cache = decoder
         .cache(CacheOptions { blocks: 2, block_tokens: 8, key_format: KvFormat::F32, value_format: KvFormat::F32 })
         .unwrap();
@@ -351,7 +355,15 @@ fn keys_that_change_numbers_are_understood_or_refused() {
         ("gptq4_asym", "/desc_act", json!(1)),
         ("gptq4_asym", "/checkpoint_format", json!("marlin")),
         ("gptq4_asym", "/pack_dtype", json!("int16")),
-        ("gptq4_asym", "/dynamic", json!({"-:lm_head": {}})),
+        ("gptq4_asym", "/dynamic", json!({"-:lm_head": {}, "+:.*down.*": {"bits": 8}})),
+        ("gptq4_asym", "/dynamic", json!({"model.layers.0": {"group_size": 64}})),
+        ("gptq4_asym", "/extra_config", json!({"lm_head": {"bits": 16}, "layer": {"bits": 8}})),
+        ("gptq4_asym", "/extra_config", json!({"lm_head": {"group_size": 64}})),
+        ("gptq4_asym", "/data_type", json!("mx_fp")),
+        ("gptq4_asym", "/act_bits", json!(8)),
+        ("gptq4_asym", "/method", json!("awq")),
+        ("gptq4_asym", "/packing_format", json!("auto_round:auto_gptq")),
+        ("gptq4_asym", "/quant_method", json!("auto-round")),
         ("gptq4_asym", "/is_marlin_format", json!(true)),
         ("gptq4_asym", "/rotation", json!("hadamard")),
         ("gptq4_asym", "/quant_method", json!("aqlm")),
@@ -405,6 +417,163 @@ fn keys_that_change_numbers_are_understood_or_refused() {
         let error = first_error(bytes, &config);
         assert!(error.is_some(), "{case}: {key} = {value}");
         eprintln!("{case} {key} = {value}: {}", error.unwrap());
+    }
+}
+
+/// A directory of its own for each use, removed at its end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("quantized-tests-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The configurations of published checkpoints, whole; only sizes of groups, and for W8 the bits, are those of the goldens.
+#[test]
+fn directories_with_the_configurations_that_people_publish_are_opened() {
+    let published: &[(&str, &str, Value)] = &[
+        // AutoGPTQ by way of transformers, and by itself.
+        (
+            "gptq-transformers",
+            "model_gptq",
+            json!({"batch_size": 1, "bits": 4, "block_name_to_quantize": null, "cache_block_outputs": true,
+                "damp_percent": 0.1, "dataset": null, "desc_act": true, "exllama_config": {"version": 1},
+                "group_size": 64, "max_input_length": null, "model_seqlen": null,
+                "module_name_preceding_first_block": null, "modules_in_block_to_quantize": null, "pad_token_id": null,
+                "quant_method": "gptq", "sym": true, "tokenizer": null, "true_sequential": true,
+                "use_cuda_fp16": false, "use_exllama": true}),
+        ),
+        (
+            "gptq-autogptq",
+            "model_gptq",
+            json!({"bits": 4, "checkpoint_format": "gptq", "damp_percent": 0.01, "desc_act": false, "group_size": 64,
+                "is_marlin_format": false, "model_file_base_name": "model", "model_name_or_path": "someone/model",
+                "quant_method": "gptq", "static_groups": false, "sym": true, "true_sequential": true}),
+        ),
+        (
+            "gptqmodel",
+            "model_gptq",
+            json!({"bits": 4, "checkpoint_format": "gptq", "desc_act": false, "dynamic": {"-:.*self_attn.*": {}},
+                "format": "gptq", "group_size": 64, "lm_head": false, "method": "gptq", "meta": {
+                    "damp_auto_increment": 0.0025, "damp_percent": 0.01, "mse": 0.0,
+                    "quantizer": ["gptqmodel:1.4.0"], "static_groups": false, "true_sequential": true,
+                    "uri": "https://github.com/modelcloud/gptqmodel"},
+                "pack_dtype": "int32", "quant_method": "gptq", "sym": true}),
+        ),
+        (
+            "auto-round",
+            "model_gptq",
+            json!({"autoround_version": "0.12.3", "bits": 4, "block_name_to_quantize": "model.layers",
+                "data_type": "int", "enable_quanted_input": false,
+                "extra_config": {"lm_head": {"bits": 16, "data_type": "float"}}, "group_size": 64, "iters": 200,
+                "low_gpu_mem_usage": true, "packing_format": "auto_round:auto_gptq", "quant_method": "auto-round",
+                "sym": true}),
+        ),
+        (
+            "awq",
+            "model_awq",
+            json!({"backend": "autoawq", "bits": 4, "do_fuse": false, "exllama_config": null,
+                "fuse_max_seq_len": null, "group_size": 64, "modules_to_fuse": null, "modules_to_not_convert": null,
+                "quant_method": "awq", "version": "gemm", "zero_point": true}),
+        ),
+        (
+            "auto-round-awq",
+            "model_awq",
+            json!({"autoround_version": "0.8.0", "bits": 4, "data_type": "int", "group_size": 64, "iters": 0,
+                "packing_format": "auto_round:auto_awq", "quant_method": "auto-round", "sym": false,
+                "zero_point": true}),
+        ),
+        (
+            "fp8",
+            "model_fp8",
+            json!({"activation_scheme": "dynamic", "dequantize": false, "fmt": "e4m3",
+                "modules_to_not_convert": ["lm_head", "model.layers.0.input_layernorm"], "quant_method": "fp8",
+                "scale_fmt": "ue8m0", "weight_block_size": [32, 64]}),
+        ),
+        (
+            "nf4",
+            "model_nf4",
+            json!({"_load_in_4bit": true, "_load_in_8bit": false, "bnb_4bit_compute_dtype": "bfloat16",
+                "bnb_4bit_quant_storage": "uint8", "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": true,
+                "llm_int8_enable_fp32_cpu_offload": false, "llm_int8_has_fp16_weight": false,
+                "llm_int8_skip_modules": null, "llm_int8_threshold": 6.0, "load_in_4bit": true, "load_in_8bit": false,
+                "quant_method": "bitsandbytes"}),
+        ),
+        (
+            "int8",
+            "model_int8",
+            json!({"_load_in_4bit": false, "_load_in_8bit": true, "bnb_4bit_compute_dtype": "float32",
+                "bnb_4bit_quant_storage": "uint8", "bnb_4bit_quant_type": "fp4", "bnb_4bit_use_double_quant": false,
+                "llm_int8_enable_fp32_cpu_offload": false, "llm_int8_has_fp16_weight": false,
+                "llm_int8_skip_modules": ["lm_head"], "llm_int8_threshold": 6.0, "load_in_4bit": false,
+                "load_in_8bit": true, "quant_method": "bitsandbytes"}),
+        ),
+        (
+            "hqq",
+            "model_hqq",
+            json!({"quant_config": {"offload_meta": false, "scale_quant_params": null, "weight_quant_params": {
+                    "axis": 1, "channel_wise": true, "group_size": 64, "nbits": 4, "optimize": true,
+                    "round_zero": true, "view_as_float": false}, "zero_quant_params": null},
+                "quant_method": "hqq", "skip_modules": ["lm_head"]}),
+        ),
+        (
+            "compressed-w4a16",
+            "model_ct4",
+            json!({"config_groups": {"group_0": {"format": "pack-quantized", "input_activations": null,
+                    "output_activations": null, "targets": ["Linear"], "weights": {"actorder": null,
+                        "block_structure": null, "dynamic": false, "group_size": 64, "num_bits": 4,
+                        "observer": "minmax", "observer_kwargs": {}, "strategy": "group", "symmetric": true,
+                        "type": "int"}}},
+                "format": "pack-quantized", "global_compression_ratio": null, "ignore": ["lm_head"],
+                "kv_cache_scheme": null, "quant_method": "compressed-tensors", "quantization_status": "compressed",
+                "sparsity_config": {}, "transform_config": {}, "version": "0.12.2"}),
+        ),
+        (
+            "compressed-fp8-dynamic",
+            "model_ct_fp8",
+            json!({"config_groups": {"group_0": {"input_activations": {"actorder": null, "block_structure": null,
+                        "dynamic": true, "group_size": null, "num_bits": 8, "observer": null, "observer_kwargs": {},
+                        "strategy": "token", "symmetric": true, "type": "float"},
+                    "output_activations": null, "targets": ["Linear"], "weights": {"actorder": null,
+                        "block_structure": null, "dynamic": false, "group_size": null, "num_bits": 8,
+                        "observer": "minmax", "observer_kwargs": {}, "strategy": "channel", "symmetric": true,
+                        "type": "float"}}},
+                "format": "float-quantized", "global_compression_ratio": 1.46, "ignore": ["lm_head"],
+                "kv_cache_scheme": null, "quant_method": "compressed-tensors", "quantization_status": "compressed",
+                "sparsity_config": {"format": "dense", "ignore": [], "registry_requires_subclass": false,
+                    "sparsity_structure": "unstructured", "targets": []}}),
+        ),
+    ];
+    for (name, case, quantization) in published {
+        let bytes = file(case);
+        let mut config = config(&bytes);
+        let expected = logits(Reference, &open(stripped(&bytes), &config).unwrap());
+        config["quantization_config"] = quantization.clone();
+        let directory = Directory::new(name);
+        std::fs::write(directory.0.join("config.json"), config.to_string()).unwrap();
+        std::fs::write(directory.0.join("model.safetensors"), stripped(&bytes)).unwrap();
+        let checkpoint = Checkpoint::open(&directory.0).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(logits(Reference, &checkpoint), expected, "{name}");
+
+        // Another format while it loads, from what is dequantized.
+        let description = Description::new(&checkpoint).unwrap();
+        let quantized = Quantizer::uniform(Format::Q8_0).at_load(&checkpoint, &description).unwrap();
+        let downs = quantized.tensors().filter(|tensor| tensor.name.contains("ffn_down")).count();
+        assert_eq!(downs, 1, "{name}");
+        let found = computed(Reference, &quantized, description);
+        let square = |all: &mut dyn Iterator<Item = f32>| all.map(|v| f64::from(v).powi(2)).sum::<f64>();
+        let lost = square(&mut expected.iter().zip(&found).map(|(a, b)| a - b));
+        let error = (lost / square(&mut expected.iter().copied())).sqrt();
+        assert!((1e-6..0.03).contains(&error), "{name}: {error}");
     }
 }
 

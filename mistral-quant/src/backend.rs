@@ -188,6 +188,11 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
     fn read(&mut self, buffer: &Self::Buffer, offset: usize, values: &mut [f32]) -> Result<(), Error>;
     /// Makes a weight usable; zero copy where the device reads host memory. [`Error::UnsupportedFormat`] where there is no arithmetic.
     fn weight(&mut self, weight: Weight) -> Result<Self::Weight, Error>;
+    /// [`weight`](Self::weight) for a matrix that GGUF files call `name`, or a part of it: slices of one fused matrix and the experts of
+    /// one stack share their name. Only a backend that watches its products ([`Observed`](crate::Observed)) has a use for it.
+    fn named_weight(&mut self, _name: &str, weight: Weight) -> Result<Self::Weight, Error> {
+        self.weight(weight)
+    }
     /// Storage for one layer, contents undefined until written.
     fn kv(&mut self, shape: KvShape) -> Result<Self::Kv, Error>;
 

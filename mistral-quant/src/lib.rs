@@ -20,6 +20,7 @@ mod error;
 mod format;
 mod formats;
 mod kv_format;
+mod observed;
 mod reference;
 #[cfg(test)]
 mod testing;
@@ -35,5 +36,6 @@ pub use error::Error;
 pub use format::Format;
 pub use formats::{assemble_row, decode_row, encode_row, encode_row_with, quantize, quantize_with};
 pub use kv_format::KvFormat;
+pub use observed::{ColumnSquares, Observed, ObservedWeight};
 pub use reference::{Reference, ReferenceKv};
 pub use weight::Weight;

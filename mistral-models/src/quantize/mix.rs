@@ -106,7 +106,7 @@ pub(super) struct Model {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) part: Part,
-    /// How many tensors of this part lie in the layers before; with experts, the layer.
+    /// How many tensors of this part lie in the layers before; with experts the layer, unless [`Mix::counts_tensors`].
     pub(super) index: usize,
     /// Width of a row.
     pub(super) cols: usize,
@@ -406,6 +406,12 @@ impl Mix {
         self.recipe().file_type
     }
 
+    /// Whether rules about layers go by how many tensors of the part came before, also in models with experts, where several of a layer
+    /// may be of one part (`ffn_down_exps`, `ffn_down_shexp`).
+    pub(super) fn counts_tensors(self) -> bool {
+        self.recipe().low
+    }
+
     /// The format of a matrix, before it is known whether its rows are whole blocks of it.
     pub(super) fn format(self, model: &Model, place: &Place) -> Format {
         let Recipe { base, head, low, rules, .. } = *self.recipe();
@@ -486,6 +492,11 @@ pub(super) fn quantizable(name: &str, shape: &[usize]) -> bool {
         "time_mix_lerp_fused.weight",
         "attn_rel_b.weight",
         ".position_embd",
+        "sam.pos_embd",
+        "sam.neck.",
+        "sam.net_",
+        "a.rvq.codebook",
+        "mm.a.code_embd",
         "position_embd.weight",
         "token_types.weight",
         ".rel_pos",

@@ -4,6 +4,7 @@
 //! before anything is computed and then writes the file, or [`QuantizedWeights`], which a decoder loads from. Both go through each
 //! matrix in batches of rows on several threads, so that memory holds neither the source nor an f32 copy of it.
 
+mod calibration;
 mod encode;
 mod file;
 mod importance;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use mistral_quant::Format;
 
+pub use calibration::Calibration;
 pub use file::{GgufPlan, QuantizeProgress};
 pub use importance::Importance;
 pub use loaded::QuantizedWeights;

@@ -112,6 +112,7 @@ pub(super) fn decide(
     model.tied = !plans.iter().any(|plan| plan.name == "output.weight");
     model.importance = quantizer.importance.is_some();
 
+    let by_layer = model.experts > 1 && !matches!(quantizer.target, Target::Mix(mix) if mix.counts_tensors());
     let mut order: Vec<&mut TensorPlan> = plans.iter_mut().collect();
     order.sort_by(|a, b| (layer(&a.name), &a.name).cmp(&(layer(&b.name), &b.name)));
     let mut seen: BTreeMap<u8, usize> = BTreeMap::new();
@@ -120,7 +121,7 @@ pub(super) fn decide(
         if mix::quantizable(&plan.name, &plan.shape) {
             let part = Part::of(&plan.name);
             let count = seen.entry(part as u8).or_insert(0);
-            let index = layer(&plan.name).filter(|_| model.experts > 1 && part != Part::Value).unwrap_or(*count);
+            let index = layer(&plan.name).filter(|_| by_layer && part != Part::Value).unwrap_or(*count);
             *count += 1;
             let stacked = plan.shape.len() > 2 && plan.shape.iter().rev().nth(2).is_some_and(|n| *n > 1);
             let by_hand = overrides

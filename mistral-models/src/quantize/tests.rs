@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mistral_quant::{Cpu, CpuOptions, KvFormat, encode_row};
+use mistral_quant::{Backend, Cpu, CpuOptions, KvFormat, Reference, encode_row};
 
 use super::*;
 use crate::{
@@ -150,9 +150,14 @@ fn every_mix_and_every_format_that_can_be_computed_makes_a_file_that_runs() {
     let norm = exact.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
     let formats = Format::all().map(Quantizer::uniform);
     let mut made = 0;
+    let importance = measured(&checkpoint);
     for quantizer in Mix::all().map(Quantizer::new).chain(formats) {
         let path = Path::new();
-        let Ok(plan) = quantizer.to_gguf(&checkpoint) else { continue };
+        let known = quantizer.clone().importance(importance.clone());
+        let Ok(plan) = quantizer.to_gguf(&checkpoint).or_else(|_| known.to_gguf(&checkpoint)) else {
+            assert!(matches!(quantizer.target, Target::Uniform(_)), "{:?}", quantizer.target);
+            continue;
+        };
         plan.write(&path.0, |_| ()).unwrap();
         let small = Checkpoint::open(&path.0).unwrap();
         let found = logits(small.weights(), Description::new(&small).unwrap());
@@ -166,6 +171,121 @@ fn every_mix_and_every_format_that_can_be_computed_makes_a_file_that_runs() {
         made += 1;
     }
     assert!(made >= 2 * 13, "only {made} were made");
+}
+
+const TEXT: [u32; 24] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6, 2, 6, 4];
+
+fn calibration<B: Backend>(backend: B, checkpoint: &Checkpoint) -> Calibration<B>
+where
+    B::Weight: Clone,
+{
+    let description = Description::new(checkpoint).unwrap();
+    let mut calibration = Calibration::new(backend, checkpoint.weights(), description, 10).unwrap().head(true);
+    TEXT.chunks(10).for_each(|chunk| calibration.chunk(chunk).unwrap());
+    calibration
+}
+
+/// An importance matrix of a short text, the embedding included.
+fn measured(checkpoint: &Checkpoint) -> Importance {
+    calibration(Cpu::new(CpuOptions::default()).unwrap(), checkpoint).importance("digits").unwrap()
+}
+
+#[test]
+fn calibration_sums_the_squares_that_the_definition_says() {
+    let (weights, bytes) = source(false);
+    let checkpoint = open(&bytes);
+    let all = measured(&checkpoint);
+    assert_eq!((all.chunks(), all.chunk_tokens(), all.datasets()), (3, 10, &["digits".to_owned()][..]));
+    // Every matrix of the file but the embedding.
+    let matrices = names(false).into_iter().filter(|(name, shape)| shape.len() == 2 && name != "token_embd.weight");
+    let matrices: Vec<(String, Vec<usize>)> = matrices.collect();
+    let mut expected: Vec<&str> = matrices.iter().map(|(name, _)| name.as_str()).collect();
+    expected.sort_unstable();
+    assert_eq!(all.names().collect::<Vec<_>>(), expected);
+    assert!(matrices.iter().all(|(name, shape)| all.get(name).unwrap().len() == shape[1]));
+
+    // The input of the first layer's attention is the norm of an embedding: by hand, in f64.
+    let table: Vec<f64> = weights.values("token_embd.weight").unwrap().map(f64::from).collect();
+    let scale: Vec<f64> = weights.values("blk.0.attn_norm.weight").unwrap().map(f64::from).collect();
+    let mut squares = vec![0.0; HIDDEN];
+    for id in TEXT {
+        let row = &table[id as usize * HIDDEN..][..HIDDEN];
+        let mean = row.iter().map(|x| x * x).sum::<f64>() / HIDDEN as f64;
+        for ((sum, x), scale) in squares.iter_mut().zip(row).zip(&scale) {
+            *sum += (x * scale).powi(2) / (mean + 1e-5);
+        }
+    }
+    for part in ["q", "k", "v"] {
+        let found = all.get(&format!("blk.0.attn_{part}.weight")).unwrap();
+        for (sum, found) in squares.iter().zip(found) {
+            let mean = sum / TEXT.len() as f64;
+            assert!((mean - f64::from(*found)).abs() < 1e-5 * mean, "{mean} {found}");
+        }
+    }
+    // All others: the naive backend, which sums in f64 and rounds no activation.
+    let exact = calibration(Reference, &checkpoint).importance("digits").unwrap();
+    for (name, _) in &matrices {
+        let (exact, found) = (exact.get(name).unwrap(), all.get(name).unwrap());
+        let largest = exact.iter().fold(0f32, |most, value| most.max(*value));
+        let error = exact.iter().zip(found).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(error < 1e-4 * largest, "{name}: {error} of {largest}");
+    }
+    // Chunks do not see each other: the last one alone gives what it added.
+    let description = Description::new(&checkpoint).unwrap();
+    let mut first = Calibration::new(Reference, checkpoint.weights(), description, 10).unwrap();
+    TEXT.chunks(10).take(2).for_each(|chunk| first.chunk(chunk).unwrap());
+    let description = Description::new(&checkpoint).unwrap();
+    let mut last = Calibration::new(Reference, checkpoint.weights(), description, 10).unwrap();
+    last.chunk(&TEXT[20..]).unwrap();
+    let mut sum = first.importance("a").unwrap();
+    sum.merge(&last.importance("b").unwrap()).unwrap();
+    assert!(sum.get("output.weight").is_none() && sum.len() == all.len() - 1);
+    for name in sum.names() {
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * a.abs();
+        assert!(sum.get(name).unwrap().iter().zip(exact.get(name).unwrap()).all(close), "{name}");
+    }
+}
+
+#[test]
+fn calibration_refuses_what_it_cannot_run() {
+    let (_, bytes) = source(true);
+    let checkpoint = open(&bytes);
+    for tokens in [0, 65] {
+        let description = Description::new(&checkpoint).unwrap();
+        let refused = Calibration::new(Reference, checkpoint.weights(), description, tokens);
+        assert!(matches!(refused.err(), Some(Error::Config { .. })));
+    }
+    let description = Description::new(&checkpoint).unwrap();
+    let mut calibration = Calibration::new(Reference, checkpoint.weights(), description, 4).unwrap();
+    assert!(matches!(calibration.chunk(&[1; 5]), Err(Error::Batch { .. })));
+    assert!(matches!(calibration.chunk(&[VOCAB as u32]), Err(Error::Batch { .. })));
+    assert!(calibration.importance("").unwrap().is_empty());
+}
+
+#[test]
+fn importance_lowers_the_error_that_it_weighs() {
+    let (weights, bytes) = source(true);
+    let checkpoint = open(&bytes);
+    let all = measured(&checkpoint);
+    let mut even = Importance::default();
+    all.names().for_each(|name| even.insert(name, vec![1.0; all.get(name).unwrap().len()]).unwrap());
+    for format in [Format::Q2_K, Format::IQ2_XXS, Format::IQ2_XS, Format::IQ1_S, Format::IQ3_XXS, Format::Q4_0] {
+        let error = |importance: &Importance| -> f64 {
+            let path = Path::new();
+            let plan = Quantizer::uniform(format).importance(importance.clone()).to_gguf(&checkpoint).unwrap();
+            plan.write(&path.0, |_| ()).unwrap();
+            let made = Checkpoint::open(&path.0).unwrap();
+            let lost = |name: &str| -> f64 {
+                let found = made.weights().get(name).unwrap().to_weight().unwrap().to_f32().unwrap();
+                let pairs = weights.values(name).unwrap().zip(found).zip(all.get(name).unwrap().iter().cycle());
+                pairs.map(|((a, b), weight)| f64::from(*weight) * f64::from(a - b).powi(2)).sum()
+            };
+            // Inputs of the down-projection differ most by column; the other is a normed vector.
+            lost("blk.3.attn_output.weight") + lost("blk.3.attn_q.weight")
+        };
+        let (with, without) = (error(&all), error(&even));
+        assert!(with < 0.99 * without, "{format}: {with} {without}");
+    }
 }
 
 #[test]
@@ -187,6 +307,30 @@ fn loading_gives_the_logits_of_the_file_bit_for_bit() {
         assert_eq!(weights.bytes(), plan.bytes());
         assert_eq!(weights.tensors().count(), plan.tensors().iter().filter(|t| t.from != t.to).count());
         assert!(logits(&weights, description) == expected);
+    }
+}
+
+/// llama.cpp counts tensors for the smallest mixes, and goes by layers for the others.
+#[test]
+fn models_with_experts_and_shared_experts_take_the_types_of_llama_cpp() {
+    let mut metadata = Metadata::default();
+    metadata.insert("general.architecture", Value::Str("deepseek2".into()));
+    for (key, value) in [("expert_count", 64), ("block_count", 16), ("attention.head_count", 16)] {
+        metadata.insert(format!("deepseek2.{key}"), Value::U32(value));
+    }
+    let tensor = |name: String, shape: &[usize]| GgufTensor { name, format: Format::F32, shape: shape.to_vec() };
+    let list: Vec<GgufTensor> = (0..16)
+        .flat_map(|layer| {
+            let shared = tensor(format!("blk.{layer}.ffn_down_shexp.weight"), &[256, 256]);
+            [tensor(format!("blk.{layer}.ffn_down_exps.weight"), &[64, 256, 256]), shared]
+        })
+        .collect();
+    for (mix, layers) in [(Mix::IQ2_XS, 1), (Mix::Q4_K_S, 2)] {
+        let mut chosen = list.clone();
+        Quantizer::new(mix).choose(&mut metadata.clone(), &mut chosen).unwrap();
+        let more: Vec<&str> = chosen.iter().filter(|t| t.format != mix.base()).map(|t| t.name.as_str()).collect();
+        let expected: Vec<&str> = list[..2 * layers].iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(more, expected, "{mix}");
     }
 }
 

@@ -10,8 +10,8 @@ use crate::{Error, Format, ThreadPool, Weight, decode_row};
 
 /// A matrix in the bytes of its checkpoint, in the packed form of the kernels, or, while a [`Repack`](super::Repack) policy is at
 /// work, first the one and then the other; products are the same to the bit. One of a single row (a norm, a bias) is kept as f32
-/// too.
-#[derive(Debug)]
+/// too. Clones share the matrix.
+#[derive(Debug, Clone)]
 pub struct CpuWeight {
     shared: Arc<Shared>,
     vector: Vec<f32>,

@@ -37,7 +37,11 @@ impl Awq {
         if keys.text("backend")? == Some("llm-awq") {
             return Err(keys.unsupported("backend", "llm-awq"));
         }
+        // Zero points are stored in any case.
         keys.flag("zero_point")?;
+        keys.flag("sym")?;
+        keys.only_whole_modules()?;
+        keys.only_integer_weights()?;
         keys.finish(&[])?;
         Ok(Self { group_size })
     }

@@ -48,6 +48,8 @@ impl Gptq {
             None | Some("int32") => {}
             Some(other) => return Err(keys.unsupported("pack_dtype", other)),
         }
+        keys.only_whole_modules()?;
+        keys.only_integer_weights()?;
         keys.finish(&[])?;
         Ok(Self { bits, group_size, ordered, offset })
     }

@@ -40,6 +40,28 @@ const HARMLESS: &[&str] = &[
     "do_fuse",
     "fuse_max_seq_len",
     "modules_to_fuse",
+    "run_compressed",
+    // Of AutoRound.
+    "autoround_version",
+    "iters",
+    "lr",
+    "minmax_lr",
+    "nsamples",
+    "n_samples",
+    "seqlen",
+    "n_blocks",
+    "train_bs",
+    "gradient_accumulate_steps",
+    "low_gpu_mem_usage",
+    "enable_minmax_tuning",
+    "enable_norm_bias_tuning",
+    "enable_quanted_input",
+    "use_quant_input",
+    "dynamic_max_gap",
+    "scale_dtype",
+    "amp",
+    "to_quant_block_names",
+    "model_free",
 ];
 
 /// An object of a configuration; remembers what was read.
@@ -129,6 +151,37 @@ impl<'a> Keys<'a> {
                 Ok(size) if size > 0 => Ok(Some(size)),
                 _ => Err(self.wrong(key, format!("{size} is not a size"))),
             },
+        }
+    }
+
+    /// Settings by module that only say which modules are stored whole, which is seen in the tensors: `dynamic` of GPTQModel, where
+    /// these begin with "-:", and `extra_config` of AutoRound, where they have 16 bits or more.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a module with numbers of its own.
+    pub(super) fn only_whole_modules(&self) -> Result<(), Error> {
+        for (module, _) in self.object("dynamic")?.iter().flat_map(Keys::members) {
+            if !module.starts_with("-:") {
+                return Err(self.unsupported("dynamic", format!("`{module}`")));
+            }
+        }
+        for (module, settings) in self.object("extra_config")?.iter().flat_map(Keys::members) {
+            if settings.get("bits").and_then(Json::as_u64).is_none_or(|bits| bits < 16) {
+                return Err(self.unsupported("extra_config", format!("`{module}`")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses numbers that are no integers, and inputs that are quantized too, in the words of AutoRound.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub(super) fn only_integer_weights(&self) -> Result<(), Error> {
+        match (self.text("data_type")?, self.integer("act_bits")?) {
+            (Some(other), _) if other != "int" => Err(self.unsupported("data_type", other)),
+            (_, Some(bits)) if bits < 16 => Err(self.unsupported("act_bits", bits)),
+            _ => Ok(()),
         }
     }
 

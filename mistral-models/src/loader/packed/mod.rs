@@ -68,6 +68,16 @@ pub(crate) fn scheme(config: &Map<String, Json>) -> Result<Option<Box<dyn Scheme
     for key in ["modules_to_not_convert", "ignore", "ignored_layers", "llm_int8_skip_modules", "skip_modules"] {
         keys.texts(key)?;
     }
+    let method = match (method, keys.text("packing_format")?) {
+        ("auto-round", Some("auto_round:auto_gptq")) => "gptq",
+        ("auto-round", Some("auto_round:auto_awq")) => "awq",
+        ("auto-round", other) => return Err(keys.unsupported("packing_format", other.unwrap_or("none"))),
+        (method, None) => method,
+        (_, Some(other)) => return Err(keys.unsupported("packing_format", other)),
+    };
+    if let Some(other) = keys.text("method")?.filter(|other| *other != method) {
+        return Err(keys.unsupported("method", other));
+    }
     Ok(Some(match method {
         "gptq" => Box::new(gptq::Gptq::new(&keys)?),
         "awq" => Box::new(awq::Awq::new(&keys)?),
