@@ -13,6 +13,7 @@ mod detect;
 mod family;
 mod grammar;
 mod grammars;
+mod ids;
 mod json;
 mod literal;
 mod message;

@@ -60,11 +60,11 @@ pub(super) enum Form {
 pub(super) struct Named {
     /// Stands before the name, or not.
     pub(super) prefix: &'static str,
-    /// Stands between an id without meaning and the name; empty if no id comes first.
+    /// Stands between an id and the name; empty if no id comes first.
     pub(super) after_id: &'static str,
-    /// Whether `:` and a number stand after the name.
+    /// Whether `:` and a number stand after the name. Prefix, name and number are then the id.
     pub(super) numbered: bool,
-    /// Stands between the name and an id without meaning; empty if no id comes after.
+    /// Stands between the name and an id; empty if no id comes after.
     pub(super) before_id: &'static str,
     /// One of these stands between name and arguments, whitespace aside.
     pub(super) separators: &'static [&'static str],

@@ -4,7 +4,7 @@ use super::cursor::{Read, Stop, find_from};
 use super::family::{Family, Form};
 use super::json::{Reach, ValueScan};
 use super::literal::Literals;
-use super::open::{Body, Open};
+use super::open::{Body, Open, Place, Rest, rest_of_envelope};
 use super::parameters::{Parameters, Step};
 use super::schema::Signatures;
 use super::state::{Leading, Mark, Prose, State};
@@ -137,6 +137,12 @@ impl Parser {
                     give(Delta::Fragment(&rest[passed..]), out);
                 }
             }
+            State::Closing(..) => {
+                out(Delta::End { index, complete: true });
+                if !rest.trim().is_empty() {
+                    out(Delta::Fragment(rest));
+                }
+            }
             State::Json(..) => {
                 if !rest.is_empty() {
                     arguments(rest);
@@ -196,25 +202,46 @@ impl Parser {
             }
             State::Json(shape, place, scan) => {
                 let (shape, place) = (*shape, *place);
-                let (read, complete) = match scan.scan(text, shapes[shape].close) {
-                    Reach::Open(0) => return Err(Stop::More),
+                match scan.scan(text, shapes[shape].close) {
+                    Reach::Open(0) => Err(Stop::More),
                     Reach::Open(read) => {
                         arguments(&text[..read]);
                         // Marks are looked for again from where they may begin.
-                        return Ok(read);
+                        Ok(read)
                     }
                     Reach::Closed(read) => {
                         arguments(&text[..read]);
-                        (read, true)
+                        self.close(shape, place, out);
+                        Ok(read)
                     }
                     Reach::Cut(read, mark) => {
                         arguments(&text[..read]);
-                        (read + mark, false)
+                        out(Delta::End { index, complete: false });
+                        self.state = State::after(shape);
+                        Ok(read + mark)
                     }
-                };
-                out(Delta::End { index, complete });
-                self.state = if complete { State::After(shape, place) } else { State::after(shape) };
-                Ok(read)
+                }
+            }
+            State::Closing(shape, place) => {
+                let (shape, place) = (*shape, *place);
+                match rest_of_envelope(text) {
+                    Ok(Rest::Key(read, id)) => {
+                        if let Some(id) = id.filter(|_| !place.identified) {
+                            out(Delta::Id { index, id });
+                            self.state = State::Closing(shape, Place { identified: true, ..place });
+                        }
+                        Ok(read)
+                    }
+                    Ok(Rest::Close(read)) => {
+                        self.close(shape, Place { objects: place.objects.saturating_sub(1), ..place }, out);
+                        Ok(read)
+                    }
+                    Err(Stop::More) => Err(Stop::More),
+                    Err(Stop::No) => {
+                        out(Delta::End { index, complete: true });
+                        self.abandon(shape)
+                    }
+                }
             }
             State::Parameters(shape, parameters) => {
                 let shape = *shape;
@@ -257,6 +284,16 @@ impl Parser {
         }
     }
 
+    /// Goes on after arguments that are complete.
+    fn close(&mut self, shape: usize, place: Place, out: Out<'_>) {
+        if place.objects > 0 {
+            self.state = State::Closing(shape, place);
+        } else {
+            out(Delta::End { index: self.calls.saturating_sub(1), complete: true });
+            self.state = State::After(shape, place);
+        }
+    }
+
     fn abandon(&mut self, shape: usize) -> Read<usize> {
         self.state = State::after(shape);
         Ok(0)
@@ -267,11 +304,15 @@ impl Parser {
         let index = self.calls;
         self.calls += 1;
         out(Delta::Call { index, name: open.name });
+        if let Some(id) = open.id {
+            out(Delta::Id { index, id });
+        }
+        let place = Place { identified: open.id.is_some(), ..open.place };
         self.state = match (open.body, &self.family.shapes[shape].form) {
             (Body::Read(text), _) => {
                 give(Delta::Arguments { index, text: &text }, out);
-                out(Delta::End { index, complete: true });
-                State::After(shape, open.place)
+                self.close(shape, place, out);
+                return open.length;
             }
             (Body::Follows, Form::Tagged(_)) => {
                 out(Delta::Arguments { index, text: "{" });
@@ -279,9 +320,9 @@ impl Parser {
             }
             (Body::Follows, Form::Literal(_)) => {
                 out(Delta::Arguments { index, text: "{" });
-                State::Literals(shape, open.place, Literals::default())
+                State::Literals(shape, place, Literals::default())
             }
-            (Body::Follows, _) => State::Json(shape, open.place, ValueScan::default()),
+            (Body::Follows, _) => State::Json(shape, place, ValueScan::default()),
         };
         open.length
     }

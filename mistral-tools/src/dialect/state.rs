@@ -32,7 +32,9 @@ pub(super) enum State {
     Parameters(usize, Parameters),
     /// Arguments as literals.
     Literals(usize, Place, Literals),
-    /// After the arguments.
+    /// After the arguments, in objects that are around them.
+    Closing(usize, Place),
+    /// After a call.
     After(usize, Place),
 }
 

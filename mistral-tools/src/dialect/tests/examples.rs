@@ -8,8 +8,9 @@ fn short(message: &Message) -> Vec<String> {
         Part::Text(text) => format!("t:{text}"),
         Part::Reasoning(text) => format!("r:{text}"),
         Part::Fragment(text) => format!("f:{text}"),
-        Part::Call(ParsedCall { name, arguments, complete }) => {
-            format!("{}:{name} {arguments}", if *complete { "c" } else { "i" })
+        Part::Call(ParsedCall { id, name, arguments, complete }) => {
+            let id = id.iter().map(|id| format!("#{id} ")).collect::<String>();
+            format!("{}:{id}{name} {arguments}", if *complete { "c" } else { "i" })
         }
     };
     message.parts().iter().map(part).collect()
@@ -67,17 +68,22 @@ fn a_mark_in_prose_is_text() {
 fn envelopes_come_in_many_forms() {
     let read = |text: &str| read(Dialect::Hermes, text);
     let call = |json: &str| format!("<tool_call>{json}</tool_call>");
-    for json in [
-        r#"{"name": "add", "arguments": {"a": 1}}"#,
-        r#"{"arguments": {"a": 1}, "name": "add"}"#,
-        r#"{"name": "add", "parameters": {"a": 1}, "id": "x"}"#,
-        r#"{"id": 7, "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}"#,
-        r#"{"type": "function", "function": {"arguments": {"a": 1}, "name": "add"}, "id": 7}"#,
-        r#"{"function": "add", "arguments": "{\"a\": 1}"}"#,
-        r#"[{"name": "add", "arguments": {"a": 1}}]"#,
+    for (json, id) in [
+        (r#"{"name": "add", "arguments": {"a": 1}}"#, ""),
+        (r#"{"arguments": {"a": 1}, "name": "add"}"#, ""),
+        (r#"{"name": "add", "parameters": {"a": 1}, "id": "x"}"#, "#x "),
+        (r#"{"arguments": {"a": 1}, "id": "x", "name": "add", "type": 0}"#, "#x "),
+        (r#"{"name": "add", "arguments": {"a": 1}, "id": "x", "call_id": "y"}"#, "#x "),
+        (r#"{"id": "x", "name": "add", "arguments": "{\"a\": 1}", "id": "y"}"#, "#x "),
+        (r#"{"id": null, "name": "add", "arguments": {"a": 1}, "id": ""}"#, ""),
+        (r#"{"id": 7, "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}"#, "#7 "),
+        (r#"{"type": "function", "function": {"arguments": {"a": 1}, "name": "add"}, "id": 7}"#, "#7 "),
+        (r#"{"function": "add", "arguments": "{\"a\": 1}"}"#, ""),
+        (r#"[{"name": "add", "arguments": {"a": 1}}]"#, ""),
     ] {
-        assert_eq!(read(&call(json)), [r#"c:add {"a": 1}"#], "{json}");
+        assert_eq!(read(&call(json)), [format!(r#"c:{id}add {{"a": 1}}"#)], "{json}");
     }
+    assert_eq!(read("<tool_call>{\"name\": \"add\", \"arguments\": {}, \"id\": \"x"), ["c:add {}", "f:, \"id\": \"x"]);
     assert_eq!(read(&call(r#"{"name": "now-2"}"#)), ["c:now-2 {}"]);
     assert_eq!(read(&call(r#"{"name": "get weather", "arguments": null}"#)), ["c:get weather null"]);
     let two = "{\"name\": \"add\", \"arguments\": {}}\n{\"name\": \"add\", \"arguments\": {\"b\": 1}}";
@@ -133,7 +139,7 @@ fn reasoning_is_told_from_text() {
             "<think>",
             "a<|tool_calls_section_begin|><|tool_call_begin|>functions.add:0<|tool_call_argument_begin|>{}<|tool_call_end|>"
         ),
-        ["r:a", "c:add {}"]
+        ["r:a", "c:#functions.add:0 add {}"]
     );
 }
 
@@ -255,11 +261,11 @@ fn channels_are_read() {
 fn families_read_their_variants() {
     assert_eq!(
         read(Dialect::Mistral, "a[TOOL_CALLS]add[CALL_ID]123456789[ARGS]{\"a\": 1}[TOOL_CALLS]add[ARGS]{}"),
-        ["t:a", "c:add {\"a\": 1}", "c:add {}"]
+        ["t:a", "c:#123456789 add {\"a\": 1}", "c:add {}"]
     );
     assert_eq!(
         read(Dialect::MistralList, "[TOOL_CALLS] [{\"name\": \"add\", \"arguments\": {}, \"id\": \"123456789\"}]"),
-        ["c:add {}"]
+        ["c:#123456789 add {}"]
     );
     assert_eq!(
         read(
@@ -280,7 +286,7 @@ fn families_read_their_variants() {
             Dialect::KimiK2,
             "<|tool_calls_section_begin|><|tool_call_begin|>functions.add:12<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>"
         ),
-        ["c:add {}"]
+        ["c:#functions.add:12 add {}"]
     );
     assert_eq!(read(Dialect::Phi4, "functools[{\"name\": \"add\", \"arguments\": {}}]"), ["c:add {}"]);
     assert_eq!(read(Dialect::Granite, "<tool_call>[{\"name\": \"add\", \"arguments\": {}}]"), ["c:add {}"]);
@@ -300,7 +306,7 @@ fn families_read_their_variants() {
             Dialect::CommandR,
             "<|START_ACTION|>[\n {\"tool_call_id\": \"0\", \"tool_name\": \"add\", \"parameters\": {}}\n]<|END_ACTION|>"
         ),
-        ["c:add {}"]
+        ["c:#0 add {}"]
     );
 }
 
