@@ -61,6 +61,13 @@ pub enum ArgumentsGrammar {
         /// Stands after a value.
         after_value: &'static str,
     },
+    /// Each parameter as an element whose tags stand after a mark, `mark<KEY>VALUEmark</KEY>`: strings as they are, numbers and
+    /// constants as in JSON, objects as such elements one after the other, lists as elements with the key `item`. Null and what is
+    /// empty cannot be told apart from empty text, other than by the schema.
+    Elements {
+        /// Stands before each tag.
+        mark: &'static str,
+    },
     /// `KEY assign VALUE`, with `,` between: strings in quotes, numbers as in JSON, lists in `[]`, objects in `{}`.
     Literals {
         /// Stands between a key and its value; in objects inside of values it is always `:`.

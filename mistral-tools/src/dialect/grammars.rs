@@ -174,6 +174,30 @@ impl Dialect {
                     "</invoke>\n",
                 )
             },
+            Self::MiniMaxM3 => CallGrammar {
+                begin: "]<]minimax[>[<tool_call>\n",
+                end: "]<]minimax[>[</tool_call>",
+                ..calls(
+                    &["]<]minimax[>[<tool_call>"],
+                    "]<]minimax[>[<invoke name=\"",
+                    "\">",
+                    ArgumentsGrammar::Elements { mark: "]<]minimax[>[" },
+                    "]<]minimax[>[</invoke>\n",
+                )
+            },
+            Self::Muse => CallGrammar {
+                begin: "<atem:function_calls>\n",
+                separator: None,
+                end: "</atem:function_calls>",
+                ..calls(
+                    &["<atem:function_calls>"],
+                    "<atem:invoke name=\"",
+                    "\">\n",
+                    tagged("<atem:parameter name=\"", "\">", "</atem:parameter>\n"),
+                    "</atem:invoke>\n",
+                )
+            },
+            Self::Functionary => calls(&[">>>"], ">>>", "\n", ArgumentsGrammar::Json, ""),
             Self::KimiK2 => CallGrammar {
                 begin: "<|tool_calls_section_begin|>",
                 end: "<|tool_calls_section_end|>",

@@ -96,6 +96,7 @@ impl Shape {
             Form::Keyed => keyed(cursor, place),
             Form::Named(named) => named.item(cursor, self.close),
             Form::Tagged(tagged) => tagged.item(cursor),
+            Form::Elements(_) => element(cursor),
             Form::Literal(literal) => literal.item(cursor, place),
         }
     }
@@ -111,7 +112,7 @@ impl Shape {
                 *passed = cursor.at;
                 return Err(Stop::No);
             }
-            Form::Named(_) | Form::Tagged(_) => return Err(Stop::No),
+            Form::Named(_) | Form::Tagged(_) | Form::Elements(_) => return Err(Stop::No),
             Form::Envelope { .. } | Form::Keyed | Form::Literal(_) => {}
         }
         cursor.space();
@@ -311,6 +312,12 @@ impl Tagged {
         }
         Ok(Open { name, id: None, length: cursor.at, body: Body::Follows, place: Place::default() })
     }
+}
+
+fn element(mut cursor: Cursor<'_>) -> Read<Open<'_>> {
+    let name = cursor.name()?;
+    cursor.literal("\">")?;
+    Ok(Open { name, id: None, length: cursor.at, body: Body::Follows, place: Place::default() })
 }
 
 impl Literal {

@@ -311,6 +311,74 @@ fn families_read_their_variants() {
 }
 
 #[test]
+fn elements_become_json() {
+    let read = |arguments: &str, close: &str| {
+        let text = format!("$<tool_call>\n$<invoke name=\"add\">{arguments}$</invoke>\n{close}");
+        super::examples::read(Dialect::MiniMaxM3, &text.replace('$', "]<]minimax[>["))
+    };
+    let close = "$</tool_call>";
+    let call = |arguments: &str| read(arguments, close);
+    assert_eq!(call(""), ["c:add {}"]);
+    assert_eq!(
+        call("$<text>1$</text>$<count>2$</count>$<other>$<a>x$</a>$<b>null$</b>$</other>\n"),
+        [r#"c:add {"text":"1","count":2,"other":{"a":"x","b":null}}"#]
+    );
+    assert_eq!(
+        call("$<list>$<item>1$</item> $<item>$<item>a\n\"b$</item>$</item>$</list>$<tree>$<item>1$</item>$</tree>"),
+        [r#"c:add {"list":[1,["a\n\"b"]],"tree":{"item":1}}"#]
+    );
+    assert_eq!(
+        call("$<list>$</list>$<tree> $</tree>$<text>$</text>$<flag>$</flag>"),
+        [r#"c:add {"list":[],"tree":{},"text":"","flag":null}"#]
+    );
+    assert_eq!(call("$<text> </b> <c>$$</text>"), [r#"c:add {"text":" </b> <c>]<]minimax[>["}"#]);
+    // What is out of place ends the call, and is text.
+    assert_eq!(call("$<list>$<a>1$</a>$</list>"), [r#"i:add {"list":{"a":1}}"#.replace("i:", "c:").as_str()]);
+    assert_eq!(
+        read("$<list>$<item>1$</item>$<a>2", "")[..],
+        [r#"i:add {"list":[1"#.to_owned(), "t:$<a>2$</invoke>\n".replace('$', "]<]minimax[>[")]
+    );
+    assert_eq!(read("$<tree>$</tool_call> so", "")[0], r#"i:add {"tree":{"#);
+    let two = call("$</invoke>$<invoke name=\"add\">$<count>1$</count>");
+    assert_eq!(two, ["c:add {}", "c:add {\"count\":1}"]);
+    assert_eq!(
+        super::examples::read(Dialect::MiniMaxM3, "<mm:think>a</mm:think>b")[..],
+        ["r:a".to_owned(), "t:b".to_owned()]
+    );
+    assert_eq!(super::examples::read(Dialect::MiniMaxM3, "</mm:think>b"), ["t:b"]);
+}
+
+#[test]
+fn recipients_are_headers() {
+    let read = |text: &str| read(Dialect::Functionary, text);
+    assert_eq!(read("all\nHi. >>>all\nHo."), ["t:Hi. Ho."]);
+    assert_eq!(read("add\n{\"a\": 1}"), ["c:add {\"a\": 1}"]);
+    assert_eq!(read("all\nSo:>>>add\n{}\n>>>now-2\n{}"), ["t:So:", "c:add {}", "c:now-2 {}"]);
+    assert_eq!(read("python\nprint(1)"), ["t:python\nprint(1)"]);
+    assert_eq!(read("bob\n{}"), ["t:bob\n{}"]);
+    assert_eq!(read("That is all\n{}"), ["t:That is all\n{}"]);
+    assert_eq!(read(">>> print(1)\n1"), ["t:>>> print(1)\n1"]);
+
+    let read = |text: &str| super::examples::read(Dialect::Muse, text);
+    let call = "<atem:function_calls>\n<atem:invoke name=\"add\">\n<atem:parameter name=\"text\"> a\n</atem:parameter>\n</atem:invoke>\n</atem:function_calls>";
+    assert_eq!(read(" to=user<|message|>Hi to=all.<|eot|>"), ["t:Hi to=all."]);
+    assert_eq!(read("<|message|>Hi"), ["t:Hi"]);
+    assert_eq!(
+        read(&format!(
+            " to=self<|message|>Hm.<|eom|><|start|>assistant to=add<|message|>{call}<|eom|><|start|>assistant to=add<|message|>{call}<|eot|>"
+        )),
+        ["r:Hm.", "c:add {\"text\":\" a\\n\"}", "c:add {\"text\":\" a\\n\"}"]
+    );
+    assert_eq!(
+        read(
+            " to=user<|message|>So.<|eom|><|start|>assistant to=self<|message|>Hm.<|eom|><|start|>assistant to=user<|message|>Yes."
+        ),
+        ["t:So.", "r:Hm.", "t:Yes."]
+    );
+    assert_eq!(read("<|start|>assistant to=you, friend"), ["t:<|start|>assistant to=you, friend"]);
+}
+
+#[test]
 fn a_parser_is_used_again() {
     let mut parser = Dialect::Hermes.parser(&tools());
     let call = "<tool_call>{\"name\": \"add\", \"arguments\": {}}";

@@ -187,6 +187,25 @@ fn splits_do_not_matter() {
     });
 }
 
+/// What elements say of a value: text. Null and what is empty they do not tell apart, and no type that the schema leaves open.
+fn said(value: Value) -> Value {
+    match value {
+        Value::Array(values) if values.is_empty() => json!(""),
+        Value::Array(values) => values.into_iter().map(said).collect(),
+        Value::Object(object) => {
+            let object: serde_json::Map<_, _> =
+                object.into_iter().map(|(key, value)| (key, said(value))).filter(|(_, value)| value != "").collect();
+            if object.is_empty() { json!("") } else { Value::Object(object) }
+        }
+        Value::String(text) => match serde_json::from_str::<Value>(text.trim()) {
+            Ok(value) if !value.is_string() => said(value),
+            _ => json!(text.trim()),
+        },
+        Value::Null => json!(""),
+        value => json!(value.to_string()),
+    }
+}
+
 /// What is called is what was written, with the arguments to the letter where the dialect writes JSON.
 #[test]
 fn calls_come_back() {
@@ -204,7 +223,12 @@ fn calls_come_back() {
             } else {
                 let parsed: Value = serde_json::from_str(&parsed.arguments)
                     .map_err(|error| TestCaseError::fail(format!("{error}: {} from {text}", parsed.arguments)))?;
-                prop_assert_eq!(&parsed, &serde_json::from_str::<Value>(arguments).unwrap(), "{}", text);
+                let (mut parsed, mut written) = (parsed, serde_json::from_str::<Value>(arguments).unwrap());
+                if matches!(dialect.grammar().arguments, ArgumentsGrammar::Elements { .. }) {
+                    prop_assert_eq!(&parsed["text"], &written["text"], "{}", text);
+                    (parsed, written) = (said(parsed), said(written));
+                }
+                prop_assert_eq!(&parsed, &written, "{}", text);
             }
         }
         Ok(())

@@ -40,6 +40,7 @@ fn write_arguments(grammar: ArgumentsGrammar, arguments: &str, text: &mut String
                 *text += &[before_key, key, after_key, &value, after_value].concat();
             }
         }
+        ArgumentsGrammar::Elements { mark } => write_members(mark, &object, text),
         ArgumentsGrammar::Literals { assign, quote, python, quoted_keys } => {
             for (i, (key, value)) in object.iter().enumerate() {
                 *text += if i > 0 { "," } else { "" };
@@ -48,6 +49,24 @@ fn write_arguments(grammar: ArgumentsGrammar, arguments: &str, text: &mut String
             }
         }
     }
+}
+
+fn write_members(mark: &str, object: &serde_json::Map<String, Value>, text: &mut String) {
+    for (key, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+        write_element(mark, key, value, text);
+    }
+}
+
+fn write_element(mark: &str, key: &str, value: &Value, text: &mut String) {
+    *text += &[mark, "<", key, ">"].concat();
+    match value {
+        Value::Null => {}
+        Value::String(string) => *text += string,
+        Value::Array(values) => values.iter().for_each(|value| write_element(mark, "item", value, text)),
+        Value::Object(object) => write_members(mark, object, text),
+        value => *text += &value.to_string(),
+    }
+    *text += &[mark, "</", key, ">"].concat();
 }
 
 fn write_literal(value: &Value, quote: &str, python: bool, quoted_keys: bool, text: &mut String) {
