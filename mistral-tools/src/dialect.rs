@@ -54,6 +54,7 @@ mod elements;
 mod family;
 mod grammar;
 mod grammars;
+mod history;
 mod ids;
 mod json;
 mod literal;
@@ -67,9 +68,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod value;
+mod write;
 
 pub use delta::Delta;
 pub use grammar::{ArgumentsGrammar, CallGrammar};
+pub use history::CallHistory;
 pub use message::{Message, ParsedCall, Part};
 pub use parser::Parser;
 

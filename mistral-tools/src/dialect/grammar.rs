@@ -10,8 +10,8 @@
 /// ```
 ///
 /// NAME is one of the tools, ARGUMENTS follow its schema in the form of `arguments`. After `after_arguments` comes either `separator`
-/// and the next call, or `end`; without a separator there is one call to a section. Ids and numbers in these texts, as in Kimi's
-/// `:0`, are examples: models count there, parsers do not look.
+/// and the next call, or `end`; without a separator there is one call to a section. A digit in `before_name` or `after_name`, as in
+/// Kimi's `:0`, is an example of a number: models count the calls there. [`Dialect::write`](super::Dialect::write) does too.
 ///
 /// ```
 /// use mistral_tools::dialect::{ArgumentsGrammar, Dialect};

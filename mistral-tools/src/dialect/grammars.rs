@@ -245,13 +245,14 @@ impl Dialect {
             ),
             Self::Granite => list(&["<|tool_call|>", "<tool_call>"], "<|tool_call|>[", "]"),
             Self::CommandR | Self::CommandRPlus => {
-                let (triggers, begin, end): (Marks, _, _) = if self == Self::CommandR {
-                    (&["<|START_ACTION|>"], "<|START_ACTION|>[\n    ", "\n]<|END_ACTION|>")
+                let (triggers, begin, before_name, end): (Marks, _, _, _) = if self == Self::CommandR {
+                    let before_name = "{\"tool_call_id\": \"0\", \"tool_name\": \"";
+                    (&["<|START_ACTION|>"], "<|START_ACTION|>[\n    ", before_name, "\n]<|END_ACTION|>")
                 } else {
-                    (&["Action:"], "Action:\n```json\n[\n    ", "\n]```")
+                    (&["Action:"], "Action:\n```json\n[\n    ", "{\"tool_name\": \"", "\n]```")
                 };
                 CallGrammar {
-                    before_name: "{\"tool_name\": \"",
+                    before_name,
                     after_name: "\", \"parameters\": ",
                     separator: Some(",\n    "),
                     ..list(triggers, begin, end)

@@ -3,7 +3,6 @@
 mod examples;
 mod hostile;
 mod laws;
-mod write;
 
 use super::*;
 use serde_json::json;

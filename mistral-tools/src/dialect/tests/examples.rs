@@ -410,3 +410,31 @@ fn triggers_begin_calls() {
         }
     }
 }
+
+/// The only digits of a grammar are numbers of calls, which a writer counts.
+#[test]
+fn calls_are_numbered_where_models_count() {
+    let call =
+        |id: Option<&str>| crate::ToolCall { id: id.map(str::to_owned), name: "add".into(), arguments: json!({}) };
+    for dialect in Dialect::ALL {
+        let grammar = dialect.grammar();
+        let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+        let number = digits(grammar.before_name) + digits(grammar.after_name);
+        let counts = matches!(dialect, Dialect::KimiK2 | Dialect::KimiK3 | Dialect::CommandR | Dialect::Solar);
+        assert_eq!(number, usize::from(counts), "{dialect:?}");
+        assert_eq!(digits(grammar.begin) + digits(grammar.after_arguments) + digits(grammar.end), 0, "{dialect:?}");
+    }
+    let calls = [call(Some("functions.add:12")), call(Some("x")), call(None)];
+    assert_eq!(
+        read(Dialect::KimiK2, &Dialect::KimiK2.write(&calls, 3)),
+        ["c:#functions.add:12 add {}", "c:#functions.add:4 add {}", "c:#functions.add:5 add {}"]
+    );
+    assert_eq!(
+        read(Dialect::CommandR, &Dialect::CommandR.write(&calls, 3)),
+        ["c:#functions.add:12 add {}", "c:#x add {}", "c:#5 add {}"]
+    );
+    assert!(Dialect::KimiK3.write(&calls, 3).contains("index=\"3\""), "numbers of the turn");
+    let calls = [call(Some("9Ae3bDc2F")), call(Some("no"))];
+    assert_eq!(read(Dialect::MistralList, &Dialect::MistralList.write(&calls, 0)), ["c:#9Ae3bDc2F add {}", "c:add {}"]);
+    assert_eq!(Dialect::Hermes.write(&[], 0), "");
+}

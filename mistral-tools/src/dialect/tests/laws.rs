@@ -1,8 +1,8 @@
 //! Laws that hold for every dialect, with random turns and random chunks. Generators are seeded: a failure repeats.
 //! Chunks are `&str`, so they are cut at characters.
 
-use super::write::{Call, write};
 use super::*;
+use crate::ToolCall;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
@@ -49,7 +49,7 @@ fn value(random: &mut Random, depth: usize) -> Value {
     }
 }
 
-fn call(random: &mut Random) -> Call {
+fn call(dialect: Dialect, number: usize, random: &mut Random) -> ToolCall {
     let mut arguments = serde_json::Map::new();
     for key in ["text", "count", "flag", "list", "tree"] {
         let value = match key {
@@ -62,11 +62,13 @@ fn call(random: &mut Random) -> Call {
         };
         arguments.insert(key.to_owned(), value);
     }
-    (random.pick(&["get_weather", "add", "now-2"]).to_owned(), Value::Object(arguments).to_string())
+    let name = random.pick(&["get_weather", "add", "now-2"]).to_owned();
+    let id = Some(dialect.call_id(&name, number + random.next(1_000))).filter(|_| random.next(2) == 0);
+    ToolCall { id, name, arguments: Value::Object(arguments) }
 }
 
 /// A turn as the dialect writes it: perhaps reasoning, prose, calls, prose. With its calls.
-fn turn(dialect: Dialect, random: &mut Random) -> (String, Vec<Call>) {
+fn turn(dialect: Dialect, random: &mut Random) -> (String, Vec<ToolCall>) {
     let grammar = dialect.grammar();
     let whole = matches!(dialect, Dialect::Llama3 | Dialect::Llama4 | Dialect::Json);
     let mut written = String::new();
@@ -78,9 +80,17 @@ fn turn(dialect: Dialect, random: &mut Random) -> (String, Vec<Call>) {
         written += random.pick(&["Well. ", "a < b, {\"name\": 1}", "é\n\n", "<tool_call> is a tag; "]);
     }
     let count = if grammar.separator.is_some() { random.next(4) } else { random.next(2) };
-    let calls: Vec<Call> = (0..count).map(|_| call(random)).collect();
-    if !calls.is_empty() {
-        written += &write(dialect, &calls);
+    let mut calls: Vec<ToolCall> = (0..count).map(|number| call(dialect, number, random)).collect();
+    written += &dialect.write(&calls, 7);
+    for (number, call) in calls.iter_mut().enumerate() {
+        call.id = match dialect {
+            // Those that cannot be written without.
+            Dialect::CommandR | Dialect::Solar => call.id.take().or(Some((7 + number).to_string())),
+            Dialect::KimiK2 => call.id.take().or(Some(dialect.call_id(&call.name, 7 + number))),
+            // Those that can.
+            Dialect::MistralList | Dialect::Apriel => call.id.take(),
+            _ => None,
+        };
     }
     if random.next(2) == 0 {
         written += random.pick(&["\nDone.", "<", "\n", "and { \"name\": "]);
@@ -137,7 +147,7 @@ fn soup(dialect: Dialect, random: &mut Random, words: &mut Vec<String>) -> Strin
             text += &word;
             words.push(word);
         } else if random.next(12) == 0 {
-            text += &write(dialect, &[call(random)]);
+            text += &dialect.write(&[call(dialect, 0, random)], 0);
         } else {
             text += random.pick(&pieces);
         }
@@ -206,7 +216,7 @@ fn said(value: Value) -> Value {
     }
 }
 
-/// What is called is what was written, with the arguments to the letter where the dialect writes JSON.
+/// What is called is what was written, ids where there is a place for them, with the arguments to the letter where the dialect writes JSON.
 #[test]
 fn calls_come_back() {
     let tools = tools();
@@ -215,15 +225,15 @@ fn calls_come_back() {
         let message = in_chunks(&mut dialect.parser(&tools), chunks(&text, random).into_iter());
         let parsed: Vec<_> = message.calls().collect();
         prop_assert_eq!(parsed.len(), calls.len(), "{:?} from {}", message, text);
-        for (parsed, (name, arguments)) in parsed.iter().zip(&calls) {
+        for (parsed, ToolCall { id, name, arguments }) in parsed.iter().zip(&calls) {
             prop_assert!(parsed.complete, "{:?} from {}", parsed, text);
-            prop_assert_eq!(&parsed.name, name);
+            prop_assert_eq!((&parsed.name, &parsed.id), (name, id), "{}", text);
             if dialect.grammar().arguments == ArgumentsGrammar::Json {
-                prop_assert_eq!(&parsed.arguments, arguments);
+                prop_assert_eq!(&parsed.arguments, &arguments.to_string());
             } else {
                 let parsed: Value = serde_json::from_str(&parsed.arguments)
                     .map_err(|error| TestCaseError::fail(format!("{error}: {} from {text}", parsed.arguments)))?;
-                let (mut parsed, mut written) = (parsed, serde_json::from_str::<Value>(arguments).unwrap());
+                let (mut parsed, mut written) = (parsed, arguments.clone());
                 if matches!(dialect.grammar().arguments, ArgumentsGrammar::Elements { .. }) {
                     prop_assert_eq!(&parsed["text"], &written["text"], "{}", text);
                     (parsed, written) = (said(parsed), said(written));
