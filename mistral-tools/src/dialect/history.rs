@@ -12,7 +12,7 @@ use crate::{Message, ToolCall};
 ///
 /// // A template that knows of content only.
 /// let render = |messages: &[serde_json::Value]| Some(messages.iter().filter_map(|m| m["content"].as_str()).collect());
-/// assert_eq!(CallHistory::of(Dialect::Lfm2, render), CallHistory::Content);
+/// assert_eq!(CallHistory::of(Dialect::Lfm2, render), Some(CallHistory::Content));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,8 +30,9 @@ pub enum CallHistory {
 impl CallHistory {
     const ALL: [Self; 4] = [Self::Objects, Self::Text, Self::TextAlone, Self::Content];
 
-    /// Finds out, by rendering a call with a template: at most four times. `render` gives nothing where the template fails.
-    pub fn of(dialect: Dialect, mut render: impl FnMut(&[Value]) -> Option<String>) -> Self {
+    /// Finds out, by rendering a call with a template: at most four times. `render` gives nothing where the template fails; where it
+    /// always does, nothing is found.
+    pub fn of(dialect: Dialect, mut render: impl FnMut(&[Value]) -> Option<String>) -> Option<Self> {
         let (key, value) = ("w7qkey", "w7qvalue");
         let call = ToolCall { id: Some("c00000000".into()), name: "w7qname".into(), arguments: json!({key: value}) };
         let messages = [Message::user("?"), Message::assistant("").with_tool_calls([call])];
@@ -39,8 +40,7 @@ impl CallHistory {
             let text = render(&history.messages(dialect, &messages));
             text.is_some_and(|text| text.contains(key) && text.contains(value))
         };
-        // Where nothing helps, the error of the template says why.
-        Self::ALL.into_iter().find(|history| shown(history)).unwrap_or(Self::Objects)
+        Self::ALL.into_iter().find(|history| shown(history))
     }
 
     /// The messages as the template takes them.
@@ -99,10 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn templates_that_fail_get_what_most_take() {
-        assert_eq!(CallHistory::of(Dialect::Hermes, |_| None), CallHistory::Objects);
+    fn what_a_template_takes_is_found_by_rendering() {
+        assert_eq!(CallHistory::of(Dialect::Hermes, |_| None), None);
+        let all = |messages: &[Value]| Some(json!(messages).to_string());
+        assert_eq!(CallHistory::of(Dialect::Hermes, all), Some(CallHistory::Objects));
         let text =
             |messages: &[Value]| messages[1]["tool_calls"][0]["function"]["arguments"].as_str().map(str::to_owned);
-        assert_eq!(CallHistory::of(Dialect::Hermes, text), CallHistory::Text);
+        assert_eq!(CallHistory::of(Dialect::Hermes, text), Some(CallHistory::Text));
     }
 }
