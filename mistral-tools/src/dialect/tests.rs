@@ -3,6 +3,7 @@
 mod examples;
 mod hostile;
 mod laws;
+mod turns;
 
 use super::*;
 use serde_json::json;

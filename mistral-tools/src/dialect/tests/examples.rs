@@ -17,7 +17,7 @@ fn short(message: &Message) -> Vec<String> {
 }
 
 /// Reads a text after a prompt, as a whole and one character at a time.
-fn read_after(dialect: Dialect, prompt: &str, text: &str) -> Vec<String> {
+pub(super) fn read_after(dialect: Dialect, prompt: &str, text: &str) -> Vec<String> {
     let mut parser = dialect.parser(&tools());
     parser.reset_after(prompt);
     let whole = in_chunks(&mut parser, std::iter::once(text));
@@ -27,7 +27,7 @@ fn read_after(dialect: Dialect, prompt: &str, text: &str) -> Vec<String> {
     short(&whole)
 }
 
-fn read(dialect: Dialect, text: &str) -> Vec<String> {
+pub(super) fn read(dialect: Dialect, text: &str) -> Vec<String> {
     read_after(dialect, "", text)
 }
 
