@@ -1,6 +1,6 @@
 //! One exchange as a state machine: text of the model in, calls and events out. No model, thread, clock or tool in here.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use mistral_tools::dialect::{Delta, Dialect, Parser};
@@ -383,7 +383,7 @@ impl Exchange {
 
     /// Puts the calls of a turn into the history, and those that can be made up for making.
     fn request(&mut self, mut message: Message, written: Vec<Written>) {
-        let mut ids: HashSet<String> =
+        let mut ids: BTreeSet<String> =
             self.messages.iter().flat_map(|message| &message.tool_calls).filter_map(|call| call.id.clone()).collect();
         let made: usize = self.messages.iter().map(|message| message.tool_calls.len()).sum();
         let (mut slots, mut refusals) = (Vec::with_capacity(written.len()), Vec::new());
