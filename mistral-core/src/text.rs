@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use mistral_models::{ChatTemplate, ChatTemplates, Checkpoint, EncodeOptions, TemplateInput, Tokenizer};
 use mistral_tools::ToolSpec;
-use mistral_tools::dialect::Dialect;
+use mistral_tools::dialect::{CallHistory, Dialect};
 use serde_json::{Map, Value};
 
 use crate::constraint::TokenTable;
@@ -28,6 +28,8 @@ struct Templates {
     variables: Map<String, Value>,
     plain: OnceLock<Result<ChatTemplate, Error>>,
     with_tools: OnceLock<Result<ChatTemplate, Error>>,
+    /// How the template without and the one with tools take calls, found with the first call.
+    histories: [OnceLock<CallHistory>; 2],
 }
 
 impl TextModel {
@@ -41,7 +43,13 @@ impl TextModel {
         ];
         let variables =
             names.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::String(text?)))).collect();
-        let compile = |sources| Templates { sources, variables, plain: OnceLock::new(), with_tools: OnceLock::new() };
+        let compile = |sources| Templates {
+            sources,
+            variables,
+            plain: OnceLock::new(),
+            with_tools: OnceLock::new(),
+            histories: Default::default(),
+        };
         Self { tokenizer, templates: templates.map(compile).map(Arc::new), token_table: Arc::default() }
     }
 
@@ -120,15 +128,25 @@ impl TextModel {
         let templates = self.templates.as_ref().ok_or(Error::NoChatTemplate)?;
         let has_tools = !tools.is_empty();
         let template = self.template(has_tools)?;
-        let messages: Vec<Value> = messages.iter().map(Message::to_json).collect();
         let tools: Vec<Value> = tools.iter().map(ToolSpec::to_json).collect();
         let mut all = templates.variables.clone();
         all.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let mut input = TemplateInput::new(&messages).variables(&all).add_generation_prompt(true);
-        if has_tools {
-            input = input.tools(&tools);
-        }
-        Ok(template.render(&input)?)
+        let render = |messages: &[Value]| {
+            let input = TemplateInput::new(messages).variables(&all).add_generation_prompt(true);
+            template.render(&if has_tools { input.tools(&tools) } else { input })
+        };
+        let dialect = Dialect::detect(template.source()).unwrap_or(Dialect::Json);
+        let found = &templates.histories[usize::from(has_tools)];
+        let history = match found.get() {
+            _ if messages.iter().all(|message| message.tool_calls.is_empty()) => CallHistory::Objects,
+            Some(history) => *history,
+            None => match CallHistory::of(dialect, |messages| render(messages).ok()) {
+                Some(history) => *found.get_or_init(|| history),
+                // The error of the template says what is wrong.
+                None => CallHistory::Objects,
+            },
+        };
+        Ok(render(&history.messages(dialect, messages))?)
     }
 
     /// The vocabulary as constraints need it.
@@ -155,6 +173,17 @@ impl TextModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_are_shown_by_templates_that_know_of_none() {
+        let source = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}<|tool_call_start|>";
+        let text = TextModel::new(None, ChatTemplates::from_parts(None, Some(source), None).unwrap());
+        let call = crate::ToolCall { id: None, name: "add".into(), arguments: serde_json::json!({"a": 1}) };
+        let messages = [Message::user("Hi"), Message::assistant("").with_tool_calls([call]), Message::tool("add", "2")];
+        let shown = text.render(&messages, &[], &Map::new()).unwrap();
+        let call = "<|tool_call_start|>[add(a=1)]<|tool_call_end|>";
+        assert_eq!(shown, format!("user: Hi\nassistant: {call}\ntool: 2\n<|tool_call_start|>"));
+    }
 
     #[test]
     fn variables_of_the_request_reach_the_template() {

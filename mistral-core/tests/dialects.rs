@@ -5,26 +5,37 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use mistral_core::tools::ToolSpec;
-use mistral_core::tools::dialect::{Dialect, Message};
+use mistral_core::tools::dialect::{self, CallHistory, Dialect};
+use mistral_core::tools::{Message, ToolCall, ToolSpec};
 use mistral_models::{ChatTemplate, TemplateInput};
 use serde_json::{Value, json};
 
-/// Templates that do not show what their models write, and why. The dialect is known from them all the same, or not.
-const WITHOUT: &[(&str, Option<Dialect>, &str)] = &[
-    ("HuggingFaceTB-SmolLM3-3B", None, "no calls in the template"),
-    ("Kimi-K2-Instruct", Some(Dialect::KimiK2), "the template fails at calls, in transformers too"),
-    ("Kimi-K2-Thinking", Some(Dialect::KimiK2), "the template fails at calls, in transformers too"),
-    ("LFM2-8B-A1B", Some(Dialect::Lfm2), "calls are part of the content"),
-    ("LFM2.5-Instruct", Some(Dialect::Lfm2), "calls are part of the content"),
-    ("MiniMax-M3", None, "a dialect that is not known"),
-    ("deepseek-ai-DeepSeek-R1-Distill-Llama-8B", Some(Dialect::DeepSeekV3), "calls are left out beside content"),
-    ("google-gemma-2-2b-it", None, "no calls in the template"),
-    ("llama-cpp-deepseek-r1", Some(Dialect::DeepSeekV3), "the template fails at tools, in transformers too"),
-    ("meetkai-functionary-medium-v3.2", None, "a dialect that is not known"),
-    ("microsoft-Phi-3.5-mini-instruct", None, "no calls in the template"),
-    ("muse-glimmer", None, "a dialect that is not known"),
+/// Templates that teach no calls, and why: their models are read as [`Dialect::Json`].
+const UNDETECTED: &[(&str, &str)] = &[
+    ("HuggingFaceTB-SmolLM3-3B", "shows neither tools nor calls"),
+    ("google-gemma-2-2b-it", "shows neither tools nor calls"),
+    ("microsoft-Phi-3.5-mini-instruct", "shows neither tools nor calls"),
 ];
+
+/// Templates that do not take calls as objects, and what they take.
+const OTHER: &[(&str, CallHistory)] = &[
+    ("HuggingFaceTB-SmolLM3-3B", CallHistory::Content),
+    // It appends to a list, which transformers forbids.
+    ("Kimi-K2-Instruct", CallHistory::Content),
+    ("Kimi-K2-Thinking", CallHistory::Content),
+    ("LFM2-8B-A1B", CallHistory::Content),
+    ("LFM2.5-Instruct", CallHistory::Content),
+    ("deepseek-ai-DeepSeek-R1-Distill-Llama-8B", CallHistory::TextAlone),
+    ("google-gemma-2-2b-it", CallHistory::Content),
+    ("meetkai-functionary-medium-v3.2", CallHistory::Text),
+    ("microsoft-Phi-3.5-mini-instruct", CallHistory::Content),
+];
+
+/// Templates that fail if there are tools, in transformers too. Tools are described in a message then.
+const WITHOUT_TOOLS: &[&str] = &["llama-cpp-deepseek-r1"];
+
+/// Templates that leave out null and what is empty.
+const SPARSE: &[&str] = &["MiniMax-M3"];
 
 /// Templates that render one call a turn: they refuse more, or leave them out.
 const SINGLE: &[&str] = &[
@@ -50,10 +61,12 @@ fn tools() -> Vec<ToolSpec> {
 }
 
 /// Calls from plain to awkward: quotes, marks, line breaks, numbers as text, wide integers, nesting.
-fn turns() -> Vec<Vec<(&'static str, Value)>> {
+fn turns(sparse: bool) -> Vec<Vec<(&'static str, Value)>> {
     let plain = ("get_weather", json!({"city": "Oslo", "days": 2}));
+    let filter =
+        if sparse { json!({"x": [1, 2.5, "y"], "z": {"a": "b"}}) } else { json!({"x": [1, 2.5, null, "y"], "z": {}}) };
     let awkward = json!({"query": "\"a\" <b> \\ \u{fc} {c} </think>", "limit": 9_007_199_254_740_993_u64, "exact": true,
-        "filter": {"x": [1, 2.5, null, "y"], "z": {}}, "code": "12\n  34"});
+        "filter": filter, "code": "12\n  34"});
     vec![vec![plain.clone()], vec![("search", awkward.clone())], vec![plain, ("search", awkward)]]
 }
 
@@ -62,30 +75,65 @@ type Turn<'t> = &'t [(&'t str, Value)];
 /// What is thought before the calls, where a template has a place for it.
 const THOUGHT: &str = "Let me ponder: is <tool_call> a tag?";
 
-fn render(template: &ChatTemplate, turn: Option<Turn<'_>>, thinks: bool, tools: &[Value]) -> Result<String, String> {
-    let mut messages = vec![json!({"role": "user", "content": "Weather in Oslo?"})];
-    if let Some(turn) = turn {
-        let calls: Vec<Value> = turn
-            .iter()
-            .enumerate()
-            .map(|(i, (name, arguments))| {
-                json!({"id": format!("abc12{i}def"), "type": "function", "function": {"name": name, "arguments": arguments}})
-            })
-            .collect();
-        let mut message = json!({"role": "assistant", "content": "", "tool_calls": calls});
-        if thinks {
+/// A template as it is published.
+struct Published {
+    template: ChatTemplate,
+    dialect: Dialect,
+    history: CallHistory,
+    specs: Vec<ToolSpec>,
+    /// The tools that are rendered.
+    tools: Vec<Value>,
+}
+
+impl Published {
+    fn new(name: &str, source: &str) -> Self {
+        let template = ChatTemplate::new(source).unwrap();
+        let dialect = Dialect::detect(source);
+        let undetected = UNDETECTED.iter().any(|(listed, _)| *listed == name);
+        assert_eq!(dialect.is_none(), undetected, "{name}: {dialect:?}");
+        let specs = tools();
+        let tools = specs.iter().map(ToolSpec::to_json).filter(|_| !WITHOUT_TOOLS.contains(&name)).collect();
+        let mut published =
+            Self { template, dialect: dialect.unwrap_or(Dialect::Json), history: CallHistory::Objects, specs, tools };
+        let history = CallHistory::of(published.dialect, |messages| published.messages(messages, false).ok());
+        published.history = history.unwrap_or_else(|| panic!("{name} renders no calls"));
+        let listed =
+            OTHER.iter().find(|(listed, _)| *listed == name).map_or(CallHistory::Objects, |(_, history)| *history);
+        assert_eq!(published.history, listed, "{name}");
+        published
+    }
+
+    fn messages(&self, messages: &[Value], prompt: bool) -> Result<String, String> {
+        let variables = json!({"bos_token": "<s>", "eos_token": "</s>", "functions": "[]", "datetime": "now"});
+        let input =
+            TemplateInput::new(messages).variables(variables.as_object().unwrap()).add_generation_prompt(prompt);
+        let input = if self.tools.is_empty() { input } else { input.tools(&self.tools) };
+        self.template.render(&input).map_err(|error| error.to_string())
+    }
+
+    fn render(&self, turn: Option<Turn<'_>>, thinks: bool) -> Result<String, String> {
+        let mut messages = vec![Message::user("Weather in Oslo?")];
+        if let Some(turn) = turn {
+            let call = |(i, (name, arguments)): (usize, &(&str, Value))| ToolCall {
+                id: Some(id(i)),
+                name: (*name).to_owned(),
+                arguments: arguments.clone(),
+            };
+            messages.push(Message::assistant("").with_tool_calls(turn.iter().enumerate().map(call)));
+        }
+        let mut messages = self.history.messages(self.dialect, &messages);
+        if thinks && let Some(message) = messages.get_mut(1) {
             for key in ["reasoning_content", "reasoning", "thinking"] {
                 message[key] = json!(THOUGHT);
             }
         }
-        messages.push(message);
+        self.messages(&messages, turn.is_none())
     }
-    let variables = json!({"bos_token": "<s>", "eos_token": "</s>", "functions": "[]", "datetime": "now"});
-    let input = TemplateInput::new(&messages)
-        .tools(tools)
-        .variables(variables.as_object().unwrap())
-        .add_generation_prompt(turn.is_none());
-    template.render(&input).map_err(|error| error.to_string())
+}
+
+/// The id of a call, as the templates that are strict take it.
+fn id(number: usize) -> String {
+    format!("abc12{number}def")
 }
 
 fn templates() -> Option<Vec<PathBuf>> {
@@ -101,13 +149,17 @@ fn templates() -> Option<Vec<PathBuf>> {
     Some(folders)
 }
 
+/// What was found on the way.
+#[derive(Default)]
+struct Found {
+    reasoning: bool,
+    ids: bool,
+}
+
 /// What a template renders for a turn is what a model would write after the prompt; the prompt is what both have in common.
-/// Gives whether there was reasoning.
-fn round_trip(template: &ChatTemplate, dialect: Dialect, turn: Turn<'_>, thinks: bool) -> Result<bool, String> {
-    let specs = tools();
-    let json: Vec<Value> = specs.iter().map(ToolSpec::to_json).collect();
-    let prompt = render(template, None, thinks, &json)?;
-    let whole = render(template, Some(turn), thinks, &json)?;
+fn round_trip(published: &Published, turn: Turn<'_>, thinks: bool) -> Result<Found, String> {
+    let prompt = published.render(None, thinks)?;
+    let whole = published.render(Some(turn), thinks)?;
     let mut common = prompt.bytes().zip(whole.bytes()).take_while(|(a, b)| a == b).count();
     while !whole.is_char_boundary(common) {
         common -= 1;
@@ -118,7 +170,7 @@ fn round_trip(template: &ChatTemplate, dialect: Dialect, turn: Turn<'_>, thinks:
     }
     // One template repeats its instructions after every turn.
     let mut written = whole[common..].split("<|START_OF_TURN_TOKEN|>").next().unwrap_or("");
-    let mut parser = dialect.parser(&specs);
+    let mut parser = published.dialect.parser(&published.specs);
     parser.reset_after(&whole[..common]);
     if !parser.in_reasoning() && (written.starts_with("</") || written.starts_with(THOUGHT)) {
         parser.reset_after(&prompt);
@@ -127,20 +179,26 @@ fn round_trip(template: &ChatTemplate, dialect: Dialect, turn: Turn<'_>, thinks:
             written = written.strip_prefix("</think>").unwrap_or(written);
         }
     }
-    let message: Message = parser.parse(written);
+    let message: dialect::Message = parser.parse(written);
     let calls: Vec<_> = message.calls().collect();
     let show = || format!("{message:?} from {written:?}");
     if calls.len() != turn.len() {
         return Err(format!("{} calls of {}: {}", calls.len(), turn.len(), show()));
     }
-    for (call, (name, arguments)) in calls.iter().zip(turn) {
+    let mut found = Found { reasoning: written.contains("ponder"), ids: false };
+    for (i, (call, (name, arguments))) in calls.iter().zip(turn).enumerate() {
         let parsed: Value = serde_json::from_str(&call.arguments).map_err(|error| format!("{error}: {}", show()))?;
         if call.name != *name || parsed != *arguments || !call.complete {
             return Err(show());
         }
+        // An id that is shown is read; where another is, the template numbers calls itself.
+        let shown = written.contains(&id(i));
+        if shown != (call.id == Some(id(i))) || call.id.as_deref().is_some_and(|id| !published.dialect.takes_id(id)) {
+            return Err(format!("the id is {:?}: {}", call.id, show()));
+        }
+        found.ids |= call.id.is_some();
     }
-    let thought = written.contains("ponder");
-    if thought != message.reasoning().contains(THOUGHT) {
+    if found.reasoning != message.reasoning().contains(THOUGHT) {
         return Err(format!("the reasoning is {:?}: {}", message.reasoning(), show()));
     }
     // What is left over is the end of the turn.
@@ -148,39 +206,36 @@ fn round_trip(template: &ChatTemplate, dialect: Dialect, turn: Turn<'_>, thinks:
     if ["get_weather", "search", "tool", "think", "Oslo", "ponder"].iter().any(|leak| text.contains(leak)) {
         return Err(format!("markup in the text {text:?}: {}", show()));
     }
-    Ok(thought)
+    Ok(found)
 }
 
-/// Whether a template is on a list, and why it is, is checked too: what is on it without need fails.
+/// What is on a list without need fails too.
 #[test]
 fn calls_of_published_templates_are_parsed_back() {
     let Some(folders) = templates() else { return };
-    let (mut passed, mut thoughts, mut wrong) = (0, 0, Vec::new());
+    let (mut passed, mut thoughts, mut ids, mut wrong) = (0, 0, Vec::new(), Vec::new());
     for folder in folders {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let source = std::fs::read_to_string(folder.join("template.jinja")).unwrap();
-        let template = ChatTemplate::new(&source).unwrap();
-        let dialect = Dialect::detect(&source);
-        let without = WITHOUT.iter().find(|(listed, ..)| *listed == name);
-        if let Some((_, known, _)) = without {
-            assert_eq!(dialect, *known, "{name}");
-        }
-        for (i, (turn, thinks)) in turns().iter().flat_map(|turn| [(turn, false), (turn, true)]).enumerate() {
-            let listed = without.is_some() || (turn.len() > 1 && SINGLE.contains(&name.as_str()));
-            let result = dialect.ok_or("no dialect".to_owned()).and_then(|d| round_trip(&template, d, turn, thinks));
-            match (result, listed) {
-                (Ok(thought), false) => {
+        let published = Published::new(&name, &std::fs::read_to_string(folder.join("template.jinja")).unwrap());
+        let turns = turns(SPARSE.contains(&name.as_str()));
+        for (i, (turn, thinks)) in turns.iter().flat_map(|turn| [(turn, false), (turn, true)]).enumerate() {
+            let listed = turn.len() > 1 && SINGLE.contains(&name.as_str());
+            match (round_trip(&published, turn, thinks), listed) {
+                (Ok(found), false) => {
                     passed += 1;
-                    thoughts += usize::from(thought);
+                    thoughts += usize::from(found.reasoning);
+                    if found.ids && ids.last() != Some(&name) {
+                        ids.push(name.clone());
+                    }
                 }
                 (Err(_), true) => {}
                 (Ok(_), true) => wrong.push(format!("{name} turn {i} is parsed back, yet on a list")),
-                (Err(why), false) => wrong.push(format!("{name} turn {i} {dialect:?}: {why}")),
+                (Err(why), false) => wrong.push(format!("{name} turn {i} {:?}: {why}", published.dialect)),
             }
         }
     }
     let count = format!("{passed} turns of published templates parsed back, {thoughts} with reasoning");
-    let _ = writeln!(std::io::stderr(), "{count}; {} templates cannot be", WITHOUT.len());
-    assert!(passed > 0 && thoughts > 0);
+    let _ = writeln!(std::io::stderr(), "{count}; {} show ids: {}", ids.len(), ids.join(", "));
+    assert!(passed > 0 && thoughts > 0 && !ids.is_empty());
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }

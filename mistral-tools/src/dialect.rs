@@ -6,13 +6,56 @@
 //! What holds for every dialect: the result does not depend on how the text is cut into chunks; a mark in prose that no call follows
 //! is text; what is not markup comes out; arguments that are JSON are given exactly as written; no input makes a parser fail.
 //! Arguments are not checked here, as whoever checks them against a schema can tell the model what is wrong.
+//!
+//! | dialect | models | values of arguments | ids of calls |
+//! |---|---|---|---|
+//! | [`Hermes`](Dialect::Hermes) | Hermes 2 and 3, Qwen 2.5 and 3, QwQ, Granite 4, Bielik 3, Reka Edge, SmolLM3 | JSON | none |
+//! | [`QwenCoder`](Dialect::QwenCoder) | Qwen3-Coder, Qwen 3.5, Nemotron 3, Step 3.5 | text, typed by the schema | none |
+//! | [`Seed`](Dialect::Seed) | Seed-OSS | text, typed by the schema | none |
+//! | [`Llama3`](Dialect::Llama3) | Llama 3.1 to 3.3 | JSON | none |
+//! | [`Llama4`](Dialect::Llama4) | Llama 4 | Python | none |
+//! | [`Olmo3`](Dialect::Olmo3) | Olmo 3 | Python | none |
+//! | [`Lfm2`](Dialect::Lfm2) | LFM2, LFM2.5 | Python | none |
+//! | [`MistralList`](Dialect::MistralList) | Mistral up to Small 3.1 | JSON | `id`, nine letters and digits, after the arguments |
+//! | [`Mistral`](Dialect::Mistral) | Mistral since Small 3.2, Ministral 3, Devstral | JSON | the same after `[CALL_ID]`: Small 3.2 only |
+//! | [`DeepSeekV3`](Dialect::DeepSeekV3) | DeepSeek V3 and R1, with distillations | JSON | none |
+//! | [`DeepSeekV31`](Dialect::DeepSeekV31) | DeepSeek V3.1 | JSON | none |
+//! | [`DeepSeekV32`](Dialect::DeepSeekV32) | DeepSeek V3.2 | text or JSON, as the mark says | none |
+//! | [`DeepSeekV4`](Dialect::DeepSeekV4) | DeepSeek V4 | text or JSON, as the mark says | none |
+//! | [`Glm`](Dialect::Glm) | GLM since 4.5, Ling 3, Laguna | text, typed by the schema | none |
+//! | [`Hunyuan`](Dialect::Hunyuan) | Hunyuan 3 | text, typed by the schema | none |
+//! | [`MiniMaxM2`](Dialect::MiniMaxM2) | MiniMax M2 | text, typed by the schema | none |
+//! | [`MiniMaxM3`](Dialect::MiniMaxM3) | MiniMax M3 | elements, typed by the schema | none |
+//! | [`KimiK2`](Dialect::KimiK2) | Kimi K2 | JSON | `functions.`, name, `:` and a number |
+//! | [`KimiK3`](Dialect::KimiK3) | Kimi K3 | text or JSON, as the mark says | none; calls are numbered in the turn |
+//! | [`Harmony`](Dialect::Harmony) | gpt-oss | JSON | none |
+//! | [`Gemma4`](Dialect::Gemma4) | Gemma 4 | literals, strings between `<\|"\|>` | none |
+//! | [`FunctionGemma`](Dialect::FunctionGemma) | FunctionGemma | literals, strings between `<escape>` | none |
+//! | [`Granite`](Dialect::Granite) | Granite 3 | JSON | none |
+//! | [`CommandR`](Dialect::CommandR) | Command R7B, Command A | JSON | `tool_call_id`, a number |
+//! | [`CommandRPlus`](Dialect::CommandRPlus) | Command R, Command R+ | JSON | none |
+//! | [`Phi4`](Dialect::Phi4) | Phi-4-mini, Firefunction 2 | JSON | none |
+//! | [`Apriel`](Dialect::Apriel) | Apriel 1.5 and 1.6 | JSON | `id` after the arguments, where the template shows it |
+//! | [`MiniMaxM1`](Dialect::MiniMaxM1) | MiniMax M1 | JSON | none |
+//! | [`Apertus`](Dialect::Apertus) | Apertus | JSON | none |
+//! | [`GigaChat`](Dialect::GigaChat) | GigaChat 3 | JSON | none |
+//! | [`Solar`](Dialect::Solar) | Solar Open | JSON | before the name |
+//! | [`Functionary`](Dialect::Functionary) | Functionary 3.2 | JSON | none |
+//! | [`Muse`](Dialect::Muse) | Muse Glimmer | text, typed by the schema | none |
+//! | [`Json`](Dialect::Json) | all others | JSON | none |
+//!
+//! Where calls are objects of JSON, an id is read wherever it stands in them, also of models that are not known to write any.
 
+mod arguments;
 mod cursor;
 mod delta;
 mod detect;
+mod elements;
 mod family;
 mod grammar;
 mod grammars;
+mod history;
+mod ids;
 mod json;
 mod literal;
 mod message;
@@ -24,9 +67,12 @@ mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod value;
+mod write;
 
 pub use delta::Delta;
 pub use grammar::{ArgumentsGrammar, CallGrammar};
+pub use history::CallHistory;
 pub use message::{Message, ParsedCall, Part};
 pub use parser::Parser;
 
@@ -68,6 +114,8 @@ pub enum Dialect {
     Hunyuan,
     /// `<minimax:tool_call><invoke name="f"><parameter name="a">1</parameter></invoke></minimax:tool_call>`: MiniMax M2.
     MiniMaxM2,
+    /// `<invoke name="f"><a>1</a></invoke>` with a mark before each tag, nested where values are: MiniMax M3.
+    MiniMaxM3,
     /// `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{..}<|tool_call_end|>`: Kimi K2.
     KimiK2,
     /// `<|open|>call tool="f" index="1"<|sep|>` and the like: Kimi K3.
@@ -96,13 +144,17 @@ pub enum Dialect {
     GigaChat,
     /// `<|tool_call:begin|>id<|tool_call:name|>f<|tool_call:args|>{..}<|tool_call:end|>`: Solar Open.
     Solar,
+    /// `>>>f`, a line break and `{..}`: Functionary 3.2. Calls of its own Python tool, which are not JSON, are left in the text.
+    Functionary,
+    /// `<atem:function_calls><atem:invoke name="f"><atem:parameter name="a">1</atem:parameter>..`: Muse Glimmer.
+    Muse,
     /// `{"name": .., "arguments": ..}` as the whole message, in a fence or in `<tool_call>`: what models do that are only told to.
     Json,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::Hermes,
         Self::QwenCoder,
         Self::Seed,
@@ -119,6 +171,7 @@ impl Dialect {
         Self::Glm,
         Self::Hunyuan,
         Self::MiniMaxM2,
+        Self::MiniMaxM3,
         Self::KimiK2,
         Self::KimiK3,
         Self::Harmony,
@@ -133,6 +186,8 @@ impl Dialect {
         Self::Apertus,
         Self::GigaChat,
         Self::Solar,
+        Self::Functionary,
+        Self::Muse,
         Self::Json,
     ];
 

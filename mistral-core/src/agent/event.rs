@@ -63,7 +63,7 @@ pub enum AgentEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RequestedCall {
-    /// Given by the exchange, unique in the conversation: nine letters and digits, which every template takes.
+    /// Unique in the conversation: what the model wrote if the templates of its dialect take that, otherwise given by the exchange.
     pub id: String,
     /// The tool, as the model wrote it.
     pub name: String,

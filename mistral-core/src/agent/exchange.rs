@@ -1,6 +1,6 @@
 //! One exchange as a state machine: text of the model in, calls and events out. No model, thread, clock or tool in here.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use mistral_tools::dialect::{Delta, Dialect, Parser};
@@ -48,6 +48,7 @@ pub struct Exchange {
     given: usize,
     limits: AgentLimits,
     deadline: Option<Instant>,
+    dialect: Dialect,
     parser: Parser,
     state: State,
     said: Said,
@@ -95,6 +96,7 @@ struct Said {
 
 #[derive(Debug)]
 struct Written {
+    id: Option<String>,
     name: String,
     arguments: String,
     complete: bool,
@@ -120,6 +122,7 @@ impl Exchange {
             messages,
             limits,
             deadline: limits.max_time.and_then(|time| now.checked_add(time)),
+            dialect,
             parser: dialect.parser(tools),
             state: State::Ready,
             said: Said::default(),
@@ -380,11 +383,16 @@ impl Exchange {
 
     /// Puts the calls of a turn into the history, and those that can be made up for making.
     fn request(&mut self, mut message: Message, written: Vec<Written>) {
+        let mut ids: BTreeSet<String> =
+            self.messages.iter().flat_map(|message| &message.tool_calls).filter_map(|call| call.id.clone()).collect();
         let made: usize = self.messages.iter().map(|message| message.tool_calls.len()).sum();
         let (mut slots, mut refusals) = (Vec::with_capacity(written.len()), Vec::new());
-        for (index, Written { name, arguments, complete }) in written.into_iter().enumerate() {
-            // Some templates take nothing but an id of nine letters and digits.
-            let id = format!("c{:08}", made + index);
+        for (index, Written { id, name, arguments, complete }) in written.into_iter().enumerate() {
+            // Models repeat ids, or write some that their template refuses.
+            let id = id.filter(|id| self.dialect.takes_id(id) && !ids.contains(id));
+            let mut others = (made + index..).map(|number| self.dialect.call_id(&name, number));
+            let id = id.or_else(|| others.find(|id| !ids.contains(id))).unwrap_or_default();
+            ids.insert(id.clone());
             let object = serde_json::from_str::<Value>(&arguments).ok().filter(Value::is_object);
             let refusal = match (complete, &object) {
                 (false, _) => Some((ErrorKind::InvalidArguments, format!("the call breaks off after: {arguments}"))),
@@ -438,8 +446,14 @@ impl Said {
                 events.push_back(AgentEvent::Reasoning(text.to_owned()));
             }
             Delta::Call { index, name } => {
-                self.calls.push(Written { name: name.to_owned(), arguments: String::new(), complete: false });
-                events.push_back(AgentEvent::CallBegun { index, name: name.to_owned() });
+                let name = name.to_owned();
+                events.push_back(AgentEvent::CallBegun { index, name: name.clone() });
+                self.calls.push(Written { id: None, name, arguments: String::new(), complete: false });
+            }
+            Delta::Id { id, .. } => {
+                if let Some(call) = self.calls.last_mut() {
+                    call.id = Some(id.to_owned());
+                }
             }
             Delta::Arguments { index, text } => {
                 if let Some(call) = self.calls.last_mut() {

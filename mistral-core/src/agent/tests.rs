@@ -193,6 +193,18 @@ fn calls_are_made_and_answered_in_the_dialect_of_the_template() {
 }
 
 #[test]
+fn ids_of_the_model_are_kept_where_templates_take_them() {
+    let call = |id: &str| format!("[TOOL_CALLS]add[CALL_ID]{id}[ARGS]{{\"a\": 1, \"b\": 1}}");
+    let turn = [call("9Ae3bDc2F"), call("short"), call("9Ae3bDc2F"), call("c00000003")].concat();
+    let agent = agent("[TOOL_CALLS] [ARGS]", &[&turn, &call("9Ae3bDc2F"), "2"]);
+    let answer = ask(&agent).complete().unwrap();
+    whole(&answer.messages);
+    let ids = |message: &Message| message.tool_calls.iter().filter_map(|call| call.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&answer.messages[0]), ["9Ae3bDc2F", "c00000001", "c00000002", "c00000003"]);
+    assert_eq!(ids(&answer.messages[5]), ["c00000004"], "ids are unique in a conversation");
+}
+
+#[test]
 fn text_reasoning_and_arguments_stream_in_order() {
     let turn = format!("<think>Sum.</think>So: {}", hermes("add", r#"{"a":1,"b":2}"#));
     let agent = agent("<tool_call>", &[&turn, "3"]);

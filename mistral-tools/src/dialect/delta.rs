@@ -16,6 +16,13 @@ pub enum Delta<'a> {
         /// The tool, as the model wrote it; there may be none of this name.
         name: &'a str,
     },
+    /// The id that the model gave the call that began last, if it gave one: between its beginning and its end, at most once.
+    Id {
+        /// Of the call.
+        index: usize,
+        /// As the model wrote it; other calls may have the same. See [`Dialect::call_id`](super::Dialect::call_id).
+        id: &'a str,
+    },
     /// More of the arguments of the call that began last: JSON text, exactly as the model wrote it where its dialect writes JSON,
     /// transcribed where it does not. It need not be valid JSON.
     Arguments {

@@ -14,6 +14,9 @@ const ROWS: &[(&[&str], Dialect)] = &[
     (&["DSML", "tool_calls"], Dialect::DeepSeekV4),
     (&["<｜tool▁call▁begin｜>", "```json"], Dialect::DeepSeekV3),
     (&["<｜tool▁call▁begin｜>"], Dialect::DeepSeekV31),
+    (&["]<]minimax[>[", "<invoke name="], Dialect::MiniMaxM3),
+    (&["<atem:function_calls>", "<atem:invoke name="], Dialect::Muse),
+    (&[">>>${recipient}"], Dialect::Functionary),
     (&["<minimax:tool_call>", "<invoke name="], Dialect::MiniMaxM2),
     (&["<seed:tool_call>", "<function="], Dialect::Seed),
     (&["tool_sep", "arg_key", "opensource"], Dialect::Hunyuan),
@@ -51,10 +54,6 @@ impl Dialect {
     /// assert_eq!(Dialect::detect("{{ content }}"), None);
     /// ```
     pub fn detect(template: &str) -> Option<Self> {
-        // MiniMax M3 nests marks of its own, which no parser here reads.
-        if template.contains("<]minimax[>[") {
-            return None;
-        }
         ROWS.iter().find(|(marks, _)| marks.iter().all(|mark| template.contains(mark))).map(|&(_, dialect)| dialect)
     }
 }

@@ -9,6 +9,10 @@ pub(super) struct Family {
     pub(super) calls_end_reasoning: bool,
     /// Marks without meaning for the caller.
     pub(super) noise: &'static [&'static str],
+    /// Pairs of marks with a name in between, without meaning for the caller.
+    pub(super) headers: &'static [(&'static str, &'static str)],
+    /// The same at the beginning of a message only. If the second is empty, there is no name.
+    pub(super) leading: &'static [(&'static str, &'static str)],
     /// How calls are written; the first that fits is it.
     pub(super) shapes: &'static [Shape],
 }
@@ -33,6 +37,11 @@ impl Shape {
     pub(super) fn openers(&self) -> impl Iterator<Item = &'static str> {
         self.section.iter().chain(self.call).copied()
     }
+
+    /// Whether calls begin with their names.
+    pub(super) fn named(&self) -> bool {
+        matches!(&self.form, Form::Named(Named { prefix: "", after_id: "", .. }))
+    }
 }
 
 /// How a name and arguments are written.
@@ -51,6 +60,8 @@ pub(super) enum Form {
     Named(Named),
     /// A name, then a pair of marks around each parameter.
     Tagged(Tagged),
+    /// A name, then elements whose tags stand after this mark: objects and lists are elements inside of elements.
+    Elements(&'static str),
     /// `f(a=1, b='x')` and the like, with or without a list around it.
     Literal(Literal),
 }
@@ -60,11 +71,11 @@ pub(super) enum Form {
 pub(super) struct Named {
     /// Stands before the name, or not.
     pub(super) prefix: &'static str,
-    /// Stands between an id without meaning and the name; empty if no id comes first.
+    /// Stands between an id and the name; empty if no id comes first.
     pub(super) after_id: &'static str,
-    /// Whether `:` and a number stand after the name.
+    /// Whether `:` and a number stand after the name. Prefix, name and number are then the id.
     pub(super) numbered: bool,
-    /// Stands between the name and an id without meaning; empty if no id comes after.
+    /// Stands between the name and an id; empty if no id comes after.
     pub(super) before_id: &'static str,
     /// One of these stands between name and arguments, whitespace aside.
     pub(super) separators: &'static [&'static str],

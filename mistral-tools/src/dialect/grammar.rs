@@ -10,8 +10,8 @@
 /// ```
 ///
 /// NAME is one of the tools, ARGUMENTS follow its schema in the form of `arguments`. After `after_arguments` comes either `separator`
-/// and the next call, or `end`; without a separator there is one call to a section. Ids and numbers in these texts, as in Kimi's
-/// `:0`, are examples: models count there, parsers do not look.
+/// and the next call, or `end`; without a separator there is one call to a section. A digit in `before_name` or `after_name`, as in
+/// Kimi's `:0`, is an example of a number: models count the calls there. [`Dialect::write`](super::Dialect::write) does too.
 ///
 /// ```
 /// use mistral_tools::dialect::{ArgumentsGrammar, Dialect};
@@ -60,6 +60,13 @@ pub enum ArgumentsGrammar {
         after_key_json: &'static str,
         /// Stands after a value.
         after_value: &'static str,
+    },
+    /// Each parameter as an element whose tags stand after a mark, `mark<KEY>VALUEmark</KEY>`: strings as they are, numbers and
+    /// constants as in JSON, objects as such elements one after the other, lists as elements with the key `item`. Null and what is
+    /// empty cannot be told apart from empty text, other than by the schema.
+    Elements {
+        /// Stands before each tag.
+        mark: &'static str,
     },
     /// `KEY assign VALUE`, with `,` between: strings in quotes, numbers as in JSON, lists in `[]`, objects in `{}`.
     Literals {

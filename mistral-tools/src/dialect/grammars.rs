@@ -174,6 +174,30 @@ impl Dialect {
                     "</invoke>\n",
                 )
             },
+            Self::MiniMaxM3 => CallGrammar {
+                begin: "]<]minimax[>[<tool_call>\n",
+                end: "]<]minimax[>[</tool_call>",
+                ..calls(
+                    &["]<]minimax[>[<tool_call>"],
+                    "]<]minimax[>[<invoke name=\"",
+                    "\">",
+                    ArgumentsGrammar::Elements { mark: "]<]minimax[>[" },
+                    "]<]minimax[>[</invoke>\n",
+                )
+            },
+            Self::Muse => CallGrammar {
+                begin: "<atem:function_calls>\n",
+                separator: None,
+                end: "</atem:function_calls>",
+                ..calls(
+                    &["<atem:function_calls>"],
+                    "<atem:invoke name=\"",
+                    "\">\n",
+                    tagged("<atem:parameter name=\"", "\">", "</atem:parameter>\n"),
+                    "</atem:invoke>\n",
+                )
+            },
+            Self::Functionary => calls(&[">>>"], ">>>", "\n", ArgumentsGrammar::Json, ""),
             Self::KimiK2 => CallGrammar {
                 begin: "<|tool_calls_section_begin|>",
                 end: "<|tool_calls_section_end|>",
@@ -221,13 +245,14 @@ impl Dialect {
             ),
             Self::Granite => list(&["<|tool_call|>", "<tool_call>"], "<|tool_call|>[", "]"),
             Self::CommandR | Self::CommandRPlus => {
-                let (triggers, begin, end): (Marks, _, _) = if self == Self::CommandR {
-                    (&["<|START_ACTION|>"], "<|START_ACTION|>[\n    ", "\n]<|END_ACTION|>")
+                let (triggers, begin, before_name, end): (Marks, _, _, _) = if self == Self::CommandR {
+                    let before_name = "{\"tool_call_id\": \"0\", \"tool_name\": \"";
+                    (&["<|START_ACTION|>"], "<|START_ACTION|>[\n    ", before_name, "\n]<|END_ACTION|>")
                 } else {
-                    (&["Action:"], "Action:\n```json\n[\n    ", "\n]```")
+                    (&["Action:"], "Action:\n```json\n[\n    ", "{\"tool_name\": \"", "\n]```")
                 };
                 CallGrammar {
-                    before_name: "{\"tool_name\": \"",
+                    before_name,
                     after_name: "\", \"parameters\": ",
                     separator: Some(",\n    "),
                     ..list(triggers, begin, end)

@@ -101,6 +101,13 @@ pub(super) fn escape(text: &str, out: &mut dyn FnMut(&str)) {
     }
 }
 
+/// Gives text as a JSON string.
+pub(super) fn quoted(text: &str, out: &mut dyn FnMut(&str)) {
+    out("\"");
+    escape(text, out);
+    out("\"");
+}
+
 /// Whether a text is one JSON value. Deep nesting is refused, not followed.
 pub(super) fn is_value(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()

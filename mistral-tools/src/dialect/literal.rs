@@ -3,10 +3,10 @@
 //! Numbers are kept as they stand. A bare word that is no number and no constant becomes a string. What is wrong in other ways stays
 //! wrong, so that whoever reads the JSON can tell the model.
 
+use super::arguments::Step;
 use super::cursor::{Cursor, Read, Stop, find, starts_with};
 use super::family::Literal;
 use super::json::{escape, is_value};
-use super::parameters::Step;
 
 /// Where in the arguments a text goes on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,6 +6,8 @@ use super::Delta;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParsedCall {
+    /// What the model calls the call, if it does: not checked, perhaps given twice.
+    pub id: Option<String>,
     /// The tool; there may be none of this name.
     pub name: String,
     /// JSON text, not checked.
@@ -62,11 +64,12 @@ impl Message {
             (Delta::Text(text), _) => self.parts.push(Part::Text(text.to_owned())),
             (Delta::Fragment(text), _) => self.parts.push(Part::Fragment(text.to_owned())),
             (Delta::Call { name, .. }, _) => {
-                let call = ParsedCall { name: name.to_owned(), arguments: String::new(), complete: false };
+                let call = ParsedCall { id: None, name: name.to_owned(), arguments: String::new(), complete: false };
                 self.parts.push(Part::Call(call));
             }
+            (Delta::Id { id, .. }, Some(Part::Call(call))) => call.id = Some(id.to_owned()),
             (Delta::End { complete, .. }, Some(Part::Call(call))) => call.complete = complete,
-            (Delta::Arguments { .. } | Delta::End { .. }, _) => {}
+            (Delta::Id { .. } | Delta::Arguments { .. } | Delta::End { .. }, _) => {}
         }
     }
 

@@ -6,15 +6,20 @@ use std::borrow::Cow;
 
 use super::cursor::{Cursor, Read, Stop};
 use super::family::{Form, Literal, Named, Shape, Tagged};
+use super::ids::numbered;
 
+/// Keys of an envelope for the id of the call.
+const IDS: [&str; 3] = ["id", "tool_call_id", "call_id"];
 /// Keys of an envelope that say nothing about the call.
-const IGNORED: [&str; 5] = ["type", "id", "tool_call_id", "call_id", "index"];
+const IGNORED: [&str; 2] = ["type", "index"];
 
 /// A call that was recognised.
 #[derive(Debug, PartialEq)]
 pub(super) struct Open<'t> {
     /// The tool.
     pub(super) name: &'t str,
+    /// Its id, if that comes before the arguments.
+    pub(super) id: Option<&'t str>,
     /// Bytes that were read.
     pub(super) length: usize,
     /// What comes now.
@@ -32,6 +37,15 @@ pub(super) enum Body<'t> {
     Read(Cow<'t, str>),
 }
 
+/// What follows the arguments in an envelope.
+#[derive(Debug, PartialEq)]
+pub(super) enum Rest<'t> {
+    /// Another key; the id if it is one.
+    Key(usize, Option<&'t str>),
+    /// The end of an object.
+    Close(usize),
+}
+
 /// What is still to be closed around a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Place {
@@ -39,6 +53,8 @@ pub(super) struct Place {
     pub(super) list: bool,
     /// Objects around the arguments.
     pub(super) objects: u8,
+    /// Whether the call has an id.
+    pub(super) identified: bool,
 }
 
 impl Shape {
@@ -80,11 +96,12 @@ impl Shape {
             Form::Keyed => keyed(cursor, place),
             Form::Named(named) => named.item(cursor, self.close),
             Form::Tagged(tagged) => tagged.item(cursor),
+            Form::Elements(_) => element(cursor),
             Form::Literal(literal) => literal.item(cursor, place),
         }
     }
 
-    /// Reads on after the arguments of a call: the next call of the list if there is one. `passed` is how much was markup, also if
+    /// Reads on after a call: the next call of the list if there is one. `passed` is how much was markup, also if
     /// nothing more is.
     pub(super) fn next<'t>(&self, text: &'t str, place: Place, passed: &mut usize) -> Read<Open<'t>> {
         let mut cursor = Cursor::new(text);
@@ -95,27 +112,8 @@ impl Shape {
                 *passed = cursor.at;
                 return Err(Stop::No);
             }
-            Form::Named(_) | Form::Tagged(_) => return Err(Stop::No),
+            Form::Named(_) | Form::Tagged(_) | Form::Elements(_) => return Err(Stop::No),
             Form::Envelope { .. } | Form::Keyed | Form::Literal(_) => {}
-        }
-        for _ in 0..place.objects {
-            loop {
-                cursor.space();
-                if !cursor.optional(",")? {
-                    break;
-                }
-                cursor.space();
-                if !IGNORED.contains(&cursor.string()?) {
-                    return Err(Stop::No);
-                }
-                cursor.space();
-                cursor.literal(":")?;
-                cursor.space();
-                cursor.value()?;
-                *passed = cursor.at;
-            }
-            cursor.literal("}")?;
-            *passed = cursor.at;
         }
         cursor.space();
         match cursor.peek()? {
@@ -130,7 +128,7 @@ impl Shape {
             _ if place.list => return Err(Stop::No),
             _ => {}
         }
-        self.item(cursor, Place { objects: 0, ..place })
+        self.item(cursor, place)
     }
 }
 
@@ -143,15 +141,43 @@ fn pass(cursor: &mut Cursor<'_>, marks: &[&str]) -> Read<bool> {
     }
 }
 
+/// Reads on after the arguments within an envelope.
+pub(super) fn rest_of_envelope(text: &str) -> Read<Rest<'_>> {
+    let mut cursor = Cursor::new(text);
+    cursor.space();
+    if !cursor.optional(",")? {
+        cursor.literal("}")?;
+        return Ok(Rest::Close(cursor.at));
+    }
+    cursor.space();
+    let key = cursor.string()?;
+    cursor.space();
+    cursor.literal(":")?;
+    cursor.space();
+    let value = cursor.value()?;
+    let id = match (IDS.contains(&key), IGNORED.contains(&key)) {
+        (true, _) => id(value),
+        (_, true) => None,
+        _ => return Err(Stop::No),
+    };
+    Ok(Rest::Key(cursor.at, id))
+}
+
+/// The id that a value stands for: numbers are as good as strings.
+fn id(value: &str) -> Option<&str> {
+    let text = value.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(value);
+    Some(text).filter(|text| !matches!(*text, "" | "null"))
+}
+
 fn envelope<'t>(mut cursor: Cursor<'t>, place: Place, names: &[&str], arguments: &[&str]) -> Read<Open<'t>> {
     cursor.literal("{")?;
-    let (mut objects, mut name, mut read) = (1u8, None, None);
+    let (mut objects, mut name, mut known, mut read) = (1u8, None, None, None);
     loop {
         cursor.space();
         if cursor.optional("}")? {
             let name = name.ok_or(Stop::No)?;
             let place = Place { objects: objects - 1, ..place };
-            return Ok(Open { name, length: cursor.at, body: Body::Read(Cow::Borrowed("{}")), place });
+            return Ok(Open { name, id: known, length: cursor.at, body: Body::Read(Cow::Borrowed("{}")), place });
         }
         let key = cursor.string()?;
         cursor.space();
@@ -170,7 +196,7 @@ fn envelope<'t>(mut cursor: Cursor<'t>, place: Place, names: &[&str], arguments:
             name = Some(text);
             if let Some(read) = read {
                 let place = Place { objects, ..place };
-                return Ok(Open { name: text, length: cursor.at, body: Body::Read(read), place });
+                return Ok(Open { name: text, id: known, length: cursor.at, body: Body::Read(read), place });
             }
         } else if read.is_none() && arguments.contains(&key) {
             let place = Place { objects, ..place };
@@ -179,14 +205,17 @@ fn envelope<'t>(mut cursor: Cursor<'t>, place: Place, names: &[&str], arguments:
                     return Err(Stop::No);
                 }
                 Some(name) if first != b'"' => {
-                    return Ok(Open { name, length: cursor.at, body: Body::Follows, place });
+                    return Ok(Open { name, id: known, length: cursor.at, body: Body::Follows, place });
                 }
                 Some(name) => {
                     let body = Body::Read(unquoted(cursor.value()?));
-                    return Ok(Open { name, length: cursor.at, body, place });
+                    return Ok(Open { name, id: known, length: cursor.at, body, place });
                 }
                 None => read = Some(unquoted(cursor.value()?)),
             }
+        } else if IDS.contains(&key) {
+            let value = cursor.value()?;
+            known = known.or_else(|| id(value));
         } else if IGNORED.contains(&key) {
             cursor.value()?;
         } else {
@@ -219,28 +248,28 @@ fn keyed<'t>(mut cursor: Cursor<'t>, place: Place) -> Read<Open<'t>> {
     if name.is_empty() || name.len() > 128 || cursor.peek()? != b'{' {
         return Err(Stop::No);
     }
-    Ok(Open { name, length: cursor.at, body: Body::Follows, place: Place { objects: 1, ..place } })
+    Ok(Open { name, id: None, length: cursor.at, body: Body::Follows, place: Place { objects: 1, ..place } })
 }
 
 impl Named {
     fn item<'t>(&self, mut cursor: Cursor<'t>, close: &[&str]) -> Read<Open<'t>> {
+        let (start, mut id) = (cursor.at, None);
         if !self.prefix.is_empty() {
             cursor.optional(self.prefix)?;
         }
         if !self.after_id.is_empty() {
-            cursor.name()?;
+            id = Some(cursor.name()?);
             cursor.literal(self.after_id)?;
         }
         let mut name = cursor.name()?;
         if self.numbered
-            && let Some((before, number)) = name.rsplit_once(':')
-            && !before.is_empty()
-            && number.bytes().all(|c| c.is_ascii_digit())
+            && let Some((before, _)) = numbered(name)
         {
+            id = cursor.text.get(start..cursor.at);
             name = before;
         }
         if !self.before_id.is_empty() && cursor.optional(self.before_id)? {
-            cursor.name()?;
+            id = Some(cursor.name()?);
         }
         // Some separators begin with whitespace, some models put whitespace before others.
         let mut spaced = cursor;
@@ -256,11 +285,11 @@ impl Named {
             cursor.space();
         }
         if cursor.peek()? == b'{' {
-            return Ok(Open { name, length: cursor.at, body: Body::Follows, place: Place::default() });
+            return Ok(Open { name, id, length: cursor.at, body: Body::Follows, place: Place::default() });
         }
         let length = cursor.at;
         cursor.any(close)?;
-        Ok(Open { name, length, body: Body::Read(Cow::Borrowed("{}")), place: Place::default() })
+        Ok(Open { name, id, length, body: Body::Read(Cow::Borrowed("{}")), place: Place::default() })
     }
 }
 
@@ -281,8 +310,14 @@ impl Tagged {
             }
             cursor.literal(self.after_number)?;
         }
-        Ok(Open { name, length: cursor.at, body: Body::Follows, place: Place::default() })
+        Ok(Open { name, id: None, length: cursor.at, body: Body::Follows, place: Place::default() })
     }
+}
+
+fn element(mut cursor: Cursor<'_>) -> Read<Open<'_>> {
+    let name = cursor.name()?;
+    cursor.literal("\">")?;
+    Ok(Open { name, id: None, length: cursor.at, body: Body::Follows, place: Place::default() })
 }
 
 impl Literal {
@@ -309,6 +344,6 @@ impl Literal {
                 return Err(Stop::No);
             }
         }
-        Ok(Open { name, length, body: Body::Follows, place })
+        Ok(Open { name, id: None, length, body: Body::Follows, place })
     }
 }

@@ -1,33 +1,20 @@
 //! Arguments between marks, one parameter after the other, transcribed to a JSON object.
 
-use super::cursor::{Cursor, Read, Stop, find};
+use super::arguments::Step;
+use super::cursor::{Cursor, Read, Stop};
 use super::family::{Declared, Tagged};
-use super::json::escape;
-use super::schema::{Signatures, Types};
+use super::json::quoted;
+use super::schema::Signatures;
+use super::value::Value;
 
 /// Where in the arguments a text goes on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Parameters {
     tool: Option<usize>,
+    /// Whether there was a parameter.
     some: bool,
+    /// The value that is open.
     value: Option<Value>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Value {
-    /// A string whose quotes are open.
-    Text,
-    /// A value that must be read before it is known what it is.
-    Held(Types),
-}
-
-/// What one step of reading gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Bytes that were read.
-    Read(usize),
-    /// Bytes that were read; the arguments end, properly or not.
-    End(usize, bool),
 }
 
 impl Parameters {
@@ -45,62 +32,25 @@ impl Parameters {
         close: &[&str],
         out: &mut dyn FnMut(&str),
     ) -> Read<Step> {
-        match self.value {
-            None => self.between(text, form, tools, close, out),
-            Some(Value::Text) => self.text(text, &[form.value_end, form.line_end], out),
-            Some(Value::Held(types)) => {
-                let (at, _) = find(text, std::iter::once(form.value_end)).map_err(|_| Stop::More)?;
-                let mut value = &text[..at];
-                if !form.line_end.is_empty() {
-                    value = value.strip_suffix('\n').unwrap_or(value);
-                }
-                match types.json(value) {
-                    Some(json) => out(&json),
-                    None => quoted(value, out),
-                }
-                self.value = None;
-                Ok(Step::Read(at + form.value_end.len()))
-            }
+        if let Some(value) = self.value {
+            let (read, ended) = value.step(text, &[form.value_end, form.line_end], out)?;
+            self.value = self.value.filter(|_| !ended);
+            return Ok(Step::Read(read));
         }
-    }
-
-    fn text(&mut self, text: &str, ends: &[&str], out: &mut dyn FnMut(&str)) -> Read<Step> {
-        match find(text, ends.iter().copied()) {
-            Ok((at, which)) => {
-                escape(&text[..at], out);
-                out("\"");
-                self.value = None;
-                Ok(Step::Read(at + ends[which].len()))
-            }
-            Err(0) => Err(Stop::More),
-            Err(held) => {
-                escape(&text[..held], out);
-                Ok(Step::Read(held))
-            }
-        }
-    }
-
-    fn between(
-        &mut self,
-        text: &str,
-        form: &Tagged,
-        tools: &Signatures,
-        close: &[&str],
-        out: &mut dyn FnMut(&str),
-    ) -> Read<Step> {
         let mut cursor = Cursor::new(text);
         cursor.space();
-        match cursor.any(close).or_else(|stop| if stop == Stop::No { cursor.literal(form.close) } else { Err(stop) }) {
+        let closed =
+            cursor.any(close).or_else(|stop| if stop == Stop::No { cursor.literal(form.close) } else { Err(stop) });
+        match closed {
             Ok(()) => {
                 out("}");
-                return Ok(Step::End(cursor.at, true));
+                Ok(Step::End(cursor.at, true))
             }
-            Err(Stop::More) => return Err(Stop::More),
-            Err(Stop::No) => {}
-        }
-        match self.key(cursor, form, tools, out) {
-            Err(Stop::No) => Ok(Step::End(0, false)),
-            read => read,
+            Err(Stop::More) => Err(Stop::More),
+            Err(Stop::No) => match self.key(cursor, form, tools, out) {
+                Err(Stop::No) => Ok(Step::End(0, false)),
+                read => read,
+            },
         }
     }
 
@@ -125,36 +75,19 @@ impl Parameters {
             cursor.optional("\n")?;
         }
         let declared = form.key_end.get(which).map_or(Declared::Nothing, |&(_, declared)| declared);
-        let types = tools.types(self.tool, key, declared);
         out(if self.some { "," } else { "" });
+        self.some = true;
         quoted(key, out);
         out(":");
-        self.some = true;
-        if types.only_text() {
-            out("\"");
-            self.value = Some(Value::Text);
-        } else {
-            self.value = Some(Value::Held(types));
-        }
+        self.value = Some(Value::begin(tools.types(self.tool, key, declared), out));
         Ok(Step::Read(cursor.at))
     }
 
     /// Gives what was held back of a value, as the beginning of a string; the arguments stay open. `false` if it is of none.
     pub(super) fn finish(&self, rest: &str, out: &mut dyn FnMut(&str)) -> bool {
-        match self.value {
-            Some(Value::Text) => escape(rest, out),
-            Some(Value::Held(_)) => {
-                out("\"");
-                escape(rest, out);
-            }
-            None => {}
+        if let Some(value) = self.value {
+            value.finish(rest, out);
         }
         self.value.is_some()
     }
-}
-
-fn quoted(text: &str, out: &mut dyn FnMut(&str)) {
-    out("\"");
-    escape(text, out);
-    out("\"");
 }

@@ -1,11 +1,9 @@
 //! The parser: chunks in, deltas out, no input or output of its own.
 
-use super::cursor::{Read, Stop, find_from};
-use super::family::{Family, Form};
-use super::json::{Reach, ValueScan};
-use super::literal::Literals;
-use super::open::{Body, Open};
-use super::parameters::{Parameters, Step};
+use super::arguments::{Arguments, Step};
+use super::cursor::{Cursor, Read, Stop, find_from};
+use super::family::Family;
+use super::open::{Body, Open, Place, Rest, rest_of_envelope};
 use super::schema::Signatures;
 use super::state::{Leading, Mark, Prose, State};
 use super::{Delta, Message};
@@ -61,6 +59,8 @@ impl Parser {
             marks.extend([(think, Mark::Think(i)), (answer, Mark::Answer(i))]);
         }
         marks.extend(family.noise.iter().map(|&noise| (noise, Mark::Noise)));
+        marks.extend(family.headers.iter().map(|&(text, end)| (text, Mark::Header(end, false))));
+        marks.extend(family.leading.iter().map(|&(text, end)| (text, Mark::Header(end, true))));
         for (i, shape) in family.shapes.iter().enumerate() {
             marks.extend(shape.openers().map(|text| (text, Mark::Open)));
             marks.extend((0..).zip(shape.close).map(|(bit, &text)| (text, Mark::Close(i, 1 << bit))));
@@ -115,7 +115,6 @@ impl Parser {
         let read = self.advance(&held, out);
         let rest = &held[read..];
         let index = self.calls.saturating_sub(1);
-        let mut arguments = |text: &str| out(Delta::Arguments { index, text });
         match &mut self.state {
             State::Prose(prose) => {
                 // A mark can be the beginning of another mark; now nothing follows.
@@ -123,6 +122,7 @@ impl Parser {
                 let whole = |&(text, mark): &(&str, Mark)| match mark {
                     Mark::Close(shape, bit) => prose.closes(shape, bit) && text == word,
                     Mark::Noise => prose.reasoning.is_none() && text == word,
+                    Mark::Header(end, leading) => end.is_empty() && prose.header(leading) && text == word,
                     Mark::Open | Mark::Think(_) | Mark::Answer(_) => false,
                 };
                 let blank = prose.leading == Leading::Mark && word.is_empty();
@@ -137,22 +137,18 @@ impl Parser {
                     give(Delta::Fragment(&rest[passed..]), out);
                 }
             }
-            State::Json(..) => {
-                if !rest.is_empty() {
-                    arguments(rest);
+            State::Closing(..) => {
+                out(Delta::End { index, complete: true });
+                if !rest.trim().is_empty() {
+                    out(Delta::Fragment(rest));
                 }
-                out(Delta::End { index, complete: false });
             }
-            State::Parameters(_, parameters) => {
-                let used = parameters.finish(rest, &mut arguments);
+            State::Arguments(_, _, arguments) => {
+                let used = arguments.finish(rest, &mut |text| give(Delta::Arguments { index, text }, out));
                 out(Delta::End { index, complete: false });
                 if !used && !rest.trim().is_empty() {
                     out(Delta::Fragment(rest));
                 }
-            }
-            State::Literals(_, _, literals) => {
-                literals.finish(rest, &mut arguments);
-                out(Delta::End { index, complete: false });
             }
         }
         self.held = held;
@@ -188,58 +184,47 @@ impl Parser {
     fn step(&mut self, text: &str, out: Out<'_>) -> Read<usize> {
         let shapes = self.family.shapes;
         let index = self.calls.saturating_sub(1);
-        let mut arguments = |text: &str| give(Delta::Arguments { index, text }, out);
         match &mut self.state {
             State::Prose(prose) => {
                 let prose = *prose;
                 self.prose(prose, text, out)
             }
-            State::Json(shape, place, scan) => {
+            State::Arguments(shape, place, arguments) => {
                 let (shape, place) = (*shape, *place);
-                let (read, complete) = match scan.scan(text, shapes[shape].close) {
-                    Reach::Open(0) => return Err(Stop::More),
-                    Reach::Open(read) => {
-                        arguments(&text[..read]);
-                        // Marks are looked for again from where they may begin.
-                        return Ok(read);
+                let mut give = |text: &str| give(Delta::Arguments { index, text }, out);
+                match arguments.step(text, &self.tools, shapes[shape].close, &mut give)? {
+                    Step::Read(read) => Ok(read),
+                    Step::End(read, true) => {
+                        self.close(shape, place, out);
+                        Ok(read)
                     }
-                    Reach::Closed(read) => {
-                        arguments(&text[..read]);
-                        (read, true)
-                    }
-                    Reach::Cut(read, mark) => {
-                        arguments(&text[..read]);
-                        (read + mark, false)
-                    }
-                };
-                out(Delta::End { index, complete });
-                self.state = if complete { State::After(shape, place) } else { State::after(shape) };
-                Ok(read)
-            }
-            State::Parameters(shape, parameters) => {
-                let shape = *shape;
-                let Form::Tagged(form) = &shapes[shape].form else { return self.abandon(shape) };
-                match parameters.step(text, form, &self.tools, shapes[shape].close, &mut arguments) {
-                    Ok(Step::Read(read)) => Ok(read),
-                    Ok(Step::End(read, complete)) => {
-                        out(Delta::End { index, complete });
+                    Step::End(read, false) => {
+                        out(Delta::End { index, complete: false });
                         self.state = State::after(shape);
                         Ok(read)
                     }
-                    Err(stop) => Err(stop),
                 }
             }
-            State::Literals(shape, place, literals) => {
+            State::Closing(shape, place) => {
                 let (shape, place) = (*shape, *place);
-                let Form::Literal(form) = &shapes[shape].form else { return self.abandon(shape) };
-                match literals.step(text, form, shapes[shape].close, &mut arguments) {
-                    Ok(Step::Read(read)) => Ok(read),
-                    Ok(Step::End(read, complete)) => {
-                        out(Delta::End { index, complete });
-                        self.state = if complete { State::After(shape, place) } else { State::after(shape) };
+                match rest_of_envelope(text) {
+                    Ok(Rest::Key(read, id)) => {
+                        if let Some(id) = id.filter(|_| !place.identified) {
+                            out(Delta::Id { index, id });
+                            self.state = State::Closing(shape, Place { identified: true, ..place });
+                        }
                         Ok(read)
                     }
-                    Err(stop) => Err(stop),
+                    Ok(Rest::Close(read)) => {
+                        self.close(shape, Place { objects: place.objects.saturating_sub(1), ..place }, out);
+                        Ok(read)
+                    }
+                    Err(Stop::More) => Err(Stop::More),
+                    Err(Stop::No) => {
+                        out(Delta::End { index, complete: true });
+                        self.state = State::after(shape);
+                        Ok(0)
+                    }
                 }
             }
             State::After(shape, place) => {
@@ -257,9 +242,14 @@ impl Parser {
         }
     }
 
-    fn abandon(&mut self, shape: usize) -> Read<usize> {
-        self.state = State::after(shape);
-        Ok(0)
+    /// Goes on after arguments that are complete.
+    fn close(&mut self, shape: usize, place: Place, out: Out<'_>) {
+        if place.objects > 0 {
+            self.state = State::Closing(shape, place);
+        } else {
+            out(Delta::End { index: self.calls.saturating_sub(1), complete: true });
+            self.state = State::After(shape, place);
+        }
     }
 
     /// Begins a call.
@@ -267,22 +257,22 @@ impl Parser {
         let index = self.calls;
         self.calls += 1;
         out(Delta::Call { index, name: open.name });
-        self.state = match (open.body, &self.family.shapes[shape].form) {
-            (Body::Read(text), _) => {
-                give(Delta::Arguments { index, text: &text }, out);
-                out(Delta::End { index, complete: true });
-                State::After(shape, open.place)
+        if let Some(id) = open.id {
+            out(Delta::Id { index, id });
+        }
+        let place = Place { identified: open.id.is_some(), ..open.place };
+        let mut give = |text: &str| give(Delta::Arguments { index, text }, out);
+        match open.body {
+            Body::Read(text) => {
+                give(&text);
+                self.close(shape, place, out);
             }
-            (Body::Follows, Form::Tagged(_)) => {
-                out(Delta::Arguments { index, text: "{" });
-                State::Parameters(shape, Parameters::new(self.tools.position(open.name)))
+            Body::Follows => {
+                let tool = self.tools.position(open.name);
+                let arguments = Arguments::begin(&self.family.shapes[shape].form, tool, &mut give);
+                self.state = State::Arguments(shape, place, arguments);
             }
-            (Body::Follows, Form::Literal(_)) => {
-                out(Delta::Arguments { index, text: "{" });
-                State::Literals(shape, open.place, Literals::default())
-            }
-            (Body::Follows, _) => State::Json(shape, open.place, ValueScan::default()),
-        };
+        }
         open.length
     }
 
@@ -293,6 +283,7 @@ impl Parser {
             (Mark::Answer(i), Some(reasoning)) => i == reasoning,
             (Mark::Open, Some(_)) => family.calls_end_reasoning,
             (_, Some(_)) | (Mark::Answer(_), None) => false,
+            (Mark::Header(_, leading), None) => prose.header(leading),
             (Mark::Open | Mark::Noise, None) => true,
             (Mark::Close(shape, bit), None) => prose.closes(shape, bit),
             (Mark::Think(_), None) => prose.leading != Leading::Text,
@@ -324,24 +315,31 @@ impl Parser {
         let (at, which) = found.map_err(|_| Stop::More)?;
         let (literal, mark) = self.marks[which];
         let next = Prose { leading: Leading::Mark, ..prose };
-        let next = match mark {
-            Mark::Think(i) => Prose { reasoning: Some(i), ..next },
-            Mark::Answer(_) => Prose { reasoning: None, ..next },
-            Mark::Close(shape, bit) => Prose { close: next.close.map(|(_, passed)| (shape, passed | bit)), ..next },
-            Mark::Noise => next,
+        let mut read = at + literal.len();
+        let recognised = match mark {
             Mark::Open => match self.open(&text[at..]) {
                 Ok((shape, open)) => return Ok(at + self.begin(shape, open, out)),
-                Err(Stop::More) => return Err(Stop::More),
-                Err(Stop::No) => {
-                    let first = text[at..].chars().next().map_or(0, char::len_utf8);
-                    give(prose.delta(prose.kept(&text[..at + first], at)), out);
-                    self.state = State::Prose(Prose { leading: Leading::Text, ..prose });
-                    return Ok(at + first);
-                }
+                Err(stop) => Err(stop),
             },
+            Mark::Header(end, _) => header(&text[read..], end).map(|length| {
+                read += length;
+                next
+            }),
+            Mark::Think(i) => Ok(Prose { reasoning: Some(i), ..next }),
+            Mark::Answer(_) => Ok(Prose { reasoning: None, ..next }),
+            Mark::Close(shape, bit) => Ok(Prose { close: next.close.map(|(_, passed)| (shape, passed | bit)), ..next }),
+            Mark::Noise => Ok(next),
         };
-        self.state = State::Prose(next);
-        Ok(at + literal.len())
+        self.state = match recognised {
+            Ok(next) => State::Prose(next),
+            Err(Stop::More) => return Err(Stop::More),
+            Err(Stop::No) => {
+                read = at + text[at..].chars().next().map_or(0, char::len_utf8);
+                give(prose.delta(prose.kept(&text[..read], at)), out);
+                State::Prose(Prose { leading: Leading::Text, ..prose })
+            }
+        };
+        Ok(read)
     }
 
     fn open<'t>(&self, text: &'t str) -> Read<(usize, Open<'t>)> {
@@ -359,6 +357,8 @@ impl Parser {
         for (i, shape) in self.family.shapes.iter().enumerate().filter(|(_, shape)| shape.bare.is_some()) {
             match shape.open_bare(text) {
                 Err(Stop::No) => {}
+                // A word that begins the name of no tool needs no waiting.
+                Err(Stop::More) if shape.bare == Some("") && shape.named() && !self.tools.may_begin(text) => {}
                 Err(Stop::More) => return Err(Stop::More),
                 Ok(open) => {
                     let known = match (self.tools.is_empty(), &open.body) {
@@ -383,6 +383,16 @@ fn give(delta: Delta<'_>, out: Out<'_>) {
     ) {
         out(delta);
     }
+}
+
+/// The length of a name and of the mark after it.
+fn header(text: &str, end: &str) -> Read<usize> {
+    let mut cursor = Cursor::new(text);
+    if !end.is_empty() {
+        cursor.name()?;
+        cursor.literal(end)?;
+    }
+    Ok(cursor.at)
 }
 
 /// The pair of marks that a prompt ends in: the last that it opens and does not close.

@@ -1,10 +1,8 @@
 //! Where a parser is in a text.
 
 use super::Delta;
-use super::json::ValueScan;
-use super::literal::Literals;
+use super::arguments::Arguments;
 use super::open::Place;
-use super::parameters::Parameters;
 
 /// What a mark does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +17,8 @@ pub(super) enum Mark {
     Answer(usize),
     /// Means nothing.
     Noise,
+    /// Means nothing, with a name and this after it, if this is not empty; perhaps at the beginning of a message only.
+    Header(&'static str, bool),
 }
 
 /// Where a parser is.
@@ -26,13 +26,11 @@ pub(super) enum Mark {
 pub(super) enum State {
     /// In text or reasoning.
     Prose(Prose),
-    /// Arguments as JSON, of a call of a shape at a place.
-    Json(usize, Place, ValueScan),
-    /// Arguments between marks.
-    Parameters(usize, Parameters),
-    /// Arguments as literals.
-    Literals(usize, Place, Literals),
-    /// After the arguments.
+    /// In the arguments of a call of a shape at a place.
+    Arguments(usize, Place, Arguments),
+    /// After the arguments, in objects that are around them.
+    Closing(usize, Place),
+    /// After a call.
     After(usize, Place),
 }
 
@@ -71,6 +69,11 @@ impl Prose {
     /// Whether a mark closes the call before: each does so once.
     pub(super) fn closes(&self, shape: usize, bit: u8) -> bool {
         self.close.is_some_and(|(open, passed)| open == shape && passed & bit == 0)
+    }
+
+    /// Whether a header counts.
+    pub(super) fn header(&self, leading: bool) -> bool {
+        self.reasoning.is_none() && (!leading || self.leading == Leading::Start)
     }
 
     /// A piece of it.

@@ -16,7 +16,7 @@ const ARGUMENTS: Marks = &["arguments", "parameters"];
 const ENVELOPE: Form = Form::Envelope { name: NAMES, arguments: ARGUMENTS };
 
 const fn family(shapes: &'static [Shape]) -> Family {
-    Family { reasoning: THINK, calls_end_reasoning: false, noise: &[], shapes }
+    Family { reasoning: THINK, calls_end_reasoning: false, noise: &[], headers: &[], leading: &[], shapes }
 }
 
 const fn shape(section: Marks, call: Marks, close: Marks, form: Form) -> Shape {
@@ -141,6 +141,49 @@ static MINIMAX_M2: Family = family(&[shape(
         ..XML
     }),
 )]);
+static MINIMAX_M3: Family = Family {
+    reasoning: &[("<mm:think>", "</mm:think>")],
+    // Begins a turn without thoughts.
+    noise: &["</mm:think>"],
+    ..family(&[shape(
+        &["]<]minimax[>[<tool_call>"],
+        &["]<]minimax[>[<invoke name=\""],
+        &["]<]minimax[>[</tool_call>"],
+        Form::Elements("]<]minimax[>["),
+    )])
+};
+static MUSE: Family = Family {
+    reasoning: &[("<|start|>assistant to=self<|message|>", "<|eom|>"), ("to=self<|message|>", "<|eom|>")],
+    noise: &["<|start|>assistant<|message|>", "<|eom|>", "<|eot|>"],
+    headers: &[("<|start|>assistant to=", "<|message|>")],
+    leading: &[("to=", "<|message|>"), ("<|message|>", "")],
+    ..family(&[shape(
+        &["<atem:function_calls>"],
+        &["<atem:invoke name=\""],
+        &["</atem:function_calls>"],
+        Form::Tagged(Tagged {
+            name_end: "\">",
+            key: "<atem:parameter name=\"",
+            key_end: &[("\">", Declared::Nothing)],
+            value_end: "</atem:parameter>",
+            close: "</atem:invoke>",
+            line_end: "",
+            ..XML
+        }),
+    )])
+};
+static FUNCTIONARY: Family = Family {
+    noise: &[">>>all\n"],
+    // The prompt ends with the mark of the first message.
+    leading: &[("all\n", "")],
+    ..family(&[Shape {
+        section: &[],
+        call: &[">>>"],
+        bare: Some(""),
+        close: &[],
+        form: Form::Named(Named { separators: &["\n"], ..NAMED }),
+    }])
+};
 static KIMI_K2: Family = Family {
     calls_end_reasoning: true,
     ..family(&[shape(
@@ -183,7 +226,6 @@ static KIMI_K3: Family = Family {
 };
 static HARMONY: Family = Family {
     reasoning: &[("<|channel|>analysis<|message|>", "<|end|>")],
-    calls_end_reasoning: false,
     noise: &[
         "<|start|>assistant",
         "<|channel|>final<|message|>",
@@ -192,7 +234,7 @@ static HARMONY: Family = Family {
         "<|return|>",
         "<|call|>",
     ],
-    shapes: &[Shape {
+    ..family(&[Shape {
         section: &[],
         call: &["<|start|>assistant to=", "<|channel|>commentary to=", "<|channel|>analysis to="],
         bare: Some("to="),
@@ -210,7 +252,7 @@ static HARMONY: Family = Family {
             ],
             ..NAMED
         }),
-    }],
+    }])
 };
 static GEMMA_4: Family = Family {
     reasoning: &[("<|channel>thought", "<channel|>")],
@@ -292,6 +334,9 @@ impl super::Dialect {
             Self::Glm => &GLM,
             Self::Hunyuan => &HUNYUAN,
             Self::MiniMaxM2 => &MINIMAX_M2,
+            Self::MiniMaxM3 => &MINIMAX_M3,
+            Self::Muse => &MUSE,
+            Self::Functionary => &FUNCTIONARY,
             Self::KimiK2 => &KIMI_K2,
             Self::KimiK3 => &KIMI_K3,
             Self::Harmony => &HARMONY,

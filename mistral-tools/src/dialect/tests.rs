@@ -3,7 +3,7 @@
 mod examples;
 mod hostile;
 mod laws;
-mod write;
+mod turns;
 
 use super::*;
 use serde_json::json;

@@ -8,15 +8,16 @@ fn short(message: &Message) -> Vec<String> {
         Part::Text(text) => format!("t:{text}"),
         Part::Reasoning(text) => format!("r:{text}"),
         Part::Fragment(text) => format!("f:{text}"),
-        Part::Call(ParsedCall { name, arguments, complete }) => {
-            format!("{}:{name} {arguments}", if *complete { "c" } else { "i" })
+        Part::Call(ParsedCall { id, name, arguments, complete }) => {
+            let id = id.iter().map(|id| format!("#{id} ")).collect::<String>();
+            format!("{}:{id}{name} {arguments}", if *complete { "c" } else { "i" })
         }
     };
     message.parts().iter().map(part).collect()
 }
 
 /// Reads a text after a prompt, as a whole and one character at a time.
-fn read_after(dialect: Dialect, prompt: &str, text: &str) -> Vec<String> {
+pub(super) fn read_after(dialect: Dialect, prompt: &str, text: &str) -> Vec<String> {
     let mut parser = dialect.parser(&tools());
     parser.reset_after(prompt);
     let whole = in_chunks(&mut parser, std::iter::once(text));
@@ -26,7 +27,7 @@ fn read_after(dialect: Dialect, prompt: &str, text: &str) -> Vec<String> {
     short(&whole)
 }
 
-fn read(dialect: Dialect, text: &str) -> Vec<String> {
+pub(super) fn read(dialect: Dialect, text: &str) -> Vec<String> {
     read_after(dialect, "", text)
 }
 
@@ -67,17 +68,22 @@ fn a_mark_in_prose_is_text() {
 fn envelopes_come_in_many_forms() {
     let read = |text: &str| read(Dialect::Hermes, text);
     let call = |json: &str| format!("<tool_call>{json}</tool_call>");
-    for json in [
-        r#"{"name": "add", "arguments": {"a": 1}}"#,
-        r#"{"arguments": {"a": 1}, "name": "add"}"#,
-        r#"{"name": "add", "parameters": {"a": 1}, "id": "x"}"#,
-        r#"{"id": 7, "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}"#,
-        r#"{"type": "function", "function": {"arguments": {"a": 1}, "name": "add"}, "id": 7}"#,
-        r#"{"function": "add", "arguments": "{\"a\": 1}"}"#,
-        r#"[{"name": "add", "arguments": {"a": 1}}]"#,
+    for (json, id) in [
+        (r#"{"name": "add", "arguments": {"a": 1}}"#, ""),
+        (r#"{"arguments": {"a": 1}, "name": "add"}"#, ""),
+        (r#"{"name": "add", "parameters": {"a": 1}, "id": "x"}"#, "#x "),
+        (r#"{"arguments": {"a": 1}, "id": "x", "name": "add", "type": 0}"#, "#x "),
+        (r#"{"name": "add", "arguments": {"a": 1}, "id": "x", "call_id": "y"}"#, "#x "),
+        (r#"{"id": "x", "name": "add", "arguments": "{\"a\": 1}", "id": "y"}"#, "#x "),
+        (r#"{"id": null, "name": "add", "arguments": {"a": 1}, "id": ""}"#, ""),
+        (r#"{"id": 7, "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}"#, "#7 "),
+        (r#"{"type": "function", "function": {"arguments": {"a": 1}, "name": "add"}, "id": 7}"#, "#7 "),
+        (r#"{"function": "add", "arguments": "{\"a\": 1}"}"#, ""),
+        (r#"[{"name": "add", "arguments": {"a": 1}}]"#, ""),
     ] {
-        assert_eq!(read(&call(json)), [r#"c:add {"a": 1}"#], "{json}");
+        assert_eq!(read(&call(json)), [format!(r#"c:{id}add {{"a": 1}}"#)], "{json}");
     }
+    assert_eq!(read("<tool_call>{\"name\": \"add\", \"arguments\": {}, \"id\": \"x"), ["c:add {}", "f:, \"id\": \"x"]);
     assert_eq!(read(&call(r#"{"name": "now-2"}"#)), ["c:now-2 {}"]);
     assert_eq!(read(&call(r#"{"name": "get weather", "arguments": null}"#)), ["c:get weather null"]);
     let two = "{\"name\": \"add\", \"arguments\": {}}\n{\"name\": \"add\", \"arguments\": {\"b\": 1}}";
@@ -133,7 +139,7 @@ fn reasoning_is_told_from_text() {
             "<think>",
             "a<|tool_calls_section_begin|><|tool_call_begin|>functions.add:0<|tool_call_argument_begin|>{}<|tool_call_end|>"
         ),
-        ["r:a", "c:add {}"]
+        ["r:a", "c:#functions.add:0 add {}"]
     );
 }
 
@@ -255,11 +261,11 @@ fn channels_are_read() {
 fn families_read_their_variants() {
     assert_eq!(
         read(Dialect::Mistral, "a[TOOL_CALLS]add[CALL_ID]123456789[ARGS]{\"a\": 1}[TOOL_CALLS]add[ARGS]{}"),
-        ["t:a", "c:add {\"a\": 1}", "c:add {}"]
+        ["t:a", "c:#123456789 add {\"a\": 1}", "c:add {}"]
     );
     assert_eq!(
         read(Dialect::MistralList, "[TOOL_CALLS] [{\"name\": \"add\", \"arguments\": {}, \"id\": \"123456789\"}]"),
-        ["c:add {}"]
+        ["c:#123456789 add {}"]
     );
     assert_eq!(
         read(
@@ -280,7 +286,7 @@ fn families_read_their_variants() {
             Dialect::KimiK2,
             "<|tool_calls_section_begin|><|tool_call_begin|>functions.add:12<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>"
         ),
-        ["c:add {}"]
+        ["c:#functions.add:12 add {}"]
     );
     assert_eq!(read(Dialect::Phi4, "functools[{\"name\": \"add\", \"arguments\": {}}]"), ["c:add {}"]);
     assert_eq!(read(Dialect::Granite, "<tool_call>[{\"name\": \"add\", \"arguments\": {}}]"), ["c:add {}"]);
@@ -300,8 +306,76 @@ fn families_read_their_variants() {
             Dialect::CommandR,
             "<|START_ACTION|>[\n {\"tool_call_id\": \"0\", \"tool_name\": \"add\", \"parameters\": {}}\n]<|END_ACTION|>"
         ),
-        ["c:add {}"]
+        ["c:#0 add {}"]
     );
+}
+
+#[test]
+fn elements_become_json() {
+    let read = |arguments: &str, close: &str| {
+        let text = format!("$<tool_call>\n$<invoke name=\"add\">{arguments}$</invoke>\n{close}");
+        super::examples::read(Dialect::MiniMaxM3, &text.replace('$', "]<]minimax[>["))
+    };
+    let close = "$</tool_call>";
+    let call = |arguments: &str| read(arguments, close);
+    assert_eq!(call(""), ["c:add {}"]);
+    assert_eq!(
+        call("$<text>1$</text>$<count>2$</count>$<other>$<a>x$</a>$<b>null$</b>$</other>\n"),
+        [r#"c:add {"text":"1","count":2,"other":{"a":"x","b":null}}"#]
+    );
+    assert_eq!(
+        call("$<list>$<item>1$</item> $<item>$<item>a\n\"b$</item>$</item>$</list>$<tree>$<item>1$</item>$</tree>"),
+        [r#"c:add {"list":[1,["a\n\"b"]],"tree":{"item":1}}"#]
+    );
+    assert_eq!(
+        call("$<list>$</list>$<tree> $</tree>$<text>$</text>$<flag>$</flag>"),
+        [r#"c:add {"list":[],"tree":{},"text":"","flag":null}"#]
+    );
+    assert_eq!(call("$<text> </b> <c>$$</text>"), [r#"c:add {"text":" </b> <c>]<]minimax[>["}"#]);
+    // What is out of place ends the call, and is text.
+    assert_eq!(call("$<list>$<a>1$</a>$</list>"), [r#"i:add {"list":{"a":1}}"#.replace("i:", "c:").as_str()]);
+    assert_eq!(
+        read("$<list>$<item>1$</item>$<a>2", "")[..],
+        [r#"i:add {"list":[1"#.to_owned(), "t:$<a>2$</invoke>\n".replace('$', "]<]minimax[>[")]
+    );
+    assert_eq!(read("$<tree>$</tool_call> so", "")[0], r#"i:add {"tree":{"#);
+    let two = call("$</invoke>$<invoke name=\"add\">$<count>1$</count>");
+    assert_eq!(two, ["c:add {}", "c:add {\"count\":1}"]);
+    assert_eq!(
+        super::examples::read(Dialect::MiniMaxM3, "<mm:think>a</mm:think>b")[..],
+        ["r:a".to_owned(), "t:b".to_owned()]
+    );
+    assert_eq!(super::examples::read(Dialect::MiniMaxM3, "</mm:think>b"), ["t:b"]);
+}
+
+#[test]
+fn recipients_are_headers() {
+    let read = |text: &str| read(Dialect::Functionary, text);
+    assert_eq!(read("all\nHi. >>>all\nHo."), ["t:Hi. Ho."]);
+    assert_eq!(read("add\n{\"a\": 1}"), ["c:add {\"a\": 1}"]);
+    assert_eq!(read("all\nSo:>>>add\n{}\n>>>now-2\n{}"), ["t:So:", "c:add {}", "c:now-2 {}"]);
+    assert_eq!(read("python\nprint(1)"), ["t:python\nprint(1)"]);
+    assert_eq!(read("bob\n{}"), ["t:bob\n{}"]);
+    assert_eq!(read("That is all\n{}"), ["t:That is all\n{}"]);
+    assert_eq!(read(">>> print(1)\n1"), ["t:>>> print(1)\n1"]);
+
+    let read = |text: &str| super::examples::read(Dialect::Muse, text);
+    let call = "<atem:function_calls>\n<atem:invoke name=\"add\">\n<atem:parameter name=\"text\"> a\n</atem:parameter>\n</atem:invoke>\n</atem:function_calls>";
+    assert_eq!(read(" to=user<|message|>Hi to=all.<|eot|>"), ["t:Hi to=all."]);
+    assert_eq!(read("<|message|>Hi"), ["t:Hi"]);
+    assert_eq!(
+        read(&format!(
+            " to=self<|message|>Hm.<|eom|><|start|>assistant to=add<|message|>{call}<|eom|><|start|>assistant to=add<|message|>{call}<|eot|>"
+        )),
+        ["r:Hm.", "c:add {\"text\":\" a\\n\"}", "c:add {\"text\":\" a\\n\"}"]
+    );
+    assert_eq!(
+        read(
+            " to=user<|message|>So.<|eom|><|start|>assistant to=self<|message|>Hm.<|eom|><|start|>assistant to=user<|message|>Yes."
+        ),
+        ["t:So.", "r:Hm.", "t:Yes."]
+    );
+    assert_eq!(read("<|start|>assistant to=you, friend"), ["t:<|start|>assistant to=you, friend"]);
 }
 
 #[test]
@@ -335,4 +409,32 @@ fn triggers_begin_calls() {
             assert!(noise || marks.iter().any(|mark| mark.starts_with(trigger)), "{dialect:?} {trigger}");
         }
     }
+}
+
+/// The only digits of a grammar are numbers of calls, which a writer counts.
+#[test]
+fn calls_are_numbered_where_models_count() {
+    let call =
+        |id: Option<&str>| crate::ToolCall { id: id.map(str::to_owned), name: "add".into(), arguments: json!({}) };
+    for dialect in Dialect::ALL {
+        let grammar = dialect.grammar();
+        let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+        let number = digits(grammar.before_name) + digits(grammar.after_name);
+        let counts = matches!(dialect, Dialect::KimiK2 | Dialect::KimiK3 | Dialect::CommandR | Dialect::Solar);
+        assert_eq!(number, usize::from(counts), "{dialect:?}");
+        assert_eq!(digits(grammar.begin) + digits(grammar.after_arguments) + digits(grammar.end), 0, "{dialect:?}");
+    }
+    let calls = [call(Some("functions.add:12")), call(Some("x")), call(None)];
+    assert_eq!(
+        read(Dialect::KimiK2, &Dialect::KimiK2.write(&calls, 3)),
+        ["c:#functions.add:12 add {}", "c:#functions.add:4 add {}", "c:#functions.add:5 add {}"]
+    );
+    assert_eq!(
+        read(Dialect::CommandR, &Dialect::CommandR.write(&calls, 3)),
+        ["c:#functions.add:12 add {}", "c:#x add {}", "c:#5 add {}"]
+    );
+    assert!(Dialect::KimiK3.write(&calls, 3).contains("index=\"3\""), "numbers of the turn");
+    let calls = [call(Some("9Ae3bDc2F")), call(Some("no"))];
+    assert_eq!(read(Dialect::MistralList, &Dialect::MistralList.write(&calls, 0)), ["c:#9Ae3bDc2F add {}", "c:add {}"]);
+    assert_eq!(Dialect::Hermes.write(&[], 0), "");
 }

@@ -38,7 +38,9 @@ fn read(dialect: Dialect, text: &str) -> Message {
 #[test]
 fn depth_is_no_danger() {
     for dialect in Dialect::ALL {
-        for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("(", ")"), ("{a:", "}")] {
+        for (open, close) in
+            [("[", "]"), ("{\"a\":", "}"), ("(", ")"), ("{a:", "}"), ("]<]minimax[>[<item>", "]<]minimax[>[</item>")]
+        {
             let nested = [&open.repeat(20_000), "1", &close.repeat(20_000)].concat();
             for text in [nested.clone(), begin(dialect) + &nested, begin(dialect) + &open.repeat(20_000)] {
                 let message = read(dialect, &text);
@@ -60,6 +62,8 @@ fn nothing_that_is_open_swallows_or_loses() {
             "a='",
             "<parameter=text>",
             "<arg_key>text</arg_key><arg_value>",
+            "]<]minimax[>[<text>",
+            "]<]minimax[>[<tree>]<]minimax[>[<a>",
             "\\",
         ] {
             let message = read(dialect, &[&begin(dialect), inside, &long].concat());

@@ -1,8 +1,8 @@
 //! Laws that hold for every dialect, with random turns and random chunks. Generators are seeded: a failure repeats.
 //! Chunks are `&str`, so they are cut at characters.
 
-use super::write::{Call, write};
 use super::*;
+use crate::ToolCall;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
@@ -49,7 +49,7 @@ fn value(random: &mut Random, depth: usize) -> Value {
     }
 }
 
-fn call(random: &mut Random) -> Call {
+fn call(dialect: Dialect, number: usize, random: &mut Random) -> ToolCall {
     let mut arguments = serde_json::Map::new();
     for key in ["text", "count", "flag", "list", "tree"] {
         let value = match key {
@@ -62,11 +62,13 @@ fn call(random: &mut Random) -> Call {
         };
         arguments.insert(key.to_owned(), value);
     }
-    (random.pick(&["get_weather", "add", "now-2"]).to_owned(), Value::Object(arguments).to_string())
+    let name = random.pick(&["get_weather", "add", "now-2"]).to_owned();
+    let id = Some(dialect.call_id(&name, number + random.next(1_000))).filter(|_| random.next(2) == 0);
+    ToolCall { id, name, arguments: Value::Object(arguments) }
 }
 
 /// A turn as the dialect writes it: perhaps reasoning, prose, calls, prose. With its calls.
-fn turn(dialect: Dialect, random: &mut Random) -> (String, Vec<Call>) {
+fn turn(dialect: Dialect, random: &mut Random) -> (String, Vec<ToolCall>) {
     let grammar = dialect.grammar();
     let whole = matches!(dialect, Dialect::Llama3 | Dialect::Llama4 | Dialect::Json);
     let mut written = String::new();
@@ -78,9 +80,17 @@ fn turn(dialect: Dialect, random: &mut Random) -> (String, Vec<Call>) {
         written += random.pick(&["Well. ", "a < b, {\"name\": 1}", "é\n\n", "<tool_call> is a tag; "]);
     }
     let count = if grammar.separator.is_some() { random.next(4) } else { random.next(2) };
-    let calls: Vec<Call> = (0..count).map(|_| call(random)).collect();
-    if !calls.is_empty() {
-        written += &write(dialect, &calls);
+    let mut calls: Vec<ToolCall> = (0..count).map(|number| call(dialect, number, random)).collect();
+    written += &dialect.write(&calls, 7);
+    for (number, call) in calls.iter_mut().enumerate() {
+        call.id = match dialect {
+            // Those that cannot be written without.
+            Dialect::CommandR | Dialect::Solar => call.id.take().or(Some((7 + number).to_string())),
+            Dialect::KimiK2 => call.id.take().or(Some(dialect.call_id(&call.name, 7 + number))),
+            // Those that can.
+            Dialect::MistralList | Dialect::Apriel => call.id.take(),
+            _ => None,
+        };
     }
     if random.next(2) == 0 {
         written += random.pick(&["\nDone.", "<", "\n", "and { \"name\": "]);
@@ -107,6 +117,7 @@ fn soup(dialect: Dialect, random: &mut Random, words: &mut Vec<String>) -> Strin
         " ",
         "\"name\": ",
         "\"arguments\": ",
+        "\"id\": \"",
         "add",
         "{\"name\": \"add\", ",
         "get_weather",
@@ -125,8 +136,7 @@ fn soup(dialect: Dialect, random: &mut Random, words: &mut Vec<String>) -> Strin
         pieces.extend([*think, *answer]);
     }
     for shape in family.shapes {
-        // A word after Solar's mark is an id, which says nothing.
-        pieces.extend(shape.openers().filter(|_| dialect != Dialect::Solar));
+        pieces.extend(shape.openers());
         pieces.extend(shape.close);
     }
     pieces.extend(family.noise);
@@ -137,7 +147,7 @@ fn soup(dialect: Dialect, random: &mut Random, words: &mut Vec<String>) -> Strin
             text += &word;
             words.push(word);
         } else if random.next(12) == 0 {
-            text += &write(dialect, &[call(random)]);
+            text += &dialect.write(&[call(dialect, 0, random)], 0);
         } else {
             text += random.pick(&pieces);
         }
@@ -187,7 +197,26 @@ fn splits_do_not_matter() {
     });
 }
 
-/// What is called is what was written, with the arguments to the letter where the dialect writes JSON.
+/// What elements say of a value: text. Null and what is empty they do not tell apart, and no type that the schema leaves open.
+fn said(value: Value) -> Value {
+    match value {
+        Value::Array(values) if values.is_empty() => json!(""),
+        Value::Array(values) => values.into_iter().map(said).collect(),
+        Value::Object(object) => {
+            let object: serde_json::Map<_, _> =
+                object.into_iter().map(|(key, value)| (key, said(value))).filter(|(_, value)| value != "").collect();
+            if object.is_empty() { json!("") } else { Value::Object(object) }
+        }
+        Value::String(text) => match serde_json::from_str::<Value>(text.trim()) {
+            Ok(value) if !value.is_string() => said(value),
+            _ => json!(text.trim()),
+        },
+        Value::Null => json!(""),
+        value => json!(value.to_string()),
+    }
+}
+
+/// What is called is what was written, ids where there is a place for them, with the arguments to the letter where the dialect writes JSON.
 #[test]
 fn calls_come_back() {
     let tools = tools();
@@ -196,15 +225,20 @@ fn calls_come_back() {
         let message = in_chunks(&mut dialect.parser(&tools), chunks(&text, random).into_iter());
         let parsed: Vec<_> = message.calls().collect();
         prop_assert_eq!(parsed.len(), calls.len(), "{:?} from {}", message, text);
-        for (parsed, (name, arguments)) in parsed.iter().zip(&calls) {
+        for (parsed, ToolCall { id, name, arguments }) in parsed.iter().zip(&calls) {
             prop_assert!(parsed.complete, "{:?} from {}", parsed, text);
-            prop_assert_eq!(&parsed.name, name);
+            prop_assert_eq!((&parsed.name, &parsed.id), (name, id), "{}", text);
             if dialect.grammar().arguments == ArgumentsGrammar::Json {
-                prop_assert_eq!(&parsed.arguments, arguments);
+                prop_assert_eq!(&parsed.arguments, &arguments.to_string());
             } else {
                 let parsed: Value = serde_json::from_str(&parsed.arguments)
                     .map_err(|error| TestCaseError::fail(format!("{error}: {} from {text}", parsed.arguments)))?;
-                prop_assert_eq!(&parsed, &serde_json::from_str::<Value>(arguments).unwrap(), "{}", text);
+                let (mut parsed, mut written) = (parsed, arguments.clone());
+                if matches!(dialect.grammar().arguments, ArgumentsGrammar::Elements { .. }) {
+                    prop_assert_eq!(&parsed["text"], &written["text"], "{}", text);
+                    (parsed, written) = (said(parsed), said(written));
+                }
+                prop_assert_eq!(&parsed, &written, "{}", text);
             }
         }
         Ok(())
@@ -228,7 +262,9 @@ fn truncated_turns_are_beginnings() {
             prop_assert!(message.calls().count() <= whole.calls().count(), "{:?} of {:?}", message, text);
             for (call, of) in message.calls().zip(whole.calls()) {
                 prop_assert_eq!(&call.name, &of.name);
-                prop_assert!(!call.complete || call == of, "{:?} of {:?}", message, text);
+                prop_assert!(call.id.is_none() || call.id == of.id, "{:?} of {:?}", message, text);
+                let whole = call.complete == of.complete && call.arguments == of.arguments;
+                prop_assert!(!call.complete || whole, "{:?} of {:?}", message, text);
             }
         }
         Ok(())
@@ -247,7 +283,12 @@ fn no_word_is_lost() {
         for part in message.parts() {
             match part {
                 Part::Reasoning(text) | Part::Text(text) | Part::Fragment(text) => out += text,
-                Part::Call(call) => out += &[call.name.as_str(), " ", &call.arguments].concat(),
+                Part::Call(call) => {
+                    // An id can be a part of a name's own text.
+                    let id = call.id.as_deref().unwrap_or("");
+                    out += &[id, " ", if id.contains(&call.name) { "" } else { &call.name }, " ", &call.arguments]
+                        .concat();
+                }
             }
         }
         for word in words {

@@ -1,0 +1,82 @@
+//! The arguments of a call while they arrive, in any form.
+
+use super::cursor::{Read, Stop};
+use super::elements::Elements;
+use super::family::{Form, Literal, Tagged};
+use super::json::{Reach, ValueScan};
+use super::literal::Literals;
+use super::parameters::Parameters;
+use super::schema::Signatures;
+
+/// Where in the arguments a text goes on.
+#[derive(Debug, Clone)]
+pub(super) enum Arguments {
+    /// JSON, given as it stands.
+    Json(ValueScan),
+    /// Parameters between marks.
+    Parameters(&'static Tagged, Parameters),
+    /// Elements inside of elements, by the mark before their tags.
+    Elements(&'static str, Elements),
+    /// Literals.
+    Literals(&'static Literal, Literals),
+}
+
+/// What one step of reading gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Bytes that were read.
+    Read(usize),
+    /// Bytes that were read; the arguments end, properly or not.
+    End(usize, bool),
+}
+
+impl Arguments {
+    /// Arguments of a tool, by its place in the signatures.
+    pub(super) fn begin(form: &'static Form, tool: Option<usize>, out: &mut dyn FnMut(&str)) -> Self {
+        let arguments = match form {
+            Form::Envelope { .. } | Form::Keyed | Form::Named(_) => return Self::Json(ValueScan::default()),
+            Form::Tagged(form) => Self::Parameters(form, Parameters::new(tool)),
+            Form::Elements(mark) => Self::Elements(mark, Elements::new(tool, mark)),
+            Form::Literal(form) => Self::Literals(form, Literals::default()),
+        };
+        out("{");
+        arguments
+    }
+
+    /// Reads on. `close` are marks that end the call early.
+    pub(super) fn step(
+        &mut self,
+        text: &str,
+        tools: &Signatures,
+        close: &[&str],
+        out: &mut dyn FnMut(&str),
+    ) -> Read<Step> {
+        match self {
+            Self::Json(scan) => {
+                let (read, step) = match scan.scan(text, close) {
+                    Reach::Open(0) => return Err(Stop::More),
+                    // Marks are looked for again from where they may begin.
+                    Reach::Open(read) => (read, Step::Read(read)),
+                    Reach::Closed(read) => (read, Step::End(read, true)),
+                    Reach::Cut(read, mark) => (read, Step::End(read + mark, false)),
+                };
+                out(&text[..read]);
+                Ok(step)
+            }
+            Self::Parameters(form, parameters) => parameters.step(text, form, tools, close, out),
+            Self::Elements(mark, elements) => elements.step(text, mark, tools, close, out),
+            Self::Literals(form, literals) => literals.step(text, form, close, out),
+        }
+    }
+
+    /// Gives what was held back, as far as it is of the arguments, which stay open. `false` if it is not.
+    pub(super) fn finish(&self, rest: &str, out: &mut dyn FnMut(&str)) -> bool {
+        match self {
+            Self::Json(_) => out(rest),
+            Self::Parameters(_, parameters) => return parameters.finish(rest, out),
+            Self::Elements(_, elements) => return elements.finish(rest, out),
+            Self::Literals(_, literals) => literals.finish(rest, out),
+        }
+        true
+    }
+}
