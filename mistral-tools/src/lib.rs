@@ -122,6 +122,6 @@ pub use static_tool::{StaticEntry, StaticFunction, StaticTool, StaticToolRegistr
 pub use statistics::ToolStatistics;
 pub use time::{Clock, ManualClock, Moment, Sleep, SystemClock, Timer};
 pub use tool::{CallFuture, Invocation, Tool};
-pub use tool_error::ToolError;
+pub use tool_error::{OrToolError, ToolError};
 pub use turn::{Answer, Call, OnAnswer, Turn};
 pub use typed_tool::TypedTool;

@@ -163,9 +163,11 @@ where
             match choice {
                 Failure::Propagate => {}
                 Failure::Stop => break,
-                // The same arguments are still wrong, and what is given up is not begun again.
+                // The same arguments are still wrong, what is permanent stays, and what is given up is not begun again.
                 Failure::Retry
-                    if error.kind() == ErrorKind::InvalidArguments || conversation.execution().is_cancelled() => {}
+                    if error.kind() == ErrorKind::InvalidArguments
+                        || error.is_transient() == Some(false)
+                        || conversation.execution().is_cancelled() => {}
                 Failure::Fail(other) => error = other,
                 Failure::Retry => return Recovery::Retry,
                 Failure::Replace(result) => return Recovery::Replace(result),
