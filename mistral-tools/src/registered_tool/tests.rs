@@ -151,7 +151,7 @@ fn what_the_tool_says_of_its_error_stands_above_the_kind() {
         assert_eq!(world.call_async(name), ("Error (timeout): never".into(), Some(ErrorKind::Timeout)));
         world.script.then([Step::Say(ErrorKind::Handler, true); 3]);
         assert_eq!(world.call_async(name).1, Some(ErrorKind::Handler), "the attempts are bounded");
-        assert_eq!(world.statistics(name).retries, 4);
+        assert_eq!(world.statistics(name).retries(), 4);
     }
 }
 
