@@ -63,8 +63,8 @@ fn plain(_: &Conversation<'_>, _: &ChunkEmitter<'_>, weather: Weather<'_>) -> Re
 }
 
 static PLAIN: StaticTool<Args, Forecast> =
-    StaticTool::<Args, Forecast>::new("weather", "Weather", StaticSchema::inline(PARAMETERS), plain);
-static STATIC: StaticToolRegistry<1> = StaticToolRegistry::new([PLAIN.entry()]);
+    StaticTool::<Args, Forecast>::new("weather", "Weather", StaticSchema::inline(PARAMETERS), plain).unwrap();
+static STATIC: StaticToolRegistry<1> = StaticToolRegistry::new([PLAIN.entry()]).unwrap();
 
 fn build(name: impl Into<std::borrow::Cow<'static, str>>) -> Result<impl Tool, mistral_tools::Error> {
     ToolBuilder::named(name)

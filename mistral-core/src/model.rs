@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mistral_models::Tokenizer;
+use mistral_tools::{ToolSpec, dialect::Dialect};
+use serde_json::Map;
 
 use crate::builder::{ModelBuilder, NoCheckpoint};
 use crate::text::TextModel;
@@ -78,6 +80,30 @@ impl Model {
     /// Those of rendering and tokenizing.
     pub fn tokens(&self, prompt: impl Into<Prompt>) -> Result<Vec<u32>, Error> {
         self.handle.text().tokens(prompt.into())
+    }
+
+    /// What the chat template makes of a conversation, up to where the model is to go on: what [`Exchange::begin`](crate::Exchange::begin)
+    /// wants to see.
+    ///
+    /// # Errors
+    /// [`Error::NoChatTemplate`], or the template's own.
+    ///
+    /// ```
+    /// use mistral_core::{Message, Model};
+    /// let text = Model::embedded()?.render(&[Message::user("Hello!")], &[])?;
+    /// assert!(text.contains("Hello!") && text.contains("assistant"));
+    /// # Ok::<(), mistral_core::Error>(())
+    /// ```
+    pub fn render(&self, messages: &[Message], tools: &[ToolSpec]) -> Result<String, Error> {
+        self.handle.text().render(messages, tools, &Map::new())
+    }
+
+    /// How the model writes calls of tools, as its chat template teaches it; `None` if the template knows no tools.
+    ///
+    /// # Errors
+    /// [`Error::NoChatTemplate`], or the template's own.
+    pub fn dialect(&self) -> Result<Option<Dialect>, Error> {
+        self.handle.text().dialect(true)
     }
 
     /// The tokenizer of the checkpoint, if it has one.

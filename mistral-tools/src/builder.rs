@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     Arguments, ChainControl, ChunkEmitter, Conversation, Error, ErrorFlow, IntoResultFlow, Invoke, OnError, OnRequest,
-    OnResult, RequestFlow, Schema, SchemaSource, ToolError, ToolSpec, TypedTool,
+    OnResult, RequestFlow, Schema, SchemaSource, Streamed, Streaming, ToolError, ToolSpec, TypedTool,
     invoke::{AsyncFunction, Asynchronous, Blocking},
     typed_tool::{Description, Hooks},
 };
@@ -288,7 +288,74 @@ impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static> Resu
     fn function<F: Invoke<A, D, R>>(self, function: F) -> Callable<A, R, D, F> {
         let Self { description, dependency, .. } = self;
         let hooks = Hooks { request: Vec::new(), error: Vec::new(), result: Vec::new() };
-        Callable { tool: TypedTool { description, dependency, function, hooks, marker: PhantomData } }
+        let stream_limit = Streamed::LIMIT;
+        Callable { tool: TypedTool { description, dependency, function, hooks, stream_limit, marker: PhantomData } }
+    }
+}
+
+impl<A: Arguments, D: Send + Sync + 'static> Resulting<A, Streamed, D> {
+    /// A synchronous function whose chunks are the result: what it emits is joined and read by the model, and those who watch see
+    /// it as it comes. See [`Streamed`] for what is kept.
+    ///
+    /// ```
+    /// use mistral_tools::{CancellationToken, EmitError, Emitter, Invocation, Reply, SchemaType, Streamed, Tool, ToolBuilder, WhenFull};
+    ///
+    /// let tool = ToolBuilder::named("count")
+    ///     .description("Counts")
+    ///     .request_schema::<u32>(SchemaType::JsonSchema(r#"{"type": "integer"}"#))
+    ///     .result_schema::<Streamed>(SchemaType::Serde)
+    ///     .on_stream(|_, emitter, to, ()| (1..=to).try_for_each(|number| emitter.emit_blocking(format!("{number};"))))
+    ///     .build()?;
+    ///
+    /// let (emitter, chunks) = Emitter::bounded(8, WhenFull::Block, CancellationToken::new());
+    /// let mut reply = Reply::new();
+    /// assert!(tool.call(&Invocation::default().with_emitter(&emitter), b"3", &mut reply).is_success());
+    /// drop(emitter);
+    /// assert_eq!(chunks.map(|chunk| chunk.text).collect::<Vec<_>>(), ["1;", "2;", "3;"]);
+    /// assert_eq!(reply.as_str(), r#""1;2;3;""#);
+    /// # Ok::<(), mistral_tools::Error>(())
+    /// ```
+    ///
+    /// Another type has a function that returns it:
+    ///
+    /// ```compile_fail,E0599
+    /// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
+    /// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<String>(SchemaType::Serde)
+    ///     .on_stream(|_, _, (), ()| Ok::<_, ToolError>(()));
+    /// ```
+    /// ```
+    /// # use mistral_tools::{SchemaType, Streamed, ToolBuilder, ToolError};
+    /// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<Streamed>(SchemaType::Serde)
+    ///     .on_stream(|_, _, (), ()| Ok::<_, ToolError>(()));
+    /// ```
+    pub fn on_stream<F, E>(self, function: F) -> Callable<A, Streamed, D, Streaming<Blocking<F, E>>>
+    where
+        E: Into<ToolError> + 'static,
+        F: for<'a> Fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<(), E>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.function(Streaming(Blocking(function, PhantomData)))
+    }
+
+    /// As [`on_stream`](Self::on_stream), asynchronously.
+    pub fn on_stream_async<F, E>(self, function: F) -> Callable<A, Streamed, D, Streaming<Asynchronous<F, E>>>
+    where
+        E: Into<ToolError> + Send + 'static,
+        F: for<'a> AsyncFn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<(), E>
+            + for<'a> AsyncFunction<'a, A, D, (), E>
+            + 'static,
+    {
+        self.function(Streaming(Asynchronous(function, PhantomData)))
+    }
+}
+
+impl<A: Arguments, D, F> Callable<A, Streamed, D, F> {
+    /// The most bytes of the result of a streaming function; [`Streamed::LIMIT`] unless said.
+    pub fn stream_limit(mut self, bytes: usize) -> Self {
+        self.tool.stream_limit = bytes;
+        self
     }
 }
 

@@ -121,8 +121,9 @@ impl ChainControl<'_, OnError> {
     }
 
     /// Calls the tool again, at once, if it was retried fewer than `limit` times; otherwise like [`propagate`](Self::propagate).
-    /// Arguments that could not be read are not tried again, for they would be the same, nor are calls that were given up. Waiting in
-    /// between is what the retry policy of a registry is for.
+    /// Arguments that could not be read are not tried again, for they would be the same, nor are errors that are
+    /// [permanent](ToolError::permanent) and calls that were given up. Waiting in between is what the retry policy of a registry is
+    /// for.
     pub fn retry<R>(self, limit: u8) -> ErrorFlow<R> {
         ErrorFlow(if self.execution.attempt() < u32::from(limit) { Failure::Retry } else { Failure::Propagate })
     }

@@ -1,6 +1,15 @@
 //! Chunks: what a tool hands out before its result is complete.
 
-use crate::{CancellationToken, EmitError, Emitter};
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::Poll,
+};
+
+use crate::{
+    CancellationToken, EmitError, Emitter, block_on,
+    streamed::{Collector, Streamed},
+};
 
 /// A piece of what a tool has to say, on its way to the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +23,11 @@ pub struct Chunk {
 /// What a tool hands out pieces through while it works: the [`Emitter`] of the caller, if there is one. Without it they are dropped,
 /// and their text is not even made.
 ///
-/// Chunks are for those who watch. What the model reads is the result that the function returns in the end.
+/// Chunks are for those who watch; what the model reads is the result that the function returns in the end. Of a function that
+/// [streams](crate::Resulting::on_stream) the chunks are the result: they are kept whether anybody watches or not.
+///
+/// Whoever waits for a place in the queue is woken by the cancellation of its emitter, and by that of its own call, as by a limit of
+/// time.
 ///
 /// ```
 /// use mistral_tools::{CancellationToken, Emitter, Invocation, Reply, SchemaType, Tool, ToolBuilder, WhenFull};
@@ -43,65 +56,145 @@ pub struct Chunk {
 pub struct ChunkEmitter<'a> {
     emitter: Option<&'a Emitter<Chunk>>,
     call: usize,
+    /// Of the call, beside that of the emitter.
+    token: Option<&'a CancellationToken>,
+    /// Keeps what is handed out, where that is the result.
+    collector: Option<&'a Collector>,
 }
 
 impl<'a> ChunkEmitter<'a> {
     /// Hands out through `emitter`, for the call at this place of the turn.
     pub const fn new(emitter: &'a Emitter<Chunk>, call: usize) -> Self {
-        Self { emitter: Some(emitter), call }
+        Self { emitter: Some(emitter), call, token: None, collector: None }
     }
 
     /// Hands out to nobody.
     pub const fn silent() -> Self {
-        Self { emitter: None, call: 0 }
+        Self { emitter: None, call: 0, token: None, collector: None }
     }
 
-    /// Whether anybody takes chunks: there is an emitter, and its queue is open.
+    /// The same for a call under this token.
+    pub(crate) const fn under(mut self, token: Option<&'a CancellationToken>) -> Self {
+        self.token = token;
+        self
+    }
+
+    pub(crate) const fn collecting(mut self, collector: &'a Collector) -> Self {
+        self.collector = Some(collector);
+        self
+    }
+
+    /// What was handed out, if that is kept.
+    pub(crate) fn collected(&self) -> Streamed {
+        self.collector.map(Collector::take).unwrap_or_default()
+    }
+
+    /// Whether anybody takes chunks: the call was not given up, and there is an emitter whose queue is open, or the chunks are the
+    /// result.
     pub fn is_open(&self) -> bool {
-        self.emitter.is_some_and(|emitter| !emitter.is_closed())
+        let watched = self.emitter.is_some_and(|emitter| !emitter.is_closed());
+        !self.is_cancelled() && (self.collector.is_some() || watched)
     }
 
-    /// The token of the emitter, if there is one.
+    /// The token of the emitter, if there is one, else that of the call.
     pub fn token(&self) -> Option<&'a CancellationToken> {
-        self.emitter.map(Emitter::token)
+        self.emitter.map(Emitter::token).or(self.token)
     }
 
     /// [`Emitter::try_emit`].
     ///
     /// # Errors
-    /// Those of the emitter; none without one.
+    /// Those of the emitter; without one only [`EmitError::Cancelled`]. Chunks that are the result are not refused because nobody watches
+    /// any more.
     pub fn try_emit(&self, text: impl Into<String>) -> Result<(), EmitError<Chunk>> {
-        self.emitter.map_or(Ok(()), |emitter| emitter.try_emit(self.chunk(text.into())))
+        let Some(emitter) = self.emitter else { return self.keep(|| text.into()) };
+        let (chunk, copy) = self.chunk(text.into());
+        self.settle(self.offer(emitter, chunk), copy)
     }
 
     /// [`Emitter::emit`]: waits for a place if the emitter is made so.
     ///
     /// # Errors
-    /// Those of the emitter; none without one.
+    /// As [`try_emit`](Self::try_emit).
     pub async fn emit(&self, text: impl Into<String>) -> Result<(), EmitError<Chunk>> {
-        match self.emitter {
-            Some(emitter) => emitter.emit(self.chunk(text.into())).await,
-            None => Ok(()),
-        }
+        let Some(emitter) = self.emitter else { return self.keep(|| text.into()) };
+        let (chunk, copy) = self.chunk(text.into());
+        self.settle(self.wait(emitter, chunk).await, copy)
     }
 
     /// [`Emitter::emit_blocking`], for synchronous functions.
     ///
     /// # Errors
-    /// Those of the emitter; none without one.
+    /// As [`try_emit`](Self::try_emit).
     pub fn emit_blocking(&self, text: impl Into<String>) -> Result<(), EmitError<Chunk>> {
         self.emit_blocking_with(|| text.into())
     }
 
-    /// Like [`emit_blocking`](Self::emit_blocking), with a text that is made only if there is an emitter.
+    /// Like [`emit_blocking`](Self::emit_blocking), with a text that is made only if somebody gets it.
     ///
     /// # Errors
-    /// Those of the emitter; none without one.
+    /// As [`try_emit`](Self::try_emit).
     pub fn emit_blocking_with(&self, text: impl FnOnce() -> String) -> Result<(), EmitError<Chunk>> {
-        self.emitter.map_or(Ok(()), |emitter| emitter.emit_blocking(self.chunk(text())))
+        let Some(emitter) = self.emitter else { return self.keep(text) };
+        let (chunk, copy) = self.chunk(text());
+        let emitted = match self.offer(emitter, chunk) {
+            Err(EmitError::Full(chunk)) if emitter.waits() => block_on(self.wait(emitter, chunk)),
+            emitted => emitted,
+        };
+        self.settle(emitted, copy)
     }
 
-    fn chunk(&self, text: String) -> Chunk {
-        Chunk { call: self.call, text }
+    fn is_cancelled(&self) -> bool {
+        self.token.is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// Hands out to nobody but the result.
+    fn keep(&self, text: impl FnOnce() -> String) -> Result<(), EmitError<Chunk>> {
+        if self.is_cancelled() {
+            return Err(EmitError::Cancelled(Chunk { call: self.call, text: text() }));
+        }
+        if let Some(collector) = self.collector {
+            collector.push(&text());
+        }
+        Ok(())
+    }
+
+    fn offer(&self, emitter: &Emitter<Chunk>, chunk: Chunk) -> Result<(), EmitError<Chunk>> {
+        if self.is_cancelled() { Err(EmitError::Cancelled(chunk)) } else { emitter.try_emit(chunk) }
+    }
+
+    async fn wait(&self, emitter: &Emitter<Chunk>, chunk: Chunk) -> Result<(), EmitError<Chunk>> {
+        let Some(token) = self.token else { return emitter.emit(chunk).await };
+        if token.is_cancelled() {
+            return Err(EmitError::Cancelled(chunk));
+        }
+        let (mut emit, mut cancelled) = (emitter.emit(chunk), pin!(token.cancelled()));
+        poll_fn(|context| {
+            // First: after the cancellation nothing is handed out, though there may be a place.
+            if cancelled.as_mut().poll(context).is_ready()
+                && let Some(chunk) = emit.withdraw()
+            {
+                return Poll::Ready(Err(EmitError::Cancelled(chunk)));
+            }
+            Pin::new(&mut emit).poll(context)
+        })
+        .await
+    }
+
+    /// A chunk, and its text once more if that is part of the result.
+    fn chunk(&self, text: String) -> (Chunk, Option<String>) {
+        let copy = self.collector.map(|_| text.clone());
+        (Chunk { call: self.call, text }, copy)
+    }
+
+    /// What came of a chunk. That nobody watches is nothing to a function whose chunks the model reads.
+    fn settle(&self, emitted: Result<(), EmitError<Chunk>>, copy: Option<String>) -> Result<(), EmitError<Chunk>> {
+        match (emitted, self.collector, copy) {
+            (Ok(()) | Err(EmitError::Closed(_)), Some(collector), Some(copy)) => {
+                collector.push(&copy);
+                Ok(())
+            }
+            (emitted, ..) => emitted,
+        }
     }
 }

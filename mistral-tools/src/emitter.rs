@@ -230,6 +230,11 @@ impl<T> Emitter<T> {
         self.shared().dropped.get()
     }
 
+    /// Whether to emit may mean to wait.
+    pub(crate) fn waits(&self) -> bool {
+        self.shared().when_full == WhenFull::Block
+    }
+
     fn shared(&self) -> &Shared<T> {
         &self.end.shared
     }
@@ -257,6 +262,13 @@ pub struct Emit<'a, T> {
     chunk: Option<T>,
     place: Option<EventListener>,
     cancelled: Option<EventListener>,
+}
+
+impl<T> Emit<'_, T> {
+    /// The chunk, if it was not emitted; then it never is.
+    pub(crate) fn withdraw(&mut self) -> Option<T> {
+        self.chunk.take()
+    }
 }
 
 // The chunk is moved, never pinned.

@@ -5,12 +5,14 @@ use std::{
     marker::PhantomData,
 };
 
-use crate::{Arguments, ChunkEmitter, Conversation, ToolError};
+use crate::{Arguments, ChunkEmitter, Conversation, Streamed, ToolError};
 
 /// The function of a tool. Made by the builder from closures; sealed.
 pub trait Invoke<A: Arguments, D, R>: sealed::Sealed + Send + Sync + 'static {
     /// Whether it never waits.
     const BLOCKING: bool;
+    /// Whether its chunks are its result.
+    const STREAMS: bool = false;
 
     /// Starts it. A synchronous function has run when this returns.
     fn invoke<'a>(
@@ -75,6 +77,27 @@ where
         dependency: &'a D,
     ) -> Result<R, ToolError> {
         self.0.start(conversation, emitter, arguments, dependency).await.map_err(Into::into)
+    }
+}
+
+/// A function whose chunks are its result.
+pub struct Streaming<I>(pub(crate) I);
+
+impl<I> sealed::Sealed for Streaming<I> {}
+
+impl<A: Arguments, D: Sync + 'static, I: Invoke<A, D, ()>> Invoke<A, D, Streamed> for Streaming<I> {
+    const BLOCKING: bool = I::BLOCKING;
+    const STREAMS: bool = true;
+
+    fn invoke<'a>(
+        &'a self,
+        conversation: &'a Conversation<'a>,
+        emitter: &'a ChunkEmitter<'a>,
+        arguments: A::At<'a>,
+        dependency: &'a D,
+    ) -> impl Future<Output = Result<Streamed, ToolError>> + Send {
+        let call = self.0.invoke(conversation, emitter, arguments, dependency);
+        async move { call.await.map(|()| emitter.collected()) }
     }
 }
 

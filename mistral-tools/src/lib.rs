@@ -39,6 +39,7 @@
 //! | keep tools | [`ToolRegistry`], published in batches; [`StaticToolRegistry`], sorted by the compiler |
 //! | call one, or all of a turn | [`ToolRegistry::call`] and [`ToolRegistry::call_async`]; [`Turn`] |
 //! | see the conversation, hand out chunks, be cancelled | [`Conversation`], [`ChunkEmitter`], [`CancellationToken`] |
+//! | make the chunks the result | [`Resulting::on_stream`], [`Streamed`] |
 //! | step in | [`ChainControl`] and the hooks of [`Callable`]; [`ToolRegistry::with_gate`]; [`PausedCall`] |
 //! | live with failures | [`ToolPolicy`]: timeouts, retries, circuit breakers, fallbacks; [`ToolObserver`], [`ToolStatistics`] |
 //! | read calls out of a model's text | [`dialect`] |
@@ -84,6 +85,7 @@ mod schema;
 mod spec;
 mod static_tool;
 mod statistics;
+mod streamed;
 mod sync;
 mod time;
 mod tool;
@@ -102,7 +104,7 @@ pub use counter::{CounterGroup, ErrorCounters, RelaxedCounter, Snapshot};
 pub use emitter::{Chunks, Emit, EmitError, Emitter, NoChunk, WhenFull};
 pub use error::Error;
 pub use histogram::{LatencyHistogram, LatencySnapshot};
-pub use invoke::{AsyncFunction, Asynchronous, Blocking, Invoke};
+pub use invoke::{AsyncFunction, Asynchronous, Blocking, Invoke, Streaming};
 pub use json::ArgumentError;
 pub use kinds::ErrorKinds;
 pub use message::{Message, Role, ToolCall};
@@ -120,8 +122,9 @@ pub use schema::{Parameter, Schema, SchemaSource, SchemaType, StaticSchema};
 pub use spec::ToolSpec;
 pub use static_tool::{StaticEntry, StaticFunction, StaticTool, StaticToolRegistry};
 pub use statistics::ToolStatistics;
+pub use streamed::Streamed;
 pub use time::{Clock, ManualClock, Moment, Sleep, SystemClock, Timer};
 pub use tool::{CallFuture, Invocation, Tool};
-pub use tool_error::ToolError;
+pub use tool_error::{OrToolError, ToolError};
 pub use turn::{Answer, Call, OnAnswer, Turn};
 pub use typed_tool::TypedTool;

@@ -29,7 +29,8 @@ pub struct ToolCall {
     pub id: Option<String>,
     /// The tool.
     pub name: String,
-    /// Its arguments, an object.
+    /// Its arguments, an object. Its numbers are those of [`serde_json`]: whole ones beyond 64 bits become the nearest float, and floats are
+    /// spelled anew. A tool never reads them here: it gets the bytes that the model wrote.
     pub arguments: Value,
 }
 

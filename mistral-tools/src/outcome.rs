@@ -167,7 +167,7 @@ impl fmt::Write for Inline {
 }
 
 /// The last boundary of characters up to `end`.
-fn boundary(text: &str, end: usize) -> usize {
+pub(crate) fn boundary(text: &str, end: usize) -> usize {
     (0..=end.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0)
 }
 

@@ -262,7 +262,7 @@ impl RegisteredTool {
         // The pauses of calls that begin together differ by the nanosecond of their beginning.
         let mut retry = self.policy.retry_policy().start(deadline, start.as_nanos());
         loop {
-            let (outcome, retry_after) = match self.admit() {
+            let outcome = match self.admit() {
                 Ok(permit) => {
                     let limit = match self.policy.timeout_policy() {
                         policy if policy == crate::TimeoutPolicy::NONE => Moment::FAR,
@@ -271,17 +271,16 @@ impl RegisteredTool {
                     let invocation = invocation.retried(retry.attempts());
                     let outcome = self.attempt(mode, limit, &invocation, arguments, reply).await;
                     self.settle(permit, &outcome);
-                    let retry_after = outcome.error().and_then(ToolError::retry_after);
-                    (outcome, retry_after)
+                    outcome
                 }
                 Err(retry_after) => {
                     let error = ToolError::new(ErrorKind::Unavailable, "the tool fails at present; do without it");
-                    (settled(reply, error.into()), Some(retry_after))
+                    settled(reply, error.with_retry_after(retry_after).into())
                 }
             };
-            let Some(kind) = outcome.error_kind() else { return outcome };
-            let attempts = retry.attempts().saturating_add(1);
-            match retry.failed(kind, self.timer.now(), retry_after) {
+            let Outcome::Error(error) = &outcome else { return outcome };
+            let (kind, attempts) = (error.kind(), retry.attempts().saturating_add(1));
+            match retry.failed_with(error, self.timer.now()) {
                 RetryDecision::Again { after } => {
                     self.statistics.retried();
                     self.observer.observe(&ResilienceEvent::Retry { attempts, kind, after });

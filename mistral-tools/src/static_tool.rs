@@ -14,7 +14,8 @@ use crate::{
 pub type StaticFunction<A, R> =
     for<'a> fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, <A as Arguments>::At<'a>) -> Result<R, ToolError>;
 
-/// A tool that is a constant: texts, a schema and a function, without hooks and dependency.
+/// A tool that is a constant: texts, a schema and a function, without hooks and dependency. What can be wrong with it is checked by the
+/// compiler, by `unwrap` in the constant; nothing panics at run time.
 ///
 /// ```
 /// use mistral_tools::{ChunkEmitter, Conversation, Invocation, Parameter, Reply, StaticSchema, StaticTool, StaticToolRegistry, ToolError};
@@ -31,8 +32,8 @@ pub type StaticFunction<A, R> =
 ///
 /// const PARAMETERS: &[Parameter] = &[Parameter::integer("a", "A number"), Parameter::integer("b", "Another")];
 /// static ADD: StaticTool<Pair, i64> =
-///     StaticTool::<Pair, i64>::new("add", "Adds two numbers", StaticSchema::inline(PARAMETERS), add);
-/// static TOOLS: StaticToolRegistry<1> = StaticToolRegistry::new([ADD.entry()]);
+///     StaticTool::<Pair, i64>::new("add", "Adds two numbers", StaticSchema::inline(PARAMETERS), add).unwrap();
+/// static TOOLS: StaticToolRegistry<1> = StaticToolRegistry::new([ADD.entry()]).unwrap();
 ///
 /// let mut reply = Reply::new();
 /// assert!(TOOLS.call("add", &Invocation::default(), br#"{"a": 37, "b": 43}"#, &mut reply).is_success());
@@ -46,18 +47,26 @@ pub struct StaticTool<A: Arguments, R: 'static> {
 }
 
 impl<A: Arguments, R: Serialize + Send + 'static> StaticTool<A, R> {
-    /// A tool.
+    /// A tool; none if the name is not 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`. In a constant or a static, `unwrap` has the
+    /// compiler check that:
     ///
-    /// # Panics
-    /// If the name has characters that [`ToolSpec`](crate::ToolSpec) does not allow. In a constant or a static the compiler says so.
+    /// ```compile_fail,E0080
+    /// # use mistral_tools::{ChunkEmitter, Conversation, StaticSchema, StaticTool, ToolError};
+    /// # fn f(_: &Conversation<'_>, _: &ChunkEmitter<'_>, (): ()) -> Result<(), ToolError> { Ok(()) }
+    /// static A: StaticTool<(), ()> = StaticTool::<(), ()>::new("a b", "A", StaticSchema::inline(&[]), f).unwrap();
+    /// ```
+    /// ```
+    /// # use mistral_tools::{ChunkEmitter, Conversation, StaticSchema, StaticTool, ToolError};
+    /// # fn f(_: &Conversation<'_>, _: &ChunkEmitter<'_>, (): ()) -> Result<(), ToolError> { Ok(()) }
+    /// static A: StaticTool<(), ()> = StaticTool::<(), ()>::new("a_b", "A", StaticSchema::inline(&[]), f).unwrap();
+    /// ```
     pub const fn new(
         name: &'static str,
         description: &'static str,
         schema: StaticSchema,
         function: StaticFunction<A, R>,
-    ) -> Self {
-        assert!(spec::is_name(name), "a tool name is 1 to 64 of the characters a-z, A-Z, 0-9, _ and -");
-        Self { name, description, schema, function }
+    ) -> Option<Self> {
+        if spec::is_name(name) { Some(Self { name, description, schema, function }) } else { None }
     }
 
     /// For a [`StaticToolRegistry`].
@@ -66,9 +75,10 @@ impl<A: Arguments, R: Serialize + Send + 'static> StaticTool<A, R> {
     }
 
     fn attempt(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Result<R, ToolError> {
+        let emitter = invocation.emitter().under(invocation.conversation().execution().token());
         let read =
             json::arguments::<A::At<'_>>(arguments, &mut reply.scratch).map_err(|error| error.into_tool_error())?;
-        (self.function)(invocation.conversation(), invocation.emitter(), read)
+        (self.function)(invocation.conversation(), &emitter, read)
     }
 }
 
@@ -139,16 +149,16 @@ impl fmt::Debug for StaticEntry {
 /// ```compile_fail,E0080
 /// # use mistral_tools::{ChunkEmitter, Conversation, StaticSchema, StaticTool, StaticToolRegistry, ToolError};
 /// # fn f(_: &Conversation<'_>, _: &ChunkEmitter<'_>, (): ()) -> Result<(), ToolError> { Ok(()) }
-/// static A: StaticTool<(), ()> = StaticTool::<(), ()>::new("a", "A", StaticSchema::inline(&[]), f);
-/// static B: StaticTool<(), ()> = StaticTool::<(), ()>::new("a", "B", StaticSchema::inline(&[]), f);
-/// static TOOLS: StaticToolRegistry<2> = StaticToolRegistry::new([B.entry(), A.entry()]);
+/// static A: StaticTool<(), ()> = StaticTool::<(), ()>::new("a", "A", StaticSchema::inline(&[]), f).unwrap();
+/// static B: StaticTool<(), ()> = StaticTool::<(), ()>::new("a", "B", StaticSchema::inline(&[]), f).unwrap();
+/// static TOOLS: StaticToolRegistry<2> = StaticToolRegistry::new([B.entry(), A.entry()]).unwrap();
 /// ```
 /// ```
 /// # use mistral_tools::{ChunkEmitter, Conversation, StaticSchema, StaticTool, StaticToolRegistry, ToolError};
 /// # fn f(_: &Conversation<'_>, _: &ChunkEmitter<'_>, (): ()) -> Result<(), ToolError> { Ok(()) }
-/// static A: StaticTool<(), ()> = StaticTool::<(), ()>::new("a", "A", StaticSchema::inline(&[]), f);
-/// static B: StaticTool<(), ()> = StaticTool::<(), ()>::new("b", "B", StaticSchema::inline(&[]), f);
-/// static TOOLS: StaticToolRegistry<2> = StaticToolRegistry::new([B.entry(), A.entry()]);
+/// static A: StaticTool<(), ()> = StaticTool::<(), ()>::new("a", "A", StaticSchema::inline(&[]), f).unwrap();
+/// static B: StaticTool<(), ()> = StaticTool::<(), ()>::new("b", "B", StaticSchema::inline(&[]), f).unwrap();
+/// static TOOLS: StaticToolRegistry<2> = StaticToolRegistry::new([B.entry(), A.entry()]).unwrap();
 /// assert_eq!(TOOLS.names().collect::<Vec<_>>(), ["a", "b"]);
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -157,17 +167,16 @@ pub struct StaticToolRegistry<const N: usize> {
 }
 
 impl<const N: usize> StaticToolRegistry<N> {
-    /// A registry of these tools.
-    ///
-    /// # Panics
-    /// If two have the same name. In a constant or a static the compiler says so.
-    pub const fn new(mut entries: [StaticEntry; N]) -> Self {
+    /// A registry of these tools; none if two have the same name. In a constant or a static, `unwrap` has the compiler check that.
+    pub const fn new(mut entries: [StaticEntry; N]) -> Option<Self> {
         let mut sorted = 1;
         while sorted < N {
             let mut at = sorted;
             while at > 0 {
                 let order = compare(entries[at - 1].name.as_bytes(), entries[at].name.as_bytes());
-                assert!(order != 0, "two tools have the same name");
+                if order == 0 {
+                    return None;
+                }
                 if order < 0 {
                     break;
                 }
@@ -176,7 +185,7 @@ impl<const N: usize> StaticToolRegistry<N> {
             }
             sorted += 1;
         }
-        Self { entries }
+        Some(Self { entries })
     }
 
     /// The tool of this name.
@@ -242,12 +251,12 @@ mod tests {
 
     macro_rules! tools {
         ($($tool:ident $name:literal)*) => {$(
-            static $tool: StaticTool<(), u8> = StaticTool::<(), u8>::new($name, "", StaticSchema::of::<()>(), f);
+            static $tool: StaticTool<(), u8> = StaticTool::<(), u8>::new($name, "", StaticSchema::of::<()>(), f).unwrap();
         )*};
     }
     tools!(A "b" B "a-very-long-name" C "a" D "_" E "B" F "ab" G "0");
     static TOOLS: StaticToolRegistry<7> =
-        StaticToolRegistry::new([A.entry(), B.entry(), C.entry(), D.entry(), E.entry(), F.entry(), G.entry()]);
+        StaticToolRegistry::new([A.entry(), B.entry(), C.entry(), D.entry(), E.entry(), F.entry(), G.entry()]).unwrap();
 
     #[test]
     fn constants_are_sorted_as_strings_are() {
@@ -259,8 +268,21 @@ mod tests {
         for name in ["", "c", "abc", "a-", "A"] {
             assert!(TOOLS.get(name).is_none(), "{name}");
         }
-        static NONE: StaticToolRegistry<0> = StaticToolRegistry::new([]);
+        static NONE: StaticToolRegistry<0> = StaticToolRegistry::new([]).unwrap();
         assert!(NONE.get("a").is_none());
+    }
+
+    #[test]
+    fn wrong_constants_are_none_at_run_time() {
+        let tool = |name| StaticTool::<(), u8>::new(name, "", StaticSchema::of::<()>(), f);
+        let long: &'static str = "a".repeat(65).leak();
+        for name in ["", "a b", "a.b", "é", "a\0", long] {
+            assert!(tool(name).is_none(), "{name:?}");
+        }
+        assert!(tool(&long[..64]).is_some());
+        let twice = [A.entry(), B.entry(), StaticEntry::new("b", &C)];
+        assert!(StaticToolRegistry::new(twice).is_none());
+        assert!(StaticToolRegistry::new([B.entry(), B.entry()]).is_none());
     }
 
     #[test]

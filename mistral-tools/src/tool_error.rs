@@ -1,30 +1,61 @@
 //! The error of a call, with the text for the model apart from what the host sees.
 
-use std::{error::Error as StdError, fmt, num::NonZeroU32, time::Duration};
+use std::{any::Any, error::Error as StdError, fmt, io, num::NonZeroU32, time::Duration};
 
-use crate::{ErrorKind, Text};
+use crate::{Chunk, EmitError, ErrorKind, Text};
 
 /// Why a call failed: a kind to decide by, a text that the model may read, and a source that only the host sees.
 ///
-/// Texts given as strings are meant for the model. A foreign error is not: `?` turns it into a [`ErrorKind::Handler`] whose text
-/// says no more than that the tool failed, and keeps it as the [`source`](Self::source). That is why this type is no
-/// [`std::error::Error`] itself, like the carriers of other crates; [`into_source`](Self::into_source) gives the error inside.
+/// Texts given as strings are meant for the model. A foreign error is not: `?` keeps it as the [`source`](Self::source), under a text
+/// that says nothing of it. Its kind is [`Handler`](ErrorKind::Handler), except for errors whose kind can be told: [`io::Error`] (not
+/// found, permission denied, timeout; [transient](Self::transient) if a connection was lost) and chunks of a call that was given up.
+/// [`OrToolError`] names the kind, and a text, where a function knows better.
+///
+/// ```
+/// use mistral_tools::{ErrorKind, OrToolError, ToolError};
+///
+/// fn read(path: &str) -> Result<u64, ToolError> {
+///     if path.starts_with('/') {
+///         return Err(ToolError::new(ErrorKind::PermissionDenied, "only relative paths"));
+///     }
+///     let text = std::fs::read_to_string(path)?;
+///     text.trim().parse().or_tool_error(ErrorKind::InvalidArguments, "the file holds no number")
+/// }
+/// let error = read("no/such/file").unwrap_err();
+/// assert_eq!((error.kind(), error.text()), (ErrorKind::NotFound, "the tool failed"));
+/// assert!(error.source().unwrap().downcast_ref::<std::io::Error>().is_some());
+/// ```
+///
+/// An error type of one's own converts as it likes if it does not implement [`std::error::Error`]:
 ///
 /// ```
 /// use mistral_tools::{ErrorKind, ToolError};
 ///
-/// fn read(path: &str) -> Result<String, ToolError> {
-///     if path.starts_with('/') {
-///         return Err(ToolError::new(ErrorKind::PermissionDenied, "only relative paths"));
+/// enum BankError { NoSuchAccount, Closed }
+/// impl From<BankError> for ToolError {
+///     fn from(error: BankError) -> Self {
+///         match error {
+///             BankError::NoSuchAccount => ToolError::new(ErrorKind::NotFound, "no such account"),
+///             BankError::Closed => ToolError::handler("the bank is closed").transient(),
+///         }
 ///     }
-///     Ok(std::fs::read_to_string(path)?)
 /// }
-/// let error = read("no/such/file").unwrap_err();
-/// assert_eq!((error.kind(), error.text()), (ErrorKind::Handler, "the tool failed"));
-/// assert!(error.source().unwrap().downcast_ref::<std::io::Error>().is_some());
+/// fn balance(account: u32) -> Result<i64, BankError> {
+///     if account == 0 { Err(BankError::NoSuchAccount) } else { Err(BankError::Closed) }
+/// }
+/// fn tool(account: u32) -> Result<i64, ToolError> {
+///     Ok(balance(account)?)
+/// }
+/// assert_eq!(tool(0).unwrap_err().kind(), ErrorKind::NotFound);
+/// assert_eq!(tool(1).unwrap_err().is_transient(), Some(true));
 /// ```
+///
+/// This type is no [`std::error::Error`] itself, like the carriers of other crates, or `?` could not take them all;
+/// [`into_source`](Self::into_source) gives the error inside.
 pub struct ToolError {
     kind: ErrorKind,
+    /// Whether another try may help, where that is known better than by the kind.
+    transient: Option<bool>,
     /// Milliseconds.
     retry_after: Option<NonZeroU32>,
     text: Text,
@@ -34,7 +65,7 @@ pub struct ToolError {
 impl ToolError {
     /// An error with a text for the model. A literal allocates nothing.
     pub fn new(kind: ErrorKind, text: impl Into<Text>) -> Self {
-        Self { kind, retry_after: None, text: text.into(), source: None }
+        Self { kind, transient: None, retry_after: None, text: text.into(), source: None }
     }
 
     /// A tool's own error, with a text for the model.
@@ -48,10 +79,35 @@ impl ToolError {
         self
     }
 
-    /// The same, for which another try makes no sense before this time has passed, as servers say that limit a rate. Whole
-    /// milliseconds are kept, up to 49 days.
+    /// The same with another kind.
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The same, which may pass by itself: a [`RetryPolicy`](crate::RetryPolicy) tries again whatever the kind, within its attempts.
+    pub fn transient(mut self) -> Self {
+        self.transient = Some(true);
+        self
+    }
+
+    /// The same, which will not pass: nobody tries again whatever the kind.
+    pub fn permanent(mut self) -> Self {
+        self.transient = Some(false);
+        self
+    }
+
+    /// Whether another try may help, where the tool said so by [`transient`](Self::transient) or [`permanent`](Self::permanent);
+    /// otherwise policies go by the kind.
+    pub fn is_transient(&self) -> Option<bool> {
+        self.transient
+    }
+
+    /// The same, for which another try makes no sense before this time has passed, as servers say that limit a rate. It is
+    /// kept in milliseconds, rounded up, up to 49 days.
     pub fn with_retry_after(mut self, pause: Duration) -> Self {
-        self.retry_after = NonZeroU32::new(pause.as_millis().try_into().unwrap_or(u32::MAX));
+        let millis = pause.as_nanos().div_ceil(1_000_000);
+        self.retry_after = NonZeroU32::new(millis.try_into().unwrap_or(u32::MAX));
         self
     }
 
@@ -83,14 +139,85 @@ impl ToolError {
 
 impl<E: StdError + Send + Sync + 'static> From<E> for ToolError {
     fn from(error: E) -> Self {
-        Self::new(ErrorKind::Handler, "the tool failed").with_source(error)
+        let foreign = Self::new(ErrorKind::Handler, "the tool failed");
+        let any: &dyn Any = &error;
+        let told = if let Some(error) = any.downcast_ref::<io::Error>() {
+            foreign.of_io(error.kind())
+        } else if let Some(EmitError::Cancelled(_)) = any.downcast_ref::<EmitError<Chunk>>() {
+            Self::new(ErrorKind::Cancelled, "the call was given up")
+        } else {
+            foreign
+        };
+        told.with_source(error)
+    }
+}
+
+impl ToolError {
+    /// The same as an error of the system is.
+    fn of_io(self, kind: io::ErrorKind) -> Self {
+        use io::ErrorKind as Io;
+        match kind {
+            Io::NotFound => self.with_kind(ErrorKind::NotFound),
+            Io::PermissionDenied => self.with_kind(ErrorKind::PermissionDenied),
+            Io::TimedOut => self.with_kind(ErrorKind::Timeout),
+            // The other side, not the tool: what it has to say may come at the next try.
+            Io::ConnectionRefused
+            | Io::ConnectionReset
+            | Io::ConnectionAborted
+            | Io::NotConnected
+            | Io::BrokenPipe
+            | Io::UnexpectedEof
+            | Io::WouldBlock
+            | Io::Interrupted
+            | Io::ResourceBusy => self.transient(),
+            _ => self,
+        }
+    }
+}
+
+/// Names the kind of what went wrong, and what the model reads of it. For results, whose error is kept as the source, and for options.
+///
+/// ```
+/// use mistral_tools::{ErrorKind, OrToolError, ToolError};
+///
+/// fn price(of: &str) -> Result<f64, ToolError> {
+///     let text = match of { "tea" => Some("2.50"), "air" => Some("free"), _ => None };
+///     let text = text.or_tool_error(ErrorKind::NotFound, "there is no such thing")?;
+///     text.parse().or_tool_error(ErrorKind::Handler, "it has no price")
+/// }
+/// assert_eq!(price("tea").unwrap(), 2.5);
+/// assert_eq!(price("sand").unwrap_err().kind(), ErrorKind::NotFound);
+/// assert!(price("air").unwrap_err().source().is_some());
+/// ```
+pub trait OrToolError<T>: Sized {
+    /// The value, or an error of this kind with this text for the model.
+    ///
+    /// # Errors
+    /// If there is no value.
+    fn or_tool_error(self, kind: ErrorKind, text: impl Into<Text>) -> Result<T, ToolError>;
+}
+
+impl<T, E: StdError + Send + Sync + 'static> OrToolError<T> for Result<T, E> {
+    fn or_tool_error(self, kind: ErrorKind, text: impl Into<Text>) -> Result<T, ToolError> {
+        self.map_err(|error| ToolError::new(kind, text).with_source(error))
+    }
+}
+
+impl<T> OrToolError<T> for Option<T> {
+    fn or_tool_error(self, kind: ErrorKind, text: impl Into<Text>) -> Result<T, ToolError> {
+        self.ok_or_else(|| ToolError::new(kind, text))
     }
 }
 
 impl fmt::Debug for ToolError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, text, source, .. } = self;
-        formatter.debug_struct("ToolError").field("kind", kind).field("text", text).field("source", source).finish()
+        let Self { kind, transient, retry_after: _, text, source } = self;
+        let mut debug = formatter.debug_struct("ToolError");
+        debug.field("kind", kind).field("text", text).field("source", source);
+        if let Some(transient) = transient {
+            debug.field("transient", transient);
+        }
+        debug.finish()
     }
 }
 
@@ -99,5 +226,32 @@ impl fmt::Display for ToolError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.kind, self.text)?;
         self.source.as_ref().map_or(Ok(()), |source| write!(formatter, ": {source}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Chunk;
+
+    #[test]
+    fn foreign_errors_have_the_kind_that_can_be_told() {
+        let io = |kind| ToolError::from(io::Error::from(kind));
+        for (kind, expected, transient) in [
+            (io::ErrorKind::NotFound, ErrorKind::NotFound, None),
+            (io::ErrorKind::PermissionDenied, ErrorKind::PermissionDenied, None),
+            (io::ErrorKind::TimedOut, ErrorKind::Timeout, None),
+            (io::ErrorKind::ConnectionReset, ErrorKind::Handler, Some(true)),
+            (io::ErrorKind::InvalidData, ErrorKind::Handler, None),
+        ] {
+            let error = io(kind);
+            assert_eq!((error.kind(), error.is_transient(), error.text()), (expected, transient, "the tool failed"));
+            assert!(error.source().is_some_and(|source| source.downcast_ref::<io::Error>().is_some()));
+        }
+        let chunk = || Chunk { call: 0, text: "secret".into() };
+        let kind = |error: EmitError<Chunk>| ToolError::from(error).kind();
+        assert_eq!(kind(EmitError::Cancelled(chunk())), ErrorKind::Cancelled);
+        assert_eq!(kind(EmitError::Closed(chunk())), ErrorKind::Handler);
+        assert_eq!(ToolError::from(fmt::Error).permanent().is_transient(), Some(false));
     }
 }

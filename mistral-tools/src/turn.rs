@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use crate::{Chunk, Conversation, Emitter, Invocation, Outcome, Reply, ToolRegistry};
+use crate::{Approval, Chunk, Conversation, Emitter, Invocation, Outcome, PausedCall, Reply, ToolRegistry};
 
 /// A call as the model made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,14 @@ pub struct Turn<'a> {
     limit: NonZeroUsize,
     observer: Option<&'a OnAnswer<'a>>,
     emitter: Option<&'a Emitter<Chunk>>,
+    resumed: &'a [(PausedCall, Approval)],
+}
+
+/// What is done for a place of a turn.
+#[derive(Clone, Copy)]
+enum Job<'a> {
+    Call(&'a Call<'a>),
+    Resume(&'a PausedCall, &'a Approval),
 }
 
 /// Is told of each answer: the place of its call, and what came of it.
@@ -94,7 +102,8 @@ impl<'a> Turn<'a> {
 
     /// These calls within this conversation.
     pub const fn new(conversation: Conversation<'a>, calls: &'a [Call<'a>]) -> Self {
-        Self { conversation, calls, limit: NonZeroUsize::MIN, observer: None, emitter: None }.limit(Self::LIMIT)
+        let (limit, observer, emitter) = (NonZeroUsize::MIN, None, None);
+        Self { conversation, calls, limit, observer, emitter, resumed: &[] }.limit(Self::LIMIT)
     }
 
     /// The most calls at once; 0 counts as 1.
@@ -119,21 +128,31 @@ impl<'a> Turn<'a> {
         self
     }
 
+    /// Ends these calls too, which were paused before and have been answered since, under the same limit. Their places come after
+    /// those of the calls.
+    pub const fn resume(mut self, answered: &'a [(PausedCall, Approval)]) -> Self {
+        self.resumed = answered;
+        self
+    }
+
     /// Makes the calls.
     pub fn call(&self, registry: &ToolRegistry) -> Vec<Answer> {
         let next = AtomicUsize::new(0);
-        let answers = Mutex::new(Vec::with_capacity(self.calls.len()));
+        let answers = Mutex::new(Vec::with_capacity(self.len()));
         let work = || {
             // Relaxed: the counter hands out places and orders nothing else.
-            while let Some((place, call)) = self.take(next.fetch_add(1, Ordering::Relaxed)) {
-                let mut reply = Reply::new();
-                let outcome = registry.call(call.name, &self.invocation(place, call), call.arguments, &mut reply);
+            while let Some((place, job)) = self.take(next.fetch_add(1, Ordering::Relaxed)) {
+                let (invocation, mut reply) = (self.invocation(place, job), Reply::new());
+                let outcome = match job {
+                    Job::Call(call) => registry.call(call.name, &invocation, call.arguments, &mut reply),
+                    Job::Resume(paused, approval) => registry.resume(paused, approval.clone(), &invocation, &mut reply),
+                };
                 let answer = self.answered(place, Answer { reply, outcome });
                 answers.lock().unwrap_or_else(PoisonError::into_inner).push((place, answer));
             }
         };
         thread::scope(|scope| {
-            for _ in 1..self.limit.get().min(self.calls.len()) {
+            for _ in 1..self.limit.get().min(self.len()) {
                 // Without another thread the calls wait their turn.
                 if thread::Builder::new().name("tool call".into()).spawn_scoped(scope, work).is_err() {
                     break;
@@ -147,27 +166,39 @@ impl<'a> Turn<'a> {
     /// Makes the calls in one future, on no runtime in particular. To drop it is to drop the calls that are under way.
     pub async fn call_async(&self, registry: &ToolRegistry) -> Vec<Answer> {
         let start = |place| {
-            let (place, call) = self.take(place)?;
+            let (place, job) = self.take(place)?;
             let future: AnswerFuture<'_> = Box::pin(async move {
-                let mut reply = Reply::new();
-                let outcome =
-                    registry.call_async(call.name, &self.invocation(place, call), call.arguments, &mut reply).await;
+                let (invocation, mut reply) = (self.invocation(place, job), Reply::new());
+                let outcome = match job {
+                    Job::Call(call) => registry.call_async(call.name, &invocation, call.arguments, &mut reply).await,
+                    Job::Resume(paused, approval) => {
+                        registry.resume_async(paused, approval.clone(), &invocation, &mut reply).await
+                    }
+                };
                 (place, self.answered(place, Answer { reply, outcome }))
             });
             Some(future)
         };
-        let answers = Vec::with_capacity(self.calls.len());
+        let answers = Vec::with_capacity(self.len());
         in_order(Join { start, next: 0, limit: self.limit.get(), running: Vec::new(), answers }.await)
     }
 
-    fn take(&self, place: usize) -> Option<(usize, &'a Call<'a>)> {
-        self.calls.get(place).map(|call| (place, call))
+    fn len(&self) -> usize {
+        self.calls.len().saturating_add(self.resumed.len())
     }
 
-    fn invocation(&self, place: usize, call: &Call<'a>) -> Invocation<'a> {
-        let invocation = Invocation::new(match call.id {
-            Some(id) => self.conversation.call_id(id),
-            None => self.conversation,
+    fn take(&self, place: usize) -> Option<(usize, Job<'a>)> {
+        let job = match place.checked_sub(self.calls.len()) {
+            None => self.calls.get(place).map(Job::Call),
+            Some(after) => self.resumed.get(after).map(|(paused, approval)| Job::Resume(paused, approval)),
+        };
+        job.map(|job| (place, job))
+    }
+
+    fn invocation(&self, place: usize, job: Job<'a>) -> Invocation<'a> {
+        let invocation = Invocation::new(match job {
+            Job::Call(Call { id: Some(id), .. }) => self.conversation.call_id(id),
+            _ => self.conversation,
         });
         self.emitter.map_or(invocation, |emitter| invocation.with_emitter_of(emitter, place))
     }
@@ -363,6 +394,26 @@ mod tests {
         assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(future);
         assert_eq!(gauge.now.load(Ordering::SeqCst), 2, "neither came to its end");
+    }
+
+    #[test]
+    fn resumed_calls_run_beside_the_others() {
+        // Calls meet in fours: two new ones, and two that were approved.
+        let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(4)));
+        let registry = registry(&gauge, &barrier);
+        let calls = [Call::new("meet", "0"), Call::new("meet", "1")];
+        let paused = |number| PausedCall::new("meet", number, "Sure?").with_call_id("c");
+        let answered = [
+            (paused("2"), Approval::Approved),
+            (paused("3"), Approval::Denied("no".into())),
+            (paused("4"), Approval::Approved),
+        ];
+        let turn = Turn::new(Conversation::default(), &calls).resume(&answered).limit(4);
+        assert_eq!(texts(&turn.call(&registry)), ["0", "1", "2", "Denied: no", "4"]);
+        assert_eq!(gauge.most.load(Ordering::SeqCst), 4);
+        let answered = [(PausedCall::new("wait", "5", "Sure?"), Approval::Approved)];
+        let turn = Turn::new(Conversation::default(), &[]).resume(&answered);
+        assert_eq!(texts(&block_on(turn.call_async(&registry))), ["5"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     json,
     registered_tool::unless_cancelled,
     schema::Side,
+    streamed::Collector,
 };
 
 pub(crate) type RequestHook<A, D> = Box<
@@ -46,6 +47,8 @@ pub struct TypedTool<A: Arguments, R, D, F> {
     pub(crate) dependency: D,
     pub(crate) function: F,
     pub(crate) hooks: Hooks<A, R, D>,
+    /// Bytes of a streamed result.
+    pub(crate) stream_limit: usize,
     pub(crate) marker: PhantomData<fn(A) -> R>,
 }
 
@@ -71,7 +74,8 @@ where
     D: Send + Sync + 'static,
     F: Invoke<A, D, R>,
 {
-    /// Runs the function alone, on arguments that are there already: no hooks, no JSON.
+    /// Runs the function alone, on arguments that are there already: no hooks, no JSON. What a streaming function hands out is with whoever
+    /// takes the chunks alone; its result is empty.
     ///
     /// # Errors
     /// The function's own.
@@ -120,6 +124,9 @@ where
         arguments: &[u8],
         reply: &mut Reply,
     ) -> Attempt<R> {
+        let collector = Collector::new(self.stream_limit);
+        let emitter = emitter.under(conversation.execution().token());
+        let emitter = if F::STREAMS { emitter.collecting(&collector) } else { emitter };
         let read = match json::arguments::<A::At<'_>>(arguments, &mut reply.scratch) {
             Ok(read) => read,
             Err(error) => return Attempt::Error(error.into_tool_error()),
@@ -132,7 +139,7 @@ where
                 return Attempt::End(PausedCall::outcome(self.name(), execution, arguments, question));
             }
         }
-        let call = self.function.invoke(conversation, emitter, read, &self.dependency);
+        let call = self.function.invoke(conversation, &emitter, read, &self.dependency);
         let ended = match conversation.execution().token() {
             Some(token) if !F::BLOCKING => unless_cancelled(Some(token), call)
                 .await
@@ -163,9 +170,11 @@ where
             match choice {
                 Failure::Propagate => {}
                 Failure::Stop => break,
-                // The same arguments are still wrong, and what is given up is not begun again.
+                // The same arguments are still wrong, what is permanent stays, and what is given up is not begun again.
                 Failure::Retry
-                    if error.kind() == ErrorKind::InvalidArguments || conversation.execution().is_cancelled() => {}
+                    if error.kind() == ErrorKind::InvalidArguments
+                        || error.is_transient() == Some(false)
+                        || conversation.execution().is_cancelled() => {}
                 Failure::Fail(other) => error = other,
                 Failure::Retry => return Recovery::Retry,
                 Failure::Replace(result) => return Recovery::Replace(result),

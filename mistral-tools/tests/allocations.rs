@@ -92,8 +92,9 @@ static PLAIN: StaticTool<Borrowed<Weather<'static>>, Forecast> =
         "The weather",
         StaticSchema::inline(PARAMETERS),
         plain,
-    );
-static TOOLS: StaticToolRegistry<1> = StaticToolRegistry::new([PLAIN.entry()]);
+    )
+    .unwrap();
+static TOOLS: StaticToolRegistry<1> = StaticToolRegistry::new([PLAIN.entry()]).unwrap();
 
 fn registry() -> Result<ToolRegistry, mistral_tools::Error> {
     let weather = ToolBuilder::named("weather")

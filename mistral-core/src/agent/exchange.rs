@@ -41,6 +41,67 @@ use crate::{FinishReason, Message, ToolCall, Usage};
 /// assert_eq!(exchange.next(Instant::now()), Next::Generate { max_tokens: None });
 /// assert_eq!(exchange.messages().last().unwrap().content, "noon");
 /// ```
+///
+/// Over a model and a registry, by hand:
+///
+/// ```
+/// use std::time::Instant;
+/// use mistral_core::tools::{Invocation, Parameter, Reply, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
+/// use mistral_core::{AgentLimits, CallEnd, Exchange, Message, Model, Next, Request, Stop};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Calculation { expression: String }
+///
+/// let calculator = ToolBuilder::named("calculator")
+///     .description("Computes the value of an expression.")
+///     .request_schema::<Calculation>(SchemaType::Inline(&[Parameter::string("expression", "For instance 3 * 4")]))
+///     .result_schema::<i64>(SchemaType::Serde)
+///     .on_invocation(|_, _, call, ()| {
+///         let factors: Option<Vec<i64>> = call.expression.split('*').map(|factor| factor.trim().parse().ok()).collect();
+///         factors.map(|factors| factors.iter().product()).ok_or(ToolError::handler("only products"))
+///     })
+///     .build()?;
+/// let registry = ToolRegistry::new();
+/// let mut batch = ToolBatch::new();
+/// batch.add(calculator);
+/// registry.publish(batch)?;
+///
+/// let (model, specs) = (Model::embedded()?, registry.specs());
+/// let dialect = model.dialect()?.ok_or("the template knows no tools")?;
+/// let question = vec![Message::user("What is 37 * 43?")];
+/// let mut exchange = Exchange::new(question, dialect, &specs, AgentLimits::default(), Instant::now());
+/// let stop = loop {
+///     match exchange.next(Instant::now()) {
+///         Next::Generate { max_tokens } => {
+///             exchange.begin(&model.render(exchange.messages(), &specs)?);
+///             let mut request = Request::chat(exchange.messages().to_vec()).tools(specs.clone()).special_text(true);
+///             request.max_tokens = max_tokens;
+///             let mut generation = model.generate(request)?;
+///             for piece in &mut generation {
+///                 exchange.push(&piece?.text);
+///             }
+///             let reason = generation.reason().ok_or("the generation has ended")?;
+///             exchange.end(reason, generation.usage().unwrap_or_default());
+///         }
+///         Next::Call => {
+///             let calls: Vec<_> = exchange.calls().map(|(index, call)| (index, call.clone())).collect();
+///             for (index, call) in calls {
+///                 let mut reply = Reply::new();
+///                 let outcome = registry.call(&call.name, &Invocation::default(), call.arguments.as_bytes(), &mut reply);
+///                 exchange.answer(index, CallEnd::from(&outcome), reply.as_str());
+///             }
+///         }
+///         Next::Finished(stop) => break stop,
+///         other => return Err(format!("{other:?}").into()), // approvals: nothing here asks for one
+///     }
+///     while let Some(event) = exchange.poll_event() {
+///         println!("{event:?}");
+///     }
+/// };
+/// assert_eq!(stop, Stop::Answered);
+/// assert!(exchange.messages().last().unwrap().content.contains("1591"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Exchange {
     messages: Vec<Message>,
@@ -50,6 +111,8 @@ pub struct Exchange {
     deadline: Option<Instant>,
     dialect: Dialect,
     parser: Parser,
+    /// The tools that the model is told of.
+    names: BTreeSet<String>,
     state: State,
     said: Said,
     turns: u32,
@@ -124,6 +187,7 @@ impl Exchange {
             deadline: limits.max_time.and_then(|time| now.checked_add(time)),
             dialect,
             parser: dialect.parser(tools),
+            names: tools.iter().map(|tool| tool.name().to_owned()).collect(),
             state: State::Ready,
             said: Said::default(),
             turns: 0,
@@ -244,19 +308,25 @@ impl Exchange {
         self.slots().iter().enumerate().filter(|(_, slot)| slot.is_open()).map(|(index, slot)| (index, &slot.call))
     }
 
-    /// What came of a call. False if there is no such call or it is answered already.
+    /// What came of a call. A text beyond [`AgentLimits::result_bytes`] is cut. False if there is no such call or it is answered
+    /// already.
     pub fn answer(&mut self, index: usize, end: CallEnd, text: &str) -> bool {
         let State::Calling(slots) = &mut self.state else { return false };
         let Some(slot) = slots.get_mut(index).filter(|slot| slot.result.is_none()) else { return false };
+        let text = cut(text, self.limits.result_bytes);
         match &end {
             CallEnd::Paused(paused) => slot.paused = Some(paused.clone()),
-            _ => slot.result = Some(text.to_owned()),
-        }
-        if matches!(end, CallEnd::Error(ErrorKind::InvalidArguments | ErrorKind::NotFound)) {
-            self.invalid = self.invalid.saturating_add(1);
+            _ => slot.result = Some(text.clone()),
         }
         let call = slot.call.clone();
-        self.events.push_back(AgentEvent::Answer { call, end, text: text.to_owned() });
+        // What a tool did not find is its answer; that there is no such tool is a call that cannot be made.
+        let is_invalid = match end {
+            CallEnd::Error(ErrorKind::InvalidArguments) => true,
+            CallEnd::Error(ErrorKind::NotFound) => !self.names.contains(&call.name),
+            _ => false,
+        };
+        self.invalid = self.invalid.saturating_add(is_invalid.into());
+        self.events.push_back(AgentEvent::Answer { call, end, text });
         true
     }
 
@@ -432,6 +502,16 @@ impl Exchange {
             }
         }
     }
+}
+
+/// The beginning of a text up to a character, and how much is missing.
+fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = (0..=most).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    let (kept, beyond) = text.split_at(end);
+    format!("{kept}\n[{} more bytes are left out]", beyond.len())
 }
 
 impl Said {

@@ -30,13 +30,15 @@ pub struct AgentLimits {
     pub max_cost: Option<f64>,
     /// What tokens cost. Default: nothing.
     pub price: Price,
-    /// Calls that cannot be made and go back to the model as errors: invalid arguments, unknown tools, calls cut off in the middle.
+    /// Calls that cannot be made and go back to the model as errors: invalid arguments, unknown tools, calls cut off in the middle; not what a tool did not find.
     /// One more ends the exchange. Default: 3.
     pub invalid_calls: u32,
     /// Calls of one turn that are made; later ones are answered by an error. Default: 16.
     pub calls_per_turn: usize,
-    /// Calls of one turn that run at once. Default: 4.
+    /// Calls of one turn that run at once, resumed ones included. Default: 4.
     pub parallel_calls: usize,
+    /// Bytes of a result that the model reads; what is longer is cut, and says so. Default: 64 KiB.
+    pub result_bytes: usize,
 }
 
 impl Default for AgentLimits {
@@ -50,6 +52,7 @@ impl Default for AgentLimits {
             invalid_calls: 3,
             calls_per_turn: 16,
             parallel_calls: 4,
+            result_bytes: 64 << 10,
         }
     }
 }
@@ -94,6 +97,12 @@ impl AgentLimits {
     /// See [`parallel_calls`](Self#structfield.parallel_calls); 0 counts as 1.
     pub fn parallel_calls(mut self, calls: usize) -> Self {
         self.parallel_calls = calls;
+        self
+    }
+
+    /// See [`result_bytes`](Self#structfield.result_bytes).
+    pub fn result_bytes(mut self, bytes: usize) -> Self {
+        self.result_bytes = bytes;
         self
     }
 

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use futures_core::stream::{FusedStream, Stream};
 use mistral_tools::{
-    Answer, Approval, Call, CancellationToken, Chunk, Chunks, Conversation, Emitter, ErrorKind, Invocation, PausedCall,
-    Reply, Sleep, SystemClock, Timer, ToolRegistry, ToolSpec, Turn, WhenFull, block_on,
+    Answer, Approval, Call, CancellationToken, Chunk, Chunks, Conversation, Emitter, ErrorKind, PausedCall, Sleep,
+    SystemClock, Timer, ToolRegistry, ToolSpec, Turn, WhenFull, block_on,
 };
 
 use super::{Agent, AgentEvent, CallEnd, Constraints, Exchange, Next, RequestedCall, Stop, Suspended};
@@ -100,6 +100,24 @@ impl AgentRun {
     }
 
     /// Goes on to the next event and gives it; `None` after the end. A step blocks for as long as the model or a tool takes.
+    ///
+    /// ```
+    /// use mistral_core::tools::ToolRegistry;
+    /// use mistral_core::{Agent, AgentEvent, Message, Model};
+    /// let agent = Agent::new(Model::embedded()?, ToolRegistry::new());
+    /// let mut run = agent.run([Message::user("Hello, who are you?")])?;
+    /// let mut text = String::new();
+    /// while let Some(event) = run.step()? {
+    ///     if let AgentEvent::Text(piece) = event {
+    ///         text += &piece;
+    ///     }
+    ///     if text.len() > 20 {
+    ///         run.cancel(); // whatever the host wants between two steps
+    ///     }
+    /// }
+    /// assert!(run.exchange().stop().is_some() && run.complete()?.text.contains(&text));
+    /// # Ok::<(), mistral_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// What ended the exchange: a prompt that is too long, a full queue, a failing model.
@@ -276,8 +294,8 @@ impl AgentRun {
             parallel: self.agent.limits.parallel_calls,
             token: self.token.child(),
         };
-        let count = orders.calls.len().saturating_add(orders.decisions.len());
-        let places = orders.calls.iter().map(|(index, _)| *index).collect();
+        let places = orders.places();
+        let count = places.len();
         let (emitter, chunks) = Emitter::bounded(CHUNKS, WhenFull::Block, orders.token.clone());
         let (answered, answers) = Emitter::bounded(count, WhenFull::Block, orders.token.clone());
         let thread = thread::Builder::new().name("mistral-tools".into());
@@ -319,31 +337,30 @@ impl Calling {
 }
 
 impl Orders {
+    /// The index in the turn of each call, in the order of their places: those that were decided on come last.
+    fn places(&self) -> Vec<usize> {
+        self.calls.iter().map(|(index, _)| *index).chain(self.decisions.iter().map(|(index, ..)| *index)).collect()
+    }
+
     fn carry_out(self, emitter: &Emitter<Chunk>, answered: &Emitter<(usize, CallEnd, String)>) {
+        let places = self.places();
         let Self { registry, messages, calls, decisions, turn, parallel, token } = self;
         let conversation = Conversation::new(&messages).turn(turn).with_token(&token);
-        let tell = |index: usize, answer: &Answer| {
-            let told = (index, CallEnd::from(&answer.outcome), answer.reply.as_str().to_owned());
-            // Nobody listens any more, or it is one more than calls.
-            let _ = answered.try_emit(told);
-        };
-        for (index, paused, approval) in decisions {
-            let mut reply = Reply::new();
-            let invocation = Invocation::new(conversation);
-            let outcome = registry.resume(&paused, approval, &invocation, &mut reply);
-            tell(index, &Answer { reply, outcome });
-        }
         let borrowed: Vec<Call<'_>> = calls
             .iter()
             .map(|(_, call)| Call { id: Some(&call.id), name: &call.name, arguments: call.arguments.as_bytes() })
             .collect();
+        let decided: Vec<(PausedCall, Approval)> =
+            decisions.into_iter().map(|(_, paused, approval)| (paused, approval)).collect();
         let on_answer = |place: usize, answer: &Answer| {
-            if let Some((index, _)) = calls.get(place) {
-                tell(*index, answer);
+            if let Some(&index) = places.get(place) {
+                let told = (index, CallEnd::from(&answer.outcome), answer.reply.as_str().to_owned());
+                // Nobody listens any more: there is room for an answer to each.
+                let _ = answered.try_emit(told);
             }
         };
-        let turn = Turn::new(conversation, &borrowed).limit(parallel).on_answer(&on_answer).emitter(emitter);
-        turn.call(&registry);
+        let turn = Turn::new(conversation, &borrowed).resume(&decided).limit(parallel);
+        turn.on_answer(&on_answer).emitter(emitter).call(&registry);
     }
 }
 

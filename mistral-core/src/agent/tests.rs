@@ -1,5 +1,7 @@
 //! The loop against models whose words are written here: dialects, errors, bounds, chunks, cancellation, approvals.
 
+mod stream;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -65,6 +67,17 @@ const EMPTY: &str = r#"{"type": "object", "properties": {}}"#;
 
 #[derive(serde::Deserialize)]
 struct Nothing {}
+
+/// A tool that is there, and says that what it was asked for is not.
+fn seek() -> impl mistral_tools::Tool {
+    ToolBuilder::named("seek")
+        .description("")
+        .request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY))
+        .result_schema::<u32>(SchemaType::Serde)
+        .on_invocation(|_, _, Nothing {}, ()| Err::<u32, _>(ToolError::new(ErrorKind::NotFound, "no such file")))
+        .build()
+        .unwrap()
+}
 
 /// `add`, which adds; `fail`, which fails; `count`, which hands out chunks; `sleep`, which waits until it is cancelled.
 fn tools() -> ToolBatch {
@@ -280,6 +293,85 @@ fn calls_that_cannot_be_made_go_back_a_bounded_number_of_times() {
     assert_eq!(told[0].1, CallEnd::Error(ErrorKind::InvalidArguments));
     assert!(told[0].2.contains("breaks off after: {\"a\": 1,"), "{}", told[0].2);
     assert_eq!(run.complete().unwrap().text, "Oh.");
+}
+
+#[test]
+fn what_a_tool_does_not_find_is_no_invalid_call() {
+    let registry = ToolRegistry::new();
+    let mut batch = ToolBatch::new();
+    batch.add(seek());
+    registry.publish(batch).unwrap();
+    let calls = vec![hermes("seek", "{}"); 5].join("\n");
+    let model = model("<tool_call>", &[&calls, "It is not there."], &Arc::default());
+    let agent = Agent::new(model, registry).limits(AgentLimits::default().invalid_calls(0));
+    let mut run = ask(&agent);
+    let answers = answers(&events(&mut run));
+    assert!(answers.len() == 5 && answers.iter().all(|answer| answer.1 == CallEnd::Error(ErrorKind::NotFound)));
+    assert_eq!(run.complete().unwrap().text, "It is not there.");
+}
+
+#[test]
+fn long_results_are_cut_before_the_model_reads_them() {
+    let repeat = ToolBuilder::named("repeat")
+        .description("")
+        .request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY))
+        .result_schema::<String>(SchemaType::Serde)
+        .on_invocation(|_, _, Nothing {}, ()| Ok::<_, ToolError>("é".repeat(50_000)))
+        .build()
+        .unwrap();
+    let registry = ToolRegistry::new();
+    let mut batch = ToolBatch::new();
+    batch.add(repeat);
+    registry.publish(batch).unwrap();
+    // The context has 4,096 tokens, each a byte: the whole result would be the end of the exchange.
+    let model = model("<tool_call>", &[&hermes("repeat", "{}"), "Long."], &Arc::default());
+    let agent = Agent::new(model, registry).limits(AgentLimits::default().result_bytes(1000));
+    let answer = ask(&agent).complete().unwrap();
+    assert_eq!((answer.text.as_str(), answer.stop), ("Long.", Stop::Answered));
+    let result = &answer.messages[1].content;
+    assert_eq!(*result, format!("\"{}\n[99003 more bytes are left out]", "é".repeat(499)));
+}
+
+#[test]
+fn resumed_calls_run_together_and_hand_out_chunks() {
+    // Two calls that meet: one after the other they would not end.
+    let meet = || {
+        let barrier = std::sync::Barrier::new(2);
+        let meet = ToolBuilder::named("meet")
+            .description("")
+            .with(barrier)
+            .request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY))
+            .result_schema::<u32>(SchemaType::Serde)
+            .on_invocation(|_, emitter, Nothing {}, barrier| {
+                emitter.emit_blocking("here")?;
+                barrier.wait();
+                Ok::<_, mistral_tools::EmitError<mistral_tools::Chunk>>(7)
+            })
+            .build()
+            .unwrap();
+        let registry = ToolRegistry::new().with_gate(|_, chain, _, _| chain.pause("Meet?"));
+        let mut batch = ToolBatch::new();
+        batch.add(meet);
+        registry.publish(batch).unwrap();
+        registry
+    };
+    let calls = vec![hermes("meet", "{}"); 3].join("\n");
+    let first = Agent::new(model("<tool_call>", &[&calls], &Arc::default()), meet());
+    let suspended = ask(&first).complete().unwrap().suspended.unwrap();
+    let second = Agent::new(model("<tool_call>", &["Met."], &Arc::default()), meet());
+    let mut left = 2;
+    let mut run = second
+        .resume(suspended, |_| {
+            left -= 1;
+            if left >= 0 { Approval::Approved } else { Approval::Denied("only two".into()) }
+        })
+        .unwrap();
+    let told = events(&mut run);
+    let chunks = told.iter().filter(|event| matches!(event, AgentEvent::Chunk { text, .. } if text == "here"));
+    assert_eq!(chunks.count(), 2);
+    let results: Vec<_> = run.exchange().added()[1..4].iter().map(|message| message.content.clone()).collect();
+    assert_eq!(results, ["7", "7", "Denied: only two"]);
+    assert_eq!(run.complete().unwrap().text, "Met.");
 }
 
 #[test]

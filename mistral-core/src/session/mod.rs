@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Message, Role};
+use crate::{Error, Message, Role, Usage};
 
 /// A conversation with its branches. It knows no model: [`prompt`](Self::prompt) is what to ask one with, and what it answers is
 /// [`extend`](Self::extend)ed.
@@ -25,13 +25,33 @@ use crate::{Error, Message, Role};
 /// let model = Model::embedded()?;
 /// let mut session = ChatSession::with_system("You are kind.");
 /// session.push(Message::user("Hello, who are you?"));
-/// session.fit(300, |messages| Ok(model.tokens(messages.to_vec())?.len()))?;
-/// let answer = model.chat(session.prompt())?.text()?;
-/// session.push(Message::assistant(answer));
+/// let tokens = session.fit(300, |messages| Ok(model.tokens(messages.to_vec())?.len()))?;
+/// let answer = model.chat(session.prompt())?.complete()?;
+/// assert_eq!(answer.usage.prompt_tokens, tokens);
+/// session.record(answer.usage);
+/// session.push(Message::assistant(answer.text));
 ///
 /// let json = session.save();
 /// assert_eq!(ChatSession::load(&json)?.messages().count(), 2);
 /// # Ok::<(), mistral_core::Error>(())
+/// ```
+///
+/// With tools, an [`Agent`](crate::Agent) answers, and what it added to the conversation is kept as a whole:
+///
+/// ```
+/// # use mistral_core::{Agent, ChatSession, Error, Message, Model, tools::ToolRegistry};
+/// # fn turn(agent: &Agent, session: &mut ChatSession) -> Result<String, Error> {
+/// session.push(Message::user("What is 37 * 43?"));
+/// let answer = agent.run(session.prompt())?.complete()?;
+/// session.record(answer.usage);
+/// session.extend(answer.messages); // calls, results, the answer
+/// # Ok(answer.text)
+/// # }
+/// # let agent = Agent::new(Model::embedded()?, ToolRegistry::new());
+/// # let mut session = ChatSession::new();
+/// # turn(&agent, &mut session)?;
+/// # assert!(session.messages().count() >= 2 && session.usage().generated_tokens > 0);
+/// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatSession {
@@ -42,6 +62,7 @@ pub struct ChatSession {
     dropped: BTreeSet<MessageId>,
     /// What is said in their place.
     summary: Option<String>,
+    usage: Usage,
 }
 
 /// The number of a message within its session, in the order of arrival over all branches.
@@ -105,6 +126,18 @@ impl ChatSession {
     /// What a model is asked with: the system prompt, a summary in it if there is one, and the messages that are not left out.
     pub fn prompt(&self) -> Vec<Message> {
         self.assemble(&self.dropped, self.summary.as_deref())
+    }
+
+    /// Adds to the tokens that the session has cost: of an answer, a summary, an exchange. Branches that were left cost too.
+    pub fn record(&mut self, usage: Usage) {
+        let Usage { prompt_tokens, generated_tokens } = &mut self.usage;
+        *prompt_tokens = prompt_tokens.saturating_add(usage.prompt_tokens);
+        *generated_tokens = generated_tokens.saturating_add(usage.generated_tokens);
+    }
+
+    /// The tokens that were [recorded](Self::record), over all branches. A prompt counts each time it was given.
+    pub fn usage(&self) -> Usage {
+        self.usage
     }
 
     /// What is said in place of messages that were left out.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BTreeSet, ChatSession, MessageId, Node};
-use crate::Error;
+use crate::{Error, Usage};
 
 /// The only version there is.
 const VERSION: u64 = 1;
@@ -17,6 +17,10 @@ struct Stored {
     head: Option<MessageId>,
     dropped: BTreeSet<MessageId>,
     summary: Option<String>,
+    #[serde(default)]
+    prompt_tokens: usize,
+    #[serde(default)]
+    generated_tokens: usize,
 }
 
 /// What every version has.
@@ -28,9 +32,12 @@ struct Versioned {
 impl ChatSession {
     /// The session as JSON, with all its branches and a version.
     pub fn save(&self) -> String {
-        let Self { system, nodes, head, dropped, summary } = self.clone();
+        let Self { system, nodes, head, dropped, summary, usage } = self.clone();
+        let Usage { prompt_tokens, generated_tokens } = usage;
+        let version = VERSION;
+        let stored = Stored { version, system, nodes, head, dropped, summary, prompt_tokens, generated_tokens };
         // Strings, lists and JSON values have no way to fail.
-        serde_json::to_string(&Stored { version: VERSION, system, nodes, head, dropped, summary }).unwrap_or_default()
+        serde_json::to_string(&stored).unwrap_or_default()
     }
 
     /// Reads what [`save`](Self::save) wrote.
@@ -43,7 +50,7 @@ impl ChatSession {
         if version != VERSION {
             return Err(Error::SessionVersion { found: version, known: VERSION });
         }
-        let Stored { system, nodes, head, dropped, summary, .. } =
+        let Stored { system, nodes, head, dropped, summary, prompt_tokens, generated_tokens, .. } =
             serde_json::from_str(json).map_err(|error| malformed(error.to_string()))?;
         // Parents before children: there are no circles, and every id is one.
         let older = |(index, node): (usize, &Node)| node.parent.is_none_or(|parent| parent.0 < index);
@@ -53,6 +60,7 @@ impl ChatSession {
         if let Some(id) = head.iter().chain(&dropped).find(|id| id.0 >= nodes.len()) {
             return Err(malformed(format!("{id} of {}", nodes.len())));
         }
-        Ok(Self { system, nodes, head, dropped, summary })
+        let usage = Usage { prompt_tokens, generated_tokens };
+        Ok(Self { system, nodes, head, dropped, summary, usage })
     }
 }

@@ -66,7 +66,7 @@ proptest! {
             let prompt = session.prompt();
             whole(&prompt);
             match fitted {
-                Ok(()) => prop_assert!(count(&prompt).unwrap() <= budget),
+                Ok(tokens) => prop_assert!(tokens == count(&prompt).unwrap() && tokens <= budget),
                 Err(Error::PromptTooLong { tokens, limit }) => {
                     prop_assert!(tokens > limit && limit == budget);
                     prop_assert_eq!(&session, &untouched);
@@ -116,6 +116,39 @@ fn fitting_leaves_room_so_that_the_next_prompts_begin_alike() {
     }
     // An exchange is 20 tokens, a cut frees 100: about each fifth changes the beginning.
     assert!((10..=20).contains(&changes), "{changes}");
+}
+
+/// What an engine that keeps the keys and values of the last prompt and answer would have to compute anew, turn by turn.
+#[test]
+fn prompts_of_the_embedded_model_begin_with_those_before() {
+    let model = crate::Model::embedded().unwrap();
+    let tokens = |messages: &[Message]| model.tokens(messages.to_vec());
+    let mut session = ChatSession::with_system("You are kind.");
+    let (mut cached, mut computed, mut given): (Vec<u32>, usize, usize) = (Vec::new(), 0, 0);
+    let mut usage = Usage::default();
+    let said = ["Hello, who are you?", "What does a cow say?", "Tell me a story about a cat.", "Thank you!"];
+    for (turn, said) in said.into_iter().enumerate() {
+        session.push(Message::user(said));
+        assert_eq!(session.fit(2_000, |m| Ok(tokens(m)?.len())).unwrap(), tokens(&session.prompt()).unwrap().len());
+        let prompt = tokens(&session.prompt()).unwrap();
+        let reused = prompt.iter().zip(&cached).take_while(|(new, old)| new == old).count();
+        // All that was there before, up to the last token or two: the end of a turn may be written in another way.
+        assert!(reused + 2 >= cached.len(), "turn {turn}: {reused} of {}", cached.len());
+        (computed, given) = (computed + prompt.len() - reused, given + prompt.len());
+        let answer = model.generate(crate::Request::chat(session.prompt()).max_tokens(40)).unwrap().complete().unwrap();
+        cached = [prompt, answer.tokens].concat();
+        session.record(answer.usage);
+        usage.prompt_tokens += answer.usage.prompt_tokens;
+        usage.generated_tokens += answer.usage.generated_tokens;
+        session.push(Message::assistant(answer.text));
+    }
+    assert!(2 * computed < given, "{computed} of {given} tokens are new");
+    assert_eq!((session.usage(), usage.prompt_tokens), (usage, given));
+    assert_eq!(ChatSession::load(&session.save()).unwrap(), session);
+    // Another answer to the same question: all of the prompt is there.
+    let before = tokens(&session.prompt()).unwrap();
+    session.regenerate().unwrap();
+    assert!(cached.starts_with(&tokens(&session.prompt()).unwrap()) && before.len() > cached.len() / 2);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use super::{ChatSession, MessageId};
 use crate::{Error, Message, Role};
 
 impl ChatSession {
-    /// Leaves out the oldest messages until the prompt has at most `budget` tokens by `count`, which gets a whole prompt. A prompt that
-    /// fits stays as it is; one that does not is cut down to three quarters of the budget, so that the next ones begin alike.
+    /// Leaves out the oldest messages until the prompt has at most `budget` tokens by `count`, which gets a whole prompt; returns how many
+    /// it has then. A prompt that fits stays as it is; one that does not is cut down to three quarters of the budget, so that the next ones begin alike.
     ///
     /// Whole exchanges go first: what the user said and everything up to the next message of the user. Of the last one, calls and
     /// their results go together, oldest first; what the user said last and the last message of the model stay. Messages are left out
@@ -19,11 +19,12 @@ impl ChatSession {
         &mut self,
         budget: usize,
         mut count: impl FnMut(&[Message]) -> Result<usize, Error>,
-    ) -> Result<(), Error> {
-        if let Some(dropped) = self.cut(budget, &mut count)? {
+    ) -> Result<usize, Error> {
+        let (tokens, dropped) = self.cut(budget, &mut count)?;
+        if let Some(dropped) = dropped {
             self.dropped = dropped;
         }
-        Ok(())
+        Ok(tokens)
     }
 
     /// As [`fit`](Self::fit), with a summary in place of what is left out: `summarise` gets the summary so far and the messages that
@@ -36,8 +37,9 @@ impl ChatSession {
         budget: usize,
         mut count: impl FnMut(&[Message]) -> Result<usize, Error>,
         summarise: impl FnOnce(Option<&str>, &[Message]) -> Result<String, Error>,
-    ) -> Result<(), Error> {
-        let Some(dropped) = self.cut(budget, &mut count)? else { return Ok(()) };
+    ) -> Result<usize, Error> {
+        let (tokens, dropped) = self.cut(budget, &mut count)?;
+        let Some(dropped) = dropped else { return Ok(tokens) };
         let new = |(id, message): (MessageId, &Message)| {
             (dropped.contains(&id) && !self.dropped.contains(&id)).then(|| message.clone())
         };
@@ -48,17 +50,18 @@ impl ChatSession {
             return Err(Error::PromptTooLong { tokens, limit: budget });
         }
         (self.dropped, self.summary) = (dropped, Some(summary));
-        Ok(())
+        Ok(tokens)
     }
 
-    /// What has to be left out in all; nothing if the prompt fits as it is.
+    /// What has to be left out in all, nothing if the prompt fits as it is; and the tokens of the prompt without it.
     fn cut(
         &self,
         budget: usize,
         count: &mut impl FnMut(&[Message]) -> Result<usize, Error>,
-    ) -> Result<Option<BTreeSet<MessageId>>, Error> {
-        if count(&self.prompt())? <= budget {
-            return Ok(None);
+    ) -> Result<(usize, Option<BTreeSet<MessageId>>), Error> {
+        let whole = count(&self.prompt())?;
+        if whole <= budget {
+            return Ok((whole, None));
         }
         let parts = self.parts();
         let without = |parts: &[Vec<MessageId>]| -> BTreeSet<MessageId> {
@@ -71,13 +74,13 @@ impl ChatSession {
         }
         // The fewest parts that bring it down to the goal, or to the budget if the goal is out of reach: 0 are too few, `most` do.
         let goal = (budget - budget / 4).max(least);
-        let (mut few, mut most) = (0, parts.len());
+        let (mut few, mut most, mut left) = (0, parts.len(), least);
         while most - few > 1 {
             let middle = few + (most - few) / 2;
-            let fits = tokens(parts.get(..middle).unwrap_or_default())? <= goal;
-            (few, most) = if fits { (few, middle) } else { (middle, most) };
+            let now = tokens(parts.get(..middle).unwrap_or_default())?;
+            (few, most, left) = if now <= goal { (few, middle, now) } else { (middle, most, left) };
         }
-        Ok(Some(without(parts.get(..most).unwrap_or_default())))
+        Ok((left, Some(without(parts.get(..most).unwrap_or_default()))))
     }
 
     /// What can go, in the order in which it goes; each part as a whole.

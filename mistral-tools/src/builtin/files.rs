@@ -24,6 +24,9 @@ pub use read::{FileText, Position, ReadFile};
 
 /// Directories that a model may read, each under a name of the host's choice: the first component of every path.
 ///
+/// Symbolic links are followed within a grant and refused beyond it. A hard link is a file of the directory that it is in, wherever else
+/// it has a name: do not grant what others may write to.
+///
 /// ```
 /// use mistral_tools::{ErrorKind, Invocation, Reply, Tool, builtin::Directories};
 ///
@@ -108,7 +111,8 @@ impl FileError {
 fn failed(error: io::Error) -> FileError {
     match error.kind() {
         io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => FileError::Outside,
-        io::ErrorKind::NotFound => FileError::NotFound,
+        // A name that is too long for the system has nothing of its name.
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename => FileError::NotFound,
         io::ErrorKind::PermissionDenied => FileError::Denied,
         io::ErrorKind::NotADirectory => FileError::NotDirectory,
         io::ErrorKind::IsADirectory => FileError::NotFile,

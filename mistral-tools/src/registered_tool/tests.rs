@@ -24,6 +24,8 @@ struct Script {
 enum Step {
     Succeed,
     Fail(ErrorKind),
+    /// Fails, and says whether another try may help.
+    Say(ErrorKind, bool),
     /// Fails, and asks for a pause.
     Ask(Duration),
     /// Succeeds after this time.
@@ -51,6 +53,8 @@ fn play(script: &Script, attempt: u32, token: Option<&CancellationToken>) -> Res
     match script.step() {
         Step::Succeed | Step::Hang => Ok(attempt),
         Step::Fail(kind) => Err(ToolError::new(kind, "as told")),
+        Step::Say(kind, true) => Err(ToolError::new(kind, "busy").transient()),
+        Step::Say(kind, false) => Err(ToolError::new(kind, "never").permanent()),
         Step::Ask(pause) => Err(ToolError::new(ErrorKind::RateLimited, "later").with_retry_after(pause)),
         Step::Take(time) => {
             script.clock.advance(time);
@@ -132,6 +136,22 @@ impl World {
 
     fn statistics(&self, name: &str) -> ToolStatistics {
         self.registry.get(name).unwrap().statistics()
+    }
+}
+
+#[test]
+fn what_the_tool_says_of_its_error_stands_above_the_kind() {
+    let policy = RetryPolicy::new(3).backoff(MILLI, 1, MILLI).jitter(Jitter::None);
+    let world = World::new(ResiliencePolicy::new().retry(policy));
+    // Not a kind that is tried again, but said to pass; then a kind that is, but said to stay.
+    for name in ["sync", "async"] {
+        world.script.then([Step::Say(ErrorKind::Handler, true), Step::Say(ErrorKind::NotFound, true)]);
+        assert_eq!(world.call_async(name), ("2".into(), None));
+        world.script.then([Step::Say(ErrorKind::Timeout, false)]);
+        assert_eq!(world.call_async(name), ("Error (timeout): never".into(), Some(ErrorKind::Timeout)));
+        world.script.then([Step::Say(ErrorKind::Handler, true); 3]);
+        assert_eq!(world.call_async(name).1, Some(ErrorKind::Handler), "the attempts are bounded");
+        assert_eq!(world.statistics(name).retries(), 4);
     }
 }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::time::{Moment, nanos};
-use crate::{Clock, ErrorKind, ErrorKinds};
+use crate::{Clock, ErrorKind, ErrorKinds, ToolError};
 
 /// How much of a pause is left to chance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -140,7 +140,7 @@ pub enum RetryDecision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GiveUp {
-    /// The kind of error is not one of those.
+    /// The kind of error is not one of those, or the tool said that another try is of no use.
     Kind,
     /// All attempts were made.
     Attempts,
@@ -154,8 +154,27 @@ impl Retry {
     /// An attempt has failed. `retry_after` is the pause that the tool or its breaker asks for, where it does: it will be at
     /// least that.
     pub fn failed(&mut self, kind: ErrorKind, now: Moment, retry_after: Option<Duration>) -> RetryDecision {
+        self.decide(self.policy.retries(kind), now, retry_after)
+    }
+
+    /// As [`failed`](Self::failed), by the error of a tool: whether it is [transient](ToolError::is_transient), where the tool said so,
+    /// stands above its kind.
+    ///
+    /// ```
+    /// use mistral_tools::{GiveUp, Moment, RetryDecision, RetryPolicy, ToolError};
+    /// let mut retry = RetryPolicy::new(3).start(Moment::FAR, 1);
+    /// let busy = ToolError::handler("the line is busy");
+    /// assert_eq!(retry.failed_with(&busy, Moment::ORIGIN), RetryDecision::GiveUp(GiveUp::Kind));
+    /// assert!(matches!(retry.failed_with(&busy.transient(), Moment::ORIGIN), RetryDecision::Again { .. }));
+    /// ```
+    pub fn failed_with(&mut self, error: &ToolError, now: Moment) -> RetryDecision {
+        let worth = error.is_transient().unwrap_or(self.policy.retries(error.kind()));
+        self.decide(worth, now, error.retry_after())
+    }
+
+    fn decide(&mut self, worth: bool, now: Moment, retry_after: Option<Duration>) -> RetryDecision {
         self.attempts = self.attempts.saturating_add(1);
-        if !self.policy.retries(kind) {
+        if !worth {
             return RetryDecision::GiveUp(GiveUp::Kind);
         }
         if self.attempts >= self.policy.attempts {

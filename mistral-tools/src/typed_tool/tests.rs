@@ -72,6 +72,30 @@ fn errors_pass_the_hooks_in_order() {
 }
 
 #[test]
+fn permanent_errors_are_not_tried_again() {
+    let calls: &'static AtomicUsize = Box::leak(Box::default());
+    let tool = |permanent: bool| {
+        ToolBuilder::named("f")
+            .description("")
+            .with(permanent)
+            .request_schema::<()>(SchemaType::Serde)
+            .result_schema::<()>(SchemaType::Serde)
+            .on_invocation(|_, _, (), permanent| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                let error = ToolError::from(std::io::Error::from(std::io::ErrorKind::NotFound));
+                Err::<(), _>(if *permanent { error.permanent() } else { error })
+            })
+            .on_error(|_, chain, _, _| chain.retry(2))
+            .build()
+            .unwrap()
+    };
+    assert_eq!(call(&tool(false), "{}"), ("Error (not found): the tool failed".into(), "not_found"));
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 6, "three attempts, both ways");
+    call(&tool(true), "{}");
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 2);
+}
+
+#[test]
 fn calls_that_were_given_up_are_not_tried_again() {
     let token = crate::CancellationToken::new();
     let counted: &'static AtomicUsize = Box::leak(Box::default());
