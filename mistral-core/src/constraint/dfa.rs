@@ -1,6 +1,7 @@
 //! Deterministic automata over bytes: what the pieces of a grammar are, from regular expressions and from each other.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::hash::Hash;
 
 use regex_automata::dfa::{Automaton, StartKind, dense};
@@ -157,7 +158,7 @@ impl Dfa {
             .build(pattern);
         let nfa = nfa.map_err(|error| match error.size_limit() {
             Some(_) => Refused::Size,
-            None => Refused::Syntax(error.to_string()),
+            None => Refused::Syntax(reason(&error)),
         })?;
         let config = dense::Config::new()
             .match_kind(MatchKind::All)
@@ -231,6 +232,12 @@ impl Dfa {
         let accepts = |&(state, count): &(u32, u32)| self.accepts(state) && count >= min;
         Ok(Self::explore(self.classes.clone(), (0, 0), limit, step, accepts)?.0)
     }
+}
+
+/// What is wrong with an expression: the last line of a report that also shows where.
+fn reason(error: &dyn Error) -> String {
+    let report = error.source().map_or_else(|| error.to_string(), |source| source.to_string());
+    report.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
 /// Whether a byte of UTF-8 is the first of a character.

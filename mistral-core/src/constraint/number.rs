@@ -1,5 +1,7 @@
 //! Numbers in ranges, as automata over their digits.
 
+use std::cmp::Ordering;
+
 use serde_json::Number;
 
 use super::dfa::{Classes, Dfa, Refused};
@@ -62,12 +64,62 @@ impl Decimal {
         }
     }
 
+    fn compare(&self, other: &Self) -> Ordering {
+        let magnitude = self.whole.cmp(&other.whole).then_with(|| self.fraction.cmp(&other.fraction));
+        match (self.negative, other.negative) {
+            (false, false) => magnitude,
+            (true, true) => magnitude.reverse(),
+            (negative, _) => {
+                if negative {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
+        }
+    }
+
     fn negated(&self) -> Self {
         Self { negative: !self.negative && (self.whole > 0 || !self.fraction.is_empty()), ..self.clone() }
     }
 }
 
 impl Range {
+    /// The integers that a format of OpenAPI and schemars has.
+    pub(super) fn of_format(name: &str) -> Self {
+        let of = |low: i128, high: i128| {
+            let bound = |whole: i128| Decimal { negative: whole < 0, whole: whole.abs(), fraction: Vec::new() };
+            Self { min: Some((bound(low), false)), max: Some((bound(high), false)) }
+        };
+        match name {
+            "int8" => of(i8::MIN.into(), i8::MAX.into()),
+            "int16" => of(i16::MIN.into(), i16::MAX.into()),
+            "int32" => of(i32::MIN.into(), i32::MAX.into()),
+            "int64" => of(i64::MIN.into(), i64::MAX.into()),
+            "uint8" => of(0, u8::MAX.into()),
+            "uint16" => of(0, u16::MAX.into()),
+            "uint32" => of(0, u32::MAX.into()),
+            "uint64" => of(0, u64::MAX.into()),
+            _ => Self::default(),
+        }
+    }
+
+    /// Also from this bound on.
+    pub(super) fn at_least(&mut self, new: (Decimal, bool)) {
+        let tighter = self.min.as_ref().is_none_or(|old| new.0.compare(&old.0).then(new.1.cmp(&old.1)).is_gt());
+        if tighter {
+            self.min = Some(new);
+        }
+    }
+
+    /// Also up to this bound.
+    pub(super) fn at_most(&mut self, new: (Decimal, bool)) {
+        let tighter = self.max.as_ref().is_none_or(|old| old.0.compare(&new.0).then(new.1.cmp(&old.1)).is_gt());
+        if tighter {
+            self.max = Some(new);
+        }
+    }
+
     /// Integers of the range, without signs of zero: readers take `-0` for a fraction.
     pub(super) fn integers(&self) -> Result<Dfa, Refused> {
         let most = 10i128.pow(DIGITS as u32) - 1;

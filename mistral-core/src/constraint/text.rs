@@ -130,7 +130,8 @@ impl Writing<'_> {
         let plain = |byte| Some((dfa.step(state, byte)?, Escape::No));
         match escape {
             Escape::No if self.escapes => match byte {
-                b'\\' => Some((state, Escape::Begun)),
+                // Not within a character.
+                b'\\' => (0x80..0xc0).all(|byte| dfa.step(state, byte).is_none()).then_some((state, Escape::Begun)),
                 _ if byte < 0x20 || self.mark.first() == Some(&byte) => None,
                 _ => plain(byte),
             },
