@@ -30,8 +30,11 @@ fn vocabulary(size: usize) -> Vec<Vec<u8>> {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         from[(state >> 33) as usize % from.len()]
     };
-    while tokens.len() < size {
-        let middle: String = (0..1 + tokens.len() % 4).map(|_| draw(&syllables)).collect();
+    for length in (1..6).cycle() {
+        if tokens.len() >= size {
+            break;
+        }
+        let middle: String = (0..length).map(|_| draw(&syllables)).collect();
         let token = [draw(&starts), &middle, draw(&ends)].concat().into_bytes();
         if seen.insert(token.clone()) {
             tokens.push(token);
@@ -110,9 +113,9 @@ fn main() {
     }
 }
 
-/// How many tokens are allowed, after each 97th has been compared with what writing it byte by byte gives.
+/// How many tokens are allowed, after each 997th has been compared with what writing it byte by byte gives.
 fn check(rule: &CallConstraint, table: &Arc<TokenTable>, text: &str, tokens: &[Vec<u8>], masked: &[f32]) -> usize {
-    for (id, token) in tokens.iter().enumerate().step_by(97) {
+    for (id, token) in tokens.iter().enumerate().step_by(997) {
         let mut mask = rule.start(Arc::clone(table), Vec::new());
         text.bytes().for_each(|byte| mask.commit(byte.into()));
         let follows = token.iter().all(|&byte| {

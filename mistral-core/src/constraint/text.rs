@@ -151,7 +151,7 @@ impl Writing<'_> {
             },
             Escape::Digits(left, surrogate) => {
                 // Halves of pairs are not written: their characters can be.
-                let right = byte.is_ascii_hexdigit() && !(surrogate && !matches!(byte, b'0'..=b'7'));
+                let right = byte.is_ascii_hexdigit() && (!surrogate || matches!(byte, b'0'..=b'7'));
                 let surrogate = left == 4 && matches!(byte, b'd' | b'D');
                 let next = if left == 1 { Escape::No } else { Escape::Digits(left - 1, surrogate) };
                 right.then_some((state, next))

@@ -11,6 +11,9 @@ use super::terminal::{At, Terminal};
 /// Masks of terminals that are kept, each of a bit a token.
 const KEPT: usize = 256;
 
+type Kept = HashMap<(Arc<Terminal>, At), Arc<TerminalMask>>;
+type Beyond = (Box<[u8]>, Box<[u32]>);
+
 /// The tokens of a vocabulary that stand for text: made once for a model, shared by its sequences.
 #[derive(Debug)]
 pub struct TokenTable {
@@ -23,7 +26,7 @@ pub struct TokenTable {
     size: usize,
     /// Characters of the longest token.
     longest: u32,
-    kept: Mutex<HashMap<(Arc<Terminal>, At), Arc<TerminalMask>>>,
+    kept: Mutex<Kept>,
 }
 
 /// Tokens in the order of their bytes, and the nodes of their tree in the order of a walk.
@@ -57,7 +60,7 @@ pub(super) struct Mask {
 struct TerminalMask {
     within: Mask,
     /// What tokens that also go beyond the terminal have there, and those tokens.
-    beyond: Vec<(Box<[u8]>, Box<[u32]>)>,
+    beyond: Vec<Beyond>,
 }
 
 impl Mask {
@@ -258,8 +261,7 @@ impl TokenTable {
                 }
             },
         );
-        let mut beyond: Vec<(Box<[u8]>, Box<[u32]>)> =
-            beyond.into_iter().map(|(rest, tokens)| (rest.into(), tokens.into())).collect();
+        let mut beyond: Vec<Beyond> = beyond.into_iter().map(|(rest, tokens)| (rest.into(), tokens.into())).collect();
         beyond.sort_unstable();
         let mask = Arc::new(TerminalMask { within, beyond });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
