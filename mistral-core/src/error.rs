@@ -36,11 +36,21 @@ pub enum Error {
     /// Request: its deadline had passed when it was submitted.
     #[error("the deadline of the request has already passed")]
     DeadlinePassed,
-    /// Unsupported: calls of this dialect cannot be constrained, or there are no tools to call.
-    #[error("calls in the dialect {dialect:?} cannot be constrained, or there are no tools")]
+    /// Unsupported: there are no tools to call.
+    #[error("there are no tools whose calls in the dialect {dialect:?} could be constrained")]
     UnsupportedConstraint {
         /// The dialect.
         dialect: mistral_tools::dialect::Dialect,
+    },
+    /// Unsupported: calls of a tool cannot be held to its schema.
+    #[error("tool `{tool}`: the schema at `{at}` {detail}")]
+    UnsupportedSchema {
+        /// Its name.
+        tool: String,
+        /// Where in the schema, as a JSON pointer.
+        at: String,
+        /// What is not supported, or cannot be followed.
+        detail: String,
     },
     /// Request: the tool that must be called is not there.
     #[error("there is no tool `{name}` to choose")]

@@ -132,8 +132,8 @@ impl Agent {
         self
     }
 
-    /// Whether calls are held to the schemas of their tools while they are written, by a [`CallConstraint`]. Default: yes, where the
-    /// dialect writes arguments as JSON; other dialects are free. Choices that must be kept need it whatever is said here.
+    /// Whether calls are held to the schemas of their tools while they are written, by a [`CallConstraint`]. Default: yes;
+    /// tools whose schemas it does not support leave all free. Choices that must be kept need it whatever is said here.
     pub fn constrain(mut self, constrain: bool) -> Self {
         self.constrain = constrain;
         self
@@ -153,9 +153,9 @@ impl Agent {
     /// published later is made as well.
     ///
     /// # Errors
-    /// [`Error::NoChatTemplate`], [`Error::NoTokenizer`], [`Error::UnsupportedConstraint`] and [`Error::UnknownTool`] for a tool
-    /// choice that cannot be kept, and [`Error::EmptyPrompt`] without messages. What goes wrong later comes
-    /// out of the run.
+    /// [`Error::NoChatTemplate`], [`Error::NoTokenizer`], [`Error::UnsupportedConstraint`], [`Error::UnsupportedSchema`] and
+    /// [`Error::UnknownTool`] for a tool choice that cannot be kept, and [`Error::EmptyPrompt`] without messages. What goes wrong
+    /// later comes out of the run.
     pub fn run(&self, messages: impl IntoIterator<Item = Message>) -> Result<AgentRun, Error> {
         let messages: Vec<Message> = messages.into_iter().collect();
         if messages.is_empty() {

@@ -4,21 +4,44 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mistral_tools::ToolSpec;
-use mistral_tools::dialect::{ArgumentsGrammar, Dialect, Parser};
+use mistral_tools::dialect::{Dialect, Parser};
 
-use super::grammar::Grammar;
-use super::matcher::Matcher;
-use super::schema::Compiler;
+use super::arguments::arguments;
+use super::dfa::Dfa;
+use super::grammar::{Grammar, Pattern, Rule};
+use super::matcher::{Matcher, Place};
+use super::schema::Problem;
+use super::terminal::Terminal;
+use super::text::STATES;
+use super::tokens::Mask;
 use super::{Constraint, TokenTable};
 use crate::Error;
 
 /// The calls that a model may write, for [`Request::constraint`](crate::Request::constraint). Compiled once, shared by requests.
 ///
 /// Once a mark of the dialect has begun a call outside of reasoning, only the name of a tool and arguments that follow its schema can
-/// come, up to the end of the call; then text is free again. What of a schema is enforced: types, properties and which are required,
-/// items, enums, constants, alternatives. Patterns, lengths and ranges are not: the tool still checks.
+/// come, up to the end of the call; then text is free again. A mark that one token writes together with other text begins a call only
+/// if that text goes on with it.
 ///
-/// A mark that one token writes together with other text begins a call only if that text goes on with it.
+/// Arguments are written as the dialect writes them, parameters in the order of the schema, with one blank at most where blanks may
+/// be. What of a schema is enforced:
+///
+/// | keyword | |
+/// |---|---|
+/// | `type`, `const`, `enum` | yes; values of `enum` that are lists or objects in one spelling, without blanks |
+/// | `properties`, `required`, `additionalProperties` | yes; where properties are named, others come only if `additionalProperties` says so, and after those |
+/// | `items`, `prefixItems`, `minItems`, `maxItems` | yes, and `items` as a list with `additionalItems` |
+/// | `minLength`, `maxLength` | yes, in characters |
+/// | `pattern` | yes, but look-around, back-references, `\B`, and automata of more than 32,768 states: [`Error::UnsupportedSchema`]. Such strings have no `\u` escapes |
+/// | `format` | `date`, `time`, `date-time`, `uuid`, `ipv4`, `email` by their shape, and `int8` to `uint64` by their range |
+/// | `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum` | yes, exactly, for integers and for numbers, which then have no exponent. Without a bound integers have up to 18 digits |
+/// | `anyOf`, `oneOf` | one of them, for `oneOf` without a look at the others |
+/// | `allOf`, `$ref` with others beside it | merged |
+/// | `$ref`, `$defs`, `definitions` | within the schema; also to itself, up to 64 levels |
+/// | `minProperties`, `maxProperties` | where no property is named |
+/// | `multipleOf`, `uniqueItems`, `contains`, `patternProperties`, `propertyNames`, `dependentRequired`, `not`, `if` | no: the tool still checks |
+///
+/// A schema that nothing could follow is refused, and so is one that takes too much room.
 #[derive(Debug, Clone)]
 pub struct CallConstraint {
     grammar: Arc<Grammar>,
@@ -32,39 +55,54 @@ impl CallConstraint {
     /// Calls of these tools in a dialect.
     ///
     /// # Errors
-    /// [`Error::UnsupportedConstraint`] for dialects whose arguments are not JSON, and without tools.
+    /// [`Error::UnsupportedConstraint`] without tools, [`Error::UnsupportedSchema`] for a schema that cannot be enforced.
     pub fn new(dialect: Dialect, tools: &[ToolSpec]) -> Result<Self, Error> {
         let form = dialect.grammar();
-        if form.arguments != ArgumentsGrammar::Json || tools.is_empty() {
+        if tools.is_empty() {
             return Err(Error::UnsupportedConstraint { dialect });
         }
         let mut grammar = Grammar::default();
-        let calls: Vec<_> = tools
-            .iter()
-            .map(|tool| {
-                let arguments = Compiler::new(&mut grammar, tool.parameters().clone()).arguments();
-                let (name, after_name) = (grammar.literal(tool.name()), grammar.literal(form.after_name));
-                let after = grammar.literal(form.after_arguments);
-                grammar.sequence(&[name, after_name, arguments, after])
-            })
-            .collect();
-        let call = grammar.choice(&calls);
+        let mut calls = Vec::with_capacity(tools.len());
+        for tool in tools {
+            let error = |Problem { at, detail }| Error::UnsupportedSchema { tool: tool.name().into(), at, detail };
+            let compiled = arguments(&mut grammar, form.arguments, tool.parameters()).map_err(error)?;
+            let nothing = || Problem { at: String::new(), detail: "allows no arguments at all".into() };
+            let arguments = compiled.ok_or_else(nothing).map_err(error)?;
+            let name = grammar.literal(tool.name());
+            let (after_name, after) = (marks(&mut grammar, form.after_name), marks(&mut grammar, form.after_arguments));
+            calls.push((grammar.sequence(&[name, after_name, arguments, after]), arguments, tool));
+        }
+        let rules: Vec<_> = calls.iter().map(|(call, ..)| *call).collect();
+        let call = grammar.choice(&rules);
         let (begin, before, end) =
-            (grammar.literal(form.begin), grammar.literal(form.before_name), grammar.literal(form.end));
+            (grammar.literal(form.begin), marks(&mut grammar, form.before_name), grammar.literal(form.end));
         let mut all = vec![begin, before, call];
         // Without an end, another call begins with a mark of its own.
         if let Some(separator) = form.separator.filter(|_| !form.end.is_empty()) {
             let separator = grammar.literal(separator);
-            let more = grammar.sequence(&[separator, before, call]);
-            all.push(grammar.repeat(more));
+            let rule = grammar.sequence(&[separator, before, call]);
+            all.push(grammar.add(Pattern::Repeat { rule, min: 0, max: None }));
         }
         all.push(end);
-        grammar.root = grammar.sequence(&all);
+        let root = grammar.sequence(&all);
+        grammar.finish(root);
+        for (_, arguments, tool) in calls {
+            if !grammar.matches_something(arguments) {
+                let detail = "allows no arguments at all, as what it requires requires itself".into();
+                return Err(Error::UnsupportedSchema { tool: tool.name().into(), at: String::new(), detail });
+            }
+        }
         let opening = [form.begin, form.before_name].concat();
         // A mark that calls are not written with is for reading only.
         let triggers = form.triggers.iter().filter(|trigger| opening.starts_with(**trigger));
         let triggers = triggers.map(|&trigger| (trigger, trigger.len() == 1)).collect();
         Ok(Self { grammar: Arc::new(grammar), triggers, parser: dialect.parser(tools), required: false })
+    }
+
+    /// One sequence under this constraint, for loops that sample on their own; an engine does this for its requests. `ends` are the
+    /// tokens that end a sequence, which an open call does not let come.
+    pub fn start(&self, tokens: Arc<TokenTable>, ends: Vec<u32>) -> CallMask {
+        CallMask::new(self.clone(), tokens, ends)
     }
 
     /// Whether there must be a call: at once, or after the reasoning that the prompt has opened.
@@ -87,43 +125,56 @@ impl PartialEq for CallConstraint {
     }
 }
 
+/// Marks, in which a number is an example.
+fn marks(grammar: &mut Grammar, text: &str) -> Rule {
+    let Some(at) = text.find(|c: char| c.is_ascii_digit()) else { return grammar.literal(text) };
+    let (before, rest) = text.split_at(at);
+    let before = grammar.literal(before);
+    let Ok(number) = Dfa::regex("[0-9]{1,9}", STATES) else { return grammar.literal(text) };
+    let number = grammar.terminal(Terminal::dfa(number));
+    let rest = marks(grammar, rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    grammar.sequence(&[before, number, rest])
+}
+
 /// Places whose masks are kept.
 const KEPT: usize = 64;
 
-/// A [`CallConstraint`] in one sequence. A mask is one pass over the vocabulary the first time that a place of the grammar is
-/// reached, and kept: within a string, for instance, the place stays the same.
+/// A [`CallConstraint`] in one sequence.
+///
+/// A mask costs nothing while text is free. Within a call it is one walk through that part of the vocabulary that fits, and the one of
+/// a place that was there before is kept. Within strings, where most of the vocabulary fits, only what ends them is looked at: what
+/// stays inside is known once for a model.
 #[derive(Debug)]
-pub(crate) struct CallMask {
+pub struct CallMask {
     rule: CallConstraint,
     tokens: Arc<TokenTable>,
     /// End the sequence, and so no call that is open.
     ends: Vec<u32>,
     state: State,
+    matcher: Matcher,
     /// All text so far was blank.
     blank: bool,
     /// The last bytes of free text, for marks across tokens.
     tail: Vec<u8>,
     /// Bytes of a character that is not complete.
     partial: Vec<u8>,
-    masks: HashMap<Vec<usize>, Arc<[u32]>>,
+    masks: HashMap<Place, Arc<Mask>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum State {
     Free,
-    Call(Matcher),
+    Call(Place),
     /// The call that was required is there.
     Done,
 }
 
 impl CallMask {
     pub(crate) fn new(rule: CallConstraint, tokens: Arc<TokenTable>, ends: Vec<u32>) -> Self {
-        let state = match rule.required && !rule.parser.in_reasoning() {
-            true => State::Call(Matcher::new(Arc::clone(&rule.grammar))),
-            false => State::Free,
-        };
+        let (matcher, start) = Matcher::new(Arc::clone(&rule.grammar));
+        let state = if rule.required && !rule.parser.in_reasoning() { State::Call(start) } else { State::Free };
         let (tail, partial, masks) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { rule, tokens, ends, state, blank: true, tail, partial, masks }
+        Self { rule, tokens, ends, state, matcher, blank: true, tail, partial, masks }
     }
 
     /// The reading of reasoning, which no call is in.
@@ -141,7 +192,7 @@ impl CallMask {
     }
 
     /// The place that a mark begins if it ends with this byte of free text.
-    fn begins(&mut self, byte: u8) -> Option<Matcher> {
+    fn begins(&mut self, byte: u8) -> Option<Place> {
         let first = self.blank && self.tail.is_empty();
         self.blank &= byte.is_ascii_whitespace();
         if byte.is_ascii_whitespace() && first {
@@ -156,40 +207,44 @@ impl CallMask {
         if mark.is_none() && self.tail.len() > longest {
             self.tail.remove(0);
         }
-        let begun = Matcher::new(Arc::clone(&self.rule.grammar));
-        mark?.bytes().try_fold(begun, |place, byte| place.step(byte, true))
+        let mark = mark?;
+        let start = self.matcher.start();
+        mark.bytes().try_fold(start, |place, byte| self.matcher.step(place, byte, false))
+    }
+
+    /// The place in an open call.
+    #[cfg(test)]
+    pub(super) fn place(&mut self) -> Option<(&mut Matcher, Place)> {
+        if let State::Call(place) = self.state { Some((&mut self.matcher, place)) } else { None }
+    }
+
+    #[cfg(test)]
+    pub(super) fn grammar(&self) -> Arc<Grammar> {
+        Arc::clone(&self.rule.grammar)
+    }
+
+    /// The tokens that may come at a place of a call.
+    fn allowed(&mut self, place: Place) -> Arc<Mask> {
+        if let Some(known) = self.masks.get(&place) {
+            return Arc::clone(known);
+        }
+        let mut allowed = self.tokens.allowed(&mut self.matcher, place);
+        self.ends.iter().for_each(|&token| allowed.remove(token));
+        let allowed = Arc::new(allowed);
+        if self.masks.len() >= KEPT {
+            self.masks.clear();
+        }
+        self.masks.insert(place, Arc::clone(&allowed));
+        allowed
     }
 }
 
 impl Constraint for CallMask {
     fn mask(&mut self, logits: &mut [f32]) {
-        let allowed: Arc<[u32]> = match &self.state {
-            State::Free => return,
-            State::Done => self.ends.as_slice().into(),
-            State::Call(place) => {
-                let key = place.key();
-                match self.masks.get(&key) {
-                    Some(allowed) => Arc::clone(allowed),
-                    None => {
-                        let mut allowed = self.tokens.allowed(place);
-                        allowed.retain(|token| !self.ends.contains(token));
-                        let allowed: Arc<[u32]> = allowed.into();
-                        if self.masks.len() >= KEPT {
-                            self.masks.clear();
-                        }
-                        self.masks.insert(key, Arc::clone(&allowed));
-                        allowed
-                    }
-                }
-            }
-        };
-        let mut kept: Vec<(u32, f32)> = Vec::with_capacity(allowed.len());
-        kept.extend(allowed.iter().filter_map(|&token| Some((token, *logits.get(token as usize)?))));
-        logits.fill(f32::NEG_INFINITY);
-        for (token, logit) in kept {
-            if let Some(place) = logits.get_mut(token as usize) {
-                *place = logit;
-            }
+        match self.state {
+            State::Free => {}
+            State::Done => Mask::of(self.tokens.size(), &self.ends).apply(logits),
+            State::Call(place) => self.allowed(place).apply(logits),
         }
     }
 
@@ -198,30 +253,33 @@ impl Constraint for CallMask {
         let Some((bytes, special)) = tokens.bytes(token) else { return };
         let reasoning = self.rule.parser.in_reasoning();
         for &byte in bytes {
-            self.state = match std::mem::replace(&mut self.state, State::Free) {
+            self.state = match self.state {
                 State::Free => match self.begins(byte).filter(|_| !reasoning) {
                     Some(place) => State::Call(place),
                     None => State::Free,
                 },
-                State::Call(place) => match place.step(byte, special) {
-                    Some(next) => State::Call(next),
-                    // Text that came in one token with the mark, and is no call.
-                    None => State::Free,
-                },
+                // None: text that came in one token with the mark, and is no call.
+                State::Call(place) => self.matcher.step(place, byte, special).map_or(State::Free, State::Call),
                 State::Done => State::Done,
             };
         }
         self.read(bytes);
-        match &self.state {
-            State::Call(place) if place.accepts() => {
+        match self.state {
+            State::Call(place) if self.matcher.accepts(place) => {
                 self.tail.clear();
                 self.blank = false;
                 self.state = if self.rule.required { State::Done } else { State::Free };
             }
             State::Free if self.rule.required && reasoning && !self.rule.parser.in_reasoning() => {
-                self.state = State::Call(Matcher::new(Arc::clone(&self.rule.grammar)));
+                self.state = State::Call(self.matcher.start());
             }
             _ => {}
+        }
+        if let State::Call(place) = self.state
+            && let Some(place) = self.matcher.forget(place)
+        {
+            self.masks.clear();
+            self.state = State::Call(place);
         }
     }
 }

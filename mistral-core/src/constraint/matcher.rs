@@ -1,97 +1,282 @@
-//! Matching bytes against a grammar: all stacks that are possible, advanced together.
+//! Matching bytes against a grammar: all stacks that are possible, advanced together. Places that can be told apart only by how they
+//! were reached are one, and the steps between them are remembered, so that most steps are one look-up.
 
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::grammar::{Grammar, Pattern, Rule};
+use super::terminal::{At, Terminal};
 
-/// What is still to be matched; stacks share their tails.
-type Stack = Option<Arc<Frame>>;
+/// The number of a place within a grammar.
+pub(super) type Place = u32;
+/// The number of a frame; stacks share their tails.
+type Stack = u32;
 
-#[derive(Debug)]
+/// The bottom of every stack.
+const BOTTOM: Stack = u32::MAX;
+/// Levels of nesting beyond which only what ends soonest is offered. Readers of JSON refuse 128.
+const LEVELS: u16 = 64;
+/// Frames and steps that are remembered before all but the present place is forgotten.
+const REMEMBERED: usize = 1 << 16;
+
+/// What is still to be matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Frame {
     rule: Rule,
-    /// Bytes of a literal that are matched.
-    at: usize,
+    level: u16,
+    /// How far a terminal is, or a repetition.
+    at: At,
     next: Stack,
 }
 
-/// A place within a grammar. Cheap to clone.
-#[derive(Debug, Clone)]
+/// On top of each stack is a terminal.
+#[derive(Debug)]
+struct Stacks {
+    heads: Box<[Stack]>,
+    accepts: bool,
+}
+
+/// A grammar with the places that have been reached in it.
+#[derive(Debug)]
 pub(super) struct Matcher {
     grammar: Arc<Grammar>,
-    /// On top of each is a literal or a byte.
-    stacks: Vec<Stack>,
+    frames: Vec<Frame>,
+    frame_ids: HashMap<Frame, Stack, Quick>,
+    places: Vec<Stacks>,
+    place_ids: HashMap<(Box<[Stack]>, bool), Place>,
+    /// By place and byte.
+    steps: HashMap<(Place, u8), Option<Place>, Quick>,
+}
+
+/// What stands on top of a stack.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) terminal: Arc<Terminal>,
+    pub(super) at: At,
+    stack: Stack,
 }
 
 impl Matcher {
-    /// The beginning.
-    pub(super) fn new(grammar: Arc<Grammar>) -> Self {
-        let mut stacks = Vec::new();
-        expand(&grammar, Some(Arc::new(Frame { rule: grammar.root, at: 0, next: None })), &mut stacks);
-        Self { grammar, stacks }
+    /// With the place of the beginning.
+    pub(super) fn new(grammar: Arc<Grammar>) -> (Self, Place) {
+        let mut matcher = Self {
+            grammar,
+            frames: Vec::new(),
+            frame_ids: HashMap::default(),
+            places: Vec::new(),
+            place_ids: HashMap::new(),
+            steps: HashMap::default(),
+        };
+        let place = matcher.start();
+        (matcher, place)
     }
 
-    /// The place after one more byte, or `None` if it does not belong there. `exact`: as part of a literal only.
-    pub(super) fn step(&self, byte: u8, exact: bool) -> Option<Self> {
-        let mut stacks = Vec::new();
-        for frame in self.stacks.iter().flatten() {
-            match self.grammar.rules.get(frame.rule) {
-                Some(Pattern::Literal(text)) if text.get(frame.at) == Some(&byte) => {
-                    let (rule, at, next) = (frame.rule, frame.at + 1, frame.next.clone());
-                    let rest = if at < text.len() { Some(Arc::new(Frame { rule, at, next })) } else { next };
-                    expand(&self.grammar, rest, &mut stacks);
-                }
-                Some(Pattern::Byte(ranges))
-                    if !exact && ranges.iter().any(|&(low, high)| (low..=high).contains(&byte)) =>
-                {
-                    expand(&self.grammar, frame.next.clone(), &mut stacks);
-                }
-                _ => {}
+    /// The beginning.
+    pub(super) fn start(&mut self) -> Place {
+        let root = Frame { rule: self.grammar.root, level: 0, at: At::default(), next: BOTTOM };
+        let stack = self.frame(root);
+        self.place_of(vec![stack])
+    }
+
+    /// The place after one more byte, or `None` if it does not belong there. `exact`: of a special token.
+    pub(super) fn step(&mut self, place: Place, byte: u8, exact: bool) -> Option<Place> {
+        if exact {
+            return self.advance(place, byte, true);
+        }
+        if let Some(&known) = self.steps.get(&(place, byte)) {
+            return known;
+        }
+        let next = self.advance(place, byte, false);
+        self.steps.insert((place, byte), next);
+        next
+    }
+
+    fn advance(&mut self, place: Place, byte: u8, exact: bool) -> Option<Place> {
+        let grammar = Arc::clone(&self.grammar);
+        let mut open = Vec::new();
+        for i in 0..self.places.get(place as usize)?.heads.len() {
+            let Some(&stack) = self.places.get(place as usize).and_then(|place| place.heads.get(i)) else { continue };
+            let Some(&frame) = self.frames.get(stack as usize) else { continue };
+            let Some(Pattern::Terminal(terminal)) = grammar.get(frame.rule) else { continue };
+            let Some(at) = terminal.step(frame.at, byte, exact) else { continue };
+            if terminal.goes_on(at) {
+                open.push(self.frame(Frame { at, ..frame }));
+            }
+            if terminal.ends(at) {
+                open.push(frame.next);
             }
         }
-        (!stacks.is_empty()).then(|| Self { grammar: Arc::clone(&self.grammar), stacks })
+        (!open.is_empty()).then(|| self.place_of(open))
     }
 
     /// Whether the text may end here.
-    pub(super) fn accepts(&self) -> bool {
-        self.stacks.iter().any(Option::is_none)
+    pub(super) fn accepts(&self, place: Place) -> bool {
+        self.places.get(place as usize).is_some_and(|place| place.accepts)
     }
 
-    /// Equal for places at which the same may follow.
-    pub(super) fn key(&self) -> Vec<usize> {
-        let mut key = Vec::new();
-        for stack in &self.stacks {
-            let mut at = stack.as_ref();
-            while let Some(frame) = at {
-                key.extend([frame.rule + 1, frame.at]);
-                at = frame.next.as_ref();
-            }
-            key.push(0);
+    /// What may come here.
+    pub(super) fn heads(&self, place: Place) -> Vec<Head> {
+        let head = |&stack: &Stack| {
+            let frame = self.frames.get(stack as usize)?;
+            let Some(Pattern::Terminal(terminal)) = self.grammar.get(frame.rule) else { return None };
+            Some(Head { terminal: Arc::clone(terminal), at: frame.at, stack })
+        };
+        self.places.get(place as usize).map(|place| place.heads.iter().filter_map(head).collect()).unwrap_or_default()
+    }
+
+    /// The place with only these heads.
+    pub(super) fn only<'h>(&mut self, heads: impl IntoIterator<Item = &'h Head>) -> Place {
+        self.place_of(heads.into_iter().map(|head| head.stack).collect())
+    }
+
+    /// The place after the end of a head.
+    pub(super) fn after(&mut self, head: &Head) -> Place {
+        let next = self.frames.get(head.stack as usize).map_or(BOTTOM, |frame| frame.next);
+        self.place_of(vec![next])
+    }
+
+    /// The rules of each stack, from the top, and how far each is.
+    #[cfg(test)]
+    pub(super) fn stacks(&self, place: Place) -> Vec<Vec<(Rule, At)>> {
+        let Some(stacks) = self.places.get(place as usize) else { return Vec::new() };
+        let rules = |&stack: &Stack| {
+            let frames = std::iter::successors(self.frames.get(stack as usize), |at| self.frames.get(at.next as usize));
+            frames.map(|frame| (frame.rule, frame.at)).collect()
+        };
+        let mut all: Vec<Vec<(Rule, At)>> = stacks.heads.iter().map(rules).collect();
+        all.extend(stacks.accepts.then(Vec::new));
+        all
+    }
+
+    /// Forgets all places but this if there are many; gives what it is now.
+    pub(super) fn forget(&mut self, place: Place) -> Option<Place> {
+        if self.frames.len().max(self.steps.len()) < REMEMBERED {
+            return None;
         }
-        key
+        let (mut fresh, _) = Self::new(Arc::clone(&self.grammar));
+        let mut renamed = HashMap::new();
+        let heads = self.places.get(place as usize).map(|place| place.heads.to_vec()).unwrap_or_default();
+        let heads = heads.into_iter().map(|stack| self.copy(stack, &mut fresh, &mut renamed)).collect();
+        let heads = if self.accepts(place) { [heads, vec![BOTTOM]].concat() } else { heads };
+        let place = fresh.place_of(heads);
+        *self = fresh;
+        Some(place)
+    }
+
+    fn copy(&self, stack: Stack, to: &mut Self, renamed: &mut HashMap<Stack, Stack>) -> Stack {
+        let (mut path, mut at) = (Vec::new(), stack);
+        while at != BOTTOM && !renamed.contains_key(&at) {
+            path.push(at);
+            at = self.frames.get(at as usize).map_or(BOTTOM, |frame| frame.next);
+        }
+        let mut below = renamed.get(&at).copied().unwrap_or(BOTTOM);
+        for old in path.into_iter().rev() {
+            if let Some(&frame) = self.frames.get(old as usize) {
+                below = to.frame(Frame { next: below, ..frame });
+            }
+            renamed.insert(old, below);
+        }
+        below
+    }
+
+    fn frame(&mut self, frame: Frame) -> Stack {
+        let frames = &mut self.frames;
+        *self.frame_ids.entry(frame).or_insert_with(|| {
+            frames.push(frame);
+            (frames.len() - 1) as Stack
+        })
+    }
+
+    /// Takes rules apart until each stack has a terminal on top, or nothing.
+    fn place_of(&mut self, mut open: Vec<Stack>) -> Place {
+        let grammar = Arc::clone(&self.grammar);
+        let (mut heads, mut accepts, mut seen) = (Vec::new(), false, HashSet::with_hasher(Quick::default()));
+        while let Some(stack) = open.pop() {
+            let Some(&frame) = self.frames.get(stack as usize) else {
+                accepts = true;
+                continue;
+            };
+            if !seen.insert(stack) {
+                continue;
+            }
+            let deep = frame.level >= LEVELS;
+            let above = |rule: Rule, next: Stack| Frame { rule, level: frame.level, at: At::default(), next };
+            match grammar.get(frame.rule) {
+                Some(Pattern::Terminal(_)) => heads.push(stack),
+                Some(Pattern::Sequence(rules)) => {
+                    let stack = rules.iter().rev().fold(frame.next, |next, &rule| self.frame(above(rule, next)));
+                    open.push(stack);
+                }
+                Some(Pattern::Choice(rules)) => {
+                    let least = rules.iter().map(|&rule| grammar.height(rule)).min();
+                    for &rule in rules.iter().filter(|&&rule| grammar.matches_something(rule)) {
+                        if !deep || Some(grammar.height(rule)) == least {
+                            open.push(self.frame(above(rule, frame.next)));
+                        }
+                    }
+                }
+                Some(&Pattern::Repeat { rule, min, max }) => {
+                    let count = frame.at.count;
+                    if count >= min {
+                        open.push(frame.next);
+                    }
+                    let more = max.is_none_or(|max| count < max) && grammar.matches_something(rule);
+                    if more && (!deep || count < min) {
+                        // Without a most, what was counted beyond the least makes no difference.
+                        let count = if max.is_none() { (count + 1).min(min) } else { count + 1 };
+                        let rest = self.frame(Frame { at: At { count, ..frame.at }, ..frame });
+                        open.push(self.frame(above(rule, rest)));
+                    }
+                }
+                Some(&Pattern::Nested(rule)) => {
+                    let level = frame.level.saturating_add(1);
+                    open.push(self.frame(Frame { level, ..above(rule, frame.next) }));
+                }
+                None => {}
+            }
+        }
+        heads.sort_unstable();
+        heads.dedup();
+        let key = (heads.into_boxed_slice(), accepts);
+        if let Some(&place) = self.place_ids.get(&key) {
+            return place;
+        }
+        let place = self.places.len() as Place;
+        self.places.push(Stacks { heads: key.0.clone(), accepts });
+        self.place_ids.insert(key, place);
+        place
     }
 }
 
-/// Takes rules apart until each stack has a literal or a byte on top, or nothing.
-fn expand(grammar: &Grammar, stack: Stack, out: &mut Vec<Stack>) {
-    let mut open = vec![stack];
-    while let Some(stack) = open.pop() {
-        let Some(frame) = &stack else {
-            if !out.iter().any(Option::is_none) {
-                out.push(None);
-            }
-            continue;
-        };
-        let above = |rule: Rule, next: Stack| Some(Arc::new(Frame { rule, at: 0, next }));
-        match grammar.rules.get(frame.rule) {
-            Some(Pattern::Literal(text)) if text.is_empty() => open.push(frame.next.clone()),
-            Some(Pattern::Literal(_) | Pattern::Byte(_)) => out.push(stack),
-            Some(Pattern::Sequence(rules)) => {
-                open.push(rules.iter().rev().fold(frame.next.clone(), |next, &rule| above(rule, next)));
-            }
-            Some(Pattern::Choice(rules)) => open.extend(rules.iter().map(|&rule| above(rule, frame.next.clone()))),
-            Some(Pattern::Repeat(rule)) => open.extend([frame.next.clone(), above(*rule, stack.clone())]),
-            None => {}
-        }
+/// A hash for small keys of our own making: multiply and fold, as in FxHash.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct QuickHasher(u64);
+
+type Quick = BuildHasherDefault<QuickHasher>;
+
+impl Hasher for QuickHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

@@ -1,18 +1,28 @@
 //! Constraints: which tokens may come next, by a grammar over the bytes that tokens stand for.
+//!
+//! From the schemas of tools to a mask: [`arguments`] and [`schema`] make a [`grammar`] over [`terminal`]s, which are automata of
+//! [`dfa`], [`text`], [`number`] and [`pattern`]; a [`matcher`] follows it, and [`tokens`] finds what may come.
 
+mod arguments;
 mod call;
+mod dfa;
 mod grammar;
 mod matcher;
+mod merge;
+mod number;
+mod pattern;
 mod schema;
+mod style;
+mod terminal;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tokens;
 
 use std::fmt;
 
-pub use call::CallConstraint;
-pub(crate) use call::CallMask;
-pub(crate) use tokens::TokenTable;
+pub use call::{CallConstraint, CallMask};
+pub use tokens::TokenTable;
 
 /// What one sequence may go on with. [`mask`](Self::mask) before each token is drawn, [`commit`](Self::commit) after.
 pub trait Constraint: fmt::Debug + Send {

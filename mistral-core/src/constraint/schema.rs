@@ -1,230 +1,453 @@
-//! JSON schemas as grammars: `type`, `properties` and `required`, `items`, `enum`, `const`, `anyOf`, `oneOf`, and references into
-//! `$defs` and `definitions`. Known properties come in the order of the schema, others do not come. What else a schema says
-//! (patterns, lengths, ranges) is not enforced here; a schema that says nothing of the above matches any JSON.
+//! JSON schemas as grammars, in the [`Style`] of a dialect. What of them is enforced is a table in the parent module.
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::grammar::{Grammar, Pattern, Rule};
+use super::dfa::{Dfa, Refused};
+use super::grammar::{Grammar, Pattern, RULES, Rule};
+use super::merge::{alternatives, is_of, is_only, resolve, types};
+use super::number::{Decimal, Range};
+use super::pattern;
+use super::style::Style;
+use super::terminal::Terminal;
+use super::text::{Content, STATES};
 
-/// Schemas inside each other that are followed; deeper ones match any JSON.
-const DEPTH: usize = 32;
+/// Schemas inside each other that are followed.
+const DEPTH: usize = 64;
+/// Bytes of the texts of one enumeration.
+const ENUM_BYTES: usize = 1 << 20;
+
+/// What keeps a schema from being enforced, and where: a JSON pointer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) at: String,
+    pub(super) detail: String,
+}
+
+/// A rule; none for what matches nothing.
+pub(super) type Compiled<T = Option<Rule>> = Result<T, Problem>;
 
 /// Makes rules for schemas of one document.
 pub(super) struct Compiler<'g> {
-    grammar: &'g mut Grammar,
-    document: Value,
+    pub(super) grammar: &'g mut Grammar,
+    pub(super) document: &'g Value,
+    pub(super) style: Style,
     /// Rules of references, so that schemas may refer to themselves.
     references: HashMap<String, Rule>,
-    space: Rule,
-    string: Rule,
-    integer: Rule,
-    number: Rule,
-    value: Rule,
-    object: Rule,
+    /// Where the schema stands that is looked at.
+    path: Vec<String>,
+    any: Option<Rule>,
+    colon: Rule,
+    pub(super) comma: Rule,
+    brackets: [Rule; 4],
 }
 
 impl<'g> Compiler<'g> {
-    pub(super) fn new(grammar: &'g mut Grammar, document: Value) -> Self {
-        let g = &mut *grammar;
-        // One at most: without a bound a model may go on with spaces for ever.
-        let blank = g.bytes(&[(b' ', b' '), (b'\n', b'\n')]);
-        let space = g.optional(blank);
-        let string = string(g);
-        let (integer, number) = numbers(g);
-        let value = g.sequence(&[]);
-        let (comma, colon) = (g.literal(","), g.literal(":"));
-        let member = g.sequence(&[string, space, colon, space, value]);
-        let object = list(g, ("{", "}"), member, comma, space);
-        let array = list(g, ("[", "]"), value, comma, space);
-        let constants = ["true", "false", "null"].map(|text| g.literal(text));
-        let all = [&[string, number, object, array], &constants[..]].concat();
-        g.set(value, Pattern::Choice(all));
-        Self { grammar, document, references: HashMap::new(), space, string, integer, number, value, object }
-    }
-
-    /// The rule of a whole document that must be an object.
-    pub(super) fn arguments(&mut self) -> Rule {
-        let document = self.document.clone();
-        let known =
-            ["properties", "$ref", "anyOf", "oneOf", "enum", "const"].iter().any(|key| document.get(key).is_some());
-        if known { self.rule(&document, 0) } else { self.object }
-    }
-
-    fn rule(&mut self, schema: &Value, depth: usize) -> Rule {
-        if depth > DEPTH {
-            return self.value;
-        }
-        if let Some(value) = schema.get("const") {
-            return self.grammar.literal(&value.to_string());
-        }
-        if let Some(values) = schema.get("enum").and_then(Value::as_array).filter(|values| !values.is_empty()) {
-            let rules: Vec<Rule> = values.iter().map(|value| self.grammar.literal(&value.to_string())).collect();
-            return self.grammar.choice(&rules);
-        }
-        if let Some(path) = schema.get("$ref").and_then(Value::as_str) {
-            return self.reference(path, depth);
-        }
-        for key in ["anyOf", "oneOf"] {
-            if let Some(branches) = schema.get(key).and_then(Value::as_array).filter(|branches| !branches.is_empty()) {
-                let rules: Vec<Rule> = branches.iter().map(|branch| self.rule(branch, depth + 1)).collect();
-                return self.grammar.choice(&rules);
-            }
-        }
-        match schema.get("type") {
-            Some(Value::String(name)) => self.named(name, schema, depth),
-            Some(Value::Array(names)) if !names.is_empty() => {
-                let rules: Vec<Rule> =
-                    names.iter().map(|name| self.named(name.as_str().unwrap_or_default(), schema, depth)).collect();
-                self.grammar.choice(&rules)
-            }
-            _ if schema.get("properties").is_some() => self.named("object", schema, depth),
-            _ => self.value,
-        }
-    }
-
-    fn named(&mut self, name: &str, schema: &Value, depth: usize) -> Rule {
-        match name {
-            "string" => self.string,
-            "integer" => self.integer,
-            "number" => self.number,
-            "null" => self.grammar.literal("null"),
-            "boolean" => {
-                let constants = ["true", "false"].map(|text| self.grammar.literal(text));
-                self.grammar.choice(&constants)
-            }
-            "array" => {
-                let item = schema.get("items").map_or(self.value, |items| self.rule(items, depth + 1));
-                let comma = self.grammar.literal(",");
-                list(self.grammar, ("[", "]"), item, comma, self.space)
-            }
-            "object" => self.properties(schema, depth),
-            _ => self.value,
-        }
-    }
-
-    fn reference(&mut self, path: &str, depth: usize) -> Rule {
-        if let Some(&rule) = self.references.get(path) {
-            return rule;
-        }
-        let found = path.strip_prefix('#').and_then(|pointer| self.document.pointer(pointer)).cloned();
-        // The whole document, or a reference to a reference, could refer to itself with nothing in between.
-        let Some(schema) = found.filter(|schema| schema.get("$ref").is_none() && path.len() > 1) else {
-            return self.value;
+    pub(super) fn new(grammar: &'g mut Grammar, document: &'g Value, style: Style) -> Compiled<Self> {
+        // One blank at most: without a bound a model may go on with them for ever.
+        let mut rule = |pattern: &str| {
+            let dfa = Dfa::regex(pattern, STATES).map_err(|_| Problem { at: String::new(), detail: String::new() })?;
+            Ok(grammar.terminal(Terminal::dfa(dfa)))
         };
-        if schema.get("anyOf").or(schema.get("oneOf")).is_some() {
-            return self.value;
-        }
-        let rule = self.grammar.sequence(&[]);
-        self.references.insert(path.to_owned(), rule);
-        let inner = self.rule(&schema, depth + 1);
-        self.grammar.set(rule, Pattern::Sequence(vec![inner]));
-        rule
+        let (colon, comma) = (rule("[ \n]?:[ \n]?")?, rule("[ \n]?,[ \n]?")?);
+        let brackets = [rule("\\{[ \n]?")?, rule("[ \n]?\\}")?, rule("\\[[ \n]?")?, rule("[ \n]?\\]")?];
+        let (references, path) = (HashMap::new(), Vec::new());
+        Ok(Self { grammar, document, style, references, path, any: None, colon, comma, brackets })
     }
 
-    fn properties(&mut self, schema: &Value, depth: usize) -> Rule {
-        let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return self.object };
-        let required = schema.get("required").and_then(Value::as_array);
-        let required = |key: &str| required.is_some_and(|keys| keys.iter().any(|name| name.as_str() == Some(key)));
-        let (open, close, comma, colon) = (
-            self.grammar.literal("{"),
-            self.grammar.literal("}"),
-            self.grammar.literal(","),
-            self.grammar.literal(":"),
-        );
-        let space = self.space;
-        let end = self.grammar.sequence(&[space, close]);
-        // What may follow, from the back: after no member, and after one.
-        let (mut first, mut later) = (end, end);
-        for (key, schema) in properties.iter().rev() {
-            let value = self.rule(schema, depth + 1);
-            let key_text = self.grammar.literal(&Value::String(key.clone()).to_string());
-            let member = [space, key_text, space, colon, space, value, later];
-            let as_first = self.grammar.sequence(&member);
-            let as_later = self.grammar.sequence(&[&[space, comma], &member[..]].concat());
-            (first, later) = match required(key) {
+    pub(super) fn problem(&self, detail: impl Into<String>) -> Problem {
+        let escaped = self.path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1")));
+        Problem { at: escaped.collect(), detail: detail.into() }
+    }
+
+    fn refused<T>(&self, result: Result<T, Refused>) -> Compiled<Option<T>> {
+        match result {
+            Ok(done) => Ok(Some(done)),
+            Err(Refused::Nothing) => Ok(None),
+            Err(Refused::Size) => Err(self.problem("needs an automaton of too many states")),
+            Err(Refused::Syntax(detail)) => Err(self.problem(format!("has a pattern that is not supported: {detail}"))),
+        }
+    }
+
+    /// The objects that the document allows, with all that holds for each.
+    pub(super) fn objects(&self) -> Compiled<Vec<Map<String, Value>>> {
+        let whole = json!({"allOf": [self.document, {"type": "object"}]});
+        let objects = alternatives(self.document, &whole, 0).map_err(|detail| self.problem(detail))?;
+        Ok(objects
+            .into_iter()
+            .filter(|schema| schema.get("type").is_none_or(|names| is_of(&json!({}), names)))
+            .collect())
+    }
+
+    /// The rule of the whole document, of which only objects are taken.
+    pub(super) fn arguments(&mut self) -> Compiled {
+        let mut all = Vec::new();
+        for schema in self.objects()? {
+            all.extend(self.single(&schema)?);
+        }
+        Ok(self.one_of(all))
+    }
+
+    fn one_of(&mut self, rules: Vec<Rule>) -> Option<Rule> {
+        match *rules {
+            [] => None,
+            [rule] => Some(rule),
+            _ => Some(self.grammar.choice(&rules)),
+        }
+    }
+
+    /// The rule of a schema under a key of the present one.
+    pub(super) fn under(&mut self, key: &str, schema: &Value) -> Compiled {
+        if self.path.len() >= DEPTH {
+            return Err(self.problem("nests too deeply"));
+        }
+        if self.grammar.len() > RULES {
+            return Err(self.problem("needs too many rules"));
+        }
+        self.path.push(key.into());
+        let rule = self.rule(schema)?;
+        self.path.pop();
+        Ok(rule)
+    }
+
+    pub(super) fn rule(&mut self, schema: &Value) -> Compiled {
+        if let Value::Object(map) = schema {
+            if let Some(path) = map.get("$ref").and_then(Value::as_str).filter(|_| is_only(map, "$ref")) {
+                return self.reference(path);
+            }
+            for key in ["anyOf", "oneOf", "allOf"] {
+                let branches = map.get(key).and_then(Value::as_array).filter(|_| is_only(map, key));
+                // One that must hold is no different from one of one.
+                if let Some(branches) = branches.filter(|branches| key != "allOf" || branches.len() == 1) {
+                    let mut rules = Vec::new();
+                    for (i, branch) in branches.iter().enumerate() {
+                        rules.extend(self.under(&format!("{key}/{i}"), branch)?);
+                    }
+                    return Ok(self.one_of(rules));
+                }
+            }
+        }
+        let all = alternatives(self.document, schema, 0).map_err(|detail| self.problem(detail))?;
+        let mut rules = Vec::new();
+        for schema in all {
+            rules.extend(self.single(&schema)?);
+        }
+        Ok(self.one_of(rules))
+    }
+
+    fn reference(&mut self, path: &str) -> Compiled {
+        if let Some(&rule) = self.references.get(path) {
+            return Ok(Some(rule));
+        }
+        let schema = resolve(self.document, path).map_err(|detail| self.problem(detail))?.clone();
+        // Matches nothing until it is known what it is.
+        let rule = self.grammar.choice(&[]);
+        self.references.insert(path.to_owned(), rule);
+        if let Some(inner) = self.under("$ref", &schema)? {
+            self.grammar.set(rule, Pattern::Nested(inner));
+        }
+        Ok(Some(rule))
+    }
+
+    /// The rule of a schema without alternatives.
+    fn single(&mut self, schema: &Map<String, Value>) -> Compiled {
+        if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+            let right = |value: &&Value| schema.get("type").is_none_or(|names| is_of(value, names));
+            let texts: Vec<String> =
+                values.iter().filter(right).flat_map(|value| self.style.spellings(value)).collect();
+            return self.words(texts);
+        }
+        let names: Vec<&str> = match schema.get("type") {
+            Some(names) => types(names).collect(),
+            None => implied(schema).into_iter().collect(),
+        };
+        if schema.get("type").is_none() && names.is_empty() {
+            return self.any();
+        }
+        let mut rules = Vec::new();
+        for name in names {
+            rules.extend(self.named(name, schema)?);
+        }
+        Ok(self.one_of(rules))
+    }
+
+    fn words(&mut self, texts: Vec<String>) -> Compiled {
+        if texts.iter().map(String::len).sum::<usize>() > ENUM_BYTES {
+            return Err(self.problem("has an enumeration that is too long"));
+        }
+        let some = !texts.is_empty();
+        Ok(some.then(|| self.grammar.terminal(Terminal::words(texts.iter().map(String::as_str)))))
+    }
+
+    fn named(&mut self, name: &str, schema: &Map<String, Value>) -> Compiled {
+        if matches!(self.style, Style::Raw { .. }) && name != "string" {
+            return Ok(None);
+        }
+        match name {
+            "string" => self.string(schema),
+            "integer" | "number" => {
+                let range = self.range(schema, name == "integer")?;
+                let dfa = if name == "integer" { range.integers() } else { range.numbers() };
+                Ok(self.refused(dfa)?.map(|dfa| self.grammar.terminal(Terminal::dfa(dfa))))
+            }
+            "null" => self.words(self.style.spellings(&Value::Null)),
+            "boolean" => {
+                self.words([true, false].iter().flat_map(|&value| self.style.spellings(&value.into())).collect())
+            }
+            "array" => self.array(schema),
+            "object" => self.object(schema),
+            _ => Err(self.problem(format!("has the type `{name}`, which is none"))),
+        }
+    }
+
+    fn string(&mut self, schema: &Map<String, Value>) -> Compiled {
+        let length = |key| schema.get(key).and_then(Value::as_f64).map(|length| length.clamp(0.0, 4e9) as u32);
+        let (min, max) = (length("minLength").unwrap_or(0), length("maxLength"));
+        let mut dfa: Option<Dfa> = None;
+        for key in ["pattern", "format"] {
+            for text in schema.get(key).into_iter().flat_map(types) {
+                let found = if key == "pattern" { Some(pattern::pattern(text)) } else { pattern::format(text) };
+                let Some(found) = found else { continue };
+                let Some(found) = self.refused(found)? else { return Ok(None) };
+                dfa = match dfa {
+                    None => Some(found),
+                    Some(before) => match self.refused(before.and(&found, STATES))? {
+                        None => return Ok(None),
+                        both => both,
+                    },
+                };
+            }
+        }
+        let except = if let Style::Raw { except, .. } = &self.style { except.clone() } else { None };
+        let content = match (dfa, except) {
+            (None, None) => Content::Free { min, max },
+            (None, Some(not)) => Content::Except { not, min, max },
+            (Some(dfa), except) => {
+                let dfa = if min > 0 || max.is_some() { dfa.with_length(min, max, STATES) } else { Ok(dfa) };
+                let dfa = dfa.and_then(|dfa| except.map_or(Ok(dfa.clone()), |not| Ok(dfa.without(&not, STATES)?.0)));
+                let Some(dfa) = self.refused(dfa)? else { return Ok(None) };
+                Content::Only(dfa)
+            }
+        };
+        let string = self.style.clone().string(self.grammar, &content);
+        self.refused(string)
+    }
+
+    fn range(&self, schema: &Map<String, Value>, integer: bool) -> Compiled<Range> {
+        let bound = |key: &str, exclusive: &str| {
+            let number = |key| schema.get(key).and_then(Value::as_number).and_then(Decimal::new);
+            let left_out = schema.get(exclusive).and_then(Value::as_bool).unwrap_or(false);
+            [number(key).map(|bound| (bound, left_out)), number(exclusive).map(|bound| (bound, true))]
+        };
+        let mut range = Range::default();
+        if let Some(format) = schema.get("format").and_then(Value::as_str).filter(|_| integer) {
+            range = Range::of_format(format);
+        }
+        for bound in bound("minimum", "exclusiveMinimum").into_iter().flatten() {
+            range.at_least(bound);
+        }
+        for bound in bound("maximum", "exclusiveMaximum").into_iter().flatten() {
+            range.at_most(bound);
+        }
+        Ok(range)
+    }
+
+    fn array(&mut self, schema: &Map<String, Value>) -> Compiled {
+        let count = |key| schema.get(key).and_then(Value::as_f64).map(|count| count.clamp(0.0, 4e9) as u32);
+        let (min, mut max) = (count("minItems").unwrap_or(0), count("maxItems"));
+        let (prefix, rest) = match (schema.get("prefixItems"), schema.get("items")) {
+            (Some(prefix), rest) => (prefix.as_array(), rest),
+            (None, Some(Value::Array(prefix))) => (Some(prefix), schema.get("additionalItems")),
+            (None, rest) => (None, rest),
+        };
+        let mut items = Vec::new();
+        for (i, item) in prefix.into_iter().flatten().enumerate() {
+            if max.is_some_and(|max| items.len() >= max as usize) {
+                break;
+            }
+            match self.under(&format!("prefixItems/{i}"), item)? {
+                Some(item) => items.push(item),
+                None => max = Some(i as u32),
+            }
+        }
+        let known = items.len() as u32;
+        let rest = if max.is_some_and(|max| max <= known) {
+            None
+        } else {
+            match rest {
+                Some(rest) => self.under("items", rest)?,
+                None => self.any()?,
+            }
+        };
+        if rest.is_none() {
+            max = Some(max.map_or(known, |max| max.min(known)));
+        }
+        if max.is_some_and(|max| max < min) {
+            return Ok(None);
+        }
+        let [.., open, close] = self.brackets;
+        // From the back: what may follow after so many items.
+        let mut after = match rest {
+            None => close,
+            Some(item) => {
+                let more = self.grammar.sequence(&[self.comma, item]);
+                let left = |taken: u32| (min.saturating_sub(taken), max.map(|max| max.saturating_sub(taken)));
+                let mut repeat = |taken| {
+                    let (min, max) = left(taken);
+                    self.grammar.add(Pattern::Repeat { rule: more, min, max })
+                };
+                if known > 0 {
+                    let more = repeat(known);
+                    self.grammar.sequence(&[more, close])
+                } else {
+                    let more = repeat(1);
+                    let some = self.grammar.sequence(&[item, more, close]);
+                    if min == 0 { self.grammar.choice(&[close, some]) } else { some }
+                }
+            }
+        };
+        for (i, &item) in items.iter().enumerate().rev() {
+            after = match i {
+                0 => self.grammar.sequence(&[item, after]),
+                _ => self.grammar.sequence(&[self.comma, item, after]),
+            };
+            if i as u32 >= min {
+                after = self.grammar.choice(&[close, after]);
+            }
+        }
+        let whole = self.grammar.sequence(&[open, after]);
+        Ok(Some(self.grammar.add(Pattern::Nested(whole))))
+    }
+
+    fn object(&mut self, schema: &Map<String, Value>) -> Compiled {
+        let Some(members) = self.members(schema)? else { return Ok(None) };
+        let known: Vec<&str> = members.iter().map(|(key, ..)| key.as_str()).collect();
+        let [open, close, ..] = self.brackets;
+        let others = match other_properties(schema) {
+            None => None,
+            Some(other) => {
+                let value = self.under("additionalProperties", &other)?;
+                let key = self.style.clone().other_key(self.grammar, &known);
+                let key = self.refused(key)?;
+                key.zip(value).map(|(key, value)| self.grammar.sequence(&[key, self.colon, value]))
+            }
+        };
+        // How many are counted only where none is known.
+        let count = |key| schema.get(key).and_then(Value::as_f64).map(|count| count.clamp(0.0, 4e9) as u32);
+        let (min, max) = match known.is_empty() {
+            true => (count("minProperties").unwrap_or(0), count("maxProperties")),
+            false => (0, None),
+        };
+        if max.is_some_and(|max| max < min) || others.is_none() && min > 0 {
+            return Ok(None);
+        }
+        let (mut first, mut later) = match others.filter(|_| max != Some(0)) {
+            None => (close, close),
+            Some(member) => {
+                let more = self.grammar.sequence(&[self.comma, member]);
+                let (least, most) = (min.saturating_sub(1), max.map(|max| max.saturating_sub(1)));
+                let rest = self.grammar.add(Pattern::Repeat { rule: more, min: least, max: most });
+                let some = self.grammar.sequence(&[member, rest, close]);
+                let first = if min == 0 { self.grammar.choice(&[close, some]) } else { some };
+                (first, self.grammar.sequence(&[rest, close]))
+            }
+        };
+        for (key, value, required) in members.iter().rev() {
+            let key = self.style.key(key);
+            let Some(key) = self.words(key)? else {
+                return Err(self.problem("has a property whose name this dialect cannot write"));
+            };
+            let as_first = self.grammar.sequence(&[key, self.colon, *value, later]);
+            let as_later = self.grammar.sequence(&[self.comma, key, self.colon, *value, later]);
+            (first, later) = match required {
                 true => (as_first, as_later),
                 false => (self.grammar.choice(&[as_first, first]), self.grammar.choice(&[as_later, later])),
             };
         }
-        self.grammar.sequence(&[open, first])
+        let whole = self.grammar.sequence(&[open, first]);
+        Ok(Some(self.grammar.add(Pattern::Nested(whole))))
+    }
+
+    /// The properties that are named, with their rules and whether they are required; `None` if one that is cannot be.
+    fn members(&mut self, schema: &Map<String, Value>) -> Compiled<Option<Vec<(String, Rule, bool)>>> {
+        let mut members = Vec::new();
+        for (key, schema, required) in named_properties(schema) {
+            match self.under(&format!("properties/{key}"), &schema)? {
+                Some(rule) => members.push((key, rule, required)),
+                None if required => return Ok(None),
+                None => {}
+            }
+        }
+        Ok(Some(members))
+    }
+
+    /// Any value.
+    fn any(&mut self) -> Compiled {
+        if let Some(rule) = self.any {
+            return Ok(Some(rule));
+        }
+        if matches!(self.style, Style::Raw { .. }) {
+            return self.string(&Map::new());
+        }
+        let value = self.grammar.choice(&[]);
+        self.any = Some(value);
+        let mut rules = Vec::new();
+        for name in ["string", "number", "boolean", "null", "array"] {
+            rules.extend(self.named(name, &Map::new())?);
+        }
+        let all = Map::from_iter([("additionalProperties".to_owned(), Value::Bool(true))]);
+        rules.extend(self.object(&all)?);
+        self.grammar.set(value, Pattern::Choice(rules));
+        Ok(Some(value))
     }
 }
 
-/// Any number of items with commas between.
-fn list(g: &mut Grammar, (open, close): (&str, &str), item: Rule, comma: Rule, space: Rule) -> Rule {
-    let (open, close) = (g.literal(open), g.literal(close));
-    let more = g.sequence(&[space, comma, space, item]);
-    let more = g.repeat(more);
-    let items = g.sequence(&[space, item, more]);
-    let items = g.optional(items);
-    g.sequence(&[open, items, space, close])
-}
-
-/// RFC 8259: UTF-8 without control characters, and escapes except of surrogates, whose characters can be written as they are.
-fn string(g: &mut Grammar) -> Rule {
-    let tail = g.bytes(&[(0x80, 0xbf)]);
-    let plain = g.bytes(&[(0x20, 0x21), (0x23, 0x5b), (0x5d, 0x7f)]);
-    let mut characters = vec![plain];
-    // The Unicode standard, table 3-7.
-    for (lead, second, tails) in [
-        ((0xc2, 0xdf), (0x80, 0xbf), 0),
-        ((0xe0, 0xe0), (0xa0, 0xbf), 1),
-        ((0xe1, 0xec), (0x80, 0xbf), 1),
-        ((0xed, 0xed), (0x80, 0x9f), 1),
-        ((0xee, 0xef), (0x80, 0xbf), 1),
-        ((0xf0, 0xf0), (0x90, 0xbf), 2),
-        ((0xf1, 0xf3), (0x80, 0xbf), 2),
-        ((0xf4, 0xf4), (0x80, 0x8f), 2),
-    ] {
-        let mut bytes = vec![g.bytes(&[lead]), g.bytes(&[second])];
-        bytes.extend(std::iter::repeat_n(tail, tails));
-        characters.push(g.sequence(&bytes));
+/// The properties that a schema names, in its order, those that it only requires last.
+pub(super) fn named_properties(schema: &Map<String, Value>) -> Vec<(String, Value, bool)> {
+    let required: Vec<&str> = schema.get("required").map(|names| types(names).collect()).unwrap_or_default();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let named = properties.into_iter().flatten();
+    let mut all: Vec<(String, Value, bool)> =
+        named.map(|(key, value)| (key.clone(), value.clone(), required.contains(&key.as_str()))).collect();
+    for key in required {
+        if !all.iter().any(|(known, ..)| known == key) {
+            let schema = schema.get("additionalProperties").cloned().unwrap_or(Value::Bool(true));
+            all.push((key.to_owned(), schema, true));
+        }
     }
-    let backslash = g.literal("\\");
-    let short = g.bytes(&[
-        (b'"', b'"'),
-        (b'/', b'/'),
-        (b'\\', b'\\'),
-        (b'b', b'b'),
-        (b'f', b'f'),
-        (b'n', b'n'),
-        (b'r', b'r'),
-        (b't', b't'),
-    ]);
-    let hex = g.bytes(&[(b'0', b'9'), (b'a', b'f'), (b'A', b'F')]);
-    let u = g.bytes(&[(b'u', b'u')]);
-    let other = g.bytes(&[(b'0', b'9'), (b'a', b'c'), (b'A', b'C'), (b'e', b'f'), (b'E', b'F')]);
-    let (d, low) = (g.bytes(&[(b'd', b'd'), (b'D', b'D')]), g.bytes(&[(b'0', b'7')]));
-    let (others, below) = (g.sequence(&[other, hex]), g.sequence(&[d, low]));
-    let lead = g.choice(&[others, below]);
-    let unicode = g.sequence(&[u, lead, hex, hex]);
-    let escape = g.choice(&[short, unicode]);
-    characters.push(g.sequence(&[backslash, escape]));
-    let character = g.choice(&characters);
-    let all = g.repeat(character);
-    let quote = g.literal("\"");
-    g.sequence(&[quote, all, quote])
+    all
 }
 
-/// RFC 8259: integers, and numbers with exponents of one or two digits, which readers have room for.
-fn numbers(g: &mut Grammar) -> (Rule, Rule) {
-    let (digit, leading) = (g.bytes(&[(b'0', b'9')]), g.bytes(&[(b'1', b'9')]));
-    let digits = g.repeat(digit);
-    let (minus, zero, point) = (g.literal("-"), g.literal("0"), g.literal("."));
-    let sign = g.optional(minus);
-    let many = g.sequence(&[leading, digits]);
-    let whole = g.choice(&[zero, many]);
-    // Without -0, which readers take for a fraction.
-    let negative = g.sequence(&[minus, many]);
-    let integer = g.choice(&[zero, many, negative]);
-    let fraction = g.sequence(&[point, digit, digits]);
-    let fraction = g.optional(fraction);
-    let (e, signs) = (g.bytes(&[(b'e', b'e'), (b'E', b'E')]), g.bytes(&[(b'+', b'+'), (b'-', b'-')]));
-    let signs = g.optional(signs);
-    let second = g.optional(digit);
-    let exponent = g.sequence(&[e, signs, digit, second]);
-    let exponent = g.optional(exponent);
-    (integer, g.sequence(&[sign, whole, fraction, exponent]))
+/// The schema of properties that are not named, if there may be any: where it is not said, only if none is named.
+pub(super) fn other_properties(schema: &Map<String, Value>) -> Option<Value> {
+    match schema.get("additionalProperties") {
+        Some(Value::Bool(false)) => schema.get("patternProperties").map(|_| Value::Bool(true)),
+        Some(other) => Some(other.clone()),
+        None if schema.contains_key("patternProperties") || !schema.contains_key("properties") => {
+            Some(Value::Bool(true))
+        }
+        None => None,
+    }
+}
+
+/// The type that a schema without `type` speaks of.
+fn implied(schema: &Map<String, Value>) -> Option<&'static str> {
+    let has = |keys: &[&str]| keys.iter().any(|key| schema.contains_key(*key));
+    if has(&["properties", "required", "additionalProperties", "patternProperties", "minProperties", "maxProperties"]) {
+        Some("object")
+    } else if has(&["items", "prefixItems", "minItems", "maxItems"]) {
+        Some("array")
+    } else if has(&["pattern", "minLength", "maxLength"]) {
+        Some("string")
+    } else if has(&["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]) {
+        Some("number")
+    } else {
+        None
+    }
+}
+
+/// The schema, restricted to some types.
+pub(super) fn restricted(schema: &Value, names: &[&str]) -> Value {
+    json!({"allOf": [schema, {"type": names}]})
 }

@@ -1,28 +1,43 @@
-//! Grammars against what they must and must not match, and masks against matching token by token.
+//! Grammars against what they must and must not match, masks against matching token by token, and calls of every dialect against the
+//! reader of that dialect and the schema.
 
-use proptest::prelude::*;
+mod dialects;
+mod hostile;
+mod oracle;
+mod schemas;
+
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use mistral_tools::ToolSpec;
 use mistral_tools::dialect::Dialect;
 
-use super::call::CallMask;
 use super::grammar::Grammar;
-use super::matcher::Matcher;
-use super::schema::Compiler;
+use super::matcher::{Matcher, Place};
+use super::schema::{Compiled, Compiler};
+use super::style::Style;
 use super::*;
 use crate::testing::{END, VOCAB, byte_tokenizer};
-use std::sync::Arc;
 
-fn matcher(schema: Value) -> Matcher {
+/// The matcher of arguments as JSON, at its beginning.
+fn compiled(schema: &Value) -> Compiled<Option<(Matcher, Place)>> {
     let mut grammar = Grammar::default();
-    grammar.root = Compiler::new(&mut grammar, schema).arguments();
-    Matcher::new(Arc::new(grammar))
+    let Some(root) = Compiler::new(&mut grammar, schema, Style::Json { never: "" })?.arguments()? else {
+        return Ok(None);
+    };
+    grammar.finish(root);
+    Ok(grammar.matches_something(root).then(|| Matcher::new(Arc::new(grammar))))
+}
+
+fn matcher(schema: &Value) -> (Matcher, Place) {
+    compiled(schema).unwrap().unwrap()
 }
 
 fn matches(schema: &Value, text: &str) -> bool {
-    let end = text.bytes().try_fold(matcher(schema.clone()), |place, byte| place.step(byte, false));
-    end.is_some_and(|place| place.accepts())
+    let (mut matcher, start) = matcher(schema);
+    let end = text.bytes().try_fold(start, |place, byte| matcher.step(place, byte, false));
+    end.is_some_and(|place| matcher.accepts(place))
 }
 
 fn schema() -> Value {
@@ -35,112 +50,62 @@ fn schema() -> Value {
 }
 
 #[test]
-fn schemas_match_what_they_say() {
-    let good = [
-        r#"{"a":1,"e":"x"}"#,
-        r#"{"a": -20, "e": "xy"}"#,
-        r#"{ "a" : 0 , "b" : null , "c" : [ { "next" : { } } , {} ] , "d" : "both" , "e" : 3 , "f" : -1.5e+3 }"#,
-        "{\"a\":1,\"b\":\"é\\u00e9\\\"\\n\u{1f600}\",\"d\":true,\"e\":\"x\"}",
-    ];
-    let bad = [
-        "",
-        "{}",
-        "[]",
-        r#"{"a":1}"#,
-        r#"{"e":"x"}"#,
-        r#"{"a":01,"e":"x"}"#,
-        r#"{"a":1.5,"e":"x"}"#,
-        r#"{"a":-0,"e":"x"}"#,
-        r#"{"a":"1","e":"x"}"#,
-        r#"{"a":1,"e":"z"}"#,
-        r#"{"a":1,"e":"x",}"#,
-        r#"{"a":1,"z":1,"e":"x"}"#,
-        r#"{"e":"x","a":1}"#,
-        r#"{"a":1,"e":"x"}}"#,
-        r#"{"a":1,"b":"\x","e":"x"}"#,
-        "{\"a\":1,\"b\":\"\n\",\"e\":\"x\"}",
-        r#"{"a":1,"d":"one","e":"x"}"#,
-        r#"{"a":1,"c":[1],"e":"x"}"#,
-        r#"{"a":1,"e":3,"f":1.}"#,
-        r#"{"a":1,,"e":3}"#,
-        r#"{,"a":1,"e":3}"#,
-    ];
-    for text in good {
-        assert!(matches(&schema(), text), "{text}");
-        assert!(serde_json::from_str::<Value>(text).is_ok());
+fn masks_are_what_matching_each_token_gives() {
+    let table = TokenTable::new(&byte_tokenizer());
+    let (mut matcher, mut place) = matcher(&schema());
+    for byte in *br#"{"a":12,"b":"q\u00e9","c":[{}],"d":"b"# {
+        let allowed = table.allowed(&mut matcher, place);
+        for token in 0..=255u8 {
+            let next = matcher.step(place, token, false);
+            assert_eq!(allowed.contains(token.into()), next.is_some(), "{token} at {byte}");
+        }
+        place = matcher.step(place, byte, false).unwrap();
     }
-    for text in bad {
-        assert!(!matches(&schema(), text), "{text}");
-    }
-    let optional = json!({"properties": {"a": {}, "b": {}}});
-    for text in ["{}", r#"{"a":[]}"#, r#"{"b":{"x":1}}"#, r#"{"a":1,"b":"c"}"#] {
-        assert!(matches(&optional, text), "{text}");
-    }
-    assert!(!matches(&json!({}), "3") && matches(&json!({}), r#"{"any": ["thing", -0.5, {"x": null}]}"#));
+    // The end token is spelled `<end>`: text that a string may have, but not by this token.
+    let (mut matcher, start) = self::matcher(&json!({"properties": {"a": {"type": "string"}}}));
+    let inside = br#"{"a":""#.iter().try_fold(start, |place, &byte| matcher.step(place, byte, false)).unwrap();
+    assert!(!table.allowed(&mut matcher, inside).contains(END) && matcher.step(inside, b'<', false).is_some());
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Whatever is drawn under a mask, the end is JSON that keeps to the schema, and no place is without a way on.
-    #[test]
-    fn drawn_calls_parse(seed: u64) {
-        let spec = ToolSpec::new("f", "", schema()).unwrap();
-        let mut seed = seed;
-        for dialect in [Dialect::Hermes, Dialect::Mistral, Dialect::MistralList, Dialect::Llama3, Dialect::KimiK2] {
-            let rule = CallConstraint::new(dialect, std::slice::from_ref(&spec)).unwrap().required(true);
-            let mut mask = CallMask::new(rule, Arc::new(TokenTable::new(&byte_tokenizer())), vec![END]);
-            let mut text = Vec::new();
-            // Random at first; then closing characters first, so that it ends.
-            for step in 0..2000 {
-                let mut logits = vec![0.0; VOCAB];
-                mask.mask(&mut logits);
-                let in_string = logits[usize::from(b'w')] == 0.0;
-                for (token, logit) in logits.iter_mut().enumerate() {
-                    *logit += match token as u8 {
-                        _ if step < 60 => (crate::sample::split_mix(&mut seed) % 1000) as f32,
-                        b'"' if in_string => 4.0,
-                        b'}' | b']' => 3.0,
-                        b',' => 2.5,
-                        _ => 2.0,
-                    };
-                }
-                let (token, logit) = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
-                prop_assert!(logit.is_finite(), "no way on after {}", String::from_utf8_lossy(&text));
-                if token as u32 == END {
-                    break;
-                }
-                mask.commit(token as u32);
-                text.push(token as u8);
+#[test]
+fn masks_of_long_tokens_are_what_matching_each_gives() {
+    // Tokens of all kinds of text, whole and cut, so that many begin in one terminal and end in another.
+    let text = r#"{"a": 12, "b": "q\u00e9\"é, ", "c": [{}, {"next": {}}], "d": "both", "e": "xy", "f": -1.5e+3} "s":"abc","t":"#;
+    let mut tokens: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
+    for from in 0..text.len() {
+        tokens.extend((2..9).filter_map(|length| Some(text.as_bytes().get(from..from + length)?.to_vec())));
+    }
+    tokens.extend([b"aaaaaaaaaaaa\"}".to_vec(), b"\",\"e\":\"x\"}".to_vec(), "é\u{1f600}".into()]);
+    let table = TokenTable::from_tokens(tokens.iter().enumerate().map(|(id, bytes)| (id as u32, bytes.clone(), false)));
+    let mut long = schema();
+    long["properties"]["b"] = json!({"type": "string", "minLength": 3, "maxLength": 12});
+    long["properties"]["e"] = json!({"type": "string", "pattern": "^[a-y]+$"});
+    for schema in [schema(), long] {
+        let (mut matcher, mut place) = matcher(&schema);
+        for byte in br#"{"a":12,"b":"q\u00e9abcd\"xy","c":[{"next":{}}],"d":"both","e":"x"# {
+            let allowed = table.allowed(&mut matcher, place);
+            for (id, token) in tokens.iter().enumerate() {
+                let end = token.iter().try_fold(place, |place, &byte| matcher.step(place, byte, false));
+                let token = String::from_utf8_lossy(token);
+                assert_eq!(allowed.contains(id as u32), end.is_some(), "{token:?} before {}", char::from(*byte));
             }
-            let text = String::from_utf8(text).unwrap();
-            let message = dialect.parser(std::slice::from_ref(&spec)).parse(&text);
-            let calls: Vec<_> = message.calls().collect();
-            prop_assert!(!calls.is_empty() && message.text().is_empty(), "{}", text);
-            for call in calls {
-                prop_assert!(call.complete && call.name == "f" && matches(&schema(), &call.arguments), "{}", text);
-                prop_assert!(serde_json::from_str::<Value>(&call.arguments).is_ok());
-            }
+            place = matcher.step(place, *byte, false).unwrap();
         }
     }
 }
 
 #[test]
-fn masks_are_what_matching_each_token_gives() {
-    let table = TokenTable::new(&byte_tokenizer());
-    let mut place = matcher(schema());
-    for byte in *br#"{"a":12,"b":"q\u00" "# {
-        let allowed = table.allowed(&place);
-        for token in 0..=255u8 {
-            assert_eq!(allowed.contains(&u32::from(token)), place.step(token, false).is_some(), "{token}");
+fn places_are_forgotten_without_a_trace() {
+    // Enough steps that the first places are given up on the way.
+    let (mut matcher, mut place) = matcher(&json!({"properties": {"a": {"type": "string", "maxLength": 90_000}}}));
+    let mut forgotten = 0;
+    for byte in br#"{"a":""#.iter().chain([b'x'; 70_000].iter()).chain(br#""}"#) {
+        place = matcher.step(place, *byte, false).unwrap();
+        if let Some(same) = matcher.forget(place) {
+            (place, forgotten) = (same, forgotten + 1);
         }
-        let Some(next) = place.step(byte, false) else { break };
-        place = next;
     }
-    // The end token is spelled `<end>`: text that a string may have, but not by this token.
-    let string = matcher(json!({"properties": {"a": {"type": "string"}}}));
-    let inside = br#"{"a":""#.iter().try_fold(string, |place, &byte| place.step(byte, false)).unwrap();
-    assert!(!table.allowed(&inside).contains(&END) && inside.step(b'<', false).is_some());
+    assert!(matcher.accepts(place) && forgotten > 0);
 }
 
 #[test]
@@ -149,7 +114,7 @@ fn text_is_free_until_a_call_begins() {
     let table = Arc::new(TokenTable::new(&byte_tokenizer()));
     let free = |dialect, text: &str| {
         let rule = CallConstraint::new(dialect, std::slice::from_ref(&spec)).unwrap();
-        let mut mask = CallMask::new(rule, Arc::clone(&table), vec![END]);
+        let mut mask = rule.start(Arc::clone(&table), vec![END]);
         for byte in text.bytes() {
             mask.commit(byte.into());
         }
@@ -166,6 +131,12 @@ fn text_is_free_until_a_call_begins() {
     assert!(hermes("<think>a <tool_call>") && !hermes("<think>a</think><tool_call>"), "thoughts are no calls");
     let json = |text| free(Dialect::Json, text);
     assert!(!json("{") && !json(" \n{") && json("Set {"));
-    assert!(CallConstraint::new(Dialect::Glm, std::slice::from_ref(&spec)).is_err());
+    let glm = |text| free(Dialect::Glm, text);
+    assert!(
+        !glm("<tool_call>f\n<arg_key>a")
+            && glm("<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>\n</tool_call>")
+    );
+    let llama = |text| free(Dialect::Llama4, text);
+    assert!(!llama("[f(a=") && llama("[f(a=1)]") && llama("It is [f(a="));
     assert!(CallConstraint::new(Dialect::Hermes, &[]).is_err());
 }

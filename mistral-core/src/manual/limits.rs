@@ -3,7 +3,7 @@
 //! * Prompts that begin alike are computed once each; blocks are not shared between sequences.
 //! * Scheduling is first come, first served. There are no priorities.
 //! * Preemption throws computed blocks away; they are not swapped to other memory.
-//! * Output cannot be constrained to a grammar or schema yet.
+//! * Output is constrained in calls of tools only, to the schemas of these; [`CallConstraint`](crate::CallConstraint) says to what of them.
 //! * A rendered chat template is tokenized with control tokens, as everywhere in the field: a user's message that spells `<|im_end|>`
 //!   is read as that token. Filter what strangers write if that matters. Plain text prompts are safe from it.
 //! * Sampling runs on the worker thread, sequence by sequence.

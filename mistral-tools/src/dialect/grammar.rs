@@ -50,7 +50,8 @@ pub enum ArgumentsGrammar {
     /// A JSON object.
     Json,
     /// Each parameter between marks: `before_key KEY after_key VALUE after_value`. Strings are written as they are and end with
-    /// `after_value`; everything else is JSON. `after_key_json` stands in place of `after_key` before what is not a string.
+    /// `after_value`; everything else is JSON. `after_key_json` stands in place of `after_key` before what is not a string;
+    /// where it names a type, `"object"`, that is an example.
     Parameters {
         /// Stands before a key.
         before_key: &'static str,

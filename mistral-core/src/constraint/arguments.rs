@@ -1,0 +1,214 @@
+//! The arguments of a call in the form of a dialect: one JSON object, parameters between marks, or literals.
+
+use serde_json::{Map, Value};
+
+use mistral_tools::dialect::ArgumentsGrammar;
+
+use super::dfa::{Dfa, Refused};
+use super::grammar::{Grammar, Pattern, Rule};
+use super::schema::{Compiled, Compiler, named_properties, other_properties, restricted};
+use super::style::{Style, is_bare, other_name};
+use super::text::STATES;
+
+/// JSON types but strings.
+const OTHERS: [&str; 6] = ["number", "integer", "boolean", "null", "array", "object"];
+
+/// The rule of arguments that follow a schema; `None` if none do.
+pub(super) fn arguments(grammar: &mut Grammar, form: ArgumentsGrammar, schema: &Value) -> Compiled {
+    match form {
+        ArgumentsGrammar::Parameters { before_key, after_key, after_key_json, after_value } => {
+            let style = Style::Json { never: after_value.trim() };
+            let compiler = Compiler::new(grammar, schema, style)?;
+            Parameters { compiler, before_key, after_key, after_key_json, after_value }.rule()
+        }
+        ArgumentsGrammar::Literals { assign, quote, python, .. } => {
+            let style = if python { Style::Python } else { Style::Bare { quote } };
+            literals(Compiler::new(grammar, schema, style)?, assign)
+        }
+        // The other forms there are.
+        _ => Compiler::new(grammar, schema, Style::Json { never: "" })?.arguments(),
+    }
+}
+
+struct Parameters<'g> {
+    compiler: Compiler<'g>,
+    before_key: &'static str,
+    after_key: &'static str,
+    after_key_json: &'static str,
+    after_value: &'static str,
+}
+
+impl Parameters<'_> {
+    fn rule(mut self) -> Compiled {
+        let mut all = Vec::new();
+        for schema in self.compiler.objects()? {
+            all.extend(self.parameters(&schema)?);
+        }
+        Ok((!all.is_empty()).then(|| self.compiler.grammar.choice(&all)))
+    }
+
+    fn parameters(&mut self, schema: &Map<String, Value>) -> Compiled {
+        let named = named_properties(schema);
+        let known: Vec<&str> = named.iter().map(|(key, ..)| key.as_str()).collect();
+        let mut all = Vec::new();
+        for (key, schema, required) in &named {
+            let odd = |c: char| c.is_control() || matches!(c, '"' | '<' | '>');
+            if key.is_empty() || key.len() > 128 || key.contains(odd) {
+                return Err(self
+                    .compiler
+                    .problem(format!("has a parameter `{key}`, a name this dialect cannot write")));
+            }
+            let name = self.compiler.grammar.literal(&[self.before_key, key].concat());
+            match self.parameter(name, key, schema)? {
+                Some(rule) if *required => all.push(rule),
+                Some(rule) => {
+                    let nothing = self.compiler.grammar.sequence(&[]);
+                    all.push(self.compiler.grammar.choice(&[nothing, rule]));
+                }
+                None if *required => return Ok(None),
+                None => {}
+            }
+        }
+        if let Some(other) = other_properties(schema) {
+            let before = self.compiler.grammar.literal(self.before_key);
+            let name = other_name(self.compiler.grammar, &known);
+            let name = name.map_err(|_| self.compiler.problem("has too many parameters"))?;
+            let name = self.compiler.grammar.sequence(&[before, name]);
+            if let Some(rule) = self.parameter(name, "", &other)? {
+                all.push(self.compiler.grammar.add(Pattern::Repeat { rule, min: 0, max: None }));
+            }
+        }
+        Ok(Some(self.compiler.grammar.sequence(&all)))
+    }
+
+    /// A parameter: text as it is, everything else as JSON.
+    fn parameter(&mut self, name: Rule, key: &str, schema: &Value) -> Compiled {
+        let mut all = Vec::new();
+        let except = self.except(key).map_err(|_| self.compiler.problem("has types that are not told apart"))?;
+        let raw = Style::Raw { mark: self.after_value, never: self.after_value.trim(), except };
+        let json = std::mem::replace(&mut self.compiler.style, raw);
+        let text = self.compiler.under(&format!("properties/{key}"), &restricted(schema, &["string"]));
+        self.compiler.style = json;
+        if let Some(text) = text? {
+            let after_key = self.compiler.grammar.literal(self.after_key);
+            all.push(self.compiler.grammar.sequence(&[name, after_key, text]));
+        }
+        // Where the mark names a type, `object` stands for it.
+        let kinds: &[&[&str]] = match self.after_key_json.contains("\"object\"") {
+            true => &[&["number", "integer"], &["boolean"], &["null"], &["array"], &["object"]],
+            false => &[&OTHERS],
+        };
+        for names in kinds {
+            let Some(value) = self.compiler.under(&format!("properties/{key}"), &restricted(schema, names))? else {
+                continue;
+            };
+            let mark = self.after_key_json.replace("object", names.first().unwrap_or(&"object"));
+            let (mark, end) = (self.compiler.grammar.literal(&mark), self.compiler.grammar.literal(self.after_value));
+            all.push(self.compiler.grammar.sequence(&[name, mark, value, end]));
+        }
+        Ok((!all.is_empty()).then(|| self.compiler.grammar.choice(&all)))
+    }
+
+    /// Text that the reader of a parameter takes for something else than a string.
+    fn except(&self, key: &str) -> Result<Option<Dfa>, Refused> {
+        if self.after_key != self.after_key_json {
+            // The marks tell.
+            return Ok(None);
+        }
+        let known = self.compiler.document.get("properties").and_then(|properties| properties.get(key));
+        let kinds = known.map_or(ANY, |schema| kinds(schema, 0));
+        let patterns: Vec<&str> = READ_AS.iter().filter(|(kind, _)| kinds & kind != 0).map(|(_, text)| *text).collect();
+        if patterns.is_empty() { Ok(None) } else { Dfa::regex(&patterns.join("|"), STATES).map(Some) }
+    }
+}
+
+const ANY: u8 = 63;
+const KINDS: [(&str, u8); 7] =
+    [("string", 1), ("number", 2), ("integer", 2), ("boolean", 4), ("null", 8), ("object", 16), ("array", 32)];
+/// What is read as the types but strings, or may be.
+const READ_AS: [(u8, &str); 5] = [
+    (2, r"\s*-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?\s*"),
+    (4, r"\s*(?:[Tt]rue|[Ff]alse)\s*"),
+    (8, r"\s*(?:null|None)\s*"),
+    (16, r"\s*\{(?s:.)*"),
+    (32, r"\s*\[(?s:.)*"),
+];
+
+/// The types that parsers take a parameter for: what they look at to tell `2` from `"2"`.
+fn kinds(schema: &Value, depth: usize) -> u8 {
+    let named = |name: &Value| KINDS.iter().find(|(known, _)| name == known).map_or(ANY, |&(_, kind)| kind);
+    let of = |value: &Value| match value {
+        Value::String(_) => 1,
+        Value::Number(_) => 2,
+        Value::Bool(_) => 4,
+        Value::Null => 8,
+        Value::Object(_) => 16,
+        Value::Array(_) => 32,
+    };
+    let all = |values: &[Value], kind: &dyn Fn(&Value) -> u8| values.iter().map(kind).fold(0, |all, kind| all | kind);
+    if depth > 8 {
+        return ANY;
+    }
+    match schema.get("type") {
+        Some(Value::Array(names)) => return all(names, &named),
+        Some(Value::Null) | None => {}
+        Some(name) => return named(name),
+    }
+    for key in ["anyOf", "oneOf"] {
+        if let Some(branches) = schema.get(key).and_then(Value::as_array) {
+            return all(branches, &|branch| kinds(branch, depth + 1));
+        }
+    }
+    match (schema.get("enum").and_then(Value::as_array), schema.get("const")) {
+        (Some(values), _) => all(values, &of),
+        (_, Some(value)) => of(value),
+        _ => ANY,
+    }
+}
+
+/// `key assign value` with commas between.
+fn literals(mut compiler: Compiler<'_>, assign: &str) -> Compiled {
+    let mut all = Vec::new();
+    for schema in compiler.objects()? {
+        all.extend(one_of_literals(&mut compiler, assign, &schema)?);
+    }
+    Ok((!all.is_empty()).then(|| compiler.grammar.choice(&all)))
+}
+
+fn one_of_literals(compiler: &mut Compiler<'_>, assign: &str, schema: &Map<String, Value>) -> Compiled {
+    let named = named_properties(schema);
+    let nothing = compiler.grammar.sequence(&[]);
+    let (mut first, mut later) = (nothing, nothing);
+    if let Some(other) = other_properties(schema) {
+        let known: Vec<&str> = named.iter().map(|(key, ..)| key.as_str()).collect();
+        let name = other_name(compiler.grammar, &known);
+        let name = name.map_err(|_| compiler.problem("has too many parameters"))?;
+        if let Some(value) = compiler.under("additionalProperties", &other)? {
+            let assign = compiler.grammar.literal(assign);
+            let member = compiler.grammar.sequence(&[name, assign, value]);
+            let more = compiler.grammar.sequence(&[compiler.comma, member]);
+            later = compiler.grammar.add(Pattern::Repeat { rule: more, min: 0, max: None });
+            let some = compiler.grammar.sequence(&[member, later]);
+            first = compiler.grammar.choice(&[nothing, some]);
+        }
+    }
+    for (key, schema, required) in named.iter().rev() {
+        if !is_bare(key) {
+            return Err(compiler.problem(format!("has a parameter `{key}`, a name this dialect cannot write")));
+        }
+        let Some(value) = compiler.under(&format!("properties/{key}"), schema)? else {
+            if *required {
+                return Ok(None);
+            }
+            continue;
+        };
+        let name = compiler.grammar.literal(&[key, assign].concat());
+        let as_first = compiler.grammar.sequence(&[name, value, later]);
+        let as_later = compiler.grammar.sequence(&[compiler.comma, name, value, later]);
+        (first, later) = match required {
+            true => (as_first, as_later),
+            false => (compiler.grammar.choice(&[as_first, first]), compiler.grammar.choice(&[as_later, later])),
+        };
+    }
+    Ok(Some(first))
+}

@@ -1,0 +1,140 @@
+//! How the dialects write values: as JSON, as Python does, as Gemma does, or as they are.
+
+use serde_json::Value;
+
+use super::dfa::{Dfa, Refused};
+use super::grammar::{Grammar, Rule};
+use super::terminal::Terminal;
+use super::text::{Content, STATES, Writing, string};
+
+/// How values are written.
+#[derive(Debug, Clone)]
+pub(super) enum Style {
+    /// As JSON in which a text must not come, as it would end the value.
+    Json { never: &'static str },
+    /// As literals of Python, strings with either quote.
+    Python,
+    /// As JSON without escapes, with a mark around strings and keys without quotes.
+    Bare { quote: &'static str },
+    /// Strings as they are, up to a mark. `never` would end them too; `except` would be taken for something else.
+    Raw { mark: &'static str, never: &'static str, except: Option<Dfa> },
+}
+
+impl Style {
+    /// How a value may be written; nothing if it cannot be.
+    pub(super) fn spellings(&self, value: &Value) -> Vec<String> {
+        match (self, value) {
+            (Self::Json { never }, _) => {
+                let text = value.to_string();
+                if never.is_empty() || !text.contains(never) { vec![text] } else { Vec::new() }
+            }
+            (Self::Python, _) => {
+                let mut all: Vec<String> = ["'", "\""].iter().filter_map(|quote| literal(value, quote, true)).collect();
+                all.dedup();
+                all
+            }
+            (Self::Bare { quote }, _) => literal(value, quote, false).into_iter().collect(),
+            (Self::Raw { mark, never, except }, Value::String(text)) => {
+                let end = text.bytes().try_fold(0, |state, byte| except.as_ref()?.step(state, byte));
+                let other = end.is_some_and(|end| except.as_ref().is_some_and(|except| except.accepts(end)));
+                if other || !is_plain(text, never) { Vec::new() } else { vec![[text, *mark].concat()] }
+            }
+            (Self::Raw { .. }, _) => Vec::new(),
+        }
+    }
+
+    /// The keys of objects.
+    pub(super) fn key(&self, key: &str) -> Vec<String> {
+        match self {
+            Self::Bare { .. } if is_bare(key) => vec![key.to_owned()],
+            Self::Bare { .. } => Vec::new(),
+            _ => self.spellings(&Value::from(key)),
+        }
+    }
+
+    /// Keys that are none of the known.
+    pub(super) fn other_key(&self, g: &mut Grammar, known: &[&str]) -> Result<Rule, Refused> {
+        match self {
+            Self::Bare { .. } => other_name(g, known),
+            _ if known.is_empty() => self.string(g, &Content::Free { min: 0, max: None }),
+            _ => {
+                let not = Dfa::words(known, STATES)?;
+                self.string(g, &Content::Except { not, min: 0, max: None })
+            }
+        }
+    }
+
+    /// Strings.
+    pub(super) fn string(&self, g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
+        let (open, never, escapes): (&[&str], &str, bool) = match self {
+            Self::Json { never } => (&["\""], never, true),
+            Self::Python => (&["'", "\""], "", true),
+            Self::Bare { quote } => (&[*quote], quote, false),
+            Self::Raw { mark, never, .. } => {
+                let writing = Writing { mark: mark.as_bytes(), escapes: false, never: never.as_bytes() };
+                let string = string(content, &writing)?;
+                return Ok(g.terminal(string));
+            }
+        };
+        let mut all = Vec::new();
+        for quote in open {
+            let writing = Writing { mark: quote.as_bytes(), escapes, never: never.as_bytes() };
+            let rest = g.terminal(string(content, &writing)?);
+            let open = g.literal(quote);
+            all.push(g.sequence(&[open, rest]));
+        }
+        Ok(g.choice(&all))
+    }
+}
+
+/// Names without quotes that are none of the known.
+pub(super) fn other_name(g: &mut Grammar, known: &[&str]) -> Result<Rule, Refused> {
+    let names = Dfa::regex("[A-Za-z_][A-Za-z0-9_]{0,63}", STATES)?;
+    let names = if known.is_empty() { names } else { names.without(&Dfa::words(known, STATES)?, STATES)?.0 };
+    Ok(g.terminal(Terminal::dfa(names)))
+}
+
+/// Whether a key can stand without quotes.
+pub(super) fn is_bare(key: &str) -> bool {
+    let bytes = key.as_bytes();
+    let name = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
+    !bytes.is_empty() && bytes.len() <= 128 && bytes.iter().all(name)
+}
+
+/// Whether a text can be written as it is.
+fn is_plain(text: &str, never: &str) -> bool {
+    !text.contains(never) && !text.chars().any(|c| c < ' ' && !matches!(c, '\n' | '\r' | '\t'))
+}
+
+fn literal(value: &Value, quote: &str, python: bool) -> Option<String> {
+    Some(match value {
+        Value::Null if python => "None".into(),
+        Value::Bool(true) if python => "True".into(),
+        Value::Bool(false) if python => "False".into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) if python => {
+            // As JSON escapes, and the quote.
+            let json = value.to_string();
+            let inside = json.get(1..json.len().checked_sub(1)?)?;
+            let inside = if quote == "'" { inside.replace("\\\"", "\"").replace('\'', "\\'") } else { inside.into() };
+            let odd = text.chars().any(|c| c < ' ' && !matches!(c, '\n' | '\r' | '\t'));
+            if odd { return None } else { [quote, &inside, quote].concat() }
+        }
+        Value::String(text) => is_plain(text, quote).then(|| [quote, text, quote].concat())?,
+        Value::Array(values) => {
+            let values: Option<Vec<String>> = values.iter().map(|value| literal(value, quote, python)).collect();
+            format!("[{}]", values?.join(", "))
+        }
+        Value::Object(members) => {
+            let member = |(key, value): (&String, &Value)| {
+                let key = match python {
+                    true => literal(&Value::from(key.as_str()), quote, true)?,
+                    false => is_bare(key).then(|| key.clone())?,
+                };
+                Some([key.as_str(), ":", &literal(value, quote, python)?].concat())
+            };
+            let members: Option<Vec<String>> = members.iter().map(member).collect();
+            format!("{{{}}}", members?.join(", "))
+        }
+    })
+}
