@@ -573,7 +573,8 @@ fn directories_with_the_configurations_that_people_publish_are_opened() {
         let square = |all: &mut dyn Iterator<Item = f32>| all.map(|v| f64::from(v).powi(2)).sum::<f64>();
         let lost = square(&mut expected.iter().zip(&found).map(|(a, b)| a - b));
         let error = (lost / square(&mut expected.iter().copied())).sqrt();
-        assert!((1e-6..0.03).contains(&error), "{name}: {error}");
+        eprintln!("{name} as Q8_0: {error:.4}");
+        assert!((1e-6..0.06).contains(&error), "{name}: {error}");
     }
 }
 
