@@ -2,6 +2,8 @@
 //!
 //! Nothing is lost or rounded; a header holds the bytes of the blocks, word by word (of NVFP4 as [`tables`] says).
 
+#![allow(clippy::needless_range_loop)] // Rows of several arrays are walked together.
+
 mod bits;
 mod k_quants;
 mod scales;

@@ -3,8 +3,6 @@
 //! Rows become lanes while there are few bytes: 16 bytes of 16 rows are transposed at a time as words, and what then lies in
 //! the wrong bits is transposed between vectors.
 
-#![allow(clippy::needless_range_loop)] // Bytes of several vectors are walked together.
-
 use super::Vector;
 use crate::cpu::kernels::integer::lanes::Lanes;
 use crate::cpu::kernels::strip::STRIP;

@@ -119,7 +119,7 @@ unsafe fn signed_scales<L: Lanes>(words: &[[u32; STRIP]; 4], d: &[f32; STRIP], s
     for first in (0..STRIP).step_by(L::ROWS) {
         // SAFETY: as this function; `ROWS` divides `STRIP`.
         unsafe {
-            let d = floats::<L>(&d, first);
+            let d = floats::<L>(d, first);
             unroll!(U in [0 1 2 3 4 5 6 7] {
                 let words = ints::<L>(&words[U / 2], first);
                 let [low, high] = &mut scales.scales[U];
