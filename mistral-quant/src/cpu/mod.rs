@@ -11,6 +11,7 @@ mod elementwise;
 mod experts;
 pub(crate) mod kernels;
 mod kv;
+mod locks;
 mod matmul;
 pub(crate) mod pool;
 mod repack;

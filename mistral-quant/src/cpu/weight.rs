@@ -1,9 +1,10 @@
 //! A weight of the CPU: the blocks of its checkpoint, the packed form that the kernels stream, or both.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use super::kernels::Kernels;
-use super::kernels::packed::{Packed, packed_bytes};
+use super::kernels::packed::{BAND, Packed, packed_bytes};
+use super::locks::RwLock;
 use super::matmul::Operand;
 use super::storage;
 use crate::{Error, Format, ThreadPool, Weight, decode_row};
@@ -18,6 +19,12 @@ pub struct CpuWeight {
 }
 
 /// What a repacking thread may hold on to.
+///
+/// # Synchronization
+/// A form is replaced under a lock and never changed; who computes takes a handle on it and needs the lock no more. It goes from blocks to
+/// partly packed to packed, never back: only the thread that has found blocks and replaced them, under one lock, replaces it
+/// again. The bands of a partly packed form appear one by one, each published whole by its `OnceLock`, so that of two looks
+/// at a strip the second may find it packed, with the same numbers. `weight/model.rs` checks this with loom.
 #[derive(Debug)]
 pub(crate) struct Shared {
     format: Format,
@@ -94,25 +101,35 @@ impl Shared {
         matches!(&*self.form(), Form::Blocks(weight) if is_worth_packing(kernels, weight))
     }
 
-    /// Packs the weight, unless it is packed or small, or would take noticeably more memory than its blocks.
+    /// Packs the weight, unless it is packed, about to be, or small, or would take noticeably more memory than its blocks.
     ///
     /// # Errors
     /// [`Error::Resource`] when there is no memory, and those of the pool; the blocks of what is not packed stay in use.
     pub(crate) fn pack(&self, kernels: &Kernels, pool: &ThreadPool) -> Result<(), Error> {
-        let form = self.form();
-        let Form::Blocks(weight) = &*form else { return Ok(()) };
-        if !is_worth_packing(kernels, weight) {
-            return Ok(());
-        }
-        let packed = Arc::new(Packed::new(kernels, weight)?);
-        // From here on passes read each band in its packed form as soon as there is one, so that few of the blocks come back that are
-        // released band after band.
-        self.set_form(Form::Partly(weight.clone(), Arc::clone(&packed)));
-        packed.fill(kernels, pool, weight)?;
+        self.pack_in_bands(kernels, pool, BAND)
+    }
+
+    /// [`pack`](Self::pack), about `band` bytes at a time.
+    fn pack_in_bands(&self, kernels: &Kernels, pool: &ThreadPool, band: usize) -> Result<(), Error> {
+        let Some((weight, packed)) = self.start_packing(kernels, band)? else { return Ok(()) };
+        packed.fill(kernels, pool, &weight)?;
         self.set_form(Form::Packed(packed));
         // With the pages that lie across the ends of bands. A pass that still reads blocks finds them again.
         weight.release();
         Ok(())
+    }
+
+    /// From here on passes read each band in its packed form as soon as there is one, so that few of the blocks come back that are
+    /// released band after band. `None` when there is nothing to pack, or another thread packs.
+    fn start_packing(&self, kernels: &Kernels, band: usize) -> Result<Option<(Weight, Arc<Packed>)>, Error> {
+        let mut form = self.form.write().unwrap_or_else(PoisonError::into_inner);
+        let Form::Blocks(weight) = &**form else { return Ok(None) };
+        if !is_worth_packing(kernels, weight) {
+            return Ok(None);
+        }
+        let (weight, packed) = (weight.clone(), Arc::new(Packed::with_bands(kernels, weight, band)?));
+        *form = Arc::new(Form::Partly(weight.clone(), Arc::clone(&packed)));
+        Ok(Some((weight, packed)))
     }
 
     fn set_form(&self, form: Form) {
@@ -158,5 +175,7 @@ impl Form {
     }
 }
 
+#[cfg(all(test, loom))]
+mod model;
 #[cfg(test)]
 mod tests;

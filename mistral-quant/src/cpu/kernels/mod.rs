@@ -132,6 +132,7 @@ pub(crate) struct Kernels {
     /// Beside the two sets with 512-bit registers, where the processor has it: for code books only, so not a set of its own.
     vbmi: Option<Vbmi>,
     /// Whether the processor has AVX512-BF16 beside an AVX-512 set.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Only asked for there.
     dots: bool,
     /// Whether BF16 weights are multiplied with activations rounded to BF16.
     bf16_products: bool,

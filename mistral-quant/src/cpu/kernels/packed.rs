@@ -1,20 +1,20 @@
 //! Weights rearranged for the kernels: strips of rows, each one run of bytes, in about the memory of the blocks.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use super::dense::{self, DenseStrip, Order};
 use super::integer::{Layout, with_pack};
 use super::strip::{STRIP, Strip};
 use super::{Kernels, StripSource};
 use crate::cpu::disjoint::Disjoint;
+use crate::cpu::locks::OnceLock;
 use crate::cpu::storage;
 use crate::formats::UNIT;
 use crate::{Error, Format, ThreadPool, Weight};
 
 /// Bytes that are packed before the blocks they were made of are given back: what a large weight takes twice for a moment. Each
 /// band is memory of its own, so far fewer would leave much of it outside of huge pages.
-const BAND: usize = 16 << 20;
+pub(crate) const BAND: usize = 16 << 20;
 
 /// A cache line and a vector of codes, so that no load crosses a line.
 #[derive(Debug, Clone, Copy)]
@@ -52,15 +52,10 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// The packed form of a weight, nothing of it packed yet.
+    /// The packed form of a weight, nothing of it packed yet, in bands of about `band` bytes, [`BAND`] but for tests.
     ///
     /// # Errors
     /// [`Error::UnsupportedFormat`] where [`packed_bytes`] is `None`.
-    pub(crate) fn new(kernels: &Kernels, weight: &Weight) -> Result<Self, Error> {
-        Self::with_bands(kernels, weight, BAND)
-    }
-
-    /// [`new`](Self::new) with bands of about `band` bytes.
     pub(crate) fn with_bands(kernels: &Kernels, weight: &Weight, band: usize) -> Result<Self, Error> {
         let (format, rows, cols) = (weight.format(), weight.rows(), weight.cols());
         let refused = || Error::UnsupportedFormat { format, operation: "packing" };

@@ -106,6 +106,12 @@ macro_rules! registers_of_256_bits {
         }
 
         #[inline(always)]
+        unsafe fn from_bits(bits: __m256i) -> __m256 {
+            // SAFETY: see `and`.
+            unsafe { _mm256_castsi256_ps(bits) }
+        }
+
+        #[inline(always)]
         unsafe fn ints(value: i32) -> __m256i {
             // SAFETY: see `and`.
             unsafe { _mm256_set1_epi32(value) }

@@ -114,6 +114,12 @@ macro_rules! registers_of_512_bits {
         }
 
         #[inline(always)]
+        unsafe fn from_bits(bits: __m512i) -> __m512 {
+            // SAFETY: see `and`.
+            unsafe { _mm512_castsi512_ps(bits) }
+        }
+
+        #[inline(always)]
         unsafe fn ints(value: i32) -> __m512i {
             // SAFETY: see `and`.
             unsafe { _mm512_set1_epi32(value) }

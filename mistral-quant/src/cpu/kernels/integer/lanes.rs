@@ -87,6 +87,8 @@ pub(crate) trait Lanes: Copy + 'static {
     unsafe fn signed_byte(words: Self::Ints, byte: u32) -> Self::Ints;
     /// `low | high << by`.
     unsafe fn or_shifted(low: Self::Ints, high: Self::Ints, by: u32) -> Self::Ints;
+    /// The floats that have these bits.
+    unsafe fn from_bits(bits: Self::Ints) -> Self::Floats;
     /// What products are added to until `finish`.
     unsafe fn start(sums: Self::Ints) -> Self::Ints;
     /// Adds the products of each row's codes with the same four activations at `x`. Codes are unsigned; where `signed`, they are

@@ -103,6 +103,12 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn from_bits(bits: int32x4_t) -> float32x4_t {
+        // SAFETY: see `and`.
+        unsafe { vreinterpretq_f32_s32(bits) }
+    }
+
+    #[inline(always)]
     unsafe fn ints(value: i32) -> int32x4_t {
         // SAFETY: see `and`.
         unsafe { vdupq_n_s32(value) }

@@ -92,6 +92,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn from_bits(bits: [i32; ROWS]) -> [f32; ROWS] {
+        bits.map(|bits| f32::from_bits(bits as u32))
+    }
+
+    #[inline(always)]
     unsafe fn start(sums: [i32; ROWS]) -> [i32; ROWS] {
         sums
     }

@@ -1,11 +1,11 @@
-//! TQ1_0: five weights a byte, always expanded.
+//! TQ1_0, five weights a byte and always expanded, and TQ2_0, four weights a byte.
 
-use super::codes::Expanded;
+use super::codes::{Expanded, Pairs};
 use super::lanes::{Lanes, Operation};
-use super::pack::{Pack, Panel, Vector, array, fields, transpose, write};
+use super::pack::{Pack, Panel, Vector, array, fields, pack_pairs, transpose, write};
 use super::tile::{Scales, Units};
 use super::{STRIP, Vbmi};
-use crate::formats::TQ1_0;
+use crate::formats::{TQ1_0, TQ2_0};
 
 /// The codes are the first 32 bytes of the blocks, each of which has a trit of units 0 to 4; in the header are the others, for units
 /// 5 to 7, and the scale.
@@ -74,5 +74,26 @@ fn split(vector: &Vector, to: impl Fn(usize) -> usize, count: usize, panel: &mut
             *trit = u8::from(*fraction > 85) + u8::from(*fraction > 170);
             *fraction = fraction.wrapping_mul(3);
         }
+    }
+}
+
+impl Pack for TQ2_0 {
+    type Codes = Pairs;
+    type Expanded = Expanded<15>;
+    type Grouping = Units;
+    const HEADER: usize = 2 * STRIP;
+
+    #[inline(always)]
+    unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+        write(header, array(blocks, |block| block.d));
+        // SAFETY: as this function.
+        unsafe { pack_pairs::<L, 2, 0>(array(blocks, |block| &block.codes), codes) };
+    }
+
+    #[inline(always)]
+    unsafe fn scales<L: Lanes>(header: &[u8], _: usize, scales: &mut Scales) {
+        // SAFETY: as this function.
+        let d = unsafe { L::widen(fields(header)) };
+        scales.scales.iter_mut().for_each(|unit| unit[0] = d);
     }
 }

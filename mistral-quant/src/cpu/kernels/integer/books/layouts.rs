@@ -9,87 +9,38 @@
 use std::array::from_fn;
 
 use super::points::{Eights256, Eights512, Eights1024, Fours256, Fours512, Ternary2048};
-use super::vbmi::Vbmi;
-use super::{Book, Fields, Words, expand};
-use crate::cpu::kernels::integer::codes::Expanded;
-use crate::cpu::kernels::integer::lanes::Lanes;
+use super::{Book, Fields, Words};
+use crate::cpu::kernels::integer::lanes::{Lanes, unroll};
 use crate::cpu::kernels::integer::pack::{
-    Pack, Panel, Vector, array, each, fields, spread_bits, transpose, words, write,
+    Vector, array, each, fields, floats, ints, odd, spread_bits, store, transpose, vectors_of_words, words, write,
 };
-use crate::cpu::kernels::integer::tile::{Halves, Scales, UNITS, Units};
+use crate::cpu::kernels::integer::tile::{Scales, UNITS};
 use crate::cpu::kernels::strip::STRIP;
 use crate::formats::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS};
-
-/// Signs times magnitudes up to 62.
-type Wide = Expanded<126>;
-
-/// Five bits.
-type Narrow = Expanded<31>;
 
 /// The bits of columns 7, 15, 23 and 31 in a plane: bits 1, 3, 5 and 7 of byte 3.
 const FREE: u32 = 0xAA00_0000;
 
-/// What [`Pack`] says of all books alike: sizes, then how to pack 16 blocks, then the scales of a group.
-macro_rules! pack_book {
-    ($block:ident, $expanded:ty, $offset:literal, $grouping:ty, $header:literal, $vectors:literal,
-        |$blocks:ident, $lanes:ident, $out:ident, $codes:ident| $pack:block,
-        |$from:ident, $scale_lanes:ident, $scales:ident| $read:block) => {
-        impl Pack for $block {
-            type Codes = $expanded;
-            type Expanded = $expanded;
-            type Grouping = $grouping;
-            const HEADER: usize = $header * STRIP;
-            const UNIT_BYTES: usize = $vectors * 64;
-            const STORED_OFFSET: i32 = $offset;
-            const DIRECT: bool = false;
+impl Book for IQ2_XXS {
+    type Points = Eights256;
+    const HEADER_BYTES: usize = 34;
+    const VECTORS: usize = 1;
 
-            #[inline(always)]
-            unsafe fn pack<$lanes: Lanes>($blocks: [&Self; STRIP], $out: &mut [u8], $codes: &mut [Vector]) {
-                $pack
-            }
-
-            #[inline(always)]
-            unsafe fn scales<$scale_lanes: Lanes>($from: &[u8], _: usize, $scales: &mut Scales) {
-                $read
-            }
-
-            unsafe fn expand<L: Lanes>(
-                header: &[u8],
-                codes: &[u8],
-                units: usize,
-                panel: &mut Panel,
-                vbmi: Option<Vbmi>,
-            ) {
-                // SAFETY: as this function.
-                unsafe { expand::<L, Self>(header, codes, units, panel, vbmi) };
-            }
-        }
-    };
-}
-
-pack_book!(
-    IQ2_XXS,
-    Wide,
-    64,
-    Units,
-    34,
-    1,
-    |blocks, L, header, codes| {
+    #[inline(always)]
+    unsafe fn write<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
         let Some((planes, d)) = header.split_at_mut_checked(512) else { return };
         write(d, array(blocks, |block| block.d));
         for (u, (plane, low)) in planes.as_chunks_mut().0.iter_mut().zip(codes).enumerate() {
             spread_bits(array(blocks, |block| seven_bit_signs(*half(&block.units[u], 1))), plane);
             write(low, array(blocks, |block| *half(&block.units[u], 0)));
         }
-    },
-    |header, L, scales| {
+    }
+
+    #[inline(always)]
+    unsafe fn read_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
         // SAFETY: as this function.
         unsafe { scales_in_planes::<L>(header, 0.125, scales) }
     }
-);
-
-impl Book for IQ2_XXS {
-    type Points = Eights256;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -98,14 +49,13 @@ impl Book for IQ2_XXS {
     }
 }
 
-pack_book!(
-    IQ2_XS,
-    Wide,
-    64,
-    Halves,
-    10,
-    2,
-    |blocks, L, header, codes| {
+impl Book for IQ2_XS {
+    type Points = Eights512;
+    const HEADER_BYTES: usize = 10;
+    const VECTORS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn write<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
         let Some((scales, d)) = header.split_at_mut_checked(128) else { return };
         write(d, array(blocks, |block| block.d));
         write_pairs(scales, array(blocks, |block| block.scales));
@@ -115,15 +65,13 @@ pack_book!(
             // The ninth bit of the index goes where the eighth sign would be.
             spread_bits(groups.map(|groups| groups.map(|bits| (bits >> 9 | bits >> 1 & 0x80) as u8)), &mut unit[1]);
         }
-    },
-    |header, L, scales| {
+    }
+
+    #[inline(always)]
+    unsafe fn read_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
         // SAFETY: as this function.
         unsafe { scales_of_halves::<L>(header, 128, scales) }
     }
-);
-
-impl Book for IQ2_XS {
-    type Points = Eights512;
 
     #[inline(always)]
     fn fields(_: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -135,14 +83,13 @@ impl Book for IQ2_XS {
     }
 }
 
-pack_book!(
-    IQ2_S,
-    Wide,
-    64,
-    Halves,
-    18,
-    2,
-    |blocks, L, header, codes| {
+impl Book for IQ2_S {
+    type Points = Eights1024;
+    const HEADER_BYTES: usize = 18;
+    const VECTORS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn write<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
         let Some((scales, rest)) = header.split_at_mut_checked(128) else { return };
         let Some((high, d)) = rest.split_at_mut_checked(128) else { return };
         write(d, array(blocks, |block| block.d));
@@ -156,15 +103,13 @@ pack_book!(
             write(&mut unit[0], array(blocks, |block| block.low.as_chunks::<4>().0[u]));
             spread_bits(array(blocks, |block| block.signs.as_chunks::<4>().0[u]), &mut unit[1]);
         }
-    },
-    |header, L, scales| {
+    }
+
+    #[inline(always)]
+    unsafe fn read_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
         // SAFETY: as this function.
         unsafe { scales_of_halves::<L>(header, 256, scales) }
     }
-);
-
-impl Book for IQ2_S {
-    type Points = Eights1024;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -173,14 +118,13 @@ impl Book for IQ2_S {
     }
 }
 
-pack_book!(
-    IQ3_XXS,
-    Wide,
-    64,
-    Units,
-    34,
-    2,
-    |blocks, L, header, codes| {
+impl Book for IQ3_XXS {
+    type Points = Fours256;
+    const HEADER_BYTES: usize = 34;
+    const VECTORS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn write<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
         let Some((planes, d)) = header.split_at_mut_checked(512) else { return };
         write(d, array(blocks, |block| block.d));
         for (u, plane) in planes.as_chunks_mut().0.iter_mut().enumerate().take(UNITS) {
@@ -188,15 +132,13 @@ pack_book!(
         }
         // SAFETY: as this function.
         unsafe { transpose::<L, 64>(array(blocks, |block| &block.points), codes) };
-    },
-    |header, L, scales| {
+    }
+
+    #[inline(always)]
+    unsafe fn read_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
         // SAFETY: as this function.
         unsafe { scales_in_planes::<L>(header, 0.25, scales) }
     }
-);
-
-impl Book for IQ3_XXS {
-    type Points = Fours256;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -205,14 +147,13 @@ impl Book for IQ3_XXS {
     }
 }
 
-pack_book!(
-    IQ3_S,
-    Narrow,
-    16,
-    Units,
-    14,
-    3,
-    |blocks, L, header, codes| {
+impl Book for IQ3_S {
+    type Points = Fours512;
+    const HEADER_BYTES: usize = 14;
+    const VECTORS: usize = 3;
+
+    #[inline(always)]
+    unsafe fn write<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
         let Some((high, rest)) = header.split_at_mut_checked(128) else { return };
         let Some((scales, d)) = rest.split_at_mut_checked(64) else { return };
         write(d, array(blocks, |block| block.d));
@@ -226,21 +167,23 @@ pack_book!(
             }
             spread_bits(array(blocks, |block| block.signs.as_chunks::<4>().0[u]), &mut unit[2]);
         }
-    },
-    |header, L, scales| {
+    }
+
+    #[inline(always)]
+    unsafe fn read_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
         let Some((bytes, d)) = header.get(128..).and_then(|bytes| bytes.split_at_checked(64)) else { return };
-        // SAFETY: as this function.
-        let (words, d) = (words(bytes), unsafe { L::widen(fields(d)) });
-        for (u, scales) in scales.scales.iter_mut().enumerate() {
-            for row in 0..STRIP {
-                scales[0][row] = scale(d[row], words[row] >> (4 * u) & 15, 1.0);
+        // SAFETY: as this function; `ROWS` divides `STRIP`.
+        unsafe {
+            let (words, d) = (words(bytes), L::widen(fields(d)));
+            for first in (0..STRIP).step_by(L::ROWS) {
+                let (words, d) = (ints::<L>(&words, first), floats::<L>(&d, first));
+                unroll!(U in [0 1 2 3 4 5 6 7] {
+                    let step = L::bits(words, 4 * U as u32, 4);
+                    store::<L>(&mut scales.scales[U][0], first, odd::<L>(d, step, 1.0));
+                });
             }
         }
     }
-);
-
-impl Book for IQ3_S {
-    type Points = Fours512;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -253,14 +196,13 @@ impl Book for IQ3_S {
     }
 }
 
-pack_book!(
-    IQ1_S,
-    Narrow,
-    16,
-    Units,
-    18,
-    1,
-    |blocks, L, header, codes| {
+impl Book for IQ1_S {
+    type Points = Ternary2048;
+    const HEADER_BYTES: usize = 18;
+    const VECTORS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn write<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
         let Some((high, d)) = header.split_at_mut_checked(256) else { return };
         write(d, array(blocks, |block| block.d));
         // Nibble u of byte k of word w: the bits above 8 of the index of group k of unit 2w + u, and bit k of scale and shift.
@@ -274,23 +216,27 @@ pack_book!(
         }
         // SAFETY: as this function.
         unsafe { transpose::<L, 32>(array(blocks, |block| &block.low), codes) };
-    },
-    |header, L, scales| {
+    }
+
+    #[inline(always)]
+    unsafe fn read_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
         let Some((high, d)) = header.split_at_checked(256) else { return };
-        // SAFETY: as this function.
-        let d = unsafe { L::widen(fields(d)) };
-        for (u, scales) in scales.scales.iter_mut().enumerate() {
-            let high = word(high.as_chunks().0, u / 2);
-            for row in 0..STRIP {
-                let bits = high[row] >> (4 * (u % 2));
-                scales[0][row] = scale(d[row], bits >> 3 & 1 | bits >> 10 & 2 | bits >> 17 & 4, 0.125);
+        let high: [Words; 4] = vectors_of_words(high);
+        // SAFETY: as this function; `ROWS` divides `STRIP`.
+        unsafe {
+            let d = L::widen(fields(d));
+            for first in (0..STRIP).step_by(L::ROWS) {
+                let d = floats::<L>(&d, first);
+                unroll!(U in [0 1 2 3 4 5 6 7] {
+                    let (words, shift) = (ints::<L>(&high[U / 2], first), 4 * (U as u32 % 2));
+                    // Bits 3, 11 and 19; the fourth nibble has the shift.
+                    let step = L::or_shifted(L::bits(words, shift + 3, 1), L::bits(words, shift + 11, 1), 1);
+                    let step = L::or_shifted(step, L::bits(words, shift + 19, 1), 2);
+                    store::<L>(&mut scales.scales[U][0], first, odd::<L>(d, step, 0.125));
+                });
             }
         }
     }
-);
-
-impl Book for IQ1_S {
-    type Points = Ternary2048;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -301,14 +247,13 @@ impl Book for IQ1_S {
     }
 }
 
-pack_book!(
-    IQ1_M,
-    Narrow,
-    16,
-    Halves,
-    24,
-    1,
-    |blocks, L, header, codes| {
+impl Book for IQ1_M {
+    type Points = Ternary2048;
+    const HEADER_BYTES: usize = 24;
+    const VECTORS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn write<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
         let Some((high, scales)) = header.split_at_mut_checked(256) else { return };
         write_pairs(scales, array(blocks, |block| from_fn(|i| block.scales.as_flattened()[i])));
         // Nibble u of byte k of word w: that of group k of unit 2w + u.
@@ -321,8 +266,10 @@ pack_book!(
         }
         // SAFETY: as this function.
         unsafe { transpose::<L, 32>(array(blocks, |block| &block.low), codes) };
-    },
-    |header, L, scales| {
+    }
+
+    #[inline(always)]
+    unsafe fn read_scales<L: Lanes>(header: &[u8], scales: &mut Scales) {
         let bytes = header.as_chunks().0;
         let [a, b] = [word(bytes, 4), word(bytes, 5)];
         let mut halves = [[0; 2]; STRIP];
@@ -330,19 +277,19 @@ pack_book!(
             let d = a[row] >> 12 & 0xF | a[row] >> 24 & 0xF0 | b[row] >> 4 & 0xF00 | b[row] >> 16 & 0xF000;
             halves[row] = (d as u16).to_le_bytes();
         }
-        // SAFETY: as this function.
-        let d = unsafe { L::widen(&halves) };
-        for at in 0..2 * UNITS {
-            let (words, shift) = (if at < 8 { &a } else { &b }, 16 * (at / 4 % 2) + 3 * (at % 4));
-            for row in 0..STRIP {
-                scales.scales[at / 2][at % 2][row] = scale(d[row], words[row] >> shift & 7, 0.125);
+        // SAFETY: as this function; `ROWS` divides `STRIP`.
+        unsafe {
+            let d = L::widen(&halves);
+            for first in (0..STRIP).step_by(L::ROWS) {
+                let (a, b, d) = (ints::<L>(&a, first), ints::<L>(&b, first), floats::<L>(&d, first));
+                unroll!(H in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+                    let shift = 16 * (H as u32 / 4 % 2) + 3 * (H as u32 % 4);
+                    let step = L::bits(if H < 8 { a } else { b }, shift, 3);
+                    store::<L>(&mut scales.scales[H / 2][H % 2], first, odd::<L>(d, step, 0.125));
+                });
             }
         }
     }
-);
-
-impl Book for IQ1_M {
-    type Points = Ternary2048;
 
     #[inline(always)]
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields {
@@ -398,24 +345,23 @@ fn eighth_signs(plane: u32) -> u32 {
     signs | sums & FREE
 }
 
-/// A scale of IQ formats, rounded as [`Grid::unit`](crate::formats::Grid::unit) does.
-#[inline(always)]
-fn scale(d: f32, step: u32, factor: f32) -> f32 {
-    d * (2.0 * step as i32 as f32 + 1.0) * factor
-}
-
 /// Scales whose steps are the free bits of eight planes, before the f16 of the rows.
 #[inline(always)]
 unsafe fn scales_in_planes<L: Lanes>(header: &[u8], factor: f32, scales: &mut Scales) {
     let Some((planes, d)) = header.split_at_checked(512) else { return };
-    // SAFETY: as this function.
-    let d = unsafe { L::widen(fields(d)) };
-    for (u, scales) in scales.scales.iter_mut().enumerate() {
-        let plane = word(planes.as_chunks().0, u);
-        for row in 0..STRIP {
-            let plane = plane[row];
-            let step = plane >> 25 & 1 | plane >> 26 & 2 | plane >> 27 & 4 | plane >> 28 & 8;
-            scales[0][row] = scale(d[row], step, factor);
+    let planes: [Words; UNITS] = vectors_of_words(planes);
+    // SAFETY: as this function; `ROWS` divides `STRIP`.
+    unsafe {
+        let d = L::widen(fields(d));
+        for first in (0..STRIP).step_by(L::ROWS) {
+            let d = floats::<L>(&d, first);
+            unroll!(U in [0 1 2 3 4 5 6 7] {
+                let plane = ints::<L>(&planes[U], first);
+                let step = L::or_shifted(L::bits(plane, 25, 1), L::bits(plane, 27, 1), 1);
+                let step = L::or_shifted(step, L::bits(plane, 29, 1), 2);
+                let step = L::or_shifted(step, L::bits(plane, 31, 1), 3);
+                store::<L>(&mut scales.scales[U][0], first, odd::<L>(d, step, factor));
+            });
         }
     }
 }
@@ -423,14 +369,16 @@ unsafe fn scales_in_planes<L: Lanes>(header: &[u8], factor: f32, scales: &mut Sc
 /// Scales of halves, a nibble each in two vectors; the f16 of the rows from byte `d`.
 #[inline(always)]
 unsafe fn scales_of_halves<L: Lanes>(header: &[u8], d: usize, scales: &mut Scales) {
-    // SAFETY: as this function.
-    let d = unsafe { L::widen(fields(header.get(d..).unwrap_or_default())) };
-    for (u, scales) in scales.scales.iter_mut().enumerate() {
-        let steps = word(header.as_chunks().0, u / 4);
-        for half in 0..2 {
-            for row in 0..STRIP {
-                scales[half][row] = scale(d[row], steps[row] >> (8 * (u % 4) + 4 * half) & 15, 0.125);
-            }
+    let steps: [Words; 2] = vectors_of_words(header);
+    // SAFETY: as this function; `ROWS` divides `STRIP`.
+    unsafe {
+        let d = L::widen(fields(header.get(d..).unwrap_or_default()));
+        for first in (0..STRIP).step_by(L::ROWS) {
+            let d = floats::<L>(&d, first);
+            unroll!(H in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+                let step = L::bits(ints::<L>(&steps[H / 8], first), 4 * (H as u32 % 8), 4);
+                store::<L>(&mut scales.scales[H / 2][H % 2], first, odd::<L>(d, step, 0.125));
+            });
         }
     }
 }

@@ -13,21 +13,92 @@ use std::marker::PhantomData;
 
 use self::points::Points;
 use self::vbmi::Vbmi;
+use super::codes::{Codes, Expanded};
 use super::lanes::{Lanes, Operation};
 use super::pack::{Pack, Panel, Vector};
-use super::tile::UNITS;
+use super::tile::{Halves, Scales, UNITS, Units};
 use crate::cpu::kernels::strip::STRIP;
+use crate::formats::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS};
 
 /// One word of each row.
 type Words = [u32; STRIP];
 
-/// A packed format of a code book.
+/// A packed format of a code book: what [`Pack`] asks for, less what all books have alike.
 trait Book: Pack {
     /// The code book.
     type Points: Points;
+    /// Bytes of scales, and of what else is read once for a block, of a row.
+    const HEADER_BYTES: usize;
+    /// Vectors of indices and signs of a unit.
+    const VECTORS: usize;
+
+    /// As [`Pack::pack`].
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn write<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]);
+
+    /// As [`Pack::scales`], of all units.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn read_scales<L: Lanes>(header: &[u8], scales: &mut Scales);
 
     /// What unit `u` is made of, from the vectors of the header and the codes of a group.
     fn fields(header: &[Vector], codes: &[Vector], u: usize) -> Fields;
+}
+
+/// Signs times magnitudes up to 62, 64 higher.
+type Wide = Expanded<126>;
+
+/// Five bits, 16 higher than the values.
+type Narrow = Expanded<31>;
+
+macro_rules! pack_books {
+    ($($format:ident: $codes:ty, $grouping:ty;)*) => { $(
+        impl Pack for $format {
+            type Codes = $codes;
+            type Expanded = $codes;
+            type Grouping = $grouping;
+            const HEADER: usize = Self::HEADER_BYTES * STRIP;
+            const UNIT_BYTES: usize = Self::VECTORS * 64;
+            const STORED_OFFSET: i32 = (<$codes as Codes>::MAX_CODE + 2) / 2;
+            const DIRECT: bool = false;
+
+            #[inline(always)]
+            unsafe fn pack<L: Lanes>(blocks: [&Self; STRIP], header: &mut [u8], codes: &mut [Vector]) {
+                // SAFETY: as this function.
+                unsafe { Self::write::<L>(blocks, header, codes) };
+            }
+
+            #[inline(always)]
+            unsafe fn scales<L: Lanes>(header: &[u8], _: usize, scales: &mut Scales) {
+                // SAFETY: as this function.
+                unsafe { Self::read_scales::<L>(header, scales) };
+            }
+
+            unsafe fn expand<L: Lanes>(
+                header: &[u8],
+                codes: &[u8],
+                units: usize,
+                panel: &mut Panel,
+                vbmi: Option<Vbmi>,
+            ) {
+                // SAFETY: as this function.
+                unsafe { expand::<L, Self>(header, codes, units, panel, vbmi) };
+            }
+        }
+    )* };
+}
+
+pack_books! {
+    IQ1_S: Narrow, Units;
+    IQ1_M: Narrow, Halves;
+    IQ2_XXS: Wide, Units;
+    IQ2_XS: Wide, Halves;
+    IQ2_S: Wide, Halves;
+    IQ3_XXS: Wide, Units;
+    IQ3_S: Narrow, Units;
 }
 
 /// A unit of 16 rows.

@@ -50,26 +50,33 @@ mod x86 {
         second: [Vector; 2],
     }
 
-    pub(in super::super) static IQ2_XXS: [Chunk; 2] = eights(&code_book::IQ2_XXS, &LEVELS_IQ2);
-    pub(in super::super) static IQ2_XS: [Chunk; 4] = eights(&code_book::IQ2_XS, &LEVELS_IQ2);
-    pub(in super::super) static IQ2_S: [Chunk; 8] = eights(&code_book::IQ2_S, &LEVELS_IQ2);
-    pub(in super::super) static IQ1: [Chunk; 16] = eights(&code_book::IQ1, &LEVELS_IQ1);
-    pub(in super::super) static IQ3_XXS: [Chunk; 2] = fours(&code_book::IQ3_XXS, &LEVELS_IQ3_XXS);
-    pub(in super::super) static IQ3_S: [Chunk; 4] = fours(&code_book::IQ3_S, &LEVELS_IQ3_S);
+    pub(in super::super) static IQ2_XXS: [Chunk; 2] = chunks(&code_book::IQ2_XXS, 8, &LEVELS_IQ2);
+    pub(in super::super) static IQ2_XS: [Chunk; 4] = chunks(&code_book::IQ2_XS, 8, &LEVELS_IQ2);
+    pub(in super::super) static IQ2_S: [Chunk; 8] = chunks(&code_book::IQ2_S, 8, &LEVELS_IQ2);
+    pub(in super::super) static IQ1: [Chunk; 16] = chunks(&code_book::IQ1, 8, &LEVELS_IQ1);
+    pub(in super::super) static IQ3_XXS: [Chunk; 2] = chunks(&widened(&code_book::IQ3_XXS), 4, &LEVELS_IQ3_XXS);
+    pub(in super::super) static IQ3_S: [Chunk; 4] = chunks(&widened(&code_book::IQ3_S), 4, &LEVELS_IQ3_S);
 
     const EMPTY: Chunk = Chunk { first: [[0; 64]; 2], second: [[0; 64]; 2] };
 
-    const fn eights<const N: usize, const CHUNKS: usize>(points: &[u64; N], levels: &[u8]) -> [Chunk; CHUNKS] {
+    /// The tables of points of as many values each.
+    const fn chunks<const N: usize, const CHUNKS: usize>(
+        points: &[u64; N],
+        values: usize,
+        levels: &[u8],
+    ) -> [Chunk; CHUNKS] {
         assert!(N == 128 * CHUNKS);
         let mut chunks = [EMPTY; CHUNKS];
         let mut at = 0;
         while at < N {
-            let (chunk, half, byte) = (at / 128, at / 64 % 2, at % 64);
-            let values = points[at].to_le_bytes();
+            let (chunk, half, byte) = (&mut chunks[at / 128], at / 64 % 2, at % 64);
+            let point = points[at].to_le_bytes();
             let mut i = 0;
             while i < 4 {
-                chunks[chunk].first[half][byte] |= number(levels, values[i]) << (2 * i);
-                chunks[chunk].second[half][byte] |= number(levels, values[4 + i]) << (2 * i);
+                let here = number(levels, point[i]);
+                let second = if values == 8 { number(levels, point[4 + i]) << (2 * i) } else { here >> 2 << i };
+                chunk.first[half][byte] |= (here & 3) << (2 * i);
+                chunk.second[half][byte] |= second;
                 i += 1;
             }
             at += 1;
@@ -77,23 +84,15 @@ mod x86 {
         chunks
     }
 
-    const fn fours<const N: usize, const CHUNKS: usize>(points: &[u32; N], levels: &[u8]) -> [Chunk; CHUNKS] {
-        assert!(N == 128 * CHUNKS);
-        let mut chunks = [EMPTY; CHUNKS];
-        let mut at = 0;
-        while at < N {
-            let (chunk, half, byte) = (at / 128, at / 64 % 2, at % 64);
-            let values = points[at].to_le_bytes();
-            let mut i = 0;
-            while i < 4 {
-                let number = number(levels, values[i]);
-                chunks[chunk].first[half][byte] |= (number & 3) << (2 * i);
-                chunks[chunk].second[half][byte] |= number >> 2 << i;
-                i += 1;
-            }
-            at += 1;
+    /// Points of four values as of eight.
+    const fn widened<const N: usize>(points: &[u32; N]) -> [u64; N] {
+        let mut wide = [0; N];
+        let mut i = 0;
+        while i < N {
+            wide[i] = points[i] as u64;
+            i += 1;
         }
-        chunks
+        wide
     }
 
     /// Which of the levels a value is.
