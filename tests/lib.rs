@@ -17,3 +17,8 @@ pub fn shared(folder: &str) -> Option<PathBuf> {
     }
     found
 }
+
+/// The programs of the README compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

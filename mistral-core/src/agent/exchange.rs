@@ -51,10 +51,11 @@ use crate::{FinishReason, Message, ToolCall, Usage};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Calculation { expression: String }
+/// const PARAMETERS: &[Parameter] = &[Parameter::string("expression", "For instance 3 * 4")];
 ///
 /// let calculator = ToolBuilder::named("calculator")
 ///     .description("Computes the value of an expression.")
-///     .request_schema::<Calculation>(SchemaType::Inline(&[Parameter::string("expression", "For instance 3 * 4")]))
+///     .request_schema::<Calculation>(SchemaType::Inline(PARAMETERS))
 ///     .result_schema::<i64>(SchemaType::Serde)
 ///     .on_invocation(|_, _, call, ()| {
 ///         let factors: Option<Vec<i64>> = call.expression.split('*').map(|factor| factor.trim().parse().ok()).collect();

@@ -11,6 +11,7 @@ mod scan;
 mod tests;
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -21,8 +22,8 @@ use std::{
 };
 
 use fend_core::SpanKind;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{Callable, CancellationToken, ErrorKind, Invoke, SchemaType, ToolBuilder, ToolError};
 
@@ -41,13 +42,35 @@ pub struct Expression {
     pub expression: String,
 }
 
-/// What came out of an expression.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+/// What came out of an expression. A model reads an exact whole number as a number, as far as it has 128 bits, and anything else as a text,
+/// which begins with `approx.` if the number is rounded: small models read that better than an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calculation {
     /// The number, with its unit if it has one.
     pub result: String,
     /// Whether the number is rounded; otherwise it is exact.
     pub approximate: bool,
+}
+
+impl Serialize for Calculation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { result, approximate } = self;
+        match result.parse() {
+            _ if *approximate => serializer.collect_str(&format_args!("approx. {result}")),
+            Ok(whole) => serializer.serialize_i128(whole),
+            Err(_) => serializer.serialize_str(result),
+        }
+    }
+}
+
+impl JsonSchema for Calculation {
+    fn schema_name() -> Cow<'static, str> {
+        "Calculation".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["integer", "string"]})
+    }
 }
 
 /// Why an expression has no result.
@@ -111,7 +134,7 @@ impl CalculatorError {
 /// let calculator = Calculator::new().tool().build()?;
 /// let mut reply = Reply::new();
 /// assert!(calculator.call(&Invocation::default(), br#"{"expression": "37 * 43"}"#, &mut reply).is_success());
-/// assert_eq!(reply.as_str(), r#"{"result":"1591","approximate":false}"#);
+/// assert_eq!(reply.as_str(), "1591");
 ///
 /// let outcome = calculator.call(&Invocation::default(), br#"{"expression": "1 / 0"}"#, &mut reply);
 /// assert_eq!(outcome.error_kind(), Some(ErrorKind::InvalidArguments));

@@ -207,6 +207,26 @@ fn only_so_many_run_at_once() {
 }
 
 #[test]
+fn models_read_numbers_as_numbers() {
+    let tool = Calculator::new().time_limit(Duration::from_secs(60)).tool().build().unwrap();
+    for (expression, read) in [
+        ("37 * 43", "1591"),
+        ("3 - 5", "-2"),
+        ("2^100", "1267650600228229401496703205376"),
+        ("2^200", r#""1606938044258990275541962092341162602522202993782792835301376""#),
+        ("1/4", r#""0.25""#),
+        ("5 km to m", r#""5000 m""#),
+        ("1/3", r#""approx. 0.3333333333""#),
+    ] {
+        let mut reply = Reply::new();
+        let arguments = serde_json::json!({"expression": expression}).to_string();
+        assert!(tool.call(&Invocation::default(), arguments.as_bytes(), &mut reply).is_success(), "{expression}");
+        assert_eq!(reply.as_str(), read);
+    }
+    assert_eq!(tool.result_schema().unwrap().unwrap()["type"], serde_json::json!(["integer", "string"]));
+}
+
+#[test]
 fn a_panic_behind_is_an_error() {
     assert_eq!(Calculator::new().time_limit(Duration::from_secs(60)).evaluate("i^-1000"), Err(CalculatorError::Failed));
     assert_eq!(value("i^1000"), "1");
