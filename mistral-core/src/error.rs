@@ -36,7 +36,7 @@ pub enum Error {
     /// Request: its deadline had passed when it was submitted.
     #[error("the deadline of the request has already passed")]
     DeadlinePassed,
-    /// Unsupported: there are no tools to call.
+    /// Unsupported: there are no tools to call, or the dialect writes arguments in a form that is not constrained.
     #[error("there are no tools whose calls in the dialect {dialect:?} could be constrained")]
     UnsupportedConstraint {
         /// The dialect.

@@ -133,7 +133,8 @@ impl Agent {
     }
 
     /// Whether calls are held to the schemas of their tools while they are written, by a [`CallConstraint`]. Default: yes;
-    /// tools whose schemas it does not support leave all free. Choices that must be kept need it whatever is said here.
+    /// tools whose schemas it does not support are held to their names and to any arguments. Choices that must be kept need it
+    /// whatever is said here, and the whole schemas.
     pub fn constrain(mut self, constrain: bool) -> Self {
         self.constrain = constrain;
         self
@@ -185,7 +186,7 @@ impl Agent {
     }
 
     fn constraints(&self, dialect: Dialect, specs: &[ToolSpec]) -> Result<Constraints, Error> {
-        let later = if self.constrain { CallConstraint::new(dialect, specs).ok() } else { None };
+        let later = if self.constrain { as_far_as_supported(dialect, specs) } else { None };
         let first = match &self.choice {
             ToolChoice::Auto | ToolChoice::None => later.clone(),
             ToolChoice::Required => Some(CallConstraint::new(dialect, specs)?.required(true)),
@@ -205,6 +206,22 @@ impl Agent {
         let detected = text.dialect(!specs.is_empty())?;
         Ok((self.dialect.or(detected).unwrap_or(Dialect::Json), specs))
     }
+}
+
+/// Calls held to their schemas, those of tools with an unsupported one to an object of any kind.
+fn as_far_as_supported(dialect: Dialect, specs: &[ToolSpec]) -> Option<CallConstraint> {
+    let mut specs = specs.to_vec();
+    for _ in 0..=specs.len() {
+        match CallConstraint::new(dialect, &specs) {
+            Ok(constraint) => return Some(constraint),
+            Err(Error::UnsupportedSchema { tool, .. }) => {
+                let spec = specs.iter_mut().find(|spec| spec.name() == tool)?;
+                *spec = ToolSpec::new(&tool, spec.description(), serde_json::json!({"type": "object"})).ok()?;
+            }
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// What a run holds the model to: in its first turn, and in those after.

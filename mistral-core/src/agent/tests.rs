@@ -14,7 +14,7 @@ use super::*;
 use crate::engine::Limits;
 use crate::testing::{END, Scripted, byte_tokenizer, certain};
 use crate::text::TextModel;
-use crate::{Engine, FinishReason, Role, Usage};
+use crate::{Constraint, Engine, FinishReason, Role, TokenTable, Usage};
 
 /// The template of the tests: a line for each message, and a comment that teaches a dialect.
 fn template(marks: &str) -> String {
@@ -593,6 +593,34 @@ fn calls_are_held_to_the_schema_while_they_are_written() {
     assert_eq!(ask(&told).complete().unwrap().text, "No tools.");
     let run = |marks, choice| agent(marks, &["x"]).tool_choice(choice).run([Message::user("?")]);
     assert!(matches!(run("<tool_call>", ToolChoice::Named("x".into())), Err(Error::UnknownTool { .. })));
+}
+
+#[test]
+fn one_schema_that_cannot_be_enforced_frees_only_its_own_tool() {
+    let spec = |name, x: serde_json::Value| {
+        ToolSpec::new(name, "", serde_json::json!({"type": "object", "properties": {"x": x}, "required": ["x"]}))
+            .unwrap()
+    };
+    let specs = [
+        spec("odd", serde_json::json!({"type": "string", "pattern": "(?=a)"})),
+        spec("plain", serde_json::json!({"type": "integer"})),
+    ];
+    assert!(
+        matches!(CallConstraint::new(Dialect::Hermes, &specs), Err(Error::UnsupportedSchema { tool, .. }) if tool == "odd")
+    );
+    let constraint = as_far_as_supported(Dialect::Hermes, &specs).unwrap();
+    let tokens = Arc::new(TokenTable::from_tokens((0..256u32).map(|byte| (byte, vec![byte as u8], false))));
+    let may = |text: &str, next: u8| {
+        let mut mask = constraint.start(Arc::clone(&tokens), Vec::new());
+        text.bytes().for_each(|byte| mask.commit(byte.into()));
+        let mut logits = [0.0f32; 256];
+        mask.mask(&mut logits);
+        logits[usize::from(next)] == 0.0
+    };
+    let call = |name: &str| format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {{\"x\": ");
+    assert!(may(&call("odd"), b'"') && may(&call("odd"), b'1'));
+    assert!(may(&call("plain"), b'1') && !may(&call("plain"), b'"'));
+    assert!(!may("<tool_call>\n{\"name\": \"", b'n'));
 }
 
 #[derive(serde::Deserialize)]

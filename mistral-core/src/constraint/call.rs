@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mistral_tools::ToolSpec;
-use mistral_tools::dialect::{Dialect, Parser};
+use mistral_tools::dialect::{ArgumentsGrammar, Dialect, Parser};
 
 use super::arguments::arguments;
 use super::dfa::Dfa;
@@ -55,10 +55,11 @@ impl CallConstraint {
     /// Calls of these tools in a dialect.
     ///
     /// # Errors
-    /// [`Error::UnsupportedConstraint`] without tools, [`Error::UnsupportedSchema`] for a schema that cannot be enforced.
+    /// [`Error::UnsupportedConstraint`] without tools and for MiniMax M3, whose arguments are elements inside of elements;
+    /// [`Error::UnsupportedSchema`] for a schema that cannot be enforced.
     pub fn new(dialect: Dialect, tools: &[ToolSpec]) -> Result<Self, Error> {
         let form = dialect.grammar();
-        if tools.is_empty() {
+        if tools.is_empty() || matches!(form.arguments, ArgumentsGrammar::Elements { .. }) {
             return Err(Error::UnsupportedConstraint { dialect });
         }
         let mut grammar = Grammar::default();

@@ -12,7 +12,6 @@ use super::terminal::{At, Terminal};
 const KEPT: usize = 256;
 
 type Kept = HashMap<(Arc<Terminal>, At), Arc<TerminalMask>>;
-type Beyond = (Box<[u8]>, Box<[u32]>);
 
 /// The tokens of a vocabulary that stand for text: made once for a model, shared by its sequences.
 #[derive(Debug)]
@@ -59,8 +58,10 @@ pub(super) struct Mask {
 #[derive(Debug)]
 struct TerminalMask {
     within: Mask,
-    /// What tokens that also go beyond the terminal have there, and those tokens.
-    beyond: Vec<Beyond>,
+    /// What tokens that also go beyond the terminal have there, each with a place in `across`.
+    beyond: Tree,
+    /// The tokens that go on with the same beyond the terminal.
+    across: Vec<Vec<u32>>,
 }
 
 impl Mask {
@@ -100,17 +101,30 @@ impl Mask {
     pub(super) fn apply(&self, logits: &mut [f32]) {
         let mut chunks = logits.chunks_mut(64);
         for (&word, chunk) in self.words.iter().zip(&mut chunks) {
-            match word {
-                0 => chunk.fill(f32::NEG_INFINITY),
-                u64::MAX => {}
-                _ => {
-                    for (bit, logit) in chunk.iter_mut().enumerate() {
-                        *logit = if word >> bit & 1 == 1 { *logit } else { f32::NEG_INFINITY };
-                    }
-                }
+            if word.count_zeros() <= 32 {
+                bits(!word).for_each(|bit| set(chunk, bit, f32::NEG_INFINITY));
+                continue;
             }
+            let mut kept = [0.0; 64];
+            for bit in bits(word) {
+                kept[bit] = chunk.get(bit).copied().unwrap_or(0.0);
+            }
+            chunk.fill(f32::NEG_INFINITY);
+            bits(word).for_each(|bit| set(chunk, bit, kept[bit]));
         }
         chunks.for_each(|rest| rest.fill(f32::NEG_INFINITY));
+    }
+}
+
+/// The numbers of the bits that are set.
+fn bits(word: u64) -> impl Iterator<Item = usize> {
+    let rests = std::iter::successors(Some(word), |&rest| Some(rest & rest.wrapping_sub(1)));
+    rests.take_while(|&rest| rest != 0).map(|rest| rest.trailing_zeros() as usize)
+}
+
+fn set(chunk: &mut [f32], at: usize, value: f32) {
+    if let Some(logit) = chunk.get_mut(at) {
+        *logit = value;
     }
 }
 
@@ -222,12 +236,15 @@ impl TokenTable {
             let terminal = self.terminal(&head.terminal, head.at);
             mask.add(&terminal.within);
             let after = matcher.after(head);
-            for (rest, tokens) in &terminal.beyond {
-                let end = rest.iter().try_fold(after, |place, &byte| matcher.step(place, byte, false));
-                if end.is_some() {
-                    tokens.iter().for_each(|&token| mask.insert(token));
-                }
-            }
+            terminal.beyond.walk(
+                after,
+                |place, byte| matcher.step(place, byte, false),
+                |node, _| {
+                    let across =
+                        terminal.beyond.here(node).iter().filter_map(|&(_, at)| terminal.across.get(at as usize));
+                    across.flatten().for_each(|&token| mask.insert(token));
+                },
+            );
         }
         let narrow = matcher.only(heads.iter().filter(|head| !head.terminal.is_wide(head.at)));
         self.add_walk(&self.ordinary, &mut mask, narrow, |place, byte| matcher.step(place, byte, false));
@@ -261,9 +278,9 @@ impl TokenTable {
                 }
             },
         );
-        let mut beyond: Vec<Beyond> = beyond.into_iter().map(|(rest, tokens)| (rest.into(), tokens.into())).collect();
-        beyond.sort_unstable();
-        let mask = Arc::new(TerminalMask { within, beyond });
+        let (rests, across): (Vec<&[u8]>, Vec<Vec<u32>>) = beyond.into_iter().unzip();
+        let beyond = Tree::new(rests.into_iter().map(Box::from).zip(0u32..).collect());
+        let mask = Arc::new(TerminalMask { within, beyond, across });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
             kept.clear();
