@@ -134,7 +134,8 @@ fn draw(dialect: Dialect, tools: &[ToolSpec], seed: &mut u64, random: usize) -> 
             // What closes something is drawn as often as all letters together.
             let some: Vec<u8> =
                 allowed.iter().copied().filter(|byte| !byte.is_ascii_alphanumeric() && *byte < 0x7f).collect();
-            let from = if !some.is_empty() && crate::sample::split_mix(seed) % 2 == 0 { &some } else { &allowed };
+            let from =
+                if !some.is_empty() && crate::sample::split_mix(seed).is_multiple_of(2) { &some } else { &allowed };
             from[crate::sample::split_mix(seed) as usize % from.len()]
         } else {
             let mut best = (u64::MAX, 0);

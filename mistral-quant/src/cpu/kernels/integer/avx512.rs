@@ -5,7 +5,8 @@ use std::arch::x86_64::*;
 use super::avx2::Avx2;
 use super::codes::{Codes, Expanded};
 use super::lanes::{Lanes, Operation};
-use super::tile::{Block, Grouping, Pair};
+use super::pair::Pair;
+use super::tile::{Block, Grouping};
 use crate::cpu::kernels::strip::STRIP;
 
 /// What 512-bit registers do alike with and without VNNI.

@@ -5,7 +5,8 @@
 //! single instructions. Source of the technique: the `pulp` crate.
 
 use super::codes::Codes;
-use super::tile::{Block, Grouping, Pair};
+use super::pair::Pair;
+use super::tile::{Block, Grouping};
 use crate::cpu::kernels::strip::STRIP;
 
 /// A computation that an instruction set runs with its features enabled.

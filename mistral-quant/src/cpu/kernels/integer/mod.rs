@@ -20,10 +20,14 @@ pub(super) mod avx2;
 pub(super) mod avx512;
 mod books;
 mod codes;
+mod groups;
 pub(crate) mod lanes;
+mod multiply;
 #[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
 pub(crate) mod pack;
+mod pair;
+mod plain;
 pub(super) mod portable;
 mod row;
 mod tile;
@@ -32,15 +36,19 @@ mod trits;
 use std::marker::PhantomData;
 
 pub(crate) use self::books::vbmi::Vbmi;
-use self::codes::{Codes, Expanded};
-use self::lanes::{Lanes, Operation, block_width, prefetch, unroll};
+use self::codes::Codes;
+use self::groups::Groups;
+use self::lanes::Lanes;
+use self::multiply::{Group, multiply, multiply_pair};
 pub(crate) use self::pack::{Layout, Pack};
 use self::pack::{PackGroup, Panel, ReadScales, Vector};
+use self::pair::PAIR_COLUMNS;
+use self::plain::plain_product;
 use self::row::take_row_of;
-use self::tile::{Block, Everything, Grouping, Halves, PAIR_COLUMNS, Pair, Scales, UNITS, Units};
-use crate::cpu::activations::{Columns, WORDS};
+use self::tile::{Grouping, Scales, UNITS};
+use crate::cpu::activations::Columns;
 use crate::cpu::kernels::strip::{STRIP, Strip, Sums};
-use crate::formats::{Grid, UNIT, with_grid};
+use crate::formats::{UNIT, with_grid};
 
 /// Columns up to which codes are taken out of their bits anew for each block of columns.
 const FEW: usize = 4;
@@ -261,357 +269,10 @@ unsafe fn pair_product<L: Lanes, B: Pack>(
     }
 }
 
-/// The groups of a strip, in order.
-struct Groups<'a, B> {
-    source: StripSource<'a>,
-    /// The rows, where they are blocks.
-    rows: [&'a [B]; STRIP],
-    /// The groups to come, where they are packed.
-    rest: &'a [u8],
-    /// Bytes of all groups, where they are packed.
-    bytes: usize,
-}
-
-impl<'a, B: Pack> Groups<'a, B> {
-    fn new(source: StripSource<'a>) -> Self {
-        let (rows, rest) = match source {
-            StripSource::Blocks(strip) => (strip.blocks::<B>(), &[][..]),
-            StripSource::Packed(strip) => ([&[][..]; STRIP], strip.bytes),
-        };
-        Self { source, rows, rest, bytes: rest.len() }
-    }
-
-    /// The next group, and after the last one what is `distance` bytes behind the end of `last`.
-    fn next_or(&self, last: &Self, distance: usize) -> *const u8 {
-        if self.rest.is_empty() { last.rest.as_ptr_range().end.wrapping_add(distance) } else { self.rest.as_ptr() }
-    }
-
-    /// Header and codes of the next group, which has units `first..first + units`; blocks are packed into `packed`, and of packed
-    /// groups `bytes` from [`AHEAD`] on are asked for. `None` if there is none, which cannot be.
-    ///
-    /// # Safety
-    /// The processor has the instruction set.
-    #[inline(always)]
-    unsafe fn next<'g, L: Lanes>(
-        &mut self,
-        first: usize,
-        units: usize,
-        packed: &'g mut [Vector],
-        bytes: usize,
-    ) -> Option<(&'g [u8], &'g [u8])>
-    where
-        'a: 'g,
-    {
-        let layout = const { Layout::of::<B>() };
-        let group = match self.source {
-            StripSource::Blocks(strip) => {
-                let group = packed.as_flattened_mut().get_mut(..layout.group(units))?;
-                prefetch_rows(&self.rows, first, units, STRIP * strip.row_bytes);
-                // SAFETY: by the caller.
-                unsafe { L::Moves::enter(PackGroup { rows: &self.rows, first, units, group: &mut *group }) };
-                &*group
-            }
-            StripSource::Packed(_) => {
-                let (group, behind) = self.rest.split_at_checked(layout.group(units))?;
-                self.rest = behind;
-                let ahead = group.as_ptr().wrapping_add(AHEAD);
-                (0..bytes).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
-                group
-            }
-        };
-        group.split_at_checked(layout.codes_at(units))
-    }
-
-    /// The next group's codes of class [`Lanes::Many`] of [`Pack::Expanded`], and its scales.
-    ///
-    /// # Safety
-    /// As for `next`.
-    #[inline(always)]
-    unsafe fn expand<'g, L: Lanes>(
-        &mut self,
-        first: usize,
-        units: usize,
-        vbmi: Option<Vbmi>,
-        space: &'g mut StripSpace,
-        bytes: usize,
-    ) -> Option<(&'g [u8], &'g Scales)>
-    where
-        'a: 'g,
-    {
-        let StripSpace { packed, codes: panel, scales } = space;
-        // SAFETY: by the caller; as many units are expanded as there are.
-        unsafe {
-            let (header, codes) = self.next::<L>(first, units, packed, bytes)?;
-            L::enter(ReadScales { header, units, scales: &mut *scales, block: PhantomData::<B> });
-            if B::UNIT_BYTES == 512 && L::BIASED {
-                // Signed codes are stored as such a set wants them.
-                return Some((codes, scales));
-            }
-            B::expand::<L>(header, codes, units, panel, vbmi);
-        }
-        Some((panel.as_flattened(), scales))
-    }
-}
-
 /// What the codes of a format are higher by than their values, as the registers of an instruction set take them.
 const fn offset<L: Lanes, B: Pack>() -> i32 {
     match B::Expanded::MAX_CODE {
         128 if L::BIASED => 128,
         _ => B::STORED_OFFSET,
-    }
-}
-
-/// Asks for units `first..first + count` of the rows `distance` bytes further on. Sixteen short streams that start anew in every
-/// strip are too much for the prefetcher of the processor.
-#[inline(never)]
-fn prefetch_rows<B: Grid>(rows: &[&[B]; STRIP], first: usize, count: usize, distance: usize) {
-    let (start, bytes) =
-        (first * UNIT / B::WEIGHTS * size_of::<B>(), (count * UNIT).div_ceil(B::WEIGHTS) * size_of::<B>());
-    for row in rows {
-        let start = row.as_ptr().cast::<u8>().wrapping_add(start + distance);
-        (0..bytes).step_by(64).for_each(|line| prefetch(start.wrapping_add(line)));
-    }
-}
-
-/// Codes of any format, less its offset.
-type Any = Expanded<128>;
-
-/// Codes of a format that reach no further than 16 below its offset and 15 above it.
-type Small = Expanded<31>;
-
-/// A strip in a format that is not packed: codes come one by one from [`Grid::unit`].
-///
-/// # Safety
-/// The processor has the instruction set.
-unsafe fn plain_product<L: Lanes, B: Grid>(
-    strip: Strip<'_>,
-    columns: Columns<'_>,
-    space: &mut StripSpace,
-    sums: &mut [Sums],
-) {
-    let rows = strip.blocks::<B>();
-    let units = strip.cols / UNIT;
-    let StripSpace { codes, scales, .. } = space;
-    for first in (0..units).step_by(UNITS) {
-        let count = UNITS.min(units - first);
-        prefetch_rows(&rows, first, count, STRIP * strip.row_bytes);
-        for (row, blocks) in rows.iter().enumerate() {
-            fill_row(blocks, L::BIASED, row, first, count, codes, scales);
-        }
-        let codes = codes.as_flattened();
-        let offset = match (const { is_small::<B>() }, L::BIASED) {
-            (true, _) => 16,
-            (false, true) => 128,
-            (false, false) => 0,
-        };
-        let group = Group { scales, offset, first, units: count, ahead: false };
-        // SAFETY: by the caller; `codes` has room for all units of a group.
-        unsafe {
-            match (B::HALVES, B::MINS) {
-                (false, false) => multiply_plain::<L, Units>(codes, is_small::<B>(), group, columns, sums),
-                (true, false) => multiply_plain::<L, Halves>(codes, is_small::<B>(), group, columns, sums),
-                (_, true) => multiply_plain::<L, Everything>(codes, is_small::<B>(), group, columns, sums),
-            }
-        }
-    }
-}
-
-/// [`multiply`] with codes of eight bits.
-///
-/// # Safety
-/// As there.
-unsafe fn multiply_plain<L: Lanes, G: Grouping>(
-    codes: &[u8],
-    small: bool,
-    group: Group<'_>,
-    columns: Columns<'_>,
-    sums: &mut [Sums],
-) {
-    // SAFETY: by the caller.
-    unsafe {
-        match small {
-            true => multiply::<L, L::Many<Small>, G, true>(codes, group, columns, sums),
-            false => multiply::<L, L::Many<Any>, G, true>(codes, group, columns, sums),
-        }
-    }
-}
-
-/// Whether the codes of a format fit into five bits around its offset, so that several products fit into 16 bits.
-const fn is_small<B: Grid>() -> bool {
-    B::MAX_CODE != 128 && B::OFFSET <= 16 && B::MAX_CODE - B::OFFSET as i32 <= 15
-}
-
-/// Takes the units of one row apart into a panel.
-#[inline(never)]
-fn fill_row<B: Grid>(
-    blocks: &[B],
-    biased: bool,
-    row: usize,
-    first: usize,
-    count: usize,
-    codes: &mut Panel,
-    scales: &mut Scales,
-) {
-    let per_block = B::WEIGHTS / UNIT;
-    let base = match (const { is_small::<B>() }, biased) {
-        (true, _) => 16,
-        (false, true) => i8::MIN,
-        (false, false) => 0,
-    };
-    let base = base.wrapping_sub(B::OFFSET);
-    for u in 0..count {
-        let Some(block) = blocks.get((first + u) / per_block) else { return };
-        let unit = block.unit((first + u) % per_block);
-        for (vector, codes) in codes[8 * u..].iter_mut().zip(unit.codes.as_chunks::<4>().0) {
-            vector[4 * row..4 * row + 4].copy_from_slice(&codes.map(|code| code.wrapping_add(base) as u8));
-        }
-        for half in 0..2 {
-            scales.scales[u][half][row] = unit.scales[half];
-            scales.mins[u][half][row] = unit.mins[half];
-        }
-    }
-}
-
-/// Takes the codes of `units` units out of their bits.
-struct Expand<'a, C> {
-    /// `units` units of `C::UNIT_BYTES`.
-    packed: &'a [u8],
-    units: usize,
-    panel: &'a mut Panel,
-    class: PhantomData<C>,
-}
-
-impl<C: Codes> Operation for Expand<'_, C> {
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        debug_assert!(self.packed.len() >= self.units * C::UNIT_BYTES && self.units <= UNITS);
-        let panel = self.panel.as_mut_ptr().cast::<u8>();
-        for u in 0..self.units.min(UNITS) {
-            for part in 0..STRIP / L::ROWS {
-                // SAFETY: 8 vectors a unit in both.
-                unsafe {
-                    let unit = self.packed.as_ptr().add(u * C::UNIT_BYTES + 4 * L::ROWS * part);
-                    let to = panel.add(512 * u + 4 * L::ROWS * part);
-                    unroll!(G in [0 1 2 3 4 5 6 7] { L::store(to.add(64 * G), C::vector::<L>(unit, G)) });
-                }
-            }
-        }
-    }
-}
-
-/// A group of units whose codes are multiplied.
-#[derive(Clone, Copy)]
-pub(crate) struct Group<'a> {
-    scales: &'a Scales,
-    /// Subtracted from every code.
-    offset: i32,
-    /// The first unit, of those of a row.
-    first: usize,
-    /// At most [`UNITS`].
-    units: usize,
-    /// Whether the codes lie in the memory of a packed weight, to be asked for ahead.
-    ahead: bool,
-}
-
-/// Adds the products of a group with all columns to the sums. `MANY` says whether there may be more than [`FEW`] columns.
-///
-/// # Safety
-/// The processor has the instruction set; `codes` has `group.units` units, and `columns` has units
-/// `group.first..group.first + group.units`.
-#[inline(never)]
-unsafe fn multiply<L: Lanes, C: Codes, G: Grouping, const MANY: bool>(
-    codes: &[u8],
-    mut group: Group<'_>,
-    columns: Columns<'_>,
-    sums: &mut [Sums],
-) {
-    let mut words = columns.words;
-    let mut rest = sums;
-    while !rest.is_empty() {
-        let width = block_width(rest.len(), L::COLUMNS);
-        let Some((block, behind)) = words.split_at_checked(WORDS * width * columns.units) else { return };
-        let (sums, others) = rest.split_at_mut(width);
-        (words, rest) = (behind, others);
-        // SAFETY: by the caller.
-        unsafe { multiply_block::<L, C, G, MANY>(codes, group, block, sums) };
-        group.ahead = false;
-    }
-}
-
-/// As [`multiply`], for two strips whose sums come one after the other, and more than [`FEW`] columns; meanwhile `bytes` from each
-/// of `next` on are asked for.
-///
-/// # Safety
-/// As there; the set has [`Lanes::PAIRS`].
-#[inline(never)]
-unsafe fn multiply_pair<L: Lanes, C: Codes, G: Grouping>(
-    strips: [(&[u8], Group<'_>); TOGETHER],
-    columns: Columns<'_>,
-    sums: &mut [Sums],
-    mut next: [*const u8; TOGETHER],
-    bytes: usize,
-) {
-    let [(low, low_group), (high, high_group)] = strips;
-    let Group { offset, first, units, .. } = low_group;
-    debug_assert!(low.len().min(high.len()) >= units * C::UNIT_BYTES && units <= UNITS);
-    let mut words = columns.words;
-    let (mut low_rest, mut high_rest) = sums.split_at_mut(sums.len() / TOGETHER);
-    let steps = low_rest.len() / PAIR_COLUMNS * Pair::steps(units);
-    let lines = bytes.div_ceil(64).div_ceil(steps.max(1));
-    while !low_rest.is_empty() && low_rest.len() == high_rest.len() {
-        let width = block_width(low_rest.len(), L::COLUMNS);
-        let Some((block, behind)) = words.split_at_checked(WORDS * width * columns.units) else { return };
-        let (low_sums, low_others) = low_rest.split_at_mut(width);
-        let (high_sums, high_others) = high_rest.split_at_mut(width);
-        (words, low_rest, high_rest) = (behind, low_others, high_others);
-        // SAFETY: by the caller.
-        unsafe {
-            if let Ok(low_sums) = <&mut [Sums; PAIR_COLUMNS]>::try_from(&mut *low_sums)
-                && let Ok(high_sums) = <&mut [Sums; PAIR_COLUMNS]>::try_from(&mut *high_sums)
-            {
-                L::pair::<C, G>(Pair {
-                    codes: [low.as_ptr(), high.as_ptr()],
-                    scales: [low_group.scales, high_group.scales],
-                    offset,
-                    units,
-                    columns: block.as_ptr().wrapping_add(WORDS * width * first),
-                    sums: [low_sums, high_sums],
-                    next,
-                    lines,
-                });
-                next = next.map(|next| next.wrapping_add(64 * lines * Pair::steps(units)));
-            } else {
-                multiply_block::<L, C, G, true>(low, low_group, block, low_sums);
-                multiply_block::<L, C, G, true>(high, high_group, block, high_sums);
-            }
-        }
-    }
-}
-
-/// Adds the products of a group with one block of columns to the sums.
-///
-/// # Safety
-/// As for [`multiply`]; `block` is all units of as many columns as there are sums.
-#[inline(always)]
-unsafe fn multiply_block<L: Lanes, C: Codes, G: Grouping, const MANY: bool>(
-    codes: &[u8],
-    group: Group<'_>,
-    block: &[u32],
-    sums: &mut [Sums],
-) {
-    let Group { scales, offset, first, units, ahead } = group;
-    debug_assert!(codes.len() >= units * C::UNIT_BYTES && units <= UNITS);
-    let width = sums.len();
-    let columns = block.as_ptr().wrapping_add(WORDS * width * first);
-    let block = Block { codes: codes.as_ptr(), scales, offset, units, ahead, columns, sums };
-    // SAFETY: by the caller.
-    unsafe {
-        match width {
-            1 => block.run::<L, C, G, 1>(),
-            2 => block.run::<L, C, G, 2>(),
-            4 => block.run::<L, C, G, 4>(),
-            _ if MANY => L::wide::<C, G>(block),
-            _ => (),
-        }
     }
 }

@@ -14,9 +14,9 @@ use std::marker::PhantomData;
 
 pub(super) use self::bits::{array, each, pack_pairs, spread_bits, transpose, write};
 pub(super) use self::scales::{fields, floats, ints, odd, store, vectors_of_words, words};
-use super::Expand;
 use super::books::vbmi::Vbmi;
 use super::codes::Codes;
+use super::groups::Expand;
 use super::lanes::{Lanes, Operation};
 use super::tile::{Grouping, Scales, UNITS};
 use crate::cpu::kernels::strip::STRIP;

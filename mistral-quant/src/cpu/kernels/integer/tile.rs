@@ -185,92 +185,9 @@ impl<C: Codes, G: Grouping, const N: usize> Tile<'_, C, G, N> {
     }
 }
 
-/// Columns of a [`Pair`].
-pub(crate) const PAIR_COLUMNS: usize = 12;
-
-/// Up to [`UNITS`] units of two strips and a block of [`PAIR_COLUMNS`] columns. Where a register holds a strip, two strips share
-/// each activation that is loaded, half of the columns after the other half.
-pub(crate) struct Pair<'a> {
-    /// As [`Block::codes`], for each strip.
-    pub(crate) codes: [*const u8; 2],
-    pub(crate) scales: [&'a Scales; 2],
-    pub(crate) offset: i32,
-    pub(crate) units: usize,
-    pub(crate) columns: *const u32,
-    pub(crate) sums: [&'a mut [Sums; PAIR_COLUMNS]; 2],
-    /// What each strip's next groups are read from, to be asked for a few lines at a time; a burst would fill the processor's
-    /// queue of misses and hold up the loads.
-    pub(crate) next: [*const u8; 2],
-    /// Cache lines of each to ask for in one of [`Pair::steps`].
-    pub(crate) lines: usize,
-}
-
-impl Pair<'_> {
-    /// How often lines are asked for in a run over `units` units.
-    pub(crate) const fn steps(units: usize) -> usize {
-        2 * units
-    }
-
-    /// Adds the products to the sums.
-    ///
-    /// # Safety
-    /// As for [`Block::run`]; a register of the set holds 16 rows.
-    #[inline(always)]
-    pub(crate) unsafe fn run<L: Lanes, C: Codes, G: Grouping>(self) {
-        // SAFETY: by the caller.
-        unsafe { L::enter(PairTile::<C, G> { pair: self, class: PhantomData }) };
-    }
-}
-
-/// A [`Pair`] whose codes are of class `C` and scales are shared out as `G` says.
-struct PairTile<'a, C, G> {
-    pair: Pair<'a>,
-    class: PhantomData<(C, G)>,
-}
-
-impl<C: Codes, G: Grouping> Operation for PairTile<'_, C, G> {
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        const HALF: usize = PAIR_COLUMNS / 2;
-        let Pair { codes, scales, offset, units, columns, sums: [low, high], mut next, lines } = self.pair;
-        let sums = [low.as_mut_ptr().cast::<f32>(), high.as_mut_ptr().cast::<f32>()];
-        for first in [0, HALF] {
-            // SAFETY: 16 floats for each of the columns; codes and columns are as long as the fields say.
-            unsafe {
-                let mut totals = [[L::floats(0.0); 2]; HALF];
-                for i in 0..HALF {
-                    for r in 0..2 {
-                        totals[i][r] = L::load_floats(sums[r].wrapping_add(STRIP * (first + i)));
-                    }
-                }
-                for u in 0..units.min(UNITS) {
-                    let x = columns.wrapping_add(u * WORDS * PAIR_COLUMNS + first);
-                    let at = u * C::UNIT_BYTES;
-                    for _ in 0..lines {
-                        for next in &mut next {
-                            prefetch(*next);
-                            *next = next.wrapping_add(64);
-                        }
-                    }
-                    let registers = [
-                        Register::of(codes[0].wrapping_add(at), scales[0], u, 0),
-                        Register::of(codes[1].wrapping_add(at), scales[1], u, 0),
-                    ];
-                    unit_product::<L, C, G, HALF, PAIR_COLUMNS, 2>(&registers, x, offset, &mut totals);
-                }
-                for i in 0..HALF {
-                    for r in 0..2 {
-                        L::store_floats(sums[r].wrapping_add(STRIP * (first + i)), totals[i][r]);
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// A unit of the rows that one register holds.
 #[derive(Clone, Copy)]
-struct Register {
+pub(super) struct Register {
     /// Moved on to the first of the rows.
     codes: *const u8,
     /// Scales and mins of the halves, likewise.
@@ -281,7 +198,7 @@ struct Register {
 impl Register {
     /// Unit `u` from row `first` on.
     #[inline(always)]
-    fn of(codes: *const u8, scales: &Scales, u: usize, first: usize) -> Self {
+    pub(super) fn of(codes: *const u8, scales: &Scales, u: usize, first: usize) -> Self {
         let from = |halves: &[[f32; STRIP]; 2]| [0, 1].map(|half: usize| halves[half].as_ptr().wrapping_add(first));
         Self { codes, scales: from(&scales.scales[u]), mins: from(&scales.mins[u]) }
     }
@@ -292,7 +209,14 @@ impl Register {
 /// # Safety
 /// The processor has the instruction set; `registers` and `x` point to one unit.
 #[inline(always)]
-unsafe fn unit_product<L: Lanes, C: Codes, G: Grouping, const N: usize, const WIDTH: usize, const R: usize>(
+pub(super) unsafe fn unit_product<
+    L: Lanes,
+    C: Codes,
+    G: Grouping,
+    const N: usize,
+    const WIDTH: usize,
+    const R: usize,
+>(
     registers: &[Register; R],
     x: *const u32,
     offset: i32,
