@@ -42,6 +42,9 @@ use crate::Error;
 /// | `multipleOf`, `uniqueItems`, `contains`, `patternProperties`, `propertyNames`, `dependentRequired`, `not`, `if` | no: the tool still checks |
 ///
 /// A schema that nothing could follow is refused, and so is one that takes too much room.
+///
+/// A mask over 256,000 tokens takes 0.02 to 0.1 ms, up to 0.9 ms where values of any kind are first reached, and 10 to 30 ms the first
+/// time that a model is within a kind of string (`benches/constraint.rs`, one core of an AMD EPYC). Free text costs nothing.
 #[derive(Debug, Clone)]
 pub struct CallConstraint {
     grammar: Arc<Grammar>,
