@@ -28,20 +28,27 @@ fn sums_of(kernels: &Kernels, weight: &Weight, x: &[f32]) -> Vec<Sums> {
     };
     let source = StripSource::Blocks(strip(weight));
     let sums = run(&[source]);
+    let is_packed = packed_bytes(kernels, weight.format(), weight.rows(), weight.cols()).is_some();
+    let pack = |weight: &Weight| is_packed.then(|| crate::testing::packed(kernels, &pool, weight).unwrap());
+    let same = |found: &[Sums], expected: &[Sums], what| {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert_eq!(bits(found, weight.rows()), bits(expected, weight.rows()), "{} {what}", weight.format());
+        }
+    };
+    let packed = pack(weight);
+    if let Some(packed) = &packed {
+        same(&run(&[packed.strip(0)]), &sums, "packed");
+    }
     if kernels.strips_together(tokens) > 1 {
         let mut bytes = weight.bytes().to_vec();
         bytes.rotate_left(weight.bytes().len() / weight.rows());
         let other = Weight::new(weight.format(), weight.rows(), weight.cols(), SharedBytes::new(bytes)).unwrap();
-        let other = StripSource::Blocks(strip(&other));
-        let pair = run(&[source, other]);
-        for (together, alone) in pair.iter().zip(sums.iter().chain(&run(&[other]))) {
-            assert_eq!(bits(together, weight.rows()), bits(alone, weight.rows()), "{} together", weight.format());
-        }
-    }
-    if packed_bytes(kernels, weight.format(), weight.rows(), weight.cols()).is_some() {
-        let packed = crate::testing::packed(kernels, &pool, weight).unwrap();
-        for (packed, blocks) in run(&[packed.strip(0)]).iter().zip(&sums) {
-            assert_eq!(bits(packed, weight.rows()), bits(blocks, weight.rows()), "{} packed", weight.format());
+        let blocks = StripSource::Blocks(strip(&other));
+        let both = [&sums[..], &run(&[blocks])].concat();
+        same(&run(&[source, blocks]), &both, "together");
+        if let (Some(packed), Some(other)) = (&packed, pack(&other)) {
+            same(&run(&[packed.strip(0), other.strip(0)]), &both, "packed and together");
         }
     }
     sums
