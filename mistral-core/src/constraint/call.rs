@@ -45,6 +45,31 @@ use crate::Error;
 ///
 /// A mask over 256,000 tokens takes 0.02 to 0.1 ms, up to 0.9 ms where values of any kind are first reached, and 10 to 30 ms the first
 /// time that a model is within a kind of string (`benches/constraint.rs`, one core of an AMD EPYC). Free text costs nothing.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use mistral_core::tools::{ToolSpec, dialect::Dialect};
+/// use mistral_core::{CallConstraint, Constraint, TokenTable};
+///
+/// let schema = serde_json::json!({
+///     "type": "object", "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"]
+/// });
+/// let weather = ToolSpec::new("weather", "The weather of a city.", schema)?;
+/// let constraint = CallConstraint::new(Dialect::Hermes, &[weather])?;
+///
+/// // A vocabulary of single bytes; `TokenTable::new` takes that of a tokenizer.
+/// let bytes = (0..=255u8).map(|byte| (u32::from(byte), vec![byte], false));
+/// let mut sequence = constraint.start(Arc::new(TokenTable::from_tokens(bytes)), Vec::new());
+/// let written = r#"<tool_call>
+/// {"name": "weather", "arguments": {"city": ""#;
+/// written.bytes().for_each(|byte| sequence.commit(byte.into()));
+/// let mut logits = [0.0; 256];
+/// sequence.mask(&mut logits);
+/// let may_come: Vec<char> = (0..=255u8).filter(|&byte| logits[usize::from(byte)] == 0.0).map(char::from).collect();
+/// assert_eq!(may_come, ['O', 'R']);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct CallConstraint {
     grammar: Arc<Grammar>,
