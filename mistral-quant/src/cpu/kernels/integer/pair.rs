@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use super::codes::Codes;
 use super::lanes::{Lanes, Operation, prefetch};
-use super::tile::{Grouping, Register, Scales, UNITS, unit_product};
+use super::tile::{Grouping, Register, Scales, Totals, UNITS, unit_product};
 use crate::cpu::activations::WORDS;
 use crate::cpu::kernels::strip::{STRIP, Sums};
 
@@ -63,12 +63,8 @@ impl<C: Codes, G: Grouping> Operation for PairTile<'_, C, G> {
         for first in [0, HALF] {
             // SAFETY: 16 floats for each of the columns; codes and columns are as long as the fields say.
             unsafe {
-                let mut totals = [[L::floats(0.0); 2]; HALF];
-                for i in 0..HALF {
-                    for r in 0..2 {
-                        totals[i][r] = L::load_floats(sums[r].wrapping_add(STRIP * (first + i)));
-                    }
-                }
+                let at = sums.map(|sums| sums.wrapping_add(STRIP * first));
+                let mut totals = Totals::<L, HALF, 2>::load::<G>(at);
                 for u in 0..units.min(UNITS) {
                     let x = columns.wrapping_add(u * WORDS * PAIR_COLUMNS + first);
                     let at = u * C::UNIT_BYTES;
@@ -84,11 +80,7 @@ impl<C: Codes, G: Grouping> Operation for PairTile<'_, C, G> {
                     ];
                     unit_product::<L, C, G, HALF, PAIR_COLUMNS, 2>(&registers, x, offset, &mut totals);
                 }
-                for i in 0..HALF {
-                    for r in 0..2 {
-                        L::store_floats(sums[r].wrapping_add(STRIP * (first + i)), totals[i][r]);
-                    }
-                }
+                totals.store::<G>();
             }
         }
     }

@@ -150,13 +150,11 @@ impl<C: Codes, G: Grouping, const N: usize> Tile<'_, C, G, N> {
             // SAFETY: rows `first..first + R * ROWS` lie inside every array of 16 rows; codes and columns are as long as the
             // fields say.
             unsafe {
-                let mut totals = [[L::floats(0.0); R]; N];
-                for i in 0..N {
-                    for r in 0..R {
-                        totals[i][r] =
-                            L::load_floats(sums.wrapping_add(i).cast::<f32>().wrapping_add(first + r * L::ROWS));
-                    }
+                let mut at = [sums.cast::<f32>().wrapping_add(first); R];
+                for r in 1..R {
+                    at[r] = at[0].wrapping_add(r * L::ROWS);
                 }
+                let mut totals = Totals::<L, N, R>::load::<G>(at);
                 for u in 0..units {
                     let unit = self.codes.wrapping_add(u * C::UNIT_BYTES + 4 * first);
                     let x = self.columns.wrapping_add(u * WORDS * N);
@@ -170,14 +168,7 @@ impl<C: Codes, G: Grouping, const N: usize> Tile<'_, C, G, N> {
                     }
                     unit_product::<L, C, G, N, N, R>(&registers, x, self.offset, &mut totals);
                 }
-                for i in 0..N {
-                    for r in 0..R {
-                        L::store_floats(
-                            sums.wrapping_add(i).cast::<f32>().wrapping_add(first + r * L::ROWS),
-                            totals[i][r],
-                        );
-                    }
-                }
+                totals.store::<G>();
             }
             first += R * L::ROWS;
         }
@@ -203,10 +194,12 @@ impl Register {
     }
 }
 
-/// One unit of `R` registers and `N` columns that lie in a block of `WIDTH`.
+/// One unit of `R` registers and `N` columns that lie in a block of `WIDTH`, added to the floats at `sums`, for each register and
+/// [`STRIP`] further on for each column. Where a unit has one scale they are taken to `totals` before the first unit and written back
+/// after the last one ([`Totals`]); where halves have their own, the sum of a unit takes their registers.
 ///
 /// # Safety
-/// The processor has the instruction set; `registers` and `x` point to one unit.
+/// The processor has the instruction set; `registers` and `x` point to one unit, `sums` to a register of floats for each column.
 #[inline(always)]
 pub(super) unsafe fn unit_product<
     L: Lanes,
@@ -219,25 +212,101 @@ pub(super) unsafe fn unit_product<
     registers: &[Register; R],
     x: *const u32,
     offset: i32,
-    totals: &mut [[L::Floats; R]; N],
+    totals: &mut Totals<L, N, R>,
 ) {
     // SAFETY: by the caller.
     unsafe {
-        if G::HALVES {
-            half::<L, C, G, N, WIDTH, R, 0>(registers, x, offset, totals);
-            half::<L, C, G, N, WIDTH, R, 1>(registers, x, offset, totals);
-        } else {
-            half::<L, C, G, N, WIDTH, R, 2>(registers, x, offset, totals);
+        if !G::HALVES {
+            let isums = integers::<L, C, G, N, WIDTH, R, 2>(registers, x, offset);
+            for i in 0..N {
+                let x_scale = L::floats(float(x.wrapping_add(8 * WIDTH + i)));
+                let x_sum = L::floats(float(x.wrapping_add(9 * WIDTH + i)));
+                for r in 0..R {
+                    let both = L::multiply(L::load_floats(registers[r].scales[0]), x_scale);
+                    let total = &mut totals.sums[i][r];
+                    *total = L::fused(L::to_floats(isums[i][r]), both, *total);
+                    if G::MINS {
+                        *total = L::fused_less(L::load_floats(registers[r].mins[0]), x_sum, *total);
+                    }
+                }
+            }
+            return;
+        }
+        let mut unit = [[L::floats(0.0); R]; N];
+        let isums = integers::<L, C, G, N, WIDTH, R, 0>(registers, x, offset);
+        for i in 0..N {
+            let x_sum = L::floats(integer(x.wrapping_add(10 * WIDTH + i)) as f32);
+            for r in 0..R {
+                unit[i][r] = L::multiply(L::to_floats(isums[i][r]), L::load_floats(registers[r].scales[0]));
+                if G::MINS {
+                    unit[i][r] = L::fused_less(L::load_floats(registers[r].mins[0]), x_sum, unit[i][r]);
+                }
+            }
+        }
+        let isums = integers::<L, C, G, N, WIDTH, R, 1>(registers, x, offset);
+        for i in 0..N {
+            let x_scale = L::floats(float(x.wrapping_add(8 * WIDTH + i)));
+            let x_sum = L::floats(integer(x.wrapping_add(11 * WIDTH + i)) as f32);
+            for r in 0..R {
+                let (scale, min) = (registers[r].scales[1], registers[r].mins[1]);
+                unit[i][r] = L::fused(L::to_floats(isums[i][r]), L::load_floats(scale), unit[i][r]);
+                if G::MINS {
+                    unit[i][r] = L::fused_less(L::load_floats(min), x_sum, unit[i][r]);
+                }
+                let total = totals.at[r].wrapping_add(STRIP * i);
+                L::store_floats(total, L::fused(unit[i][r], x_scale, L::load_floats(total)));
+            }
         }
     }
 }
 
-/// The first or the last half of a unit, or (`PART == 2`) all of it.
+/// The sums of `R` registers and `N` columns.
+pub(super) struct Totals<L: Lanes, const N: usize, const R: usize> {
+    /// Of each register, [`STRIP`] floats further on for each column.
+    at: [*mut f32; R],
+    sums: [[L::Floats; R]; N],
+}
+
+impl<L: Lanes, const N: usize, const R: usize> Totals<L, N, R> {
+    /// # Safety
+    /// As for [`unit_product`].
+    #[inline(always)]
+    pub(super) unsafe fn load<G: Grouping>(at: [*mut f32; R]) -> Self {
+        // SAFETY: by the caller.
+        unsafe {
+            let mut sums = [[L::floats(0.0); R]; N];
+            if !G::HALVES {
+                for i in 0..N {
+                    for r in 0..R {
+                        sums[i][r] = L::load_floats(at[r].wrapping_add(STRIP * i));
+                    }
+                }
+            }
+            Self { at, sums }
+        }
+    }
+
+    /// # Safety
+    /// As for [`unit_product`].
+    #[inline(always)]
+    pub(super) unsafe fn store<G: Grouping>(self) {
+        if !G::HALVES {
+            for i in 0..N {
+                for r in 0..R {
+                    // SAFETY: by the caller.
+                    unsafe { L::store_floats(self.at[r].wrapping_add(STRIP * i), self.sums[i][r]) };
+                }
+            }
+        }
+    }
+}
+
+/// The exact sums of the first or the last half of a unit, or (`PART == 2`) of all of it.
 ///
 /// # Safety
 /// As for [`unit_product`].
 #[inline(always)]
-unsafe fn half<
+unsafe fn integers<
     L: Lanes,
     C: Codes,
     G: Grouping,
@@ -249,8 +318,7 @@ unsafe fn half<
     registers: &[Register; R],
     x: *const u32,
     offset: i32,
-    totals: &mut [[L::Floats; R]; N],
-) {
+) -> [[L::Ints; R]; N] {
     let signed = const { C::MAX_CODE == 128 };
     let run = const { run_length(C::MAX_CODE) }.min(if PART == 2 { 8 } else { 4 });
     // SAFETY: 8 vectors of codes, and of each column 8 words of codes, then scale, scaled sum and two sums.
@@ -286,22 +354,7 @@ unsafe fn half<
                 }
             }
         });
-        for i in 0..N {
-            let x_scale = float(x.wrapping_add(8 * WIDTH + i));
-            let x_sum = match PART {
-                2 => float(x.wrapping_add(9 * WIDTH + i)),
-                _ => x_scale * integer(x.wrapping_add((10 + PART) * WIDTH + i)) as f32,
-            };
-            for r in 0..R {
-                let scale = L::load_floats(registers[r].scales[PART % 2]);
-                let both = L::multiply(scale, L::floats(x_scale));
-                totals[i][r] = L::fused(L::to_floats(isums[i][r]), both, totals[i][r]);
-                if G::MINS {
-                    let min = L::load_floats(registers[r].mins[PART % 2]);
-                    totals[i][r] = L::fused_less(min, L::floats(x_sum), totals[i][r]);
-                }
-            }
-        }
+        isums
     }
 }
 
