@@ -398,6 +398,26 @@ mod tests {
     }
 
     #[test]
+    fn both_weights_of_a_gated_product_are_seen() {
+        let mut backend = Observed::new(Reference);
+        let [gate, up] =
+            [("gate", 0.0), ("up", 1.0)].map(|(name, seed)| backend.named_weight(name, weight(2, seed)).unwrap());
+        let values = inputs(TOKENS);
+        let mut x = backend.buffer(values.len()).unwrap();
+        backend.write(&mut x, &values).unwrap();
+        let mut out = backend.buffer(2 * TOKENS).unwrap();
+        let activation = Activation::Silu;
+        let product = GluMatMul { gate: &gate, up: &up, biases: [None; 2], activation, out: &mut out };
+        backend.matmul_glu(&x, TOKENS, product).unwrap();
+        let rows: Vec<usize> = (0..TOKENS).collect();
+        for name in ["gate", "up"] {
+            let seen = backend.squares(name).unwrap();
+            assert_eq!((seen.sums(), seen.counts()), (&expected(&values, &rows)[..], &[TOKENS as u64][..]));
+        }
+        assert!(out.iter().any(|out| *out != 0.0));
+    }
+
+    #[test]
     fn experts_are_counted_apart() {
         let mut backend = Observed::new(Reference);
         let stack: Vec<_> = (0..3).map(|e| backend.named_weight("exps", weight(2, e as f32)).unwrap()).collect();

@@ -2,8 +2,8 @@ use std::ops::Range;
 
 use super::{Cpu, CpuOptions};
 use crate::{
-    Activation, Attention, Backend, Error, Format, Isa, KvFormat, KvShape, MatMul, Reference, RmsNorm, Rope, RopeStyle,
-    SharedBytes, Span, Weight,
+    Activation, Attention, Backend, Error, Format, GluMatMul, Isa, KvFormat, KvShape, MatMul, Reference, Repack,
+    RmsNorm, Rope, RopeStyle, SharedBytes, Span, Weight, quantize,
 };
 
 /// A linear congruential generator (Knuth's MMIX constants): the same numbers everywhere.
@@ -220,6 +220,73 @@ fn products_share_an_input() {
     }
 }
 
+#[test]
+fn gated_products_are_products_and_then_a_glu() {
+    let mut random = Random::new(9);
+    let formats = [(Format::Q4_K, Format::Q4_K), (Format::Q4_K, Format::Q6_K), (Format::Q8_0, Format::F16)];
+    for (gate_format, up_format) in formats.into_iter().chain([(Format::F32, Format::F32)]) {
+        for (tokens, rows) in [(0, 4), (1, 40), (11, 17), (12, 48), (13, 16), (100, 33), (200, 5)] {
+            let cols = 256;
+            let x = random.values(tokens * cols);
+            let mut values = |format| {
+                let values = random.values(rows * cols);
+                quantize(format, rows, cols, &values).unwrap()
+            };
+            let (gate, up) = (values(gate_format), values(up_format));
+            let (gate_bias, up_bias) = (random.values(rows), random.values(rows));
+            for isa in Isa::available() {
+                for (threads, repack) in [(1, Repack::Strips), (3, Repack::Never)] {
+                    let options =
+                        CpuOptions { threads: Some(threads), isa_limit: Some(isa), repack, ..CpuOptions::default() };
+                    let backend = &mut Cpu::new(options).unwrap();
+                    let x = buffer(backend, &x);
+                    let [gate, up] = [&gate, &up].map(|weight| backend.weight(weight.clone()).unwrap());
+                    let biases = [&gate_bias, &up_bias].map(|bias| vector(backend, bias));
+                    for (activation, biased) in [(Activation::Silu, false), (Activation::GeluTanh, true)] {
+                        let [gate_bias, up_bias] = biases.each_ref().map(|bias| biased.then_some(bias));
+                        let [mut expected, mut scaled, mut out] =
+                            [(); 3].map(|()| backend.buffer(tokens * rows).unwrap());
+                        let group = &mut [
+                            MatMul { weight: &gate, bias: gate_bias, out: &mut expected },
+                            MatMul { weight: &up, bias: up_bias, out: &mut scaled },
+                        ];
+                        backend.matmul(&x, tokens, group).unwrap();
+                        backend.glu(&mut expected, &scaled, tokens * rows, activation).unwrap();
+                        let biases = [gate_bias, up_bias];
+                        let product = GluMatMul { gate: &gate, up: &up, biases, activation, out: &mut out };
+                        backend.matmul_glu(&x, tokens, product).unwrap();
+                        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                        let [expected, out] =
+                            [&expected, &out].map(|values| bits(contents(backend, values, tokens * rows)));
+                        assert_eq!(out, expected, "{gate_format} {up_format} {tokens} {rows} {isa:?} {repack:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gated_products_agree_with_the_reference() {
+    let mut random = Random::new(10);
+    for (tokens, cols, rows) in [(1, 33, 5), (14, 64, 20)] {
+        let x = random.values(tokens * cols);
+        let [gate, up] = [(); 2].map(|()| random.values(rows * cols));
+        let [gate_bias, up_bias] = [(); 2].map(|()| random.values(rows));
+        // A product of two sums, neither above 16 times the root of their length.
+        against_reference!(40.0 * EPS, 256.0 * cols as f32 * EPS, |backend| {
+            let x = buffer(backend, &x);
+            let [gate, up] = [&gate, &up].map(|w| backend.weight(Weight::from_f32(rows, cols, w).unwrap()).unwrap());
+            let [gate_bias, up_bias] = [&gate_bias, &up_bias].map(|bias| vector(backend, bias));
+            let mut out = backend.buffer(tokens * rows).unwrap();
+            let biases = [Some(&gate_bias), Some(&up_bias)];
+            let product = GluMatMul { gate: &gate, up: &up, biases, activation: Activation::Silu, out: &mut out };
+            backend.matmul_glu(&x, tokens, product).unwrap();
+            contents(backend, &out, tokens * rows)
+        });
+    }
+}
+
 /// Whether an operation was refused for the right reason.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Refused {
@@ -285,6 +352,16 @@ fn refuses_wrong_arguments<B: Backend>(backend: &mut B) {
     refused(product(backend, 2, table, None, small), Shape);
     refused(product(backend, 1, table, Some(w), x), Shape);
     refused(product(backend, 1, table, Some(table), x), Shape);
+
+    let gated = |backend: &mut B, tokens, up, bias, out: &mut B::Buffer| {
+        let biases = [None, bias];
+        backend.matmul_glu(y, tokens, GluMatMul { gate: table, up, biases, activation: Activation::Silu, out })
+    };
+    refused(gated(backend, 5, table, None, x), Shape);
+    refused(gated(backend, max, table, None, x), Shape);
+    refused(gated(backend, 2, table, None, small), Shape);
+    refused(gated(backend, 1, w, None, x), Shape);
+    refused(gated(backend, 1, table, Some(w), x), Shape);
 
     let rope = Rope { heads: 2, head_dim: 4, rotary_dim: 4, style: RopeStyle::Pairs };
     refused(backend.rope(x, 4, y, y, rope), Shape);
