@@ -1,5 +1,5 @@
-//! How fast a model runs here: `bench [--model PATH_OR_ID] [-p 512] [-n 128] [-t THREADS] [-r REPETITIONS] [--repack
-//! never|strips|background] [--json]`.
+//! How fast a model runs here: `bench [--model PATH_OR_ID] [-p 512] [-n 128] [-t THREADS] [-r REPETITIONS] [-b TOKENS]
+//! [--repack never|strips|background] [--json]`; `-b` is the most tokens of a step.
 //!
 //! As llama-bench does it: prompt and generation are timed apart, on random token ids, end tokens ignored, after one warm-up.
 //! Time to first token is that of a prompt of `-p` tokens, sampling included. Each figure is the median of the repetitions.
@@ -54,6 +54,10 @@ fn main() -> Result<(), Failure> {
     let builder = mistral_examples::builder(&mut args)?;
     let prompt: usize = args.opt_value_from_str("-p")?.unwrap_or(512);
     let generated: usize = args.opt_value_from_str("-n")?.unwrap_or(128);
+    let builder = match args.opt_value_from_str("-b")? {
+        Some(tokens) => builder.max_batch_tokens(tokens),
+        None => builder,
+    };
     let repetitions: usize = args.opt_value_from_str("-r")?.unwrap_or(5);
     let builder = match args.opt_value_from_str::<_, String>("--repack")?.as_deref() {
         None | Some("background") => builder.repack(Repack::Background),

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use super::codes::Codes;
 use super::lanes::{Lanes, Operation, prefetch, unroll};
+use super::multiply::Ahead;
 use super::pack::{Layout, Pack, PackGroup, Panel, ReadScales, Vector};
 use super::tile::{Scales, UNITS};
 use super::{AHEAD, StripSource, StripSpace, Vbmi};
@@ -35,8 +36,19 @@ impl<'a, B: Pack> Groups<'a, B> {
         if self.rest.is_empty() { last.rest.as_ptr_range().end.wrapping_add(distance) } else { self.rest.as_ptr() }
     }
 
-    /// Header and codes of the next group, which has units `first..first + units`; blocks are packed into `packed`, and of packed
-    /// groups `bytes` from [`AHEAD`] on are asked for. `None` if there is none, which cannot be.
+    /// As much as a group of `units` units, behind the last one that was taken by [`AHEAD`], where they are packed.
+    #[inline(always)]
+    pub(super) fn ahead(&self, units: usize) -> Ahead {
+        match self.source {
+            StripSource::Blocks(_) => Ahead::NOTHING,
+            StripSource::Packed(_) => {
+                Ahead::of(self.rest.as_ptr().wrapping_add(AHEAD), const { Layout::of::<B>() }.group(units), units)
+            }
+        }
+    }
+
+    /// Header and codes of the next group, which has units `first..first + units`; blocks are packed into `packed`. `None` if there
+    /// is none, which cannot be.
     ///
     /// # Safety
     /// The processor has the instruction set.
@@ -46,7 +58,6 @@ impl<'a, B: Pack> Groups<'a, B> {
         first: usize,
         units: usize,
         packed: &'g mut [Vector],
-        bytes: usize,
     ) -> Option<(&'g [u8], &'g [u8])>
     where
         'a: 'g,
@@ -63,8 +74,6 @@ impl<'a, B: Pack> Groups<'a, B> {
             StripSource::Packed(_) => {
                 let (group, behind) = self.rest.split_at_checked(layout.group(units))?;
                 self.rest = behind;
-                let ahead = group.as_ptr().wrapping_add(AHEAD);
-                (0..bytes).step_by(64).for_each(|line| prefetch(ahead.wrapping_add(line)));
                 group
             }
         };
@@ -82,7 +91,6 @@ impl<'a, B: Pack> Groups<'a, B> {
         units: usize,
         vbmi: Option<Vbmi>,
         space: &'g mut StripSpace,
-        bytes: usize,
     ) -> Option<(&'g [u8], &'g Scales)>
     where
         'a: 'g,
@@ -90,7 +98,7 @@ impl<'a, B: Pack> Groups<'a, B> {
         let StripSpace { packed, codes: panel, scales } = space;
         // SAFETY: by the caller; as many units are expanded as there are.
         unsafe {
-            let (header, codes) = self.next::<L>(first, units, packed, bytes)?;
+            let (header, codes) = self.next::<L>(first, units, packed)?;
             L::enter(ReadScales { header, units, scales: &mut *scales, block: PhantomData::<B> });
             if B::UNIT_BYTES == 512 && L::BIASED {
                 // Signed codes are stored as such a set wants them.

@@ -39,7 +39,7 @@ pub(crate) use self::books::vbmi::Vbmi;
 use self::codes::Codes;
 use self::groups::Groups;
 use self::lanes::Lanes;
-use self::multiply::{Group, multiply, multiply_pair};
+use self::multiply::{Ahead, Group, multiply, multiply_pair};
 pub(crate) use self::pack::{Layout, Pack};
 use self::pack::{PackGroup, Panel, ReadScales, Vector};
 use self::pair::PAIR_COLUMNS;
@@ -225,16 +225,14 @@ unsafe fn packed_product<L: Lanes, B: Pack>(
         // SAFETY: by the caller; `codes` are `units` units, packed or expanded.
         unsafe {
             if sums.len() <= FEW && L::DIRECT && B::DIRECT {
-                // The tile asks for codes, unit by unit.
-                let bytes = const { Layout::of::<B>() }.codes_at(units);
-                let Some((header, codes)) = groups.next::<L>(first, units, &mut space.packed, bytes) else { return };
+                let Some((header, codes)) = groups.next::<L>(first, units, &mut space.packed) else { return };
                 L::enter(ReadScales { header, units, scales: &mut space.scales, block: PhantomData::<B> });
-                let group = Group { scales: &space.scales, offset: offset::<L, B>(), first, units, ahead: true };
+                let ahead = groups.ahead(units);
+                let group = Group { scales: &space.scales, offset: offset::<L, B>(), first, units, ahead };
                 multiply::<L, L::Few<B::Codes>, B::Grouping, false>(codes, group, columns, sums);
             } else {
-                let bytes = const { Layout::of::<B>() }.group(units);
-                let Some((codes, scales)) = groups.expand::<L>(first, units, vbmi, space, bytes) else { return };
-                let group = Group { scales, offset: offset::<L, B>(), first, units, ahead: false };
+                let Some((codes, scales)) = groups.expand::<L>(first, units, vbmi, space) else { return };
+                let group = Group { scales, offset: offset::<L, B>(), first, units, ahead: groups.ahead(units) };
                 multiply::<L, L::Many<B::Expanded>, B::Grouping, true>(codes, group, columns, sums);
             }
         }
@@ -258,9 +256,9 @@ unsafe fn pair_product<L: Lanes, B: Pack>(
         let units = UNITS.min(columns.units - first);
         // SAFETY: by the caller; the codes of both are `units` units, packed or expanded.
         unsafe {
-            let Some((low_codes, low_scales)) = low.expand::<L>(first, units, vbmi, low_space, 0) else { return };
-            let Some((high_codes, high_scales)) = high.expand::<L>(first, units, vbmi, high_space, 0) else { return };
-            let group = Group { scales: low_scales, offset: offset::<L, B>(), first, units, ahead: false };
+            let Some((low_codes, low_scales)) = low.expand::<L>(first, units, vbmi, low_space) else { return };
+            let Some((high_codes, high_scales)) = high.expand::<L>(first, units, vbmi, high_space) else { return };
+            let group = Group { scales: low_scales, offset: offset::<L, B>(), first, units, ahead: Ahead::NOTHING };
             let strips = [(low_codes, group), (high_codes, Group { scales: high_scales, ..group })];
             let next = [low.next_or(&high, 0), high.next_or(&high, low.bytes)];
             let bytes = if low.bytes == 0 { 0 } else { const { Layout::of::<B>() }.group(units) };

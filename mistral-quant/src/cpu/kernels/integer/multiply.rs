@@ -2,11 +2,35 @@
 
 use super::TOGETHER;
 use super::codes::Codes;
-use super::lanes::{Lanes, block_width};
+use super::lanes::{Lanes, block_width, prefetch};
 use super::pair::{PAIR_COLUMNS, Pair};
 use super::tile::{Block, Grouping, Scales, UNITS};
 use crate::cpu::activations::{Columns, WORDS};
 use crate::cpu::kernels::strip::Sums;
+
+/// Memory to ask for, a few lines in each unit: a burst would fill the processor's queue of misses and hold up the loads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ahead {
+    from: *const u8,
+    /// Cache lines in a unit.
+    lines: usize,
+}
+
+impl Ahead {
+    pub(super) const NOTHING: Self = Self { from: std::ptr::null(), lines: 0 };
+
+    /// All `bytes` from `from` on, in `units` units.
+    pub(super) fn of(from: *const u8, bytes: usize, units: usize) -> Self {
+        Self { from, lines: bytes.div_ceil(64).div_ceil(units.max(1)) }
+    }
+
+    /// Asks for the share of unit `u`.
+    #[inline(always)]
+    pub(super) fn ask(self, u: usize) {
+        let start = self.from.wrapping_add(64 * self.lines * u);
+        (0..self.lines).for_each(|line| prefetch(start.wrapping_add(64 * line)));
+    }
+}
 
 /// A group of units whose codes are multiplied.
 #[derive(Clone, Copy)]
@@ -18,8 +42,8 @@ pub(super) struct Group<'a> {
     pub(super) first: usize,
     /// At most [`UNITS`].
     pub(super) units: usize,
-    /// Whether the codes lie in the memory of a packed weight, to be asked for ahead.
-    pub(super) ahead: bool,
+    /// What comes later, to be asked for while this is multiplied.
+    pub(super) ahead: Ahead,
 }
 
 /// Adds the products of a group with all columns to the sums. `MANY` says whether there may be more than [`FEW`](super::FEW) columns.
@@ -43,7 +67,7 @@ pub(super) unsafe fn multiply<L: Lanes, C: Codes, G: Grouping, const MANY: bool>
         (words, rest) = (behind, others);
         // SAFETY: by the caller.
         unsafe { multiply_block::<L, C, G, MANY>(codes, group, block, sums) };
-        group.ahead = false;
+        group.ahead = Ahead::NOTHING;
     }
 }
 

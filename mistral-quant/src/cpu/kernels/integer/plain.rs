@@ -4,7 +4,7 @@ use super::StripSpace;
 use super::codes::Expanded;
 use super::groups::prefetch_rows;
 use super::lanes::Lanes;
-use super::multiply::{Group, multiply};
+use super::multiply::{Ahead, Group, multiply};
 use super::pack::Panel;
 use super::tile::{Everything, Grouping, Halves, Scales, UNITS, Units};
 use crate::cpu::activations::Columns;
@@ -42,7 +42,7 @@ pub(super) unsafe fn plain_product<L: Lanes, B: Grid>(
             (false, true) => 128,
             (false, false) => 0,
         };
-        let group = Group { scales, offset, first, units: count, ahead: false };
+        let group = Group { scales, offset, first, units: count, ahead: Ahead::NOTHING };
         // SAFETY: by the caller; `codes` has room for all units of a group.
         unsafe {
             match (B::HALVES, B::MINS) {

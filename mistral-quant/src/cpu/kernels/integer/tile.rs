@@ -4,9 +4,9 @@
 
 use std::marker::PhantomData;
 
-use super::AHEAD;
 use super::codes::Codes;
-use super::lanes::{Lanes, Operation, prefetch, run_length, unroll};
+use super::lanes::{Lanes, Operation, run_length, unroll};
+use super::multiply::Ahead;
 use crate::cpu::activations::WORDS;
 use crate::cpu::kernels::strip::{STRIP, Sums};
 
@@ -90,8 +90,8 @@ pub(crate) struct Block<'a> {
     /// Subtracted from every code, if [`Grouping::OFFSET`].
     pub(crate) offset: i32,
     pub(crate) units: usize,
-    /// Whether the codes come from memory in this order, so that later ones are asked for.
-    pub(crate) ahead: bool,
+    /// What is asked for meanwhile.
+    pub(crate) ahead: Ahead,
     /// The first of these units in a block of as many columns as there are sums: [`WORDS`] words a unit and column.
     pub(crate) columns: *const u32,
     pub(crate) sums: &'a mut [Sums],
@@ -119,7 +119,7 @@ struct Tile<'a, C, G, const N: usize> {
     scales: &'a Scales,
     offset: i32,
     units: usize,
-    ahead: bool,
+    ahead: Ahead,
     columns: *const u32,
     sums: &'a mut [Sums; N],
     class: PhantomData<(C, G)>,
@@ -160,9 +160,8 @@ impl<C: Codes, G: Grouping, const N: usize> Tile<'_, C, G, N> {
                 for u in 0..units {
                     let unit = self.codes.wrapping_add(u * C::UNIT_BYTES + 4 * first);
                     let x = self.columns.wrapping_add(u * WORDS * N);
-                    if self.ahead {
-                        // With several columns the processor's own prefetching falls behind, and a burst would hold up the loads.
-                        (0..C::UNIT_BYTES).step_by(64).for_each(|line| prefetch(unit.wrapping_add(AHEAD + line)));
+                    if first == 0 {
+                        self.ahead.ask(u);
                     }
                     let mut registers = [Register::of(unit, self.scales, u, first); R];
                     for r in 1..R {
