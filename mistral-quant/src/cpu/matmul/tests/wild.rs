@@ -68,7 +68,7 @@ fn exact(weight: &Weight, x: &[f32]) -> Vec<(f64, f64)> {
     x.chunks(cols).flat_map(|token| decoded.chunks(cols).map(move |row| dot(token, row))).collect()
 }
 
-/// Random blocks, random tokens. No panic; numbers near the exact ones wherever those are no danger to f32; no number where a scale or an activation is none; a token
+/// No panic; numbers near the exact ones wherever those are no danger to f32; no number where a scale or an activation is none; a token
 /// the same to the bit beside any others; packed weights and a second thread change nothing.
 #[test]
 fn any_blocks_with_any_tokens_are_computed_alike() {
