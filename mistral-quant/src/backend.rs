@@ -130,6 +130,21 @@ pub struct MatMul<'a, B: Backend> {
     pub out: &'a mut B::Buffer,
 }
 
+/// The gated half of a feed-forward network: `out = activation(x · gateᵀ + gate_bias) * (x · upᵀ + up_bias)`.
+/// Source: Shazeer, 2020, arXiv:2002.05202.
+pub struct GluMatMul<'a, B: Backend> {
+    /// `[rows, cols]`.
+    pub gate: &'a B::Weight,
+    /// `[rows, cols]`.
+    pub up: &'a B::Weight,
+    /// `[rows]` each, added to the products with `gate` and `up`.
+    pub biases: [Option<&'a B::Weight>; 2],
+    /// What the gate goes through.
+    pub activation: Activation,
+    /// `[tokens, rows]`, overwritten.
+    pub out: &'a mut B::Buffer,
+}
+
 /// Which rows of activations go to which expert of a mixture: routes, expert after expert.
 ///
 /// ```
@@ -219,6 +234,9 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
     ) -> Result<(), Error>;
     /// A group of products over one input `x` `[tokens, cols]`, so that its preparation is paid once.
     fn matmul(&mut self, x: &Self::Buffer, tokens: usize, group: &mut [MatMul<'_, Self>]) -> Result<(), Error>;
+    /// Two products over one input `x` `[tokens, cols]`, of which only one output is written. Equal to the bit to
+    /// [`matmul`](Self::matmul) followed by [`glu`](Self::glu).
+    fn matmul_glu(&mut self, x: &Self::Buffer, tokens: usize, product: GluMatMul<'_, Self>) -> Result<(), Error>;
     /// A group of products of routed rows of `x` `[.., cols]` with the weights of their experts. Experts without routes cost nothing.
     fn matmul_experts(
         &mut self,

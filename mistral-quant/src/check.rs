@@ -87,6 +87,23 @@ pub(crate) fn matmul(
     bias.map_or(Ok(()), |bias| vector("bias of a matrix product", bias, rows))
 }
 
+/// Two products with weights of one shape `[rows, cols]`; the number of outputs.
+pub(crate) fn glu_matmul(
+    gate: [usize; 2],
+    up: [usize; 2],
+    biases: [Option<[usize; 2]>; 2],
+    tokens: usize,
+    x_len: usize,
+    out_len: usize,
+) -> Result<usize, Error> {
+    if gate != up {
+        let (expected, found) = (format!("{gate:?}, as the gate's"), format!("{up:?}"));
+        return Err(Error::Shape { what: "shape of the up projection", expected, found });
+    }
+    biases.into_iter().try_for_each(|bias| matmul(gate, bias, tokens, x_len, out_len))?;
+    product("output of a gated product", &[tokens, gate[0]])
+}
+
 /// Lengths of the rotated rows and of the tables; the number of elements that are looked at.
 pub(crate) fn rope(x_len: usize, tokens: usize, cos_len: usize, sin_len: usize, rope: Rope) -> Result<usize, Error> {
     if !rope.rotary_dim.is_multiple_of(2) || rope.rotary_dim > rope.head_dim {

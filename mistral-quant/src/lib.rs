@@ -27,7 +27,7 @@ mod testing;
 mod weight;
 
 pub use backend::{
-    Activation, Attention, Backend, ExpertMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes, Span,
+    Activation, Attention, Backend, ExpertMatMul, GluMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes, Span,
 };
 pub use bytes::SharedBytes;
 pub use cpu::pool::ThreadPool;

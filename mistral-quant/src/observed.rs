@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::backend::sealed::Sealed;
 use crate::{
-    Activation, Attention, Backend, Error, ExpertMatMul, KvShape, MatMul, RmsNorm, Rope, Routes, Span, Weight,
+    Activation, Attention, Backend, Error, ExpertMatMul, GluMatMul, KvShape, MatMul, RmsNorm, Rope, Routes, Span,
+    Weight,
 };
 
 /// A backend that computes as `B` does, to the bit, and sums the squares of the inputs of named weights
@@ -228,6 +229,15 @@ where
             })
             .collect();
         self.inner.matmul(x, tokens, &mut inner)?;
+        self.watch(x, &places, (0..tokens).map(|row| (row, 0)))
+    }
+
+    fn matmul_glu(&mut self, x: &Self::Buffer, tokens: usize, product: GluMatMul<'_, Self>) -> Result<(), Error> {
+        let GluMatMul { gate, up, biases, activation, out } = product;
+        let places = distinct([gate.place, up.place].into_iter());
+        let biases = biases.map(|bias| bias.map(|bias| &bias.inner));
+        let inner = GluMatMul { gate: &gate.inner, up: &up.inner, biases, activation, out };
+        self.inner.matmul_glu(x, tokens, inner)?;
         self.watch(x, &places, (0..tokens).map(|row| (row, 0)))
     }
 

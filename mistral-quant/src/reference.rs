@@ -2,8 +2,8 @@
 
 use crate::backend::sealed::Sealed;
 use crate::{
-    Activation, Attention, Backend, Error, ExpertMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes, Span,
-    Weight, check, decode_row,
+    Activation, Attention, Backend, Error, ExpertMatMul, GluMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes,
+    Span, Weight, check, decode_row,
 };
 
 /// The naive backend: one thread, no SIMD, sums in f64, every intermediate result rounded to f32 once.
@@ -140,6 +140,28 @@ impl Backend for Reference {
             }
         }
         Ok(())
+    }
+
+    fn matmul_glu(&mut self, x: &Vec<f32>, tokens: usize, product: GluMatMul<'_, Self>) -> Result<(), Error> {
+        let GluMatMul { gate, up, biases: [gate_bias, up_bias], activation, out } = product;
+        check::glu_matmul(
+            gate.shape(),
+            up.shape(),
+            [gate_bias, up_bias].map(|bias| bias.map(Weight::shape)),
+            tokens,
+            x.len(),
+            out.len(),
+        )?;
+        let mut scaled = vec![0.0; tokens * up.rows()];
+        self.matmul(
+            x,
+            tokens,
+            &mut [
+                MatMul { weight: gate, bias: gate_bias, out: &mut *out },
+                MatMul { weight: up, bias: up_bias, out: &mut scaled },
+            ],
+        )?;
+        self.glu(out, &scaled, scaled.len(), activation)
     }
 
     fn matmul_experts(

@@ -1,6 +1,6 @@
 //! The gated feed-forward network. Source: Shazeer, 2020, arXiv:2002.05202.
 
-use mistral_quant::{Backend, MatMul};
+use mistral_quant::{Activation, Backend, GluMatMul, MatMul};
 
 use super::{Scratch, Step};
 use crate::Error;
@@ -10,7 +10,7 @@ use crate::spec::FfnSpec;
 
 /// The weights of one feed-forward network.
 pub(crate) struct Ffn<B: Backend> {
-    spec: FfnSpec,
+    activation: Activation,
     gate: B::Weight,
     up: B::Weight,
     down: B::Weight,
@@ -42,7 +42,13 @@ impl<B: Backend> Ffn<B> {
             ]),
             false => None,
         };
-        Ok(Self { gate, up, down: loading.matrix(Role::Down, layer, hidden_size, width)?, bias, spec: spec.clone() })
+        Ok(Self {
+            gate,
+            up,
+            down: loading.matrix(Role::Down, layer, hidden_size, width)?,
+            bias,
+            activation: spec.activation,
+        })
     }
 
     /// `x` and `out` are `[tokens, hidden_size]`.
@@ -54,17 +60,18 @@ impl<B: Backend> Ffn<B> {
         x: &B::Buffer,
         out: &mut B::Buffer,
     ) -> Result<(), Error> {
-        let Scratch { gate, up, .. } = scratch;
         let [gate_bias, up_bias, down_bias] = match &self.bias {
             Some([gate, up, down]) => [Some(gate), Some(up), Some(down)],
             None => [None; 3],
         };
-        let mut group = [
-            MatMul { weight: &self.gate, bias: gate_bias, out: &mut *gate },
-            MatMul { weight: &self.up, bias: up_bias, out: &mut *up },
-        ];
-        backend.matmul(x, step.tokens, &mut group)?;
-        backend.glu(gate, up, step.tokens.saturating_mul(self.spec.intermediate_size), self.spec.activation)?;
-        Ok(backend.matmul(gate, step.tokens, &mut [MatMul { weight: &self.down, bias: down_bias, out }])?)
+        let gated = GluMatMul {
+            gate: &self.gate,
+            up: &self.up,
+            biases: [gate_bias, up_bias],
+            activation: self.activation,
+            out: &mut scratch.gated,
+        };
+        backend.matmul_glu(x, step.tokens, gated)?;
+        Ok(backend.matmul(&scratch.gated, step.tokens, &mut [MatMul { weight: &self.down, bias: down_bias, out }])?)
     }
 }

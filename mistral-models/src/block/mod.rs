@@ -29,9 +29,7 @@ pub(crate) struct Scratch<B: Backend> {
     /// `[tokens, heads * head_dim]`.
     pub(crate) heads: B::Buffer,
     /// `[tokens, intermediate_size]`.
-    pub(crate) gate: B::Buffer,
-    /// `[tokens, intermediate_size]`.
-    pub(crate) up: B::Buffer,
+    pub(crate) gated: B::Buffer,
 }
 
 impl<B: Backend> Scratch<B> {
@@ -43,8 +41,7 @@ impl<B: Backend> Scratch<B> {
             keys: buffer(key)?,
             values: buffer(key)?,
             heads: buffer(query)?,
-            gate: buffer(ffn)?,
-            up: buffer(ffn)?,
+            gated: buffer(ffn)?,
         })
     }
 }

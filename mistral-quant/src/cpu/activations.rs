@@ -191,6 +191,22 @@ impl Operation for Quantize<'_> {
     }
 }
 
+/// The sums of the first and the last 16. In steps that are additions of whole registers: as two sums they become a tangle of moves.
+#[inline(always)]
+fn sums_of_halves(codes: &[i32; UNIT]) -> [i32; 2] {
+    let (mut eights, mut fours, mut twos) = ([0; 16], [0; 8], [0; 4]);
+    for k in 0..16 {
+        eights[k] = codes[k / 8 * 16 + k % 8] + codes[k / 8 * 16 + 8 + k % 8];
+    }
+    for k in 0..8 {
+        fours[k] = eights[k / 4 * 8 + k % 4] + eights[k / 4 * 8 + 4 + k % 4];
+    }
+    for k in 0..4 {
+        twos[k] = fours[k / 2 * 4 + k % 2] + fours[k / 2 * 4 + 2 + k % 2];
+    }
+    [twos[0] + twos[1], twos[2] + twos[3]]
+}
+
 /// Quantizes consecutive units. `inline(always)`: each instruction set compiles this body with its own features.
 #[inline(always)]
 pub(crate) fn quantize_units(x: &[f32], units: &mut [ActivationUnit]) {
@@ -207,7 +223,7 @@ pub(crate) fn quantize_units(x: &[f32], units: &mut [ActivationUnit]) {
             let bits = (x * per_scale + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
             *code = bits.clamp(-127, 127);
         }
-        let sums = [codes[..16].iter().sum::<i32>(), codes[16..].iter().sum::<i32>()];
+        let sums = sums_of_halves(&codes);
         for (out, codes) in unit.codes.iter_mut().zip(codes.as_chunks::<4>().0) {
             *out = [codes[0] as i8, codes[1] as i8, codes[2] as i8, codes[3] as i8];
         }

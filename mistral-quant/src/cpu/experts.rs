@@ -71,7 +71,7 @@ pub(crate) fn matmul(
             let routes = routes.of(expert);
             let product = if is_block_format(weight.format()) {
                 let together = kernels.strips_together(matmul::TILE.min(routes.len()));
-                Product::Integer(matmul::Part::new(weight, together, bias, out))
+                Product::Integer(matmul::Part::new(weight, together, bias, None, out))
             } else {
                 Product::Dense(dense::Part::new(kernels, weight, bias, out))
             };

@@ -6,16 +6,18 @@
 //! tokens after tile of tokens, so that the activations of a tile stay in the cache while the weights pass by.
 
 use std::borrow::Borrow;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpu::activations::{Activations, Columns};
 use crate::cpu::dense::{self, DenseScratch};
 use crate::cpu::disjoint::Disjoint;
+use crate::cpu::elementwise::Elementwise;
 use crate::cpu::kernels::dense::DenseStrip;
 use crate::cpu::kernels::packed::{Packed, dense_strip_of, strip_of};
 use crate::cpu::kernels::{Kernels, ROWS, STRIP, StripSource, Sums, TOGETHER, Workspace};
 use crate::formats::with_grid;
-use crate::{Error, Format, ThreadPool, Weight};
+use crate::{Activation, Error, Format, ThreadPool, Weight};
 
 /// Tokens of a tile: enough to pay for the repacking of a strip, few enough that their activations fit into a level 2 cache; a
 /// multiple of the widths of all blocks of columns.
@@ -23,6 +25,10 @@ pub(crate) const TILE: usize = 96;
 
 /// Products below which waking threads costs more than it brings: some ten microseconds of work, what a wake takes on a busy machine.
 const ALONE: usize = 512 * 1024;
+
+/// Tokens from which on a gate and what it scales are computed strip by strip: with fewer the memory counts, of which one stream is
+/// read faster than two in turns.
+pub(crate) const GATED_TOKENS: usize = 12;
 
 /// The weight of a product `[rows, cols]`, in forms with the same results to the bit.
 #[derive(Debug, Clone, Copy)]
@@ -82,8 +88,20 @@ pub(crate) struct Job<'a> {
     pub(crate) weight: Operand<'a>,
     /// `[rows]`.
     pub(crate) bias: Option<&'a [f32]>,
+    /// Of block formats only.
+    pub(crate) gated: Option<Gated<'a>>,
     /// `[tokens, rows]`.
     pub(crate) out: &'a mut [f32],
+}
+
+/// A second product over the same input that the activation of the first is multiplied with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gated<'a> {
+    /// `[rows, cols]`, in a block format.
+    pub(crate) up: Operand<'a>,
+    /// `[rows]`.
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) activation: Activation,
 }
 
 /// Memory that products reuse.
@@ -120,13 +138,15 @@ pub(crate) fn matmul(
     }
     scratch.activations.quantize(pool, kernels, x, cols)?;
     let together = kernels.strips_together(TILE.min(tokens));
-    let parts: Vec<Part<'_, Disjoint<'_, f32>>> =
-        jobs.iter_mut().map(|job| Part::new(job.weight, together, job.bias, Disjoint::new(job.out))).collect();
+    let parts: Vec<Part<'_, Disjoint<'_, f32>>> = jobs
+        .iter_mut()
+        .map(|job| Part::new(job.weight, together, job.bias, job.gated, Disjoint::new(job.out)))
+        .collect();
     let compute = |part: &Part<'_, Disjoint<'_, f32>>, task: usize, first: usize, desk: &mut Desk| {
         let columns = scratch.activations.columns(first, TILE.min(tokens - first));
         part.compute(kernels, task, first, columns, desk);
     };
-    let products: usize = parts.iter().map(|part| part.rows * cols).sum();
+    let products: usize = parts.iter().map(|part| part.rows * cols * if part.gated.is_some() { 2 } else { 1 }).sum();
     if pool.threads() == 1 || products.saturating_mul(tokens) <= ALONE {
         return pool.for_each(1, &|_| {
             let mut desk = Desk::ZERO;
@@ -177,6 +197,7 @@ pub(crate) struct Part<'a, O> {
     /// Tasks of a tile.
     pub(crate) tasks: usize,
     bias: Option<&'a [f32]>,
+    gated: Option<Gated<'a>>,
     out: O,
 }
 
@@ -193,9 +214,17 @@ impl Desk {
 
 impl<'a, O: Borrow<Disjoint<'a, f32>>> Part<'a, O> {
     /// `out` is `[tokens, rows]`.
-    pub(crate) fn new(weight: Operand<'a>, together: usize, bias: Option<&'a [f32]>, out: O) -> Self {
+    pub(crate) fn new(
+        weight: Operand<'a>,
+        together: usize,
+        bias: Option<&'a [f32]>,
+        gated: Option<Gated<'a>>,
+        out: O,
+    ) -> Self {
         let rows = weight.rows();
-        Self { weight, rows, together, tasks: rows.div_ceil(STRIP * together), bias, out }
+        // What is gated are two strips of one height.
+        let together = if gated.is_some() { 1 } else { together };
+        Self { weight, rows, together, tasks: rows.div_ceil(STRIP * together), bias, gated, out }
     }
 
     /// The outputs of one task for the tokens from `first`, up to a tile of them, whose activations are `columns`.
@@ -203,23 +232,50 @@ impl<'a, O: Borrow<Disjoint<'a, f32>>> Part<'a, O> {
         let height = self.together * STRIP;
         let (start, end) = (task * height, self.rows.min((task + 1) * height));
         let tokens = columns.tokens();
-        let strips = (end - start).div_ceil(STRIP);
-        let sources: [StripSource<'_>; TOGETHER] =
-            std::array::from_fn(|strip| self.weight.strip(start / STRIP + strip.min(strips - 1)));
-        let sums = &mut desk.sums[..strips * tokens];
-        kernels.integer_strips(&sources[..strips], columns, &mut desk.workspace, sums);
+        let Desk { sums, workspace } = desk;
+        let strips = match &self.gated {
+            Some(gated) => {
+                let sources = [self.weight.strip(task), gated.up.strip(task)];
+                kernels.integer_strips(&sources, columns, workspace, &mut sums[..2 * tokens]);
+                let (gate, up) = sums[..2 * tokens].split_at_mut(tokens);
+                add_bias(gate, self.bias, start..end);
+                add_bias(up, gated.bias, start..end);
+                let (gate, up) = (gate.as_flattened_mut().as_flattened_mut(), up.as_flattened().as_flattened());
+                Elementwise::new(kernels).glu(gate, up, gated.activation);
+                1
+            }
+            None => {
+                let strips = (end - start).div_ceil(STRIP);
+                let sources: [StripSource<'_>; TOGETHER] =
+                    std::array::from_fn(|strip| self.weight.strip(start / STRIP + strip.min(strips - 1)));
+                let sums = &mut sums[..strips * tokens];
+                kernels.integer_strips(&sources[..strips], columns, workspace, sums);
+                for (strip, sums) in sums.chunks_exact_mut(tokens).enumerate() {
+                    add_bias(sums, self.bias, start + strip * STRIP..end);
+                }
+                strips
+            }
+        };
         for token in 0..tokens {
             // SAFETY: each task of each tile is computed once in a job, and these outputs belong to it alone.
             let out = unsafe { self.out.borrow().slice((first + token) * self.rows + start, end - start) };
-            for (strip, out) in out.chunks_mut(STRIP).enumerate() {
+            for (strip, out) in out.chunks_mut(STRIP).take(strips).enumerate() {
                 let sums = sums[strip * tokens + token].as_flattened();
-                let bias = self.bias.and_then(|bias| bias.get(start + strip * STRIP..end));
-                match bias {
-                    Some(bias) => out.iter_mut().zip(sums).zip(bias).for_each(|((out, sum), bias)| *out = sum + bias),
-                    None => out.copy_from_slice(&sums[..out.len()]),
+                match <&mut [f32; STRIP]>::try_from(&mut *out) {
+                    // Of a length that is known, so that it is a few moves and no call.
+                    Ok(out) => out.copy_from_slice(sums),
+                    Err(_) => out.copy_from_slice(&sums[..out.len()]),
                 }
             }
         }
+    }
+}
+
+/// Adds the biases of some rows to the sums of all tokens.
+fn add_bias(sums: &mut [Sums], bias: Option<&[f32]>, rows: Range<usize>) {
+    let Some(bias) = bias.and_then(|bias| bias.get(rows)) else { return };
+    for sums in sums {
+        sums.as_flattened_mut().iter_mut().zip(bias).for_each(|(sum, bias)| *sum += bias);
     }
 }
 

@@ -19,7 +19,7 @@ mod storage;
 mod weight;
 
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::{mem, thread};
 
 use self::disjoint::Disjoint;
 use self::elementwise::Elementwise;
@@ -27,15 +27,16 @@ use self::experts::ExpertJob;
 pub use self::kernels::Isa;
 pub(crate) use self::kernels::Kernels;
 pub use self::kv::CpuKv;
-use self::matmul::{Job, Scratch};
+use self::matmul::{Gated, Job, Scratch};
 pub use self::repack::Repack;
 use self::repack::Repacker;
+use self::storage::Lines;
 pub use self::weight::CpuWeight;
 use self::weight::Form;
 use crate::backend::sealed::Sealed;
 use crate::{
-    Activation, Attention, Backend, Error, ExpertMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes, Span,
-    ThreadPool, Weight, check,
+    Activation, Attention, Backend, Error, ExpertMatMul, GluMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes,
+    Span, ThreadPool, Weight, check,
 };
 
 /// Elements below which a memory-bound operation is not worth waking threads for; also the size of a task's piece.
@@ -98,12 +99,14 @@ pub struct Cpu {
     experts: experts::Scratch,
     repacker: Repacker,
     attention: attention::Scratch,
+    /// The second factors of gated products that are not computed together with the first.
+    scaled: Vec<f32>,
 }
 
 /// f32 activations in host memory.
 #[derive(Debug)]
 pub struct CpuBuffer {
-    values: Vec<f32>,
+    values: Lines,
 }
 
 impl Cpu {
@@ -131,6 +134,7 @@ impl Cpu {
             experts: experts::Scratch::default(),
             repacker,
             attention,
+            scaled: Vec::new(),
         })
     }
 
@@ -152,6 +156,13 @@ impl Cpu {
     /// The instruction set in use.
     pub fn isa(&self) -> Isa {
         self.kernels.isa()
+    }
+
+    /// `gate = activation(gate) * up`; `up` is at least as long.
+    fn glu_of(&self, gate: &mut [f32], up: &[f32], activation: Activation) -> Result<(), Error> {
+        self.pieces(gate, 1, COSTLY_PIECE, &|start, gate| {
+            self.elementwise.glu(gate, &up[start..start + gate.len()], activation);
+        })
     }
 
     /// Calls `f(start, piece)` for consecutive pieces of `values` that are multiples of `unit` long and near `piece`.
@@ -182,7 +193,7 @@ impl Backend for Cpu {
     type Kv = CpuKv;
 
     fn buffer(&mut self, len: usize) -> Result<CpuBuffer, Error> {
-        Ok(CpuBuffer { values: storage::zeroed("a buffer", len)? })
+        Ok(CpuBuffer { values: Lines::zeroed("a buffer", len)? })
     }
 
     fn write(&mut self, buffer: &mut CpuBuffer, values: &[f32]) -> Result<(), Error> {
@@ -286,10 +297,40 @@ impl Backend for Cpu {
             .map(|(MatMul { weight, bias, out }, form)| Job {
                 weight: form.operand(),
                 bias: bias.map(CpuWeight::vector),
+                gated: None,
                 out: &mut out.values[..tokens * weight.rows()],
             })
             .collect();
         matmul::matmul(&self.pool, &self.kernels, &mut self.products, &x.values[..tokens * cols], tokens, &mut jobs)
+    }
+
+    fn matmul_glu(&mut self, x: &CpuBuffer, tokens: usize, product: GluMatMul<'_, Self>) -> Result<(), Error> {
+        let GluMatMul { gate, up, biases, activation, out } = product;
+        let shapes = biases.map(|bias| bias.map(CpuWeight::shape));
+        let (x, out) = (&x.values, &mut out.values);
+        let len = check::glu_matmul(gate.shape(), up.shape(), shapes, tokens, x.len(), out.len())?;
+        let [gate_bias, up_bias] = biases.map(|bias| bias.map(CpuWeight::vector));
+        let (x, out) = (&x[..tokens * gate.cols()], &mut out[..len]);
+        let (gate, up) = (gate.shared().form(), up.shared().form());
+        let (gate, up) = (gate.operand(), up.operand());
+        let blocks = matmul::is_block_format(gate.format()) && matmul::is_block_format(up.format());
+        if blocks && tokens >= matmul::GATED_TOKENS {
+            let gated = Some(Gated { up, bias: up_bias, activation });
+            let mut job = [Job { weight: gate, bias: gate_bias, gated, out }];
+            return matmul::matmul(&self.pool, &self.kernels, &mut self.products, x, tokens, &mut job);
+        }
+        let mut scaled = mem::take(&mut self.scaled);
+        if scaled.len() < len {
+            scaled = storage::zeroed("a gated product", len)?;
+        }
+        let mut jobs = [
+            Job { weight: gate, bias: gate_bias, gated: None, out: &mut *out },
+            Job { weight: up, bias: up_bias, gated: None, out: &mut scaled[..len] },
+        ];
+        let product = matmul::matmul(&self.pool, &self.kernels, &mut self.products, x, tokens, &mut jobs);
+        let product = product.and_then(|()| self.glu_of(out, &scaled, activation));
+        self.scaled = scaled;
+        product
     }
 
     fn matmul_experts(
@@ -400,9 +441,7 @@ impl Backend for Cpu {
     fn glu(&mut self, gate: &mut CpuBuffer, up: &CpuBuffer, len: usize, activation: Activation) -> Result<(), Error> {
         check::holds("gate", gate.values.len(), &[len])?;
         check::holds("up", up.values.len(), &[len])?;
-        self.pieces(&mut gate.values[..len], 1, COSTLY_PIECE, &|start, gate| {
-            self.elementwise.glu(gate, &up.values[start..start + gate.len()], activation);
-        })
+        self.glu_of(&mut gate.values[..len], &up.values, activation)
     }
 
     fn add(&mut self, x: &mut CpuBuffer, y: &CpuBuffer, len: usize) -> Result<(), Error> {

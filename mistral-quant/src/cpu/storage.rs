@@ -1,6 +1,7 @@
 //! Zeroed memory that the system gives page by page at the first touch, with a typed error where it gives none.
 
 use std::alloc::{self, Layout};
+use std::ops::{Deref, DerefMut};
 
 use crate::Error;
 
@@ -41,6 +42,40 @@ pub(crate) fn zeroed<T: Zeroed>(what: &str, len: usize) -> Result<Vec<T>, Error>
     // SAFETY: allocated by the global allocator with exactly the layout of `len` elements, all initialised: zero bytes
     // are a value of `T` by the trait.
     Ok(unsafe { Vec::from_raw_parts(start, len, len) })
+}
+
+/// Floats from the start of a cache line on, so that 16 outputs of a token are one line.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    memory: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Lines {
+    /// `len` zeros.
+    pub(crate) fn zeroed(what: &str, len: usize) -> Result<Self, Error> {
+        /// Floats of a cache line.
+        const LINE: usize = 16;
+        let memory = zeroed::<f32>(what, len.saturating_add(LINE))?;
+        // Where the offset is not known (in an interpreter), the start is as good.
+        let start = memory.as_ptr().align_offset(LINE * size_of::<f32>());
+        Ok(Self { memory, start: if start < LINE { start } else { 0 }, len })
+    }
+}
+
+impl Deref for Lines {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.memory[self.start..self.start + self.len]
+    }
+}
+
+impl DerefMut for Lines {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[self.start..self.start + self.len]
+    }
 }
 
 /// A hint: whatever the system answers, the memory is as it was.

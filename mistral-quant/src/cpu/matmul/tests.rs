@@ -20,7 +20,7 @@ fn product(
             .iter()
             .zip(jobs)
             .zip(&mut outs)
-            .map(|((&weight, &(_, bias)), out)| Job { weight, bias, out })
+            .map(|((&weight, &(_, bias)), out)| Job { weight, bias, gated: None, out })
             .collect();
         matmul(&pool, kernels, &mut Scratch::default(), x, tokens, &mut group).unwrap();
         outs
@@ -128,7 +128,7 @@ fn wrong_shapes_are_errors_and_write_nothing() {
             &mut Scratch::default(),
             x,
             tokens,
-            &mut [Job { weight: Operand::Blocks(weight), bias, out: &mut out }],
+            &mut [Job { weight: Operand::Blocks(weight), bias, gated: None, out: &mut out }],
         );
         (result, out)
     };
@@ -149,7 +149,10 @@ fn wrong_shapes_are_errors_and_write_nothing() {
     assert!(matches!(run(&[1.0; 256], 1, &unknown, None, 1).0, Err(Error::UnsupportedFormat { .. })));
     let (mut a, mut b) = (vec![0.0; 2], vec![0.0; 2]);
     let (weight, other) = (Operand::Blocks(&weight), Operand::Blocks(&other));
-    let mut jobs = [Job { weight, bias: None, out: &mut a }, Job { weight: other, bias: None, out: &mut b }];
+    let mut jobs = [
+        Job { weight, bias: None, gated: None, out: &mut a },
+        Job { weight: other, bias: None, gated: None, out: &mut b },
+    ];
     assert!(matches!(
         matmul(&pool, &kernels, &mut Scratch::default(), &[1.0; 3], 1, &mut jobs),
         Err(Error::Shape { .. })

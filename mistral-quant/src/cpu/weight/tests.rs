@@ -21,7 +21,7 @@ fn a_weight_can_be_used_while_it_is_packed_band_by_band() {
     let pass = move |form: &Form| {
         let pool = ThreadPool::new(1).unwrap();
         let (mut out, mut rows) = (vec![f32::NAN; ROWS], vec![f32::NAN; 5 * COLS]);
-        let job = Job { weight: form.operand(), bias: None, out: &mut out };
+        let job = Job { weight: form.operand(), bias: None, gated: None, out: &mut out };
         matmul(&pool, &kernels, &mut Scratch::default(), &x, 1, &mut [job]).unwrap();
         for (row, out) in [0, 1000, 5000, 9000, ROWS - 1].into_iter().zip(rows.chunks_mut(COLS)) {
             form.decode_row(&kernels, row, out).unwrap();
