@@ -89,7 +89,7 @@ fn check(seed: u64) {
                 let packed = crate::testing::packed(&kernels, &pools[1], &weight).ok();
                 let run = |pool: &ThreadPool, operand, tokens: usize| {
                     let mut out = vec![7.0; tokens * rows];
-                    let jobs = &mut [Job { weight: operand, bias: None, out: &mut out }];
+                    let jobs = &mut [Job { weight: operand, bias: None, gated: None, out: &mut out }];
                     matmul(pool, &kernels, &mut Scratch::default(), &x[..tokens * cols], tokens, jobs).unwrap();
                     out
                 };
