@@ -59,6 +59,9 @@ const CASES: &[(&str, Format)] = &[
     ("model_ct_fp8", Format::F8_E4M3),
     ("ct_fp8_tensor", Format::F8_E4M3),
     ("ct_fp8_block", Format::F8_E4M3),
+    ("model_modelopt", Format::F8_E4M3),
+    ("modelopt_channel", Format::F8_E4M3),
+    ("modelopt_tiles", Format::F8_E4M3),
 ];
 
 fn file(case: &str) -> Vec<u8> {
@@ -381,12 +384,29 @@ fn keys_that_change_numbers_are_understood_or_refused() {
         ("fp8_e8m0", "/weight_block_size", json!([32])),
         ("fp8_e8m0", "/weight_block_size", json!([32, 32])),
         ("fp8_e8m0", "/weight_block_size", Value::Null),
-        ("fp8_e8m0", "/kv_cache_scheme", json!({"num_bits": 8})),
+        ("fp8_e8m0", "/kv_cache_scheme", json!(true)),
+        ("fp8_e8m0", "/kv_cache_scheme", json!("turbo")),
         ("nf4_plain", "/bnb_4bit_quant_type", json!("int4")),
         ("nf4_plain", "/load_in_4bit", json!("yes")),
         ("hqq2", "/quant_config/zero_quant_params", json!({"nbits": 8})),
         ("ct8", "/format", json!("marlin-24")),
-        ("ct8", "/kv_cache_scheme", json!({"num_bits": 8, "type": "float"})),
+        ("ct8", "/kv_cache_scheme", json!({})),
+        ("ct8", "/kv_cache_scheme", json!({"type": "float"})),
+        ("ct8", "/kv_cache_scheme", json!({"num_bits": "8", "type": "float"})),
+        ("ct8", "/kv_cache_scheme", json!({"num_bits": 0, "type": "float"})),
+        ("ct8", "/kv_cache_scheme", json!({"num_bits": 8, "type": "posit"})),
+        ("ct8", "/kv_cache_scheme", json!({"num_bits": 8, "type": "float", "rotation": "hadamard"})),
+        ("ct8", "/kv_cache_scheme", json!([8])),
+        ("modelopt_tiles", "/quant_algo", json!("NVFP4")),
+        ("modelopt_tiles", "/quant_algo", json!("MIXED_PRECISION")),
+        ("modelopt_tiles", "/quant_algo", json!("FP8_PER_CHANNEL_PER_TOKEN")),
+        ("modelopt_tiles", "/quant_algo", Value::Null),
+        ("modelopt_tiles", "/quantized_layers", json!({"layer": {"quant_algo": "FP8"}})),
+        ("modelopt_tiles", "/kv_cache_quant_algo", json!("INT3")),
+        ("modelopt_tiles", "/config_groups", json!({"group_0": {"weights": {"num_bits": 4, "type": "float"}}})),
+        ("modelopt_tiles", "/config_groups", json!({"group_0": 4})),
+        ("modelopt_tiles", "/quantization", json!({"quant_algo": "NVFP4", "group_size": 16})),
+        ("modelopt_tiles", "/quantization", json!({"kv_cache_quant_algo": "FP8"})),
         ("ct8", "/transform_config", json!({"config_groups": {"R1": {}}})),
         ("ct8", "/sparsity_config", json!({"format": "sparse-24-bitmask"})),
         ("ct8", "/config_groups", Value::Null),
@@ -576,6 +596,75 @@ fn directories_with_the_configurations_that_people_publish_are_opened() {
         eprintln!("{name} as Q8_0: {error:.4}");
         assert!((1e-6..0.06).contains(&error), "{name}: {error}");
     }
+}
+
+/// Cache formats that checkpoints ask for, in the words of those who write them, with the tensors that come with them.
+#[test]
+fn the_cache_that_a_checkpoint_asks_for_is_passed_over() {
+    let arguments = json!({"actorder": null, "block_structure": null, "dynamic": false, "group_size": null,
+        "num_bits": 8, "observer": "minmax", "observer_kwargs": {}, "scale_dtype": null, "strategy": "tensor",
+        "symmetric": true, "type": "float", "zp_dtype": null});
+    let heads = json!({"num_bits": 8, "type": "int", "symmetric": false, "strategy": "attn_head", "dynamic": false});
+    let cases: &[(&str, &str, Value, &[&str])] = &[
+        ("model_ct_fp8", "kv_cache_scheme", arguments.clone(), &["k_scale", "v_scale"]),
+        ("model_ct_fp8", "kv_cache_scheme", arguments, &["k_proj.output_scale", "v_proj.output_scale"]),
+        ("model_ct4", "kv_cache_scheme", heads, &["q_scale", "k_scale", "v_scale", "k_zero_point", "v_zero_point"]),
+        ("model_fp8", "kv_cache_scheme", json!("static"), &["k_scale", "v_scale"]),
+        ("model_fp8", "kv_cache_scheme", json!("static"), &["kv_scale"]),
+        ("model_fp8", "activation_scheme", json!("static"), &["kv_scale"]),
+        ("model_modelopt", "kv_cache_scheme", json!("NVFP4_AFFINE"), &["k_proj.k_bias", "v_proj.v_bias"]),
+    ];
+    for (case, key, value, tensors) in cases {
+        let bytes = stripped(&file(case));
+        let mut config = config(&file(case));
+        let expected = logits(Reference, &open(bytes.clone(), &config).unwrap());
+        let mut all = stored(&bytes);
+        for tensor in *tensors {
+            let name = format!("model.layers.0.self_attn.{tensor}");
+            all.push((name, Dtype::F32, vec![1], 0.02f32.to_le_bytes().to_vec()));
+        }
+        config["quantization_config"][key] = value.clone();
+        let checkpoint = open(serialized(&all), &config).unwrap();
+        assert_eq!(logits(Reference, &checkpoint), expected, "{case}: {key} {value}");
+    }
+    // A cache is all that this one quantizes.
+    let dense = file("model_ct_fp8");
+    let mut config = config(&dense);
+    config["quantization_config"]["format"] = "dense".into();
+    config["quantization_config"]["config_groups"] = json!({"group_0": {
+        "input_activations": {"num_bits": 8, "type": "float"}, "output_activations": null,
+        "targets": ["LlamaAttention"], "weights": null}});
+    let whole = |name: &str| !name.contains("_proj.");
+    let kept: Vec<_> = stored(&dense).into_iter().filter(|(name, ..)| whole(name)).collect();
+    assert!(first_error(serialized(&kept), &config).is_none());
+    assert!(first_error(dense, &config).unwrap().to_string().contains("config_groups"));
+}
+
+/// Older checkpoints of ModelOpt have it in a file of its own.
+#[test]
+fn a_quantization_beside_the_configuration_is_read() {
+    let bytes = file("model_modelopt");
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let own = metadata.metadata().as_ref().unwrap()["hf_quant_config"].clone();
+    let with = config(&bytes);
+    let expected = logits(Reference, &open(stripped(&bytes), &with).unwrap());
+    let mut without = with.clone();
+    without.as_object_mut().unwrap().remove("quantization_config");
+    let directory = Directory::new("hf-quant-config");
+    let write = |name: &str, bytes: &[u8]| std::fs::write(directory.0.join(name), bytes).unwrap();
+    write("model.safetensors", &stripped(&bytes));
+    write("config.json", without.to_string().as_bytes());
+    // E4M3 numbers without a word about them are nobody's weights.
+    let alone = Checkpoint::open(&directory.0).unwrap();
+    assert!(Decoder::load(Reference, alone.weights(), Description::new(&alone).unwrap()).is_err());
+    write("hf_quant_config.json", own.as_bytes());
+    assert_eq!(logits(Reference, &Checkpoint::open(&directory.0).unwrap()), expected);
+    write("hf_quant_config.json", own.replace("\"FP8\"", "\"NVFP4\"").as_bytes());
+    let error = Description::new(&Checkpoint::open(&directory.0).unwrap()).err().unwrap();
+    assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains("quant_algo"), "{error}");
+    // What config.json says goes first.
+    write("config.json", with.to_string().as_bytes());
+    assert_eq!(logits(Reference, &Checkpoint::open(&directory.0).unwrap()), expected);
 }
 
 #[test]

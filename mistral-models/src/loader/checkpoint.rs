@@ -216,7 +216,13 @@ impl CheckpointOptions {
         let what = config_path.display().to_string();
         let bytes = mmap::read_small(&config_path, self.limits.config_bytes)?;
         let bytes = bytes.ok_or_else(|| Error::Missing { kind: "file", name: what.clone() })?;
-        let config = json::object(&bytes, &what, &self.limits)?;
+        let mut config = json::object(&bytes, &what, &self.limits)?;
+        if !packed::is_said(&config) {
+            let path = directory.join(packed::MODELOPT_FILE);
+            if let Some(bytes) = mmap::read_small(&path, self.limits.config_bytes)? {
+                packed::adopt(&mut config, json::object(&bytes, &path.display().to_string(), &self.limits)?);
+            }
+        }
         let open = if is_index { safetensors::open_index } else { safetensors::open };
         let tensors = Stored::new(open(path, self.mode, &self.limits)?, &config)?;
         let path = path.to_owned();

@@ -170,8 +170,9 @@ impl Progress for Relay<'_> {
 }
 
 /// The small files that are of use beside safetensors.
-const SIDECARS: [&str; 10] = [
+const SIDECARS: [&str; 11] = [
     "config.json",
+    "hf_quant_config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",

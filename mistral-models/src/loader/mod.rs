@@ -28,6 +28,7 @@
 //! | `compressed-tensors` | integers of 2, 3, 4 or 8 bits, packed or not, symmetric or not | as `gptq` |
 //! | | integers of 5 to 7 bits | Q8_0 |
 //! | | FP8 | F8_E4M3 |
+//! | `modelopt` | FP8 for the tensor, each output, or tiles of 128 x 128 | F8_E4M3 |
 //! | `mxfp4` | blocks and scales of experts | MXFP4 |
 //!
 //! | format | bits a weight | products | holds |
@@ -47,8 +48,11 @@
 //!
 //! What is passed over: scales and rounding of activations (`input_scale`, `activation_scheme`, `input_activations`,
 //! `llm_int8_threshold`), lists of modules that are stored whole (that is seen in the tensors), and biases of GPTQ and AWQ files that
-//! are all zero. A key that is in no list is [`Error::Unsupported`](crate::Error::Unsupported), such as `kv_cache_scheme`, `dynamic` of
-//! GPTQModel, `transform_config`, 2:4 sparsity, quantized scales of HQQ, AWQ's "gemv" order, E5M2, NVFP4. In GPTQ files of the older
+//! are all zero. So is the cache that a checkpoint asks for (`kv_cache_scheme`, `kv_cache_quant_algo`) with the scales for it
+//! (`self_attn.k_scale`, `k_proj.k_scale`, `kv_scale` and the like): the format of the cache is the caller's choice, the formats here
+//! have no such scales, and the weights are the same with either. A key that is in no list is
+//! [`Error::Unsupported`](crate::Error::Unsupported), such as `dynamic` of GPTQModel, `transform_config`, 2:4 sparsity, quantized scales
+//! of HQQ, AWQ's "gemv" order, E5M2, NVFP4, mixtures of ModelOpt's formats. In GPTQ files of the older
 //! form a stored zero point of all ones is -1 and read as 0; AutoGPTQ's own kernels disagree about it.
 //!
 //! Costs: the table of scales is held in f32 while a weight is put together. Asking for a weight twice does the work twice.

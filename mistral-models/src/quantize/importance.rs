@@ -10,9 +10,19 @@
 //! ```
 //!
 //! The newer one, which is written too, is a GGUF file with `general.type` = `imatrix`, the keys `imatrix.datasets`,
-//! `imatrix.chunk_count` and `imatrix.chunk_size`, and for each matrix `NAME.in_sum2` `[matrices, cols]`, sums of squares, and
-//! `NAME.counts` `[matrices, 1]`, rows of input; others (`NAME.in_sum`) are left alone. Source: llama.cpp `tools/imatrix` and
-//! `tools/quantize` at commits 03161a4 and 006e7ef.
+//! `imatrix.chunk_count` and `imatrix.chunk_size`, and for each matrix tensors of F32:
+//!
+//! ```text
+//! NAME.in_sum2  [matrices, cols]  sums of squares of the inputs
+//! NAME.counts   [matrices, 1]     rows of input
+//! NAME.in_sum   [matrices, cols]  sums of the inputs themselves, with their signs (newer versions of llama.cpp)
+//! NAME.stats    [12]              figures that are computed from these and those of the layer before (some versions)
+//! ```
+//!
+//! Importance is `in_sum2 / counts`, with or without `in_sum`: that one is for statistics only. It is kept through [`Importance::merge`]
+//! and [`Importance::write`], so that files can be added up here and looked at with `llama-imatrix --show-statistics`. `stats`, the keys
+//! `imatrix.stats_schema` and `imatrix.n_layer_nextn` and tensors of any other name are passed over and not written. Source: llama.cpp
+//! `common/imatrix-loader.cpp`, `tools/imatrix` and `tools/quantize` at commits 03161a4 and 0a32c5e, and its pull request 14891.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -50,6 +60,8 @@ struct Columns {
     counts: Vec<f32>,
     /// `[matrices, cols]`.
     means: Vec<f32>,
+    /// `[matrices, cols]`: sums of the inputs themselves, where the file has them.
+    inputs: Option<Vec<f32>>,
 }
 
 impl Columns {
@@ -65,12 +77,19 @@ impl Columns {
             sums.iter().map(|sum| if *count > 0.0 { sum / count } else { 1.0 }).collect()
         };
         let means = rows.flat_map(mean).collect();
-        Some(Self { sums, counts, means })
+        Some(Self { sums, counts, means, inputs: None })
+    }
+
+    /// The tensors of a file, in their order there.
+    fn parts(&self) -> impl Iterator<Item = (&'static str, &[f32])> {
+        let inputs = self.inputs.as_ref().map(|inputs| (INPUTS, inputs.as_slice()));
+        [(SUMS, self.sums.as_slice()), (COUNTS, self.counts.as_slice())].into_iter().chain(inputs)
     }
 }
 
 const SUMS: &str = ".in_sum2";
 const COUNTS: &str = ".counts";
+const INPUTS: &str = ".in_sum";
 
 impl Importance {
     /// Reads an importance matrix, in either of llama.cpp's formats.
@@ -105,7 +124,7 @@ impl Importance {
     /// # Errors
     /// [`Error::Malformed`] for a value that is negative or not finite, and for no values.
     pub fn insert(&mut self, name: impl Into<String>, values: Vec<f32>) -> Result<(), Error> {
-        self.insert_sums(name.into(), values, vec![1.0])
+        self.insert_sums(name.into(), values, vec![1.0], None)
     }
 
     /// Sets what an [`Observed`](mistral_quant::Observed) backend saw of a matrix.
@@ -114,7 +133,7 @@ impl Importance {
     /// [`Error::Malformed`] for sums that are not finite: the model computed infinities or NaN.
     pub fn insert_squares(&mut self, name: impl Into<String>, squares: &ColumnSquares) -> Result<(), Error> {
         let sums = squares.sums().iter().map(|sum| *sum as f32).collect();
-        self.insert_sums(name.into(), sums, squares.counts().iter().map(|count| *count as f32).collect())
+        self.insert_sums(name.into(), sums, squares.counts().iter().map(|count| *count as f32).collect(), None)
     }
 
     /// Adds what was measured elsewhere, on other text or on another part of it. A matrix weighs by its rows of input; what comes from a
@@ -124,17 +143,24 @@ impl Importance {
     /// [`Error::Malformed`] for a matrix that has another shape there.
     pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
         for (name, theirs) in &other.tensors {
-            let (mut sums, mut counts) = (theirs.sums.clone(), theirs.counts.clone());
+            let (mut sums, mut counts, mut inputs) =
+                (theirs.sums.clone(), theirs.counts.clone(), theirs.inputs.clone());
             if let Some(ours) = self.tensors.get(name) {
                 if (ours.sums.len(), ours.counts.len()) != (sums.len(), counts.len()) {
                     let shape = |c: &Columns| format!("{} sums and {} counts", c.sums.len(), c.counts.len());
                     let detail = format!("{} do not go with {}", shape(theirs), shape(ours));
                     return Err(Error::malformed(format!("importance of `{name}`"), detail));
                 }
-                sums.iter_mut().zip(&ours.sums).for_each(|(a, b)| *a += b);
-                counts.iter_mut().zip(&ours.counts).for_each(|(a, b)| *a += b);
+                let add = |to: &mut [f32], more: &[f32]| to.iter_mut().zip(more).for_each(|(a, b)| *a += b);
+                add(&mut sums, &ours.sums);
+                add(&mut counts, &ours.counts);
+                // What only a part of the rows went into would be no sum.
+                inputs = inputs.zip(ours.inputs.as_ref()).map(|(mut inputs, more)| {
+                    add(&mut inputs, more);
+                    inputs
+                });
             }
-            self.insert_sums(name.clone(), sums, counts)?;
+            self.insert_sums(name.clone(), sums, counts, inputs)?;
         }
         self.chunks = self.chunks.saturating_add(other.chunks);
         self.chunk_tokens = self.chunk_tokens.max(other.chunk_tokens);
@@ -142,14 +168,29 @@ impl Importance {
         Ok(())
     }
 
-    fn insert_sums(&mut self, name: String, sums: Vec<f32>, counts: Vec<f32>) -> Result<(), Error> {
+    fn insert_sums(
+        &mut self,
+        name: String,
+        sums: Vec<f32>,
+        counts: Vec<f32>,
+        inputs: Option<Vec<f32>>,
+    ) -> Result<(), Error> {
         let wrong = |detail: String| Error::malformed(format!("importance of `{name}`"), detail);
         let all = || sums.iter().chain(&counts);
         if let Some((at, value)) = all().enumerate().find(|(_, v)| !v.is_finite() || **v < 0.0) {
             return Err(wrong(format!("value {at} is {value}")));
         }
+        if let Some(inputs) = &inputs {
+            if inputs.len() != sums.len() {
+                return Err(wrong(format!("{} sums of inputs and {} of squares", inputs.len(), sums.len())));
+            }
+            if let Some((at, value)) = inputs.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+                return Err(wrong(format!("sum {at} of inputs is {value}")));
+            }
+        }
         let detail = format!("{} counts for {} values", counts.len(), sums.len());
-        let columns = Columns::new(sums, counts).ok_or_else(|| wrong(detail))?;
+        let mut columns = Columns::new(sums, counts).ok_or_else(|| wrong(detail))?;
+        columns.inputs = inputs;
         self.tensors.insert(name, columns);
         Ok(())
     }
@@ -213,19 +254,19 @@ impl Importance {
         metadata.insert("imatrix.datasets", Value::Array(Array::Str(datasets)));
         metadata.insert("imatrix.chunk_count", Value::U32(self.chunks));
         metadata.insert("imatrix.chunk_size", Value::U32(self.chunk_tokens));
-        let pair = |(name, columns): (&String, &Columns)| {
+        let parts = |(name, columns): (&String, &Columns)| {
             let tensor = |part: &str, values: &[f32]| GgufTensor {
                 name: format!("{name}{part}"),
                 format: Format::F32,
                 shape: vec![columns.counts.len(), values.len() / columns.counts.len().max(1)],
             };
-            [tensor(SUMS, &columns.sums), tensor(COUNTS, &columns.counts)]
+            columns.parts().map(|(part, values)| tensor(part, values)).collect::<Vec<_>>()
         };
-        (metadata, self.tensors.iter().flat_map(pair).collect())
+        (metadata, self.tensors.iter().flat_map(parts).collect())
     }
 
     fn write_tensors<W: Write>(&self, mut file: GgufWriter<W>) -> Result<W, Error> {
-        for values in self.tensors.values().flat_map(|columns| [&columns.sums, &columns.counts]) {
+        for (_, values) in self.tensors.values().flat_map(Columns::parts) {
             file.tensor(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
         }
         file.finish()
@@ -261,7 +302,7 @@ impl Importance {
             if all.tensors.contains_key(name) {
                 return Err(cursor.malformed(format_args!("two entries for `{name}`")));
             }
-            all.insert_sums(name.to_owned(), values, vec![calls])?;
+            all.insert_sums(name.to_owned(), values, vec![calls], None)?;
         }
         if cursor.remaining() >= 8 {
             all.chunks = cursor.u32("last chunk")?;
@@ -283,10 +324,16 @@ impl Importance {
             all.datasets = datasets.iter().map(str::to_owned).collect();
         }
         let weights = file.weights();
-        for (name, tensor) in weights.names().filter_map(|name| Some((name, name.strip_suffix(SUMS)?))) {
-            let values = |name: &str| weights.get(name)?.to_weight()?.to_f32().map_err(Error::from);
-            let (sums, counts) = (values(name)?, values(&format!("{tensor}{COUNTS}"))?);
-            all.insert_sums(tensor.to_owned(), sums, counts)?;
+        // Whatever part of a matrix is there, the first two must be.
+        let whole = |name| [SUMS, COUNTS, INPUTS].into_iter().find_map(|part| str::strip_suffix(name, part));
+        for tensor in weights.names().filter_map(whole) {
+            if all.tensors.contains_key(tensor) {
+                continue;
+            }
+            let values =
+                |part: &str| weights.get(&format!("{tensor}{part}"))?.to_weight()?.to_f32().map_err(Error::from);
+            let inputs = weights.contains(&format!("{tensor}{INPUTS}")).then(|| values(INPUTS)).transpose()?;
+            all.insert_sums(tensor.to_owned(), values(SUMS)?, values(COUNTS)?, inputs)?;
         }
         Ok(all)
     }
@@ -299,107 +346,4 @@ fn text<'a>(cursor: &mut Cursor<'a>, length: u32, of: &str) -> Result<&'a str, E
 }
 
 #[cfg(test)]
-mod tests {
-    use mistral_quant::Format;
-
-    use super::*;
-    use crate::{GgufTensor, GgufWriter, Metadata};
-
-    fn legacy(entries: &[(&str, i32, &[f32])], tail: Option<&str>) -> Vec<u8> {
-        let mut out = (entries.len() as u32).to_le_bytes().to_vec();
-        for (name, calls, values) in entries {
-            out.extend((name.len() as u32).to_le_bytes());
-            out.extend(name.as_bytes());
-            out.extend(calls.to_le_bytes());
-            out.extend((values.len() as u32).to_le_bytes());
-            values.iter().for_each(|v| out.extend(v.to_le_bytes()));
-        }
-        if let Some(name) = tail {
-            out.extend(7u32.to_le_bytes());
-            out.extend((name.len() as u32).to_le_bytes());
-            out.extend(name.as_bytes());
-        }
-        out
-    }
-
-    #[test]
-    fn the_older_format_is_read_with_and_without_its_tail() {
-        let entries: &[(&str, i32, &[f32])] = &[("a.weight", 4, &[2.0, 8.0]), ("b.weight", 0, &[3.0])];
-        let all = Importance::from_bytes(legacy(entries, Some("wiki.txt"))).unwrap();
-        assert_eq!((all.get("a.weight"), all.get("b.weight")), (Some(&[0.5, 2.0][..]), Some(&[3.0][..])));
-        assert_eq!((all.len(), all.chunks(), all.datasets()), (2, 7, &["wiki.txt".to_owned()][..]));
-        let bare = Importance::from_bytes(legacy(entries, None)).unwrap();
-        assert_eq!((bare.len(), bare.chunks(), bare.datasets().len()), (2, 0, 0));
-    }
-
-    #[test]
-    fn damaged_files_are_refused() {
-        let good = legacy(&[("a.weight", 4, &[2.0, 8.0])], None);
-        for len in 0..good.len() {
-            assert!(Importance::from_bytes(good[..len].to_vec()).is_err(), "{len}");
-        }
-        for entries in [0, u32::MAX] {
-            let lying = [&entries.to_le_bytes()[..], &good[4..]].concat();
-            assert!(matches!(Importance::from_bytes(lying), Err(Error::Malformed { .. })));
-        }
-        for value in [f32::NAN, f32::INFINITY, -1.0] {
-            let error = Importance::from_bytes(legacy(&[("a", 1, &[1.0, value])], None)).unwrap_err();
-            assert!(error.to_string().contains("`a`"), "{error}");
-        }
-        let twice = legacy(&[("a", 1, &[1.0]), ("a", 1, &[1.0])], None);
-        assert!(matches!(Importance::from_bytes(twice), Err(Error::Malformed { .. })));
-    }
-
-    fn gguf_file(kind: &str, sums: &[f32], counts: &[f32]) -> Vec<u8> {
-        let mut metadata = Metadata::default();
-        metadata.insert("general.type", Value::Str(kind.into()));
-        metadata.insert("imatrix.chunk_count", Value::U32(9));
-        metadata.insert("imatrix.datasets", Value::Array(Array::Str(["x.txt"].into_iter().collect())));
-        let tensor = |name: &str, shape: Vec<usize>| GgufTensor { name: name.into(), format: Format::F32, shape };
-        let cols = sums.len() / counts.len().max(1);
-        let list =
-            [tensor("a.weight.in_sum2", vec![counts.len(), cols]), tensor("a.weight.counts", vec![counts.len(), 1])];
-        let mut file = GgufWriter::new(Vec::new(), &metadata, &list).unwrap();
-        let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-        file.tensor(&bytes(sums)).unwrap();
-        file.tensor(&bytes(counts)).unwrap();
-        file.finish().unwrap()
-    }
-
-    #[test]
-    fn the_newer_format_is_divided_expert_by_expert() {
-        let all = Importance::from_bytes(gguf_file("imatrix", &[2.0, 4.0, 7.0, 8.0], &[2.0, 0.0])).unwrap();
-        assert_eq!(all.get("a.weight"), Some(&[1.0, 2.0, 1.0, 1.0][..]));
-        assert_eq!((all.chunks(), all.datasets()), (9, &["x.txt".to_owned()][..]));
-        let other = Importance::from_bytes(gguf_file("model", &[2.0], &[1.0]));
-        assert!(matches!(other, Err(Error::Malformed { .. })));
-        for (sums, counts) in [([1.0, f32::NAN], [1.0]), ([1.0, 2.0], [-1.0])] {
-            let damaged = Importance::from_bytes(gguf_file("imatrix", &sums, &counts));
-            assert!(matches!(damaged, Err(Error::Malformed { .. })));
-        }
-    }
-
-    #[test]
-    fn what_is_written_is_read_again() {
-        let bytes = gguf_file("imatrix", &[2.0, 4.0, 7.0, 8.0], &[2.0, 0.0]);
-        let mut all = Importance::from_bytes(bytes).unwrap().measured_on(3, 512, "a.txt");
-        all.insert("b.weight", vec![0.5, 0.25]).unwrap();
-        let found = Importance::from_bytes(all.to_bytes().unwrap()).unwrap();
-        assert_eq!(found, all);
-        assert_eq!((found.chunks(), found.chunk_tokens(), found.datasets()), (3, 512, &["a.txt".to_owned()][..]));
-        assert_eq!(found.names().collect::<Vec<_>>(), ["a.weight", "b.weight"]);
-    }
-
-    #[test]
-    fn merged_matrices_weigh_by_their_rows() {
-        let read = |sums: &[f32], counts: &[f32]| Importance::from_bytes(gguf_file("imatrix", sums, counts)).unwrap();
-        let mut all = read(&[2.0, 4.0, 7.0, 8.0], &[2.0, 0.0]).measured_on(2, 128, "a");
-        all.merge(&read(&[6.0, 0.0, 1.0, 2.0], &[2.0, 1.0]).measured_on(3, 256, "b")).unwrap();
-        assert_eq!(all.get("a.weight"), Some(&[2.0, 1.0, 8.0, 10.0][..]));
-        assert_eq!((all.chunks(), all.chunk_tokens(), all.datasets().len()), (5, 256, 2));
-        assert!(matches!(all.merge(&read(&[1.0, 1.0], &[1.0])), Err(Error::Malformed { .. })));
-        let mut none = Importance::default();
-        none.merge(&all).unwrap();
-        assert_eq!(none.get("a.weight"), all.get("a.weight"));
-    }
-}
+mod tests;

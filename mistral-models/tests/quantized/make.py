@@ -6,6 +6,8 @@ AutoGPTQ 0.7.1 and AutoAWQ 0.2.9 unpacked at $AUTOGPTQ and $AUTOAWQ (two of thei
 
     AUTOGPTQ=... AUTOAWQ=... python make.py
 
+`python make.py modelopt` writes those of ModelOpt only (nvidia-modelopt 0.47.0, which needs none of the other packages but transformers).
+
 Each file holds the tensors of a checkpoint, `expected.<module>` for weights as the package dequantizes them in f32, and in its
 metadata the `quantization_config`. Files named model_* hold a whole decoder. Written with torch 2.15, bitsandbytes 0.50.2,
 hqq 0.2.8, compressed-tensors 0.20.0, transformers 5.23.0.
@@ -32,8 +34,10 @@ def load(path, name):
     return module
 
 
-autogptq = load(Path(os.environ["AUTOGPTQ"]) / "auto_gptq/nn_modules/qlinear/qlinear_cuda.py", "autogptq_qlinear")
-autoawq = load(Path(os.environ["AUTOAWQ"]) / "awq/utils/packing_utils.py", "autoawq_packing")
+ONLY_MODELOPT = sys.argv[1:] == ["modelopt"]
+if not ONLY_MODELOPT:
+    autogptq = load(Path(os.environ["AUTOGPTQ"]) / "auto_gptq/nn_modules/qlinear/qlinear_cuda.py", "autogptq_qlinear")
+    autoawq = load(Path(os.environ["AUTOAWQ"]) / "awq/utils/packing_utils.py", "autoawq_packing")
 
 
 def weight(out, inputs):
@@ -242,10 +246,57 @@ def mxfp4():
     save("mxfp4", {"quant_method": "mxfp4"}, tensors, {name: expected.transpose(1, 2).contiguous()})
 
 
-def save(case, config, tensors, expected):
+def modelopt_checkpoint(algorithm, hidden, kv=False):
+    """What `export_hf_checkpoint` writes of a decoder of one layer: its tensors, config.json and hf_quant_config.json."""
+    import copy
+    import tempfile
+
+    import modelopt.torch.quantization as mtq
+    from modelopt.torch.export import export_hf_checkpoint
+    from safetensors.torch import load_file
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(2)
+    sizes = dict(hidden_size=hidden, intermediate_size=160 if hidden > 128 else 128)
+    heads = dict(num_attention_heads=4, num_key_value_heads=2, num_hidden_layers=1)
+    rest = dict(vocab_size=48, max_position_embeddings=64, rms_norm_eps=1e-5, initializer_range=0.2)
+    model = LlamaForCausalLM(LlamaConfig(**sizes, **heads, **rest, architectures=["LlamaForCausalLM"]))
+    config = copy.deepcopy(getattr(mtq, algorithm))
+    if kv:
+        config["quant_cfg"] += mtq.FP8_KV_CFG["quant_cfg"]
+    model = mtq.quantize(model.to(torch.bfloat16), config, lambda model: model(torch.arange(48).reshape(1, 48)))
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        export_hf_checkpoint(model, export_dir=folder)
+        read = lambda name: json.loads((Path(folder) / name).read_text())
+        return load_file(Path(folder) / "model.safetensors"), read("config.json"), read("hf_quant_config.json")
+
+
+def modelopt():
+    tensors, config, own = modelopt_checkpoint("FP8_DEFAULT_CFG", 64, kv=True)
+    expected = {}
+    for name in ["self_attn.k_proj", "mlp.down_proj"]:
+        base = f"model.layers.0.{name}"
+        expected[f"{base}.weight"] = tensors[f"{base}.weight"].float() * tensors[f"{base}.weight_scale"]
+    save("model_modelopt", config["quantization_config"], tensors, expected, {"hf_quant_config": json.dumps(own)})
+    for case, algorithm, hidden, tile in [
+        ("modelopt_channel", "FP8_PER_CHANNEL_PER_TOKEN_CFG", 64, (1, 128)),
+        ("modelopt_tiles", "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG", 136, (128, 128)),
+    ]:
+        tensors, config, _ = modelopt_checkpoint(algorithm, hidden)
+        base = "model.layers.0.mlp.down_proj."
+        parts = {k.removeprefix(base): v for k, v in tensors.items() if k.startswith(base)}
+        weight = parts["weight"].float()
+        out, inputs = weight.shape
+        scales = parts["weight_scale"].reshape(-(-out // tile[0]), -(-inputs // tile[1]))
+        print(case, {k: (v.dtype, tuple(v.shape)) for k, v in parts.items()})
+        scales = scales.repeat_interleave(tile[0], 0)[:out].repeat_interleave(tile[1], 1)[:, :inputs]
+        single(case, config["quantization_config"], (parts, weight * scales))
+
+
+def save(case, config, tensors, expected, more={}):
     tensors = {k: v.contiguous() for k, v in tensors.items()}
     tensors.update({f"expected.{k}": v.float().contiguous() for k, v in expected.items()})
-    save_file(tensors, HERE / f"{case}.safetensors", {"quantization_config": json.dumps(config)})
+    save_file(tensors, HERE / f"{case}.safetensors", {"quantization_config": json.dumps(config), **more})
 
 
 def single(case, config, made):
@@ -287,6 +338,8 @@ def model(case, config, make, dtype=torch.float16, zero_biases=False):
 
 
 def main():
+    if ONLY_MODELOPT:
+        return modelopt()
     for old in HERE.glob("*.safetensors"):
         old.unlink()
     w = weight(32, 128)
@@ -391,6 +444,7 @@ def main():
     ct_case("ct_fp8_tensor", "float-quantized", num_bits=8, type="float", strategy="tensor")
     ct_case("ct_fp8_block", "float-quantized", num_bits=8, type="float", strategy="block", block_structure=[16, 64])
     mxfp4()
+    modelopt()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ const MARGIN: f32 = 1.5;
 /// A point is left out when its gain over its neighbours is a smaller share than this of what the group contributes.
 const TOLERANCE: f32 = 1e-4;
 
+/// Scales that are tried for a unit.
+const TRIALS: usize = 33;
+
 /// A code book of `N` points of `DIM` values each, value by value.
 pub(super) struct Book<const DIM: usize, const N: usize> {
     values: Box<[[f32; N]; DIM]>,
@@ -85,8 +88,12 @@ impl Envelope {
         envelope(book, x, costs, odd, low, high)
     }
 
+    fn live(&self) -> &[Segment] {
+        &self.segments[..self.len.clamp(1, SEGMENTS)]
+    }
+
     fn at(&self, scale: f32) -> &Segment {
-        let live = &self.segments[..self.len.clamp(1, SEGMENTS)];
+        let live = self.live();
         live.iter().find(|segment| scale <= segment.until).unwrap_or(&live[live.len() - 1])
     }
 
@@ -259,6 +266,38 @@ impl Unit {
         })
     }
 
+    /// The same under many scales, each no less than the one before: every envelope is walked through once.
+    fn sums_of(&self, scales: &[f64; TRIALS]) -> [(f64, f64); TRIALS] {
+        let mut sums = [(0.0, 0.0); TRIALS];
+        for part in &self.parts {
+            let mut best = [(f64::INFINITY, 0.0, 0.0); TRIALS];
+            for envelopes in &part.alternatives {
+                let mut found = [(0.0, 0.0); TRIALS];
+                for envelope in envelopes {
+                    let live = envelope.live();
+                    let mut at = 0;
+                    for (found, &scale) in found.iter_mut().zip(scales) {
+                        // As `at`, from where the scale before ended.
+                        let ends = |segment: &Segment| scale as f32 <= segment.until;
+                        while at < live.len() - 1 && !ends(&live[at]) {
+                            at += 1;
+                        }
+                        let segment = &live[at];
+                        *found = (found.0 + f64::from(segment.dot), found.1 + f64::from(segment.norm));
+                    }
+                }
+                for ((best, (dot, norm)), &scale) in best.iter_mut().zip(found).zip(scales) {
+                    let value = f64::from(scale as f32) * norm - dot;
+                    if value < best.0 {
+                        *best = (value, dot, norm);
+                    }
+                }
+            }
+            sums.iter_mut().zip(best).for_each(|(sum, best)| *sum = (sum.0 + best.1, sum.1 + best.2));
+        }
+        sums
+    }
+
     /// What a scale adds to the error.
     fn error(&self, scale: f64) -> f64 {
         let (dot, norm) = self.sums(scale);
@@ -267,11 +306,11 @@ impl Unit {
 
     /// The best scale, and `B` there: points for trial scales, and the scale that suits these points best.
     fn scale(&self) -> (f64, f64) {
-        const TRIALS: i32 = 32;
         let [low, high] = self.range.map(f64::from);
+        let share = |trial: usize| trial as f64 / (TRIALS - 1) as f64;
+        let scales: [f64; TRIALS] = std::array::from_fn(|trial| low * (high / low).powf(share(trial)));
         let (mut best, mut most) = ((0.0, 0.0), 0.0);
-        for trial in 0..=TRIALS {
-            let (dot, norm) = self.sums(low * (high / low).powf(f64::from(trial) / f64::from(TRIALS)));
+        for (dot, norm) in self.sums_of(&scales) {
             if dot > 0.0 && norm > 0.0 && dot * dot > most * norm {
                 (most, best) = (dot * dot / norm, (dot / norm / 2.0, norm));
             }

@@ -13,7 +13,7 @@
 //!
 //! Each entry of `config_groups` says which modules it is about: by class ("Linear": every packed weight here is one), by name, or by
 //! "re:" and a regular expression of the beginning of a name. How activations would be rounded (`input_activations`) is passed over, as
-//! their scales are. Source: compressed-tensors 0.20 `compressors`, `quantization/lifecycle/forward.py`.
+//! their scales are; for the cache see [`kv_cache`](super::kv_cache). Source: compressed-tensors 0.20 `compressors`, `quantization/lifecycle/forward.py`.
 
 use mistral_quant::Format;
 use regex_automata::{Anchored, Input, meta::Regex};
@@ -60,14 +60,12 @@ enum Strategy {
     Tiles([usize; 2]),
 }
 
-const FORMATS: &[&str] = &["pack-quantized", "int-quantized", "float-quantized", "naive-quantized", "mixed-precision"];
+const FORMATS: &[&str] =
+    &["pack-quantized", "int-quantized", "float-quantized", "naive-quantized", "mixed-precision", "dense"];
 
 impl Compressed {
     pub(super) fn new(keys: &Keys<'_>) -> Result<Self, Error> {
         check_format(keys)?;
-        if keys.value("kv_cache_scheme").is_some() {
-            return Err(keys.unsupported("kv_cache_scheme", "a quantized cache"));
-        }
         if let Some(sparsity) = keys.object("sparsity_config")?
             && let Some(format) = sparsity.text("format")?.filter(|format| *format != "dense")
         {
@@ -78,7 +76,7 @@ impl Compressed {
             let map = value.as_object().ok_or_else(|| groups.wrong(name, "is not an object"))?;
             Group::new(&Keys::new(groups.path(name), map))
         });
-        let groups = groups.collect::<Result<Vec<_>, _>>()?;
+        let groups = groups.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
         keys.finish(&[])?;
         Ok(Self { groups })
     }
@@ -120,14 +118,18 @@ impl Target {
 }
 
 impl Group {
-    fn new(keys: &Keys<'_>) -> Result<Self, Error> {
+    /// `None` for an entry about activations only, such as those of attention.
+    fn new(keys: &Keys<'_>) -> Result<Option<Self>, Error> {
         check_format(keys)?;
         let targets = keys.texts("targets")?;
         let targets = targets.iter().map(|text| Target::new(keys, text)).collect::<Result<Vec<_>, _>>()?;
-        let weights = keys.object("weights")?.ok_or_else(|| keys.wrong("weights", "is missing"))?;
         if let Some(output) = keys.value("output_activations").filter(|value| !value.is_null()) {
             return Err(keys.unsupported("output_activations", output));
         }
+        let Some(weights) = keys.object("weights")? else {
+            keys.finish(&["input_activations"])?;
+            return Ok(None);
+        };
         let float = match weights.text("type")? {
             None | Some("int") => false,
             Some("float") => true,
@@ -171,7 +173,7 @@ impl Group {
         };
         weights.finish(&["observer", "observer_kwargs", "scale_dtype", "zp_dtype"])?;
         keys.finish(&["input_activations"])?;
-        Ok(Self { targets, bits, float, symmetric, strategy, ordered })
+        Ok(Some(Self { targets, bits, float, symmetric, strategy, ordered }))
     }
 
     fn grouping(&self, parts: &Parts<'_>, [rows, cols]: [usize; 2]) -> Result<Grouping, Error> {

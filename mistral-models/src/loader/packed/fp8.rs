@@ -37,6 +37,11 @@ impl Fp8 {
         keys.finish(&["activation_scheme", "activation_scale_ub", "scale_fmt"])?;
         Ok(Self { tile })
     }
+
+    /// The same tensors under another configuration.
+    pub(super) fn tiled(tile: Option<[usize; 2]>) -> Self {
+        Self { tile }
+    }
 }
 
 impl Scheme for Fp8 {

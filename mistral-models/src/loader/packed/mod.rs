@@ -13,6 +13,8 @@ mod fp8;
 mod gptq;
 mod hqq;
 mod keys;
+mod kv_cache;
+mod modelopt;
 mod mxfp4;
 mod parts;
 
@@ -51,6 +53,20 @@ pub(crate) trait Scheme: fmt::Debug + Send + Sync {
 /// The keys of a configuration that speak of quantization; the second is the older name of compressed-tensors.
 pub(crate) const KEYS: [&str; 2] = ["quantization_config", "compression_config"];
 
+/// Where older versions of ModelOpt speak of quantization: a file beside a configuration that says nothing of it.
+pub(crate) const MODELOPT_FILE: &str = "hf_quant_config.json";
+
+/// Puts the content of [`MODELOPT_FILE`] where the other programs write theirs.
+pub(crate) fn adopt(config: &mut Map<String, Json>, mut file: Map<String, Json>) {
+    file.entry("quant_method").or_insert_with(|| "modelopt".into());
+    config.insert(KEYS[0].to_owned(), file.into());
+}
+
+/// Whether a configuration speaks of quantization.
+pub(crate) fn is_said(config: &Map<String, Json>) -> bool {
+    !matches!(find(config), Ok(None))
+}
+
 /// The scheme of a configuration; `None` where it says nothing of quantization.
 ///
 /// # Errors
@@ -68,6 +84,7 @@ pub(crate) fn scheme(config: &Map<String, Json>) -> Result<Option<Box<dyn Scheme
     for key in ["modules_to_not_convert", "ignore", "ignored_layers", "llm_int8_skip_modules", "skip_modules"] {
         keys.texts(key)?;
     }
+    kv_cache::check(&keys)?;
     let method = match (method, keys.text("packing_format")?) {
         ("auto-round", Some("auto_round:auto_gptq")) => "gptq",
         ("auto-round", Some("auto_round:auto_awq")) => "awq",
@@ -85,6 +102,7 @@ pub(crate) fn scheme(config: &Map<String, Json>) -> Result<Option<Box<dyn Scheme
         "bitsandbytes" => Box::new(bnb::Bnb::new(&keys)?),
         "hqq" => Box::new(hqq::Hqq::new(&keys)?),
         "compressed-tensors" => Box::new(compressed::Compressed::new(&keys)?),
+        "modelopt" => Box::new(modelopt::scheme(&keys)?),
         "mxfp4" => Box::new(mxfp4::Mxfp4::new(&keys)?),
         other => return Err(keys.unsupported("quant_method", other)),
     }))
@@ -131,7 +149,8 @@ impl PackedTensors {
             hidden.extend(scheme.hides(base, &tensors));
             bases.insert(logical, base.to_owned());
         }
-        let plain = tensors.names().filter(|name| !hidden.contains(*name)).map(str::to_owned);
+        let plain = tensors.names().filter(|name| !hidden.contains(*name) && !kv_cache::is_scale(name));
+        let plain = plain.map(str::to_owned);
         let names = plain.chain(bases.keys().cloned()).collect();
         Ok(Self { tensors, scheme, bases, names })
     }

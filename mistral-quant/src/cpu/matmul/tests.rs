@@ -1,3 +1,5 @@
+mod wild;
+
 use super::*;
 use crate::Format;
 use crate::Isa;

@@ -91,3 +91,30 @@ fn scales_that_the_block_can_hold_are_found_again() {
         }
     }
 }
+
+/// The same bits: what an encoder writes does not depend on how its scales are tried.
+#[test]
+fn scales_tried_at_once_are_each_as_alone() {
+    let mut random = Random::new(14);
+    let book = book(&mut random);
+    for round in 0..50 {
+        let range = [0.02, if round % 5 == 0 { 0.02 } else { 0.3 }];
+        let mut envelope = |odd: bool| {
+            let x: [f32; 4] = std::array::from_fn(|_| random.value().abs());
+            let costs: [f32; 4] = std::array::from_fn(|i| 0.1 + (i * (round % 4)) as f32);
+            Envelope::new(&book, &x, &costs, odd, range)
+        };
+        let mut parts: Vec<Part> = (0..3).map(|_| Part::plain(vec![envelope(false), envelope(true)])).collect();
+        let alternatives = (0..2).map(|i| (0..4).map(|j| envelope((i + j) % 2 == 0)).collect()).collect();
+        parts.push(Part { alternatives });
+        parts.push(Part::plain(Vec::new()));
+        let unit = Unit { parts, range };
+        // From below the range to beyond it, some of them twice.
+        let scales = std::array::from_fn(|trial| 0.01 * 64f64.powf((trial / 2 * 2) as f64 / 32.0));
+        let bits = |sums: (f64, f64)| (sums.0.to_bits(), sums.1.to_bits());
+        let alone = scales.map(|scale| bits(unit.sums(scale)));
+        assert_eq!(unit.sums_of(&scales).map(bits), alone, "round {round}");
+        // A range of one scale may have one point.
+        assert!(round % 5 == 0 || alone[0] != alone[16] && alone[16] != alone[32], "round {round}");
+    }
+}
