@@ -137,29 +137,35 @@ struct Expand<'a, B> {
 /// Of each row the indices of four points, of 16 bits.
 type Indices = [[u8; 8]; STRIP];
 
+/// Units whose indices are written before those of a unit are read: a load of a part of a vector that is still on its way to the
+/// cache waits, and takes twice as long as all the rest. Meanwhile the arithmetic is done beside the loads of points.
+const WRITTEN_AHEAD: usize = 2;
+
 impl<B: Book> Operation for Expand<'_, B> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        // All indices are written before the first is read: a load of a part of a vector that is still on its way to the cache waits,
-        // and that takes as long as all the rest.
-        let mut planes = [[0; 64]; UNITS];
-        let mut indices = [const { MaybeUninit::uninit() }; 2 * UNITS];
-        let per_unit = 8 / B::Points::VALUES;
-        for (u, plane) in planes.iter_mut().enumerate().take(self.units) {
-            let fields = B::fields(self.header, self.codes, u);
-            *plane = bytes(&fields.plane);
-            for v in 0..per_unit {
-                let to = indices[per_unit * u + v].as_mut_ptr();
-                // SAFETY: as this function.
-                unsafe { write_indices::<L, B::Points>(&bytes(&fields.low[v]), &bytes(&fields.high[v]), to) };
+        let per_unit = const { 8 / B::Points::VALUES };
+        let units = self.units.min(UNITS);
+        let mut planes = [const { MaybeUninit::<Vector>::uninit() }; UNITS];
+        let mut indices = [const { [MaybeUninit::<Indices>::uninit(); 2] }; UNITS];
+        for u in 0..units + WRITTEN_AHEAD {
+            if u < units {
+                let fields = B::fields(self.header, self.codes, u);
+                planes[u].write(bytes(&fields.plane));
+                for v in 0..per_unit {
+                    let (low, high) = (bytes(&fields.low[v]), bytes(&fields.high[v]));
+                    // SAFETY: as this function.
+                    unsafe { write_indices::<L, B::Points>(&low, &high, indices[u][v].as_mut_ptr()) };
+                }
             }
-        }
-        let units = self.panel.as_chunks_mut::<8>().0.iter_mut().zip(&planes).take(self.units);
-        for (u, (unit, plane)) in units.enumerate() {
-            // SAFETY: the indices of as many units are written; the rest is as for this function.
-            unsafe {
-                let indices = [0, per_unit - 1].map(|v| indices[per_unit * u + v].assume_init_ref());
-                write_codes::<L, B>(indices, plane, unit);
+            if u >= WRITTEN_AHEAD {
+                let u = u - WRITTEN_AHEAD;
+                let unit = &mut self.panel.as_chunks_mut::<8>().0[u];
+                // SAFETY: what is read was written above; the rest is as for this function.
+                unsafe {
+                    let indices = [0, per_unit - 1].map(|v| indices[u][v].assume_init_ref());
+                    write_codes::<L, B>(indices, planes[u].assume_init_ref(), unit);
+                }
             }
         }
     }
