@@ -2,8 +2,8 @@
 //!
 //! Their packed form holds indices, in the lanes of rows like all packed bytes. A tile cannot multiply with an index, so they
 //! are always expanded to 8-bit codes, whatever the number of columns: unsigned ones, so that all sets read the same panel.
-//! With AVX-512 VBMI 64 indices are looked up at once ([`vbmi`]); everywhere else points are loaded one by one, and the
-//! signs of 32 columns come by way of a plane of bits, a vector at a time.
+//! With AVX-512 VBMI 64 indices are looked up at once ([`vbmi`]); everywhere else points are loaded one by one into the
+//! rows of a register, and the signs of 32 columns come by way of a plane of bits, a vector at a time.
 
 mod layouts;
 mod points;
