@@ -79,6 +79,71 @@ macro_rules! registers_of_256_bits {
         }
 
         #[inline(always)]
+        unsafe fn plus(bytes: __m256i, value: u8) -> __m256i {
+            // SAFETY: see `and`.
+            unsafe { _mm256_add_epi8(bytes, _mm256_set1_epi8(value as i8)) }
+        }
+
+        #[inline(always)]
+        unsafe fn minus(a: __m256i, b: __m256i) -> __m256i {
+            // SAFETY: see `and`.
+            unsafe { _mm256_sub_epi8(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn negate(bytes: __m256i, plane: __m256i, bit: usize) -> __m256i {
+            // SAFETY: see `and`.
+            unsafe {
+                // The bit becomes the sign of what must not be zero; set once for all bits above it, the lowest one sees to that.
+                let low = if bit == 0 { 0 } else { 1 };
+                let plane = Self::shift(_mm256_or_si256(plane, _mm256_set1_epi8(low)), bit as i32 - 7);
+                _mm256_sign_epi8(bytes, if bit == 0 { _mm256_or_si256(plane, _mm256_set1_epi8(1)) } else { plane })
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn interleave(a: __m256i, b: __m256i, to: *mut u8) {
+            // SAFETY: see `and`; 64 writable bytes by the caller.
+            unsafe {
+                let (low, high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
+                Self::store(to, _mm256_permute2x128_si256::<0x20>(low, high));
+                Self::store(to.add(32), _mm256_permute2x128_si256::<0x31>(low, high));
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn eights(points: *const u64, index: impl Fn(usize) -> usize) -> [__m256i; 2] {
+            // SAFETY: see `and`; readable points by the caller.
+            unsafe {
+                let pair = |a: usize, b: usize| {
+                    let low = _mm_loadl_epi64(points.add(index(a)).cast());
+                    _mm_loadh_pd(_mm_castsi128_pd(low), points.add(index(b)).cast())
+                };
+                let join = |low, high| _mm256_castpd_ps(_mm256_set_m128d(high, low));
+                // Shuffles inside 128-bit lanes suffice.
+                let (a, b) = (join(pair(0, 1), pair(4, 5)), join(pair(2, 3), pair(6, 7)));
+                let (first, last) =
+                    (_mm256_shuffle_ps::<0b10_00_10_00>(a, b), _mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+                [_mm256_castps_si256(first), _mm256_castps_si256(last)]
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn fours(points: *const u32, index: impl Fn(usize) -> usize) -> __m256i {
+            // SAFETY: see `and`; readable points by the caller.
+            unsafe {
+                let point = |row: usize| points.add(index(row)).read() as i32;
+                let four = |row: usize| {
+                    let four = _mm_cvtsi32_si128(point(row));
+                    let four = _mm_insert_epi32::<1>(four, point(row + 1));
+                    let four = _mm_insert_epi32::<2>(four, point(row + 2));
+                    _mm_insert_epi32::<3>(four, point(row + 3))
+                };
+                _mm256_set_m128i(four(4), four(0))
+            }
+        }
+
+        #[inline(always)]
         unsafe fn load_ints(from: *const u32) -> __m256i {
             // SAFETY: readable words of all rows by the caller.
             unsafe { _mm256_loadu_si256(from.cast()) }

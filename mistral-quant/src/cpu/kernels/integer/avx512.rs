@@ -78,6 +78,27 @@ macro_rules! registers_of_512_bits {
         }
 
         #[inline(always)]
+        unsafe fn plus(bytes: __m512i, value: u8) -> __m512i {
+            // SAFETY: see `and`.
+            unsafe { _mm512_add_epi8(bytes, _mm512_set1_epi8(value as i8)) }
+        }
+
+        #[inline(always)]
+        unsafe fn minus(a: __m512i, b: __m512i) -> __m512i {
+            // SAFETY: see `and`.
+            unsafe { _mm512_sub_epi8(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn negate(bytes: __m512i, plane: __m512i, bit: usize) -> __m512i {
+            // SAFETY: see `and`.
+            unsafe {
+                let mask = _mm512_test_epi8_mask(plane, _mm512_set1_epi8((1u8 << bit) as i8));
+                _mm512_mask_sub_epi8(bytes, mask, _mm512_setzero_si512(), bytes)
+            }
+        }
+
+        #[inline(always)]
         unsafe fn widen(halves: &[[u8; 2]; STRIP]) -> [f32; STRIP] {
             let mut floats = [0.0; STRIP];
             // SAFETY: see `and`; 32 readable bytes, 64 writable ones.

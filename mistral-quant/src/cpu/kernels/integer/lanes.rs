@@ -78,6 +78,53 @@ pub(crate) trait Lanes: Copy + 'static {
     /// `table[index]` of each byte below 16.
     unsafe fn look_up(table: &[u8; 16], indices: Self::Bytes) -> Self::Bytes;
 
+    /// `bytes + value` in each byte.
+    unsafe fn plus(bytes: Self::Bytes, value: u8) -> Self::Bytes;
+    /// `a - b` in each byte.
+    unsafe fn minus(a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// `-bytes` in each byte in which `plane` has bit `bit`.
+    unsafe fn negate(bytes: Self::Bytes, plane: Self::Bytes, bit: usize) -> Self::Bytes;
+
+    /// Writes the bytes of `a` and `b` by turns.
+    #[inline(always)]
+    unsafe fn interleave(a: Self::Bytes, b: Self::Bytes, to: *mut u8) {
+        let mut bytes = [[0; 4 * STRIP]; 2];
+        // SAFETY: `8 * ROWS` writable bytes by the caller; `ROWS` is not above `STRIP`.
+        unsafe {
+            Self::store(bytes[0].as_mut_ptr(), a);
+            Self::store(bytes[1].as_mut_ptr(), b);
+            for i in 0..4 * Self::ROWS {
+                to.cast::<[u8; 2]>().add(i).write([bytes[0][i], bytes[1][i]]);
+            }
+        }
+    }
+
+    /// The first four bytes of points of eight, and the last four: of each row the point that `index` says.
+    #[inline(always)]
+    unsafe fn eights(points: *const u64, index: impl Fn(usize) -> usize) -> [Self::Bytes; 2] {
+        let mut parts = [[[0; 4]; STRIP]; 2];
+        for row in 0..Self::ROWS {
+            // SAFETY: there are such points, by the caller.
+            let point = unsafe { points.add(index(row)).read() }.to_le_bytes();
+            for (part, half) in parts.iter_mut().zip(point.as_chunks().0) {
+                part[row] = *half;
+            }
+        }
+        // SAFETY: `ROWS` is not above `STRIP`.
+        unsafe { [Self::load(parts[0].as_ptr().cast()), Self::load(parts[1].as_ptr().cast())] }
+    }
+    /// As `eights`, of four bytes.
+    #[inline(always)]
+    unsafe fn fours(points: *const u32, index: impl Fn(usize) -> usize) -> Self::Bytes {
+        let mut all = [[0; 4]; STRIP];
+        for (row, point) in all.iter_mut().enumerate().take(Self::ROWS) {
+            // SAFETY: there are such points, by the caller.
+            *point = unsafe { points.add(index(row)).read() }.to_le_bytes();
+        }
+        // SAFETY: `ROWS` is not above `STRIP`.
+        unsafe { Self::load(all.as_ptr().cast()) }
+    }
+
     /// The same integer in each row.
     unsafe fn ints(value: i32) -> Self::Ints;
     /// A word of each row.

@@ -76,6 +76,58 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn plus(bytes: uint8x16_t, value: u8) -> uint8x16_t {
+        // SAFETY: see `and`.
+        unsafe { vaddq_u8(bytes, vdupq_n_u8(value)) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        // SAFETY: see `and`.
+        unsafe { vsubq_u8(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn negate(bytes: uint8x16_t, plane: uint8x16_t, bit: usize) -> uint8x16_t {
+        // SAFETY: see `and`.
+        unsafe {
+            let mask = vtstq_u8(plane, vdupq_n_u8(1 << bit));
+            vsubq_u8(veorq_u8(bytes, mask), mask)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(a: uint8x16_t, b: uint8x16_t, to: *mut u8) {
+        // SAFETY: see `and`; 32 writable bytes by the caller.
+        unsafe {
+            Self::store(to, vzip1q_u8(a, b));
+            Self::store(to.add(16), vzip2q_u8(a, b));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn eights(points: *const u64, index: impl Fn(usize) -> usize) -> [uint8x16_t; 2] {
+        // SAFETY: see `and`; readable points by the caller.
+        unsafe {
+            let point = |row: usize| vld1_u64(points.add(index(row)));
+            let pair = |low, high| vreinterpretq_u32_u64(vcombine_u64(low, high));
+            let (a, b) = (pair(point(0), point(1)), pair(point(2), point(3)));
+            [vreinterpretq_u8_u32(vuzp1q_u32(a, b)), vreinterpretq_u8_u32(vuzp2q_u32(a, b))]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fours(points: *const u32, index: impl Fn(usize) -> usize) -> uint8x16_t {
+        // SAFETY: see `and`; readable points by the caller.
+        unsafe {
+            let four = vld1q_dup_u32(points.add(index(0)));
+            let four = vld1q_lane_u32::<1>(points.add(index(1)), four);
+            let four = vld1q_lane_u32::<2>(points.add(index(2)), four);
+            vreinterpretq_u8_u32(vld1q_lane_u32::<3>(points.add(index(3)), four))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_ints(from: *const u32) -> int32x4_t {
         // SAFETY: 4 readable words by the caller.
         unsafe { vld1q_s32(from.cast()) }

@@ -66,6 +66,21 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn plus(bytes: [u8; 4 * ROWS], value: u8) -> [u8; 4 * ROWS] {
+        bytes.map(|byte| byte.wrapping_add(value))
+    }
+
+    #[inline(always)]
+    unsafe fn minus(a: [u8; 4 * ROWS], b: [u8; 4 * ROWS]) -> [u8; 4 * ROWS] {
+        std::array::from_fn(|i| a[i].wrapping_sub(b[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn negate(bytes: [u8; 4 * ROWS], plane: [u8; 4 * ROWS], bit: usize) -> [u8; 4 * ROWS] {
+        std::array::from_fn(|i| if plane[i] >> bit & 1 == 1 { bytes[i].wrapping_neg() } else { bytes[i] })
+    }
+
+    #[inline(always)]
     unsafe fn ints(value: i32) -> [i32; ROWS] {
         [value; ROWS]
     }

@@ -2,19 +2,20 @@
 //!
 //! Their packed form holds indices, in the lanes of rows like all packed bytes. A tile cannot multiply with an index, so they
 //! are always expanded to 8-bit codes, whatever the number of columns: unsigned ones, so that all sets read the same panel.
-//! With AVX-512 VBMI 64 indices are looked up at once ([`vbmi`]); everywhere else points are loaded one by one, and the
-//! signs of 32 columns come by way of a plane of bits, a vector at a time.
+//! With AVX-512 VBMI 64 indices are looked up at once ([`vbmi`]); everywhere else points are loaded one by one into the
+//! rows of a register, and the signs of 32 columns come by way of a plane of bits, a vector at a time.
 
 mod layouts;
 mod points;
 pub(super) mod vbmi;
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
-use self::points::Points;
+use self::points::{Points, Table};
 use self::vbmi::Vbmi;
 use super::codes::{Codes, Expanded};
-use super::lanes::{Lanes, Operation};
+use super::lanes::{Lanes, Operation, unroll};
 use super::pack::{Pack, Panel, Vector};
 use super::tile::{Halves, Scales, UNITS, Units};
 use crate::cpu::kernels::strip::STRIP;
@@ -133,60 +134,116 @@ struct Expand<'a, B> {
     book: PhantomData<B>,
 }
 
+/// Of each row the indices of four points, of 16 bits.
+type Indices = [[u8; 8]; STRIP];
+
+/// Units whose indices are written before those of a unit are read: a load of a part of a vector that is still on its way to the
+/// cache waits, and takes twice as long as all the rest. Meanwhile the arithmetic is done beside the loads of points.
+const WRITTEN_AHEAD: usize = 2;
+
 impl<B: Book> Operation for Expand<'_, B> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        let offset = const { B::STORED_OFFSET as u8 };
-        let mut planes = [[0; STRIP]; UNITS];
-        let units = self.panel.as_chunks_mut::<8>().0.iter_mut().zip(&mut planes).take(self.units);
-        for (u, (unit, plane)) in units.enumerate() {
-            let fields = B::fields(self.header, self.codes, u);
-            *plane = fields.plane;
-            for v in 0..8 / B::Points::VALUES {
-                write_points::<B::Points>(&fields.low[v], &fields.high[v], v, unit);
+        let per_unit = const { 8 / B::Points::VALUES };
+        let units = self.units.min(UNITS);
+        let mut planes = [const { MaybeUninit::<Vector>::uninit() }; UNITS];
+        let mut indices = [const { [MaybeUninit::<Indices>::uninit(); 2] }; UNITS];
+        for u in 0..units + WRITTEN_AHEAD {
+            if u < units {
+                let fields = B::fields(self.header, self.codes, u);
+                planes[u].write(bytes(&fields.plane));
+                for v in 0..per_unit {
+                    let (low, high) = (bytes(&fields.low[v]), bytes(&fields.high[v]));
+                    // SAFETY: as this function.
+                    unsafe { write_indices::<L, B::Points>(&low, &high, indices[u][v].as_mut_ptr()) };
+                }
             }
-        }
-        // Later, when what was written in pieces can be read whole.
-        for (unit, plane) in self.panel.as_chunks_mut::<8>().0.iter_mut().zip(&planes).take(self.units) {
-            let mut bits = [0; 64];
-            for (bits, word) in bits.as_chunks_mut::<4>().0.iter_mut().zip(plane) {
-                *bits = word.to_le_bytes();
-            }
-            for (g, vector) in unit.iter_mut().enumerate() {
-                for (value, bits) in vector.iter_mut().zip(&bits) {
-                    *value = B::Points::PLANE.code(*value, bits & 1 << g != 0, offset);
+            if u >= WRITTEN_AHEAD {
+                let u = u - WRITTEN_AHEAD;
+                let unit = &mut self.panel.as_chunks_mut::<8>().0[u];
+                // SAFETY: what is read was written above; the rest is as for this function.
+                unsafe {
+                    let indices = [0, per_unit - 1].map(|v| indices[u][v].assume_init_ref());
+                    write_codes::<L, B>(indices, planes[u].assume_init_ref(), unit);
                 }
             }
         }
     }
 }
 
-/// Writes the values of points `4v..4v + 4` of each row to their places.
+/// Writes the indices of four points of each row, whose lower and upper bits are given.
+///
+/// # Safety
+/// As for [`Lanes`].
 #[inline(always)]
-fn write_points<P: Points>(low: &Words, high: &Words, v: usize, unit: &mut [Vector; 8]) {
-    // Indices of 16 bits, two in a word.
-    let mut indices = [[0; STRIP]; 2];
-    for row in 0..STRIP {
-        let (low, high) = (low[row], high[row]);
-        indices[0][row] = low & 0xFF | (low & 0xFF00 | high & 0xFF) << 8 | (high & 0xFF00) << 16;
-        indices[1][row] = low >> 16 & 0xFF | (high >> 16 & 0xFF) << 8 | (low >> 24) << 16 | high & 0xFF00_0000;
+unsafe fn write_indices<L: Lanes, P: Points>(low: &Vector, high: &Vector, to: *mut Indices) {
+    for first in (0..STRIP).step_by(L::ROWS) {
+        // SAFETY: the processor has the set, by the caller; `ROWS` divides `STRIP`, so that all rows lie inside the vectors.
+        unsafe {
+            let low = L::load(low.as_ptr().add(4 * first));
+            let high = L::and(L::load(high.as_ptr().add(4 * first)), const { (P::COUNT / 256 - 1) as u8 });
+            L::interleave(low, high, to.cast::<u8>().add(8 * first));
+        }
     }
-    for row in 0..STRIP {
-        for k in 0..4 {
-            let index = if P::COUNT == 256 {
-                low[row] >> (8 * k) & 0xFF
-            } else {
-                indices[k / 2][row] >> (16 * (k % 2)) & 0xFFFF
-            };
-            let [a, b, c, d, rest @ ..] = P::point(index as usize);
-            if P::VALUES == 8 {
-                unit[2 * k].as_chunks_mut::<4>().0[row] = [a, b, c, d];
-                unit[2 * k + 1].as_chunks_mut::<4>().0[row] = rest;
-            } else {
-                unit[4 * v + k].as_chunks_mut::<4>().0[row] = [a, b, c, d];
+}
+
+/// Writes the codes of a unit: points of eight are those of the first indices, points of four those of both.
+///
+/// # Safety
+/// As for [`Lanes`]; the indices are below the number of points.
+#[inline(always)]
+unsafe fn write_codes<L: Lanes, B: Book>(indices: [&Indices; 2], plane: &Vector, unit: &mut [Vector; 8]) {
+    let offset = const { B::STORED_OFFSET as u8 };
+    for first in (0..STRIP).step_by(L::ROWS) {
+        let to = unit.as_flattened_mut().as_mut_ptr().wrapping_add(4 * first);
+        // SAFETY: the processor has the set and points have such indices, by the caller; `ROWS` divides `STRIP`, so that all rows lie
+        // inside the vectors.
+        unsafe {
+            let plane = L::load(plane.as_ptr().add(4 * first));
+            match B::Points::table() {
+                Table::Eights(points) => {
+                    let words = words::<L>(indices[0], first);
+                    unroll!(K in [0 1 2 3] {
+                        let parts = L::eights(points.as_ptr(), |row| usize::from((words[row] >> (16 * K)) as u16));
+                        unroll!(I in [0 1] {
+                            let g = 2 * K + I;
+                            L::store(to.add(64 * g), B::Points::PLANE.codes::<L>(parts[I], plane, g, offset));
+                        });
+                    });
+                }
+                Table::Fours(points) => {
+                    unroll!(V in [0 1] {
+                        let words = words::<L>(indices[V], first);
+                        unroll!(K in [0 1 2 3] {
+                            let g = 4 * V + K;
+                            let values = L::fours(points.as_ptr(), |row| usize::from((words[row] >> (16 * K)) as u16));
+                            L::store(to.add(64 * g), B::Points::PLANE.codes::<L>(values, plane, g, offset));
+                        });
+                    });
+                }
             }
         }
     }
+}
+
+/// The indices of rows `first..first + ROWS`, four of each in a word.
+#[inline(always)]
+fn words<L: Lanes>(indices: &Indices, first: usize) -> [u64; STRIP] {
+    let mut words = [0; STRIP];
+    for (word, indices) in words.iter_mut().zip(&indices[first..]).take(L::ROWS) {
+        *word = u64::from_le_bytes(*indices);
+    }
+    words
+}
+
+/// The bytes of the words.
+#[inline(always)]
+fn bytes(words: &Words) -> Vector {
+    let mut bytes = [0; 64];
+    for (bytes, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        *bytes = word.to_le_bytes();
+    }
+    bytes
 }
 
 #[cfg(test)]
