@@ -23,7 +23,9 @@ unsafe impl Zeroed for half::bf16 {}
 unsafe impl Zeroed for i8 {}
 
 /// `len` zeros. A cache of many gigabytes costs nothing until its blocks are written. From 8 MiB on the system is asked
-/// for pages of 2 MiB, so that reading scattered blocks does not wait for translations; it then gives memory 2 MiB at a time.
+/// for pages of 2 MiB, so that reading scattered blocks does not wait for translations; it then gives memory 2 MiB at a time. (Types of
+/// a higher alignment than the allocator's are zeroed before that and keep small pages: packed weights, which are read as one
+/// stream, at the same speed either way: -3 to +3 % of generation, measured.)
 pub(crate) fn zeroed<T: Zeroed>(what: &str, len: usize) -> Result<Vec<T>, Error> {
     let refused = |detail: &str| Error::Resource {
         what: format!("{what} of {len} x {} bytes", size_of::<T>()),

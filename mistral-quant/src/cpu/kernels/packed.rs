@@ -12,8 +12,7 @@ use crate::cpu::storage;
 use crate::formats::UNIT;
 use crate::{Error, Format, ThreadPool, Weight};
 
-/// Bytes that are packed before the blocks they were made of are given back: what a large weight takes twice for a moment. Each
-/// band is memory of its own, so far fewer would leave much of it outside of huge pages.
+/// Bytes that are packed before the blocks they were made of are given back: what a large weight takes twice for a moment.
 pub(crate) const BAND: usize = 16 << 20;
 
 /// A cache line and a vector of codes, so that no load crosses a line.

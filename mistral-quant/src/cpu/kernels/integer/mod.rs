@@ -11,7 +11,8 @@
 //! formats, whose offsets come at run time; and an instruction set that adds up in 32 bits needs fewer classes ([`Lanes::Many`]).
 //!
 //! Each output is `Σ_unit f32(isum) * (scale * activation_scale) - min * activation_sum` with the exact integer
-//! `isum = Σ (code - offset) * activation_code`, unit after unit (half after half where scales are for 16 columns). The
+//! `isum = Σ (code - offset) * activation_code`, unit after unit; where scales are for 16 columns
+//! `Σ_unit activation_scale * Σ_half (f32(isum) * scale - min * Σ activation_code)`. The
 //! order depends on nothing but the columns: a token gets the same bits alone or beside others, packed or not.
 
 #[cfg(target_arch = "x86_64")]
