@@ -88,13 +88,13 @@ pub(crate) trait Lanes: Copy + 'static {
     /// Writes the bytes of `a` and `b` by turns.
     #[inline(always)]
     unsafe fn interleave(a: Self::Bytes, b: Self::Bytes, to: *mut u8) {
-        let mut bytes = [[0; 4 * STRIP]; 2];
+        let (mut first, mut second) = ([0; 4 * STRIP], [0; 4 * STRIP]);
         // SAFETY: `8 * ROWS` writable bytes by the caller; `ROWS` is not above `STRIP`.
         unsafe {
-            Self::store(bytes[0].as_mut_ptr(), a);
-            Self::store(bytes[1].as_mut_ptr(), b);
-            for i in 0..4 * Self::ROWS {
-                to.cast::<[u8; 2]>().add(i).write([bytes[0][i], bytes[1][i]]);
+            Self::store(first.as_mut_ptr(), a);
+            Self::store(second.as_mut_ptr(), b);
+            for (i, (a, b)) in first.into_iter().zip(second).enumerate().take(4 * Self::ROWS) {
+                to.cast::<[u8; 2]>().add(i).write([a, b]);
             }
         }
     }

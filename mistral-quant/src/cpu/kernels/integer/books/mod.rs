@@ -152,10 +152,10 @@ impl<B: Book> Operation for Expand<'_, B> {
             if u < units {
                 let fields = B::fields(self.header, self.codes, u);
                 planes[u].write(bytes(&fields.plane));
-                for v in 0..per_unit {
+                for (v, indices) in indices[u].iter_mut().enumerate().take(per_unit) {
                     let (low, high) = (bytes(&fields.low[v]), bytes(&fields.high[v]));
                     // SAFETY: as this function.
-                    unsafe { write_indices::<L, B::Points>(&low, &high, indices[u][v].as_mut_ptr()) };
+                    unsafe { write_indices::<L, B::Points>(&low, &high, indices.as_mut_ptr()) };
                 }
             }
             if u >= WRITTEN_AHEAD {
