@@ -50,6 +50,15 @@ pub(crate) fn matmul(
     if let Some(format) = formats().find(|format| !format.is_computable()) {
         return Err(Error::UnsupportedFormat { format, operation: "matmul_experts" });
     }
+    if cols == 0 {
+        for ExpertJob { rows, experts, out } in jobs {
+            for (expert, _, bias) in experts.iter() {
+                let routes = routes.of(*expert);
+                matmul::empty_sums(*rows, *bias, &mut out[routes.start * *rows..routes.end * *rows]);
+            }
+        }
+        return Ok(());
+    }
     if formats().any(is_block_format) {
         scratch.activations.quantize_routes(pool, kernels, x, cols, routes)?;
     }

@@ -88,7 +88,7 @@ pub(crate) struct Job<'a> {
     pub(crate) weight: Operand<'a>,
     /// `[rows]`.
     pub(crate) bias: Option<&'a [f32]>,
-    /// Of block formats only.
+    /// Of block formats only, and of some columns.
     pub(crate) gated: Option<Gated<'a>>,
     /// `[tokens, rows]`.
     pub(crate) out: &'a mut [f32],
@@ -134,6 +134,10 @@ pub(crate) fn matmul(
         }
     }
     if jobs.is_empty() {
+        return Ok(());
+    }
+    if cols == 0 {
+        jobs.iter_mut().for_each(|job| empty_sums(job.weight.rows(), job.bias, job.out));
         return Ok(());
     }
     scratch.activations.quantize(pool, kernels, x, cols)?;
@@ -267,6 +271,16 @@ impl<'a, O: Borrow<Disjoint<'a, f32>>> Part<'a, O> {
                     Err(_) => out.copy_from_slice(&sums[..out.len()]),
                 }
             }
+        }
+    }
+}
+
+/// Sums over no columns; `out` is `[tokens, rows]`.
+pub(crate) fn empty_sums(rows: usize, bias: Option<&[f32]>, out: &mut [f32]) {
+    for out in out.chunks_mut(rows.max(1)) {
+        match bias {
+            Some(bias) => out.copy_from_slice(&bias[..out.len()]),
+            None => out.fill(0.0),
         }
     }
 }

@@ -310,11 +310,12 @@ impl Backend for Cpu {
         let (x, out) = (&x.values, &mut out.values);
         let len = check::glu_matmul(gate.shape(), up.shape(), shapes, tokens, x.len(), out.len())?;
         let [gate_bias, up_bias] = biases.map(|bias| bias.map(CpuWeight::vector));
-        let (x, out) = (&x[..tokens * gate.cols()], &mut out[..len]);
+        let cols = gate.cols();
+        let (x, out) = (&x[..tokens * cols], &mut out[..len]);
         let (gate, up) = (gate.shared().form(), up.shared().form());
         let (gate, up) = (gate.operand(), up.operand());
         let blocks = matmul::is_block_format(gate.format()) && matmul::is_block_format(up.format());
-        if blocks && tokens >= matmul::GATED_TOKENS {
+        if blocks && cols > 0 && tokens >= matmul::GATED_TOKENS {
             let gated = Some(Gated { up, bias: up_bias, activation });
             let mut job = [Job { weight: gate, bias: gate_bias, gated, out }];
             return matmul::matmul(&self.pool, &self.kernels, &mut self.products, x, tokens, &mut job);

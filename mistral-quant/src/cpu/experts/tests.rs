@@ -1,6 +1,8 @@
 use crate::cpu::tests::{Random, buffer, contents, cpu};
 use crate::testing::{Bytes, instruction_sets, weight};
-use crate::{Backend, Cpu, CpuOptions, Error, ExpertMatMul, Format, Isa, MatMul, Reference, Repack, Routes, Weight};
+use crate::{
+    Backend, Cpu, CpuOptions, Error, ExpertMatMul, Format, Isa, MatMul, Reference, Repack, Routes, SharedBytes, Weight,
+};
 
 /// Rows and ends of routes: each of `tokens` rows goes to `chosen` of the experts, but never to the experts that are `left_out`.
 fn routed(
@@ -208,6 +210,21 @@ fn sums_do_not_depend_on_threads_or_other_rows() {
     let weights: Vec<f32> = own.iter().map(|&route| weights[route]).collect();
     let alone = run(1, &vec![7; own.len()], &[own.len()], &y, &weights);
     assert_eq!(bits(&alone[7 * width..8 * width]), bits(&all[7 * width..8 * width]));
+}
+
+#[test]
+fn products_over_no_columns_are_their_biases() {
+    let mut backend = cpu(1, None);
+    for format in [Format::F32, Format::Q4_K] {
+        let empty = Weight::new(format, 2, 0, SharedBytes::new(Vec::new())).unwrap();
+        let weights = [0, 1].map(|_| backend.weight(empty.clone()).unwrap());
+        let biases = [[1.0, 2.0], [3.0, 4.0]].map(|b| backend.weight(Weight::from_f32(1, 2, &b).unwrap()).unwrap());
+        let routes = Routes { rows: &[0, 1, 0], ends: &[1, 3] };
+        let (x, mut out) = (buffer(&mut backend, &[]), buffer(&mut backend, &[9.0; 6]));
+        let product = ExpertMatMul { weights: &weights, biases: Some(&biases), out: &mut out };
+        backend.matmul_experts(&x, routes, &mut [product]).unwrap();
+        assert_eq!(contents(&mut backend, &out, 6), [1.0, 2.0, 3.0, 4.0, 3.0, 4.0], "{format}");
+    }
 }
 
 #[test]

@@ -136,6 +136,9 @@ fn wrong_shapes_are_errors_and_write_nothing() {
     assert_eq!(run(&[], 0, &weight, None, 0).0, Ok(()));
     let empty = Weight::from_f32(2, 0, &[]).unwrap();
     assert_eq!(run(&[], 3, &empty, None, 6), (Ok(()), vec![0.0; 6]));
+    let empty = Weight::new(Format::Q4_K, 2, 0, crate::SharedBytes::new(Vec::new())).unwrap();
+    assert_eq!(run(&[], 3, &empty, None, 6), (Ok(()), vec![0.0; 6]));
+    assert_eq!(run(&[], 2, &empty, Some(&[1.0, 2.0]), 4), (Ok(()), vec![1.0, 2.0, 1.0, 2.0]));
     let wrong = [
         run(&[1.0; 4], 1, &weight, None, 2),
         run(&[1.0; 3], 1, &weight, None, 3),
