@@ -84,13 +84,7 @@ impl ModelBuilder<NoCheckpoint> {
     /// [`Checkpoint`] opened before.
     pub fn checkpoint(self, source: impl Into<Source>) -> ModelBuilder<Ready> {
         let limits = Limits { max_sequences: 8, queue_capacity: 64, max_batch_tokens: 512 };
-        let wishes = Wishes {
-            context_length: None,
-            kv_tokens: None,
-            max_sequences: limits.max_sequences,
-            block_tokens: 32,
-            budget: None,
-        };
+        let wishes = Wishes { context_length: None, kv_tokens: None, block_tokens: 32, budget: None };
         let options = Options {
             cpu: CpuOptions::default(),
             key_format: KvFormat::default(),
@@ -172,10 +166,7 @@ impl ModelBuilder<Ready> {
 
     /// Sequences that run together in one step. Default: 8.
     pub fn max_sequences(self, sequences: usize) -> Self {
-        self.with(|o| {
-            o.limits.max_sequences = sequences;
-            o.wishes.max_sequences = sequences;
-        })
+        self.with(|o| o.limits.max_sequences = sequences)
     }
 
     /// Requests that may wait beside the running ones before [`Error::QueueFull`]. Default: 64.
@@ -251,7 +242,7 @@ impl ModelBuilder<Ready> {
         let quantized = quantizer.map(|quantizer| quantizer.at_load(&checkpoint, &description)).transpose()?;
         let weights: &dyn Weights = quantized.as_ref().map_or(checkpoint.weights(), |quantized| quantized);
         let bytes = quantized.as_ref().map_or(checkpoint.tensor_bytes(), |quantized| quantized.bytes());
-        let plan = MemoryPlan::new(&decoder::measure(bytes, &description, &options), &options.wishes)?;
+        let plan = MemoryPlan::new(&decoder::measure(bytes, &description, &options), &options.wishes, &options.limits)?;
         let text = TextModel::from_checkpoint(&checkpoint)?;
         let (limits, seed) = (options.limits, options.seed.unwrap_or_else(|| RandomState::new().hash_one(0u64)));
         let forward = decoder::load(weights, description, &plan, options)?;

@@ -1,7 +1,7 @@
 //! From a checkpoint to something the engine can run.
 
 use mistral_models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, Logits, Weights};
-use mistral_quant::{Backend, Cpu};
+use mistral_quant::{Backend, Cpu, KvFormat};
 
 use crate::Error;
 use crate::builder::Options;
@@ -28,12 +28,14 @@ pub fn embedded() -> Result<Checkpoint, Error> {
 /// What a model with `weights` bytes of weights will take, without loading it.
 pub(crate) fn measure(weights: u64, description: &Description, options: &Options) -> Needs {
     let spec = description.spec();
-    let rows = options.limits.max_sequences;
+    let step = |tokens, rows| spec.workspace_bytes(tokens, rows);
     Needs {
         context_length: spec.context_length,
         weights,
         kv_token: spec.kv_bytes_per_token(options.key_format, options.value_format),
-        workspace: spec.workspace_bytes(options.limits.max_batch_tokens.max(rows), rows),
+        kv_token_q8: spec.kv_bytes_per_token(KvFormat::Q8_0, KvFormat::Q8_0),
+        workspace_token: step(1, 0),
+        workspace_sequence: step(0, 1),
     }
 }
 

@@ -102,10 +102,7 @@ pub enum Error {
         value: f32,
     },
     /// Limit: the engine does not fit in its memory budget. Nothing was loaded.
-    #[error(
-        "{needed} bytes are needed (weights {weights}, KV cache {kv}, workspace {workspace}), the budget is {budget}; \
-         lower context_length, max_sequences or kv_format, or choose a smaller checkpoint"
-    )]
+    #[error("{}", crate::memory::over_budget([.weights, .kv, .workspace], *.needed, *.budget, .fitting))]
     OutOfMemoryBudget {
         /// Sum of the next three, in bytes.
         needed: u64,
@@ -115,8 +112,10 @@ pub enum Error {
         kv: u64,
         /// Bytes of activations and logits of one step.
         workspace: u64,
-        /// The budget given.
+        /// The budget, in bytes.
         budget: u64,
+        /// Settings of the builder that fit into the budget together; empty if there are none.
+        fitting: Vec<crate::MemorySetting>,
     },
     /// I/O: the system refused the worker thread.
     #[error("the worker thread could not be started: {0}")]

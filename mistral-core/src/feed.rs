@@ -28,6 +28,8 @@ pub(crate) struct Feed {
     ready: Condvar,
     /// Set by the reader, read by the worker between steps. It guards no other data, so relaxed order is enough.
     cancelled: AtomicBool,
+    /// Set once the place in the queue is free. Written under the lock of the worker's inbox, so relaxed order is enough.
+    released: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +62,11 @@ impl Feed {
     /// Whether the reader has asked for the end.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Marks the place in the queue as free. Returns whether it was taken until now; the caller holds the lock of the inbox.
+    pub(crate) fn release(&self) -> bool {
+        !self.released.swap(true, Ordering::Relaxed)
     }
 
     /// Waits for what comes next.

@@ -18,14 +18,14 @@ use crate::{Error, FinishReason, Logprobs, Piece, Usage};
 /// `Result<Piece, Error>` and end after the last piece or the first error. (It is no `Iterator` itself, so that `next`
 /// of `StreamExt` stays unambiguous; [`iter`](Self::iter) borrows one.)
 ///
-/// Dropping it cancels: the engine stops working on it within one step and its cache blocks are free. Pieces wait in
+/// Dropping it cancels: its place in the queue is free at once, the engine stops working on it and frees its cache blocks within one step. Pieces wait in
 /// memory until they are read, at most the request's `max_tokens` of them; a slow reader slows nobody down.
 #[must_use = "dropping a generation cancels it"]
 pub struct Generation {
     feed: Arc<Feed>,
     end: Option<End>,
-    /// Keeps the worker alive.
-    _handle: Arc<Handle>,
+    /// Keeps the worker alive, and is told of a cancellation.
+    handle: Arc<Handle>,
 }
 
 /// A blocking iterator over the pieces of a [`Generation`]; from its `into_iter` and `iter`.
@@ -50,7 +50,7 @@ pub struct Completion {
 
 impl Generation {
     pub(crate) fn new(feed: Arc<Feed>, handle: Arc<Handle>) -> Self {
-        Self { feed, end: None, _handle: handle }
+        Self { feed, end: None, handle }
     }
 
     /// Blocks for each piece; what was read already does not come again.
@@ -60,7 +60,7 @@ impl Generation {
 
     /// Asks for the end, within one step. Pieces made before still come, then the end with [`FinishReason::Cancelled`].
     pub fn cancel(&self) {
-        self.feed.cancel();
+        self.handle.cancel(&self.feed);
     }
 
     /// Why it ended; `None` before the last piece was read, and after an error.
@@ -164,7 +164,7 @@ impl FusedStream for Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.feed.cancel();
+        self.handle.cancel(&self.feed);
     }
 }
 

@@ -61,6 +61,7 @@ pub use engine::{Engine, Step};
 pub use error::Error;
 pub use event::{Event, EventKind, FinishReason, Piece, Usage};
 pub use generation::{Completion, Generation, Pieces};
+pub use memory::MemorySetting;
 pub use metrics::Metrics;
 pub use model::Model;
 pub use request::{Prompt, Request, SequenceId};

@@ -1,18 +1,27 @@
 //! How much memory a model will take, decided before anything is loaded.
 
-use crate::Error;
+use std::fmt;
 
-/// What the decoder of a checkpoint takes, computed from its configuration and its table of tensors alone.
+use mistral_quant::KvFormat;
+
+use crate::Error;
+use crate::engine::Limits;
+
+/// Sizes of the decoder of a checkpoint, computed from its configuration and its table of tensors alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// Positions the model was made for.
     pub(crate) context_length: usize,
     /// Bytes of all weights as they will be kept.
     pub(crate) weights: u64,
-    /// Bytes of keys and values of one token, all layers together.
+    /// Bytes of keys and values per token, all layers together.
     pub(crate) kv_token: u64,
-    /// Bytes of activations and logits of the largest step.
-    pub(crate) workspace: u64,
+    /// The same if both were kept in Q8_0.
+    pub(crate) kv_token_q8: u64,
+    /// Bytes of activations per token of a step.
+    pub(crate) workspace_token: u64,
+    /// Bytes of logits and of their activations per sequence.
+    pub(crate) workspace_sequence: u64,
 }
 
 /// What the user decides about the size of the cache.
@@ -20,12 +29,40 @@ pub(crate) struct Needs {
 pub(crate) struct Wishes {
     pub(crate) context_length: Option<usize>,
     pub(crate) kv_tokens: Option<usize>,
-    pub(crate) max_sequences: usize,
     pub(crate) block_tokens: usize,
     pub(crate) budget: Option<u64>,
 }
 
-/// Positions of a sequence when the user does not say: enough for a chat, and small beside the weights.
+/// A setting of [`ModelBuilder`](crate::ModelBuilder) with a value, as [`Error::OutOfMemoryBudget`] recommends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemorySetting {
+    /// [`context_length`](crate::ModelBuilder::context_length), in tokens.
+    ContextLength(usize),
+    /// [`kv_tokens`](crate::ModelBuilder::kv_tokens), in tokens.
+    KvTokens(usize),
+    /// [`kv_format`](crate::ModelBuilder::kv_format).
+    KvFormat(KvFormat),
+    /// [`max_batch_tokens`](crate::ModelBuilder::max_batch_tokens), in tokens.
+    MaxBatchTokens(usize),
+    /// [`max_sequences`](crate::ModelBuilder::max_sequences).
+    MaxSequences(usize),
+}
+
+/// Writes the setting as it is called: `context_length(2048)`.
+impl fmt::Display for MemorySetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ContextLength(tokens) => write!(f, "context_length({tokens})"),
+            Self::KvTokens(tokens) => write!(f, "kv_tokens({tokens})"),
+            Self::KvFormat(format) => write!(f, "kv_format(KvFormat::{format:?})"),
+            Self::MaxBatchTokens(tokens) => write!(f, "max_batch_tokens({tokens})"),
+            Self::MaxSequences(sequences) => write!(f, "max_sequences({sequences})"),
+        }
+    }
+}
+
+/// Positions of a sequence when the user does not say: enough for a chat, and small next to the weights.
 const DEFAULT_CONTEXT: usize = 8192;
 /// Token slots of the cache when the user does not say, at least one full context.
 const DEFAULT_KV_TOKENS: usize = 16384;
@@ -47,43 +84,200 @@ impl MemoryPlan {
     ///
     /// # Errors
     /// [`Error::OutOfMemoryBudget`] with the numbers of the smallest cache allowed, when that does not fit.
-    pub(crate) fn new(needs: &Needs, wishes: &Wishes) -> Result<Self, Error> {
+    pub(crate) fn new(needs: &Needs, wishes: &Wishes, limits: &Limits) -> Result<Self, Error> {
         let context_length = wishes.context_length.unwrap_or(DEFAULT_CONTEXT).min(needs.context_length).max(1);
-        let block_tokens = wishes.block_tokens.max(1);
-        let one = context_length.div_ceil(block_tokens);
-        let shared = context_length.saturating_mul(wishes.max_sequences).min(DEFAULT_KV_TOKENS);
-        let mut blocks = match wishes.kv_tokens {
-            Some(tokens) => tokens.div_ceil(block_tokens).max(1),
-            None => shared.div_ceil(block_tokens).max(one),
+        let least = Demand {
+            weights: needs.weights,
+            kv_token: needs.kv_token,
+            kv_token_q8: needs.kv_token_q8,
+            workspace_token: needs.workspace_token,
+            workspace_sequence: needs.workspace_sequence,
+            context_length,
+            kv_tokens: wishes.kv_tokens,
+            block_tokens: wishes.block_tokens.max(1),
+            batch_tokens: limits.max_batch_tokens,
+            sequences: limits.max_sequences,
         };
-        let block = needs.kv_token.saturating_mul(block_tokens as u64);
+        let mut blocks = least.blocks();
+        if wishes.kv_tokens.is_none() {
+            let shared = context_length.saturating_mul(limits.max_sequences).min(DEFAULT_KV_TOKENS);
+            blocks = blocks.max(shared.div_ceil(least.block_tokens));
+        }
         if let Some(budget) = wishes.budget {
-            let fixed = needs.weights.saturating_add(needs.workspace);
-            let fitting = budget.saturating_sub(fixed).checked_div(block).unwrap_or(u64::MAX);
-            if wishes.kv_tokens.is_none() {
-                blocks = blocks.min(usize::try_from(fitting).unwrap_or(usize::MAX)).max(one);
+            if least.total() > budget {
+                return Err(Error::OutOfMemoryBudget {
+                    needed: least.total(),
+                    weights: least.weights,
+                    kv: least.kv(),
+                    workspace: least.workspace(),
+                    budget,
+                    fitting: least.fitting(budget),
+                });
             }
-            let kv = block.saturating_mul(blocks as u64);
-            let needed = fixed.saturating_add(kv);
-            if needed > budget {
-                let Needs { weights, workspace, .. } = *needs;
-                return Err(Error::OutOfMemoryBudget { needed, weights, kv, workspace, budget });
+            let spare = budget - least.total();
+            let more = spare.checked_div(least.block_bytes()).and_then(|more| usize::try_from(more).ok());
+            blocks = blocks.min(least.blocks().saturating_add(more.unwrap_or(usize::MAX)));
+        }
+        Ok(Self { context_length, block_tokens: least.block_tokens, blocks })
+    }
+}
+
+/// The least memory that a choice of settings takes. Saturates: options and files may name any number.
+#[derive(Debug, Clone, Copy)]
+struct Demand {
+    weights: u64,
+    kv_token: u64,
+    kv_token_q8: u64,
+    workspace_token: u64,
+    workspace_sequence: u64,
+    context_length: usize,
+    kv_tokens: Option<usize>,
+    block_tokens: usize,
+    batch_tokens: usize,
+    sequences: usize,
+}
+
+impl Demand {
+    fn blocks(&self) -> usize {
+        self.kv_tokens.unwrap_or(self.context_length).div_ceil(self.block_tokens).max(1)
+    }
+
+    fn block_bytes(&self) -> u64 {
+        self.kv_token.saturating_mul(self.block_tokens as u64)
+    }
+
+    fn kv(&self) -> u64 {
+        self.block_bytes().saturating_mul(self.blocks() as u64)
+    }
+
+    fn workspace(&self) -> u64 {
+        let tokens = self.workspace_token.saturating_mul(self.batch_tokens.max(self.sequences) as u64);
+        tokens.saturating_add(self.workspace_sequence.saturating_mul(self.sequences as u64))
+    }
+
+    fn total(&self) -> u64 {
+        self.weights.saturating_add(self.kv()).saturating_add(self.workspace())
+    }
+
+    fn with(mut self, setting: MemorySetting) -> Self {
+        match setting {
+            MemorySetting::ContextLength(tokens) => self.context_length = tokens,
+            MemorySetting::KvTokens(tokens) => self.kv_tokens = Some(tokens),
+            MemorySetting::KvFormat(_) => self.kv_token = self.kv_token_q8,
+            MemorySetting::MaxBatchTokens(tokens) => self.batch_tokens = tokens,
+            MemorySetting::MaxSequences(sequences) => self.sequences = sequences,
+        }
+        self
+    }
+
+    /// Settings that fit the budget together: one if one is enough, of the largest part first. Empty if none do.
+    fn fitting(&self, budget: u64) -> Vec<MemorySetting> {
+        let mut steps = [Self::smaller_cache, Self::smaller_format, Self::smaller_batch];
+        if self.workspace() > self.kv() {
+            steps.rotate_right(1);
+        }
+        if let Some(setting) = steps.iter().find_map(|step| step(self, budget)) {
+            return vec![setting];
+        }
+        // What costs the least to give up goes first: the speed of long prompts, the precision of the cache, company.
+        let mut settings = Vec::new();
+        let mut left = *self;
+        for least in [
+            MemorySetting::MaxBatchTokens(self.sequences.min(self.batch_tokens)),
+            MemorySetting::KvFormat(KvFormat::Q8_0),
+            MemorySetting::MaxSequences(1),
+            MemorySetting::MaxBatchTokens(1),
+        ] {
+            if left.with(least).total() >= left.total() {
+                continue;
+            }
+            left = left.with(least);
+            settings.retain(|setting| std::mem::discriminant(setting) != std::mem::discriminant(&least));
+            settings.push(least);
+            if left.total() <= budget {
+                return settings;
+            }
+            if let Some(cache) = left.smaller_cache(budget) {
+                settings.push(cache);
+                return settings;
             }
         }
-        Ok(Self { context_length, block_tokens, blocks })
+        Vec::new()
     }
+
+    /// The largest cache that fits, of what the user sized: tokens of the cache, or the context.
+    fn smaller_cache(&self, budget: u64) -> Option<MemorySetting> {
+        match self.kv_tokens {
+            Some(tokens) => self.largest(tokens, budget, MemorySetting::KvTokens),
+            None => self.largest(self.context_length, budget, MemorySetting::ContextLength),
+        }
+    }
+
+    fn smaller_format(&self, budget: u64) -> Option<MemorySetting> {
+        let setting = MemorySetting::KvFormat(KvFormat::Q8_0);
+        (self.with(setting).total() <= budget).then_some(setting)
+    }
+
+    fn smaller_batch(&self, budget: u64) -> Option<MemorySetting> {
+        self.largest(self.batch_tokens, budget, MemorySetting::MaxBatchTokens)
+    }
+
+    /// The largest value below `now`, at least 1, with which everything fits.
+    fn largest(&self, now: usize, budget: u64, setting: fn(usize) -> MemorySetting) -> Option<MemorySetting> {
+        let fits = |value: usize| self.with(setting(value)).total() <= budget;
+        let (mut low, mut high) = (1, now);
+        if now <= 1 || !fits(low) {
+            return None;
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if fits(middle) { low = middle } else { high = middle }
+        }
+        Some(setting(low))
+    }
+}
+
+/// The text of [`Error::OutOfMemoryBudget`]: the parts in MiB, the largest first, and settings that would fit.
+pub(crate) fn over_budget(parts: [&u64; 3], needed: u64, budget: u64, fitting: &[MemorySetting]) -> String {
+    let [&weights, &kv, &workspace] = parts;
+    let mut parts = [("weights", weights), ("KV cache", kv), ("workspace", workspace)];
+    parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let parts = parts.map(|(name, bytes)| format!("{name} {}", mebibytes(bytes))).join(", ");
+    let (mut size, mut limit) = (mebibytes(needed), mebibytes(budget));
+    if size == limit {
+        (size, limit) = (format!("{needed} bytes"), format!("{budget} bytes"));
+    }
+    let advice = match fitting {
+        [] => "no setting makes it fit: choose a smaller checkpoint, or `quantize` to fewer bits per weight".to_owned(),
+        [one] => format!("`{one}` would fit"),
+        all => {
+            format!("{} together would fit", all.iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(" and "))
+        }
+    };
+    format!("{size} are needed ({parts}), the memory budget is {limit}; {advice}")
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NEEDS: Needs = Needs { context_length: 1000, weights: 5_000, kv_token: 10, workspace: 500 };
-    const WISHES: Wishes =
-        Wishes { context_length: None, kv_tokens: None, max_sequences: 4, block_tokens: 16, budget: None };
+    const NEEDS: Needs = Needs {
+        context_length: 1000,
+        weights: 5_000,
+        kv_token: 10,
+        kv_token_q8: 6,
+        workspace_token: 4,
+        workspace_sequence: 25,
+    };
+    const WISHES: Wishes = Wishes { context_length: None, kv_tokens: None, block_tokens: 16, budget: None };
+    const LIMITS: Limits = Limits { max_sequences: 4, queue_capacity: 0, max_batch_tokens: 100 };
 
     fn plan(needs: Needs, wishes: Wishes) -> Result<(usize, usize), Error> {
-        MemoryPlan::new(&needs, &wishes).map(|plan| (plan.context_length, plan.blocks))
+        MemoryPlan::new(&needs, &wishes, &LIMITS).map(|plan| (plan.context_length, plan.blocks))
     }
 
     #[test]
@@ -108,8 +302,9 @@ mod tests {
         assert_eq!(plan(NEEDS, with(45_499)).unwrap(), (1000, 249));
         assert_eq!(plan(NEEDS, with(15_580)).unwrap(), (1000, 63), "one context of 63 blocks");
         match plan(NEEDS, with(15_579)).unwrap_err() {
-            Error::OutOfMemoryBudget { needed, weights, kv, workspace, budget } => {
+            Error::OutOfMemoryBudget { needed, weights, kv, workspace, budget, fitting } => {
                 assert_eq!((needed, weights, kv, workspace, budget), (15_580, 5_000, 10_080, 500, 15_579));
+                assert_eq!(fitting, [MemorySetting::ContextLength(992)]);
             }
             other => panic!("{other}"),
         }
@@ -118,5 +313,72 @@ mod tests {
         assert!(matches!(plan(NEEDS, with(0)), Err(Error::OutOfMemoryBudget { .. })));
         let huge = Needs { weights: u64::MAX, kv_token: u64::MAX, ..NEEDS };
         assert!(matches!(plan(huge, with(1)), Err(Error::OutOfMemoryBudget { needed: u64::MAX, .. })));
+    }
+
+    /// Follows the advice for every budget: it must fit, be needed in every part, and be the largest value of its kind.
+    #[test]
+    fn the_settings_that_are_recommended_fit_and_are_the_largest_that_do() {
+        let mut kinds = std::collections::BTreeSet::new();
+        for (kv_tokens, sequences, batch) in [(None, 4, 100), (Some(160), 4, 100), (None, 1, 3000), (Some(32), 8, 900)]
+        {
+            let limits = Limits { max_sequences: sequences, queue_capacity: 0, max_batch_tokens: batch };
+            for budget in (4_900..20_000).step_by(37) {
+                let wishes = Wishes { kv_tokens, budget: Some(budget), ..WISHES };
+                let Err(Error::OutOfMemoryBudget { fitting, .. }) = MemoryPlan::new(&NEEDS, &wishes, &limits) else {
+                    continue;
+                };
+                kinds.extend(
+                    fitting.iter().map(|setting| setting.to_string().split('(').next().unwrap_or("").to_owned()),
+                );
+                let follow = |settings: &[MemorySetting]| {
+                    let (mut needs, mut wishes, mut limits) = (NEEDS, wishes, limits);
+                    for setting in settings {
+                        match *setting {
+                            MemorySetting::ContextLength(tokens) => wishes.context_length = Some(tokens),
+                            MemorySetting::KvTokens(tokens) => wishes.kv_tokens = Some(tokens),
+                            MemorySetting::KvFormat(_) => needs.kv_token = needs.kv_token_q8,
+                            MemorySetting::MaxBatchTokens(tokens) => limits.max_batch_tokens = tokens,
+                            MemorySetting::MaxSequences(sequences) => limits.max_sequences = sequences,
+                        }
+                    }
+                    MemoryPlan::new(&needs, &wishes, &limits).is_ok()
+                };
+                match fitting.as_slice() {
+                    [] => {
+                        let least = 5_000 + 6 * 16 + 4 + 25;
+                        assert!(budget < least, "{budget} would hold the smallest cache");
+                    }
+                    settings => {
+                        assert!(follow(settings), "{budget}: {settings:?}");
+                        assert!(!follow(&settings[1..]), "{budget}: the first of {settings:?} is not needed");
+                        let more = match settings.last() {
+                            Some(MemorySetting::ContextLength(tokens)) => MemorySetting::ContextLength(tokens + 1),
+                            Some(MemorySetting::KvTokens(tokens)) => MemorySetting::KvTokens(tokens + 1),
+                            _ => continue,
+                        };
+                        assert!(
+                            !follow(&[&settings[..settings.len() - 1], &[more]].concat()),
+                            "{budget}: {settings:?}"
+                        );
+                    }
+                }
+            }
+        }
+        let all = ["context_length", "kv_format", "kv_tokens", "max_batch_tokens", "max_sequences"];
+        assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), all);
+    }
+
+    #[test]
+    fn the_text_names_the_largest_part_first_in_mebibytes() {
+        let text =
+            over_budget([&(9 << 20), &(1 << 20), &(4 << 20)], 14 << 20, 5 << 20, &[MemorySetting::MaxBatchTokens(64)]);
+        let parts =
+            "14.0 MiB are needed (weights 9.0 MiB, workspace 4.0 MiB, KV cache 1.0 MiB), the memory budget is 5.0 MiB";
+        assert_eq!(text, format!("{parts}; `max_batch_tokens(64)` would fit"));
+        let near = over_budget([&1000, &0, &0], 1000, 999, &[]);
+        assert!(
+            near.starts_with("1000 bytes are needed") && near.contains("budget is 999 bytes; no setting"),
+            "{near}"
+        );
     }
 }

@@ -104,8 +104,10 @@ impl Sequence {
         self.piece.tokens.push(token);
         self.piece.logprobs.extend(logprobs);
         if let Some(stream) = self.text.as_mut().filter(|_| (token as usize) < self.text_tokens) {
-            let found = self.stop.push(stream.push(token)?, &mut self.piece.text);
-            if let Some(index) = found {
+            let out = &mut self.piece.text;
+            let stop = self.stop.push(stream.push(token)?, out);
+            let stop = stop.or_else(|| self.stop.push_hidden(stream.skipped(token).unwrap_or_default(), out));
+            if let Some(index) = stop {
                 self.ended = true;
                 return Ok(Some(FinishReason::StopString(index)));
             }

@@ -34,7 +34,7 @@ struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     submissions: VecDeque<Submission>,
-    /// Generations that have not ended, submissions included.
+    /// Generations that hold a place: submitted, not ended, not cancelled by their reader.
     live: usize,
     metrics: Metrics,
     phase: Phase,
@@ -96,6 +96,13 @@ impl Handle {
         Ok(feed)
     }
 
+    /// Cancels a generation. Its place is free when this returns; the worker frees the cache blocks before it takes in the next request.
+    pub(crate) fn cancel(&self, feed: &Feed) {
+        let mut state = self.inbox.lock();
+        feed.cancel();
+        state.release(feed);
+    }
+
     pub(crate) fn text(&self) -> &TextModel {
         &self.text
     }
@@ -129,6 +136,15 @@ impl Drop for Handle {
     }
 }
 
+impl State {
+    /// Frees the place of a generation, once.
+    fn release(&mut self, feed: &Feed) {
+        if feed.release() {
+            self.live = self.live.saturating_sub(1);
+        }
+    }
+}
+
 impl Inbox {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -145,17 +161,15 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         while self.receive() {
-            let cancelled = self.feeds.iter().filter(|(_, feed)| feed.is_cancelled()).map(|(&id, _)| id);
-            for id in cancelled.collect::<Vec<_>>() {
-                self.engine.cancel(id);
-            }
             let step = self.engine.step(Instant::now());
             self.deliver();
             debug_assert!(step != Step::Idle || self.engine.is_idle());
         }
     }
 
-    /// Takes in what was submitted; sleeps while there is nothing to do. False once the handle is gone.
+    /// Ends what was cancelled and takes in what was submitted; sleeps while there is nothing to do. False once the handle is gone.
+    ///
+    /// Cancelled sequences go first: their places were free to the submissions.
     fn receive(&mut self) -> bool {
         let mut state = self.inbox.lock();
         while state.phase == Phase::Open && state.submissions.is_empty() && self.engine.is_idle() {
@@ -166,11 +180,19 @@ impl Worker {
         }
         let submissions = std::mem::take(&mut state.submissions);
         drop(state);
+        let cancelled = self.feeds.iter().filter(|(_, feed)| feed.is_cancelled()).map(|(&id, _)| id);
+        for id in cancelled.collect::<Vec<_>>() {
+            self.engine.cancel(id);
+        }
         for Submission { request, checked, feed } in submissions {
+            if feed.is_cancelled() {
+                feed.end(Ok((FinishReason::Cancelled, Usage::default())));
+                continue;
+            }
             match self.engine.submit(request, checked) {
                 Ok(id) => drop(self.feeds.insert(id, feed)),
                 Err(error) => {
-                    self.inbox.lock().live -= 1;
+                    self.inbox.lock().release(&feed);
                     feed.end(Err(error));
                 }
             }
@@ -193,7 +215,7 @@ impl Worker {
                 EventKind::Failed(error) => Err(error),
             };
             if let Some(feed) = self.feeds.remove(&event.sequence) {
-                self.inbox.lock().live -= 1;
+                self.inbox.lock().release(&feed);
                 feed.end(end);
             }
         }
@@ -207,10 +229,13 @@ impl Drop for Worker {
         let mut state = self.inbox.lock();
         state.phase = if panicked { Phase::Panicked } else { Phase::Closed };
         let submissions = std::mem::take(&mut state.submissions);
-        state.live = 0;
-        drop(state);
         let feeds = std::mem::take(&mut self.feeds).into_values();
-        for feed in feeds.chain(submissions.into_iter().map(|s| s.feed)) {
+        let feeds: Vec<Arc<Feed>> = feeds.chain(submissions.into_iter().map(|s| s.feed)).collect();
+        for feed in &feeds {
+            state.release(feed);
+        }
+        drop(state);
+        for feed in feeds {
             feed.end(match panicked {
                 true => Err(Error::WorkerPanicked),
                 false => Ok((FinishReason::Cancelled, Usage::default())),

@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use mistral_core::{Error, FinishReason, Generation, Message, Model, Request};
+use mistral_core::quant::KvFormat;
+use mistral_core::{Error, FinishReason, Generation, MemorySetting, Message, Model, Request};
 
 /// Requests of different kinds, all reproducible.
 fn requests() -> Vec<Request> {
@@ -42,13 +43,28 @@ fn the_text_does_not_depend_on_company_chunks_threads_or_preemption() {
 #[test]
 fn a_budget_is_held_before_loading() {
     match Model::builder().embedded().memory_budget(1_000_000).load() {
-        Err(Error::OutOfMemoryBudget { needed, weights, kv, workspace, budget: 1_000_000 }) => {
+        Err(Error::OutOfMemoryBudget { needed, weights, kv, workspace, budget: 1_000_000, fitting }) => {
+            assert!(fitting.is_empty(), "the weights alone are more");
             assert_eq!(needed, weights + kv + workspace);
             assert!(weights > 1_000_000 && kv > 0 && workspace > 0);
             let model = Model::builder().embedded().memory_budget(needed).load().unwrap();
             assert_eq!(model.generate(Request::new("Once").max_tokens(3)).unwrap().complete().unwrap().tokens.len(), 3);
             assert!(Model::builder().embedded().memory_budget(needed - 1).load().is_err());
         }
+        other => panic!("{other:?}"),
+    }
+    let builder = || {
+        let builder = Model::builder().embedded().context_length(64).max_sequences(1).kv_format(KvFormat::Q8_0);
+        builder.memory_budget(5_000_000)
+    };
+    match builder().load().unwrap_err() {
+        Error::OutOfMemoryBudget { fitting, .. } => match fitting.as_slice() {
+            &[MemorySetting::MaxBatchTokens(tokens)] => {
+                builder().max_batch_tokens(tokens).load().unwrap();
+                assert!(builder().max_batch_tokens(tokens + 1).load().is_err());
+            }
+            other => panic!("{other:?}"),
+        },
         other => panic!("{other:?}"),
     }
 }

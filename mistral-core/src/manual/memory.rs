@@ -16,4 +16,4 @@
 //!
 //! With [`memory_budget`](crate::ModelBuilder::memory_budget), the sum of the first three is held against it before anything is loaded.
 //! A cache whose size was not set shrinks down to one full context; if that is too much,
-//! [`OutOfMemoryBudget`](crate::Error::OutOfMemoryBudget) gives the numbers.
+//! [`OutOfMemoryBudget`](crate::Error::OutOfMemoryBudget) holds the size of each part and the settings that would fit.

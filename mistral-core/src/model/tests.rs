@@ -157,6 +157,56 @@ fn cancelling_keeps_what_was_made() {
 }
 
 #[test]
+fn the_place_of_a_dropped_generation_is_free_at_once() {
+    let (permit, calls, script) = gated(forever());
+    let forward = Box::new(Scripted::new(4096, 1024, 4, script));
+    let limits = Limits { max_sequences: 1, queue_capacity: 0, max_batch_tokens: 64 };
+    let model = Model::from_engine(Engine::new(forward, byte_text(), limits, 0)).unwrap();
+    let mut last = model.generate("ab").unwrap();
+    eventually("the worker waits inside a step", || calls.load(Ordering::SeqCst) > 0);
+    for _ in 0..50 {
+        assert!(matches!(model.generate("ab"), Err(Error::QueueFull { capacity: 1 })));
+        drop(last);
+        last = model.generate("ab").unwrap();
+    }
+    last.cancel();
+    let other = model.generate("ab").unwrap();
+    assert!(
+        matches!(model.generate("ab"), Err(Error::QueueFull { .. })),
+        "dropping what was cancelled frees nothing twice"
+    );
+    drop(permit);
+    assert_eq!(last.complete().unwrap().reason, FinishReason::Cancelled);
+    drop(other);
+    eventually("nothing runs", || model.metrics().running == 0);
+    assert!(model.generate(Request::new("ab").max_tokens(3)).unwrap().text().is_ok_and(|text| text == "aaa"));
+}
+
+#[test]
+fn a_stop_string_may_be_a_control_token() {
+    let script = || -> Script {
+        let mut told = 0;
+        Box::new(move |_| {
+            told += 1;
+            certain(if told == 3 { END } else { 97 })
+        })
+    };
+    for (special_text, include, expected) in
+        [(false, false, "aa"), (false, true, "aa"), (true, false, "aa"), (true, true, "aa<end>")]
+    {
+        let mut request = Request::new("ab").ignore_eos(true).max_tokens(9).stop("<end>").include_stop(include);
+        request.special_text = special_text;
+        let all = model(script()).generate(request).unwrap().complete().unwrap();
+        assert_eq!((all.text.as_str(), all.reason), (expected, FinishReason::StopString(0)));
+    }
+    let request = Request::new("ab").ignore_eos(true).max_tokens(9).stop("a<end>a");
+    let all = model(script()).generate(request).unwrap().complete().unwrap();
+    assert_eq!((all.text.as_str(), all.reason), ("a", FinishReason::StopString(0)));
+    let request = Request::new("ab").ignore_eos(true).max_tokens(5);
+    assert_eq!(model(script()).generate(request).unwrap().text().unwrap(), "aaaa", "not a part of the text otherwise");
+}
+
+#[test]
 fn many_threads_generate_at_once_and_get_their_own_text() {
     let model = model(babbles());
     let request = |i: u64| Request::new(format!("prompt {i}")).temperature(1.0).seed(i).max_tokens(40);

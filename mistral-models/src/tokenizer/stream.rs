@@ -97,6 +97,12 @@ impl TextStream {
         Ok(&self.text)
     }
 
+    /// Returns the text of a special token that this stream leaves out; `None` for every other token.
+    pub fn skipped(&self, id: u32) -> Option<&str> {
+        let skipped = self.skip_special && self.pieces.is_special(id);
+        std::str::from_utf8(self.pieces.get(id).filter(|_| skipped)?).ok()
+    }
+
     /// Ends the stream: what was held back, as U+FFFD. Afterwards the stream is empty.
     pub fn finish(&mut self) -> &str {
         self.text.clear();
