@@ -1,7 +1,9 @@
 //! Perplexity of a model on a text: `perplexity [--model PATH_OR_ID] --file TEXT [--context N]`.
 //!
-//! The text is cut into windows of N tokens; the second half of each is scored, so that every scored token has at least N / 2 tokens
-//! before it (the measure of llama.cpp's `perplexity`). Lower is better; compare only models with one vocabulary.
+//! The text is cut into windows of N tokens. In each window, the tokens after position N / 2 are scored, so that every scored token has
+//! more than N / 2 tokens before it. This is the measure of llama.cpp's `perplexity`, number for number: N - 1 - N / 2 scored tokens per
+//! window, BOS in place of the first token of a window if the model wants one, at least two windows, an error bar from count - 1.
+//! Lower is better; compare only models with one vocabulary.
 
 use mistral_core::Source;
 use mistral_core::models::{
@@ -13,6 +15,8 @@ fn main() -> Result<(), mistral_examples::Failure> {
     let mut args = pico_args::Arguments::from_env();
     let model: Option<String> = args.opt_value_from_str(["-m", "--model"])?;
     let text = std::fs::read_to_string(args.value_from_str::<_, String>(["-f", "--file"])?)?;
+    // llama.cpp leaves the last line break of a file out.
+    let text = text.strip_suffix('\n').unwrap_or(&text);
     let wanted: usize = args.opt_value_from_str(["-c", "--context"])?.unwrap_or(512);
     mistral_examples::finish(args)?;
 
@@ -23,9 +27,13 @@ fn main() -> Result<(), mistral_examples::Failure> {
     let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
     let description = Description::new(&checkpoint)?;
     let context = wanted.min(description.spec().context_length);
-    let tokens = tokenizer.encode(&text, EncodeOptions::TEXT)?;
-    if context < 4 || tokens.len() < context {
-        return Err(format!("{} tokens do not fill one window of {context}", tokens.len()).into());
+    let tokens = tokenizer.encode(text, EncodeOptions::TEXT)?;
+    if context < 4 || tokens.len() < 2 * context {
+        return Err(format!(
+            "{} tokens do not fill two windows of {context}: give more text or a smaller --context",
+            tokens.len()
+        )
+        .into());
     }
 
     let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
@@ -44,7 +52,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
         if let Some(bos) = tokenizer.bos().filter(|bos| tokens.first() == Some(bos)) {
             input[0] = bos;
         }
-        let first = context / 2 - 1;
+        let first = context / 2;
         batch.push(&input[..first], 0, context, vec![0], LogitRows::None);
         decoder.forward(&batch, &mut cache, &mut logits)?;
         batch.clear();
@@ -60,7 +68,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
         eprintln!("window {}: {:.4}", number + 1, (total / count as f64).exp());
     }
     let mean = total / count as f64;
-    let error = ((square / count as f64 - mean * mean) / count as f64).max(0.0).sqrt();
+    let error = ((square / count as f64 - mean * mean) / (count as f64 - 1.0)).max(0.0).sqrt();
     println!("perplexity {:.4} +/- {:.4} over {count} tokens", mean.exp(), mean.exp() * error);
     Ok(())
 }
