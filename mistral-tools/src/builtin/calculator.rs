@@ -1,10 +1,10 @@
 //! A calculator: exact arithmetic with functions and units, by `fend-core`, behind guards of its own.
 //!
 //! `fend-core` is a language for people, and some of its texts never end: its parser takes exponential time in nested
-//! parentheses and recurses without a bound, lambdas recurse, shifts and logarithms of huge numbers do not look at its interrupt,
-//! and a few numbers panic. So a text is [scanned](scan) first and taken apart into statements without parentheses, with every
-//! product explicit; what a calculator has no use for (variables, lambdas, strings, dates, shifts, dice) is refused there, with a
-//! reason the model can act on. What is left runs on a thread with a stack of its own, under a deadline.
+//! parentheses and recurses without a bound, divides `100 km / 2 hours` by 2 alone, lambdas recurse, shifts and logarithms of huge
+//! numbers do not look at its interrupt, and a few numbers panic. So a text is [parsed](scan) here and taken apart into statements of one
+//! operation each; what a calculator has no use for (variables, lambdas, strings, dates, shifts, dice) is refused there, with a
+//! reason the model can act on. The statements run on a thread with a stack of its own, under a deadline.
 
 mod scan;
 #[cfg(test)]
@@ -25,11 +25,12 @@ use fend_core::SpanKind;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
+use scan::{GROUP, Statement};
+
 use crate::{Callable, CancellationToken, ErrorKind, Invoke, SchemaType, ToolBuilder, ToolError};
 
-/// Twice what the deepest text that the scan lets pass needs without optimisation, which is 8 to 16 MiB on x86-64; a tenth of it
-/// with. Only pages that are used cost memory.
-const STACK: usize = 32 << 20;
+/// The evaluation never recurses deeper than one operation; the rest is room for its arithmetic. Only pages that are used cost memory.
+const STACK: usize = 8 << 20;
 /// How long a caller waits beyond the deadline for the evaluation to notice it.
 const GRACE: Duration = Duration::from_millis(100);
 /// How often a waiting caller looks at its token.
@@ -291,44 +292,165 @@ impl fend_core::Interrupt for Limit {
     }
 }
 
-fn run(statements: &[String], limit: &Limit) -> Result<Calculation, CalculatorError> {
+fn run(statements: &[Statement], limit: &Limit) -> Result<Calculation, CalculatorError> {
     // Without a source of random numbers and of exchange rates: there are none.
-    let mut context = fend_core::Context::new();
-    let mut evaluate = |statement: &str, is_last| {
-        // Only the last value is ever written as text.
-        context.set_echo_result(is_last);
-        fend_core::evaluate_with_interrupt(statement, &mut context, limit).map_err(|words| {
-            if limit.is_cancelled() {
-                CalculatorError::Cancelled
-            } else if limit.is_over() {
-                CalculatorError::Timeout
-            } else {
-                CalculatorError::Expression(words)
-            }
-        })
-    };
+    let mut evaluation = Evaluation { context: fend_core::Context::new(), limit };
     let (last, groups) = statements.split_last().ok_or(CalculatorError::Failed)?;
-    for group in groups {
-        evaluate(group, false)?;
+    for (index, statement) in groups.iter().enumerate() {
+        let text = evaluation.prepared(statement)?;
+        evaluation.assign(&format!("{GROUP}{index}"), &text)?;
     }
-    let value = evaluate(last, true)?;
-    let whole = value.get_main_result();
-    let is_number = value
-        .get_main_result_spans()
-        .all(|span| matches!(span.kind(), SpanKind::Number | SpanKind::Ident | SpanKind::Boolean | SpanKind::String));
-    if !is_number || whole.is_empty() {
-        return Err(CalculatorError::Expression("the expression is no number; a function needs an argument".into()));
-    }
-    let (result, approximate) = match whole.strip_prefix("approx. ") {
-        Some(result) => (result, true),
-        None => (whole, false),
-    };
+    let text = evaluation.prepared(last)?;
+    let value = evaluation.value(&text)?;
+    let Calculation { result, approximate } = &value;
     // What a function of floats gives when it leaves their range.
-    if approximate && result.trim_start_matches('-').starts_with("18446744073709551616") {
+    if *approximate && result.trim_start_matches('-').starts_with("18446744073709551616") {
         return Err(CalculatorError::Expression("the numbers are too large for this function".into()));
     }
     if result.len() > Calculator::MAX_RESULT {
         return Err(CalculatorError::TooLarge(result.len()));
     }
-    Ok(Calculation { result: result.into(), approximate })
+    Ok(value)
+}
+
+/// Values of statements, by name.
+struct Evaluation<'a> {
+    context: fend_core::Context,
+    limit: &'a Limit,
+}
+
+impl Evaluation<'_> {
+    fn evaluate(&mut self, text: &str, echo: bool) -> Result<fend_core::FendResult, CalculatorError> {
+        // Writing a value as text may take longer than computing it.
+        self.context.set_echo_result(echo);
+        fend_core::evaluate_with_interrupt(text, &mut self.context, self.limit).map_err(|words| {
+            if self.limit.is_cancelled() {
+                CalculatorError::Cancelled
+            } else if self.limit.is_over() {
+                CalculatorError::Timeout
+            } else {
+                CalculatorError::Expression(words)
+            }
+        })
+    }
+
+    fn assign(&mut self, name: &str, text: &str) -> Result<(), CalculatorError> {
+        self.evaluate(&format!("{name} = {text}"), false).map(drop)
+    }
+
+    fn value(&mut self, text: &str) -> Result<Calculation, CalculatorError> {
+        let value = self.evaluate(text, true)?;
+        let whole = value.get_main_result();
+        let is_number = value.get_main_result_spans().all(|span| {
+            matches!(span.kind(), SpanKind::Number | SpanKind::Ident | SpanKind::Boolean | SpanKind::String)
+        });
+        if !is_number || whole.is_empty() {
+            return Err(CalculatorError::Expression(
+                "the expression is no number; a function needs an argument".into(),
+            ));
+        }
+        Ok(match whole.strip_prefix("approx. ") {
+            Some(result) => Calculation { result: result.into(), approximate: true },
+            None => Calculation { result: whole.into(), approximate: false },
+        })
+    }
+
+    /// The text of a statement to evaluate: a call whose value is known exactly is that value, since the functions behind compute with
+    /// floats and say so at best.
+    fn prepared(&mut self, statement: &Statement) -> Result<String, CalculatorError> {
+        let text = statement.text.clone();
+        let Some((function, argument)) = &statement.call else { return Ok(text) };
+        match *function {
+            "floor" | "ceil" | "round" => Ok(self.whole(function, argument)?.unwrap_or(text)),
+            // The real root: the principal one of a negative number is complex.
+            "cbrt" if self.value(argument)?.result.parse::<f64>().is_ok_and(|number| number < 0.0) => {
+                self.assign("group_positive", &format!("-{argument}"))?;
+                let root = "cbrt group_positive".to_owned();
+                let root = self.exact("cbrt", "group_positive", &root)?.unwrap_or(root);
+                self.assign("group_root", &root)?;
+                Ok("-group_root".into())
+            }
+            _ => Ok(self.exact(function, argument, &text)?.unwrap_or(text)),
+        }
+    }
+
+    /// The exact value of a function that is computed with floats: its rounded value, if the argument shows that nothing was lost.
+    fn exact(&mut self, function: &str, argument: &str, call: &str) -> Result<Option<String>, CalculatorError> {
+        const FLOATS: &[&str] = &[
+            "acos", "acosh", "asin", "asinh", "atan", "atanh", "cbrt", "cosh", "exp", "ln", "log", "log10", "log2",
+            "sinh", "sqrt", "tan", "tanh",
+        ];
+        if !FLOATS.contains(&function) {
+            return Ok(None);
+        }
+        let Calculation { result, approximate: true } = self.value(call)? else { return Ok(None) };
+        let Ok(number) = result.parse::<f64>() else { return Ok(None) };
+        if number.abs() > 5_000.0 || result.len() > 16 {
+            return Ok(None);
+        }
+        let result = match result.contains('.') {
+            true => result.trim_end_matches('0').trim_end_matches('.'),
+            false => &result,
+        };
+        let inverse = match function {
+            // A root of high order would take long, and is rational by accident only.
+            "log" | "log10" | "log2" if result.contains('.') => return Ok(None),
+            "log2" => format!("2 ^ {result}"),
+            "log" | "log10" => format!("10 ^ {result}"),
+            "cbrt" => format!("{result} ^ 3"),
+            "sqrt" => format!("{result} ^ 2"),
+            "ln" if argument == "e" => return Ok(Some("1".into())),
+            "tan" => return Ok(self.tangent(argument).filter(|exact| exact.parse() == Ok(number))),
+            // Of rational numbers, only these have rational values.
+            "ln" | "acosh" | "acos" if number == 0.0 => "1".into(),
+            "exp" | "cosh" if number == 1.0 => "0".into(),
+            "sinh" | "tanh" | "asin" | "atan" | "asinh" | "atanh" if number == 0.0 => "0".into(),
+            _ => return Ok(None),
+        };
+        self.assign("group_inverse", &inverse)?;
+        let difference = self.value(&format!("group_inverse - {argument}"));
+        Ok(difference.is_ok_and(|zero| !zero.approximate && zero.result == "0").then(|| result.to_owned()))
+    }
+
+    /// The tangent of a whole number of eighths of a circle that is finite.
+    fn tangent(&mut self, angle: &str) -> Option<String> {
+        let degrees = self.value(&format!("{angle} to degrees")).ok().filter(|degrees| !degrees.approximate)?;
+        let degrees: i64 = degrees.result.split(' ').next()?.parse().ok()?;
+        match degrees.rem_euclid(180) {
+            0 => Some("0".into()),
+            45 => Some("1".into()),
+            135 => Some("-1".into()),
+            _ => None,
+        }
+    }
+
+    /// The whole number next to an exact one; halves are rounded away from 0. `None` for numbers with units and rounded ones.
+    fn whole(&mut self, function: &str, argument: &str) -> Result<Option<String>, CalculatorError> {
+        let Ok(Calculation { result, approximate: false }) = self.value(&format!("{argument} to fraction")) else {
+            return Ok(None);
+        };
+        let (above, below) = result.split_once('/').unwrap_or((&result, "1"));
+        let (negative, above) = above.strip_prefix('-').map_or((false, above), |above| (true, above));
+        if ![above, below].iter().all(|text| text.bytes().all(|byte| byte.is_ascii_digit())) || above.is_empty() {
+            return Ok(None);
+        }
+        self.assign("group_above", above)?;
+        self.assign("group_below", below)?;
+        self.assign("group_rest", "group_above mod group_below")?;
+        self.assign("group_whole", "group_above - group_rest")?;
+        let away = match function {
+            "round" => {
+                self.assign("group_twice", "2 * group_rest")?;
+                let over = self.value("group_twice - group_below")?.result;
+                !over.starts_with('-')
+            }
+            _ => self.value("group_rest")?.result != "0" && negative == (function == "floor"),
+        };
+        self.assign("group_whole", "group_whole / group_below")?;
+        let sign = if negative { "-" } else { "" };
+        if away {
+            self.assign("group_whole", "group_whole + 1")?;
+        }
+        Ok(Some(format!("{sign}group_whole")))
+    }
 }

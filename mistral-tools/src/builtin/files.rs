@@ -68,7 +68,7 @@ pub enum FileError {
     #[error("there is no such file or directory")]
     NotFound,
     /// The system does not allow it.
-    #[error("reading it is not allowed")]
+    #[error("the system does not allow to read this path")]
     Denied,
     /// A directory, a device, a pipe or a socket.
     #[error("it is not a regular file")]
@@ -79,14 +79,21 @@ pub enum FileError {
     /// Not text; the type is known from the first bytes.
     #[error("it is not text but {0}")]
     Binary(&'static str),
-    /// What was asked for lies beyond what is read of a file or a directory.
-    #[error("that part is beyond what is read")]
+    /// A part beyond the end of the file or beyond [`Directories::MAX_FILE`], or a directory of more than
+    /// [`Directories::MAX_VISITED`] names.
+    #[error("that part lies beyond the end of the file, or beyond the size that is read")]
     Beyond,
+    /// `after` of a listing names no path within the directory.
+    #[error("`after` is not an entry of this directory; pass `next` of the page before")]
+    Cursor,
+    /// Symbolic links that lead to each other.
+    #[error("the path is a loop of symbolic links")]
+    LinkLoop,
     /// The token of the call was cancelled.
     #[error("cancelled")]
     Cancelled,
     /// Another error of the system, which the model is not shown.
-    #[error("it could not be read")]
+    #[error("the system could not read this path")]
     Io(#[source] io::Error),
 }
 
@@ -96,7 +103,9 @@ impl FileError {
         match self {
             Self::Outside | Self::Denied => ErrorKind::PermissionDenied,
             Self::Unknown(_) | Self::NotFound => ErrorKind::NotFound,
-            Self::NotFile | Self::NotDirectory | Self::Binary(_) | Self::Beyond => ErrorKind::InvalidArguments,
+            Self::NotFile | Self::NotDirectory | Self::Binary(_) | Self::Beyond | Self::Cursor | Self::LinkLoop => {
+                ErrorKind::InvalidArguments
+            }
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Io(_) => ErrorKind::Handler,
         }
@@ -116,8 +125,20 @@ fn failed(error: io::Error) -> FileError {
         io::ErrorKind::PermissionDenied => FileError::Denied,
         io::ErrorKind::NotADirectory => FileError::NotDirectory,
         io::ErrorKind::IsADirectory => FileError::NotFile,
+        _ if is_link_loop(&error) => FileError::LinkLoop,
         _ => FileError::Io(error),
     }
+}
+
+/// Whether the system followed too many links. The standard library has no stable kind for that.
+fn is_link_loop(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let code = Some(rustix::io::Errno::LOOP.raw_os_error());
+    #[cfg(windows)]
+    let code = Some(1921); // ERROR_CANT_RESOLVE_FILENAME
+    #[cfg(not(any(unix, windows)))]
+    let code = None;
+    code.is_some() && error.raw_os_error() == code
 }
 
 impl Directories {

@@ -1,10 +1,15 @@
-//! Reads an expression token by token, refuses what a calculator has no use for, and takes it apart into statements without any
-//! parentheses: `2(3 + 4)` becomes `group_0 = 3 + 4` and `2 * group_0`, and `sin(1)^2` becomes `group_0 = 1`, `group_1 = sin group_0`
-//! and `group_1 ^ 2`, which is what everybody but the parser behind reads. That parser takes exponential time in nested
-//! parentheses, even in `1+(1+(1+1))`; without any it takes at most quadratic time, and the depth of its recursion is at most the
-//! number of tokens, which is bounded.
+//! Reads an expression, refuses what a calculator has no use for, and takes it apart into statements of one operation each:
+//! `2(3 + 4)` becomes `group_0 = 3 + 4` and `2 * group_0`, and `sin(1)^2` becomes `group_0 = sin 1` and `group_0 ^ 2`.
+//!
+//! Precedence is decided here, not by the parser behind, which reads `100 km / 2 hours` as `100 km / 2 * hours`, takes exponential time
+//! in nested parentheses, and recurses without a bound. From loose to tight: conversions; `or`, `xor`, `and`; sums; products, with `mod`,
+//! `per`, `of` and implied products of groups, functions and constants; `nCr`, `nPr`; quantities (a number with its units, `5 feet 3
+//! inches`); signs; powers; `!` and `%`. A text with two common readings, such as `1 / 2 m`, is refused with both of them.
+
+mod lexer;
 
 use super::{Calculator, CalculatorError};
+use lexer::{Kind, Token};
 
 /// The functions that may be called.
 pub(super) const FUNCTIONS: &[&str] = &[
@@ -39,375 +44,540 @@ pub(super) const FUNCTIONS: &[&str] = &[
     "tan",
     "tanh",
 ];
-/// Words between two values.
-const OPERATORS: &[&str] =
-    &["to", "as", "in", "per", "of", "mod", "xor", "XOR", "and", "AND", "or", "OR", "nCr", "choose", "nPr", "permute"];
-/// What the values of groups are called by.
-const GROUP: &str = "group_";
-/// The most pairs of parentheses.
+/// Words for numbers: they multiply like a group, not like a unit.
+const CONSTANTS: &[&str] = &["pi", "π", "tau", "τ", "e", "phi", "i"];
+/// The names of the values of statements.
+pub(super) const GROUP: &str = "group_";
+/// The most pairs of parentheses and functions without any, which bounds the recursion.
 const GROUPS: usize = 100;
-/// The most tokens, which bounds the depth of the recursion behind.
-const TOKENS: usize = 500;
 /// The most signs in a row.
 const SIGNS: usize = 4;
-/// The most digits of an exponent.
-const EXPONENT: usize = 6;
+/// The most tokens that say what to convert to.
+const TARGET: usize = 16;
 
-/// What came before a token.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
-    /// Nothing, or an opening parenthesis.
-    Start,
-    /// An operator that wants a value after it.
-    Operator(char),
-    /// A word that is an operator, or may be.
-    WordOperator,
-    Number,
-    /// A unit or a constant.
-    Word,
-    /// A function whose argument stands without parentheses, and one whose argument follows in them.
-    Function,
-    Call,
-    Percent,
-    Factorial,
-    Close,
+/// One operation, whose operands are numbers, words or the values of earlier statements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statement {
+    pub(super) text: String,
+    /// The function and its argument, if the statement calls one.
+    pub(super) call: Option<(&'static str, String)>,
 }
 
-/// The statements whose last gives the value.
-pub(super) fn statements(expression: &str) -> Result<Vec<String>, CalculatorError> {
+/// Returns the statements whose last is the value: statement `k` may name the value of an earlier one `group_j`.
+pub(super) fn statements(expression: &str) -> Result<Vec<Statement>, CalculatorError> {
     if expression.len() > Calculator::MAX_EXPRESSION {
         return Err(CalculatorError::TooLong(expression.len()));
     }
-    let mut scan = Scan {
-        rest: expression,
-        out: String::new(),
-        last: Last::Start,
-        open: Vec::new(),
-        done: Vec::new(),
-        groups: 0,
-        signs: 0,
-        tokens: 0,
-    };
-    while scan.token()? {}
-    scan.end()
-}
-
-struct Scan<'a> {
-    rest: &'a str,
-    /// The innermost open group so far.
-    out: String,
-    last: Last,
-    /// What stands before each open group, and whether that is the argument of a call.
-    open: Vec<(String, bool)>,
-    done: Vec<String>,
-    groups: usize,
-    signs: usize,
-    tokens: usize,
+    let (tokens, refused) = lexer::tokens(expression);
+    let mut parser = Parser { tokens: &tokens, at: 0, done: Vec::new(), groups: 0 };
+    let value = parser.all();
+    // The first fault of the text counts.
+    match refused {
+        Some(refused) if value.is_ok() || parser.at >= tokens.len() => return Err(refused),
+        _ => {}
+    }
+    let value = value?;
+    // The value is the last statement, or a number or word alone.
+    if parser.done.is_empty() || value.text != format!("{GROUP}{}", parser.done.len() - 1) {
+        parser.done.push(Statement { text: value.text, call: None });
+    }
+    Ok(parser.done)
 }
 
 fn wrong(text: impl Into<String>) -> CalculatorError {
     CalculatorError::Expression(text.into())
 }
 
-/// The bytes of the longest prefix of these characters.
-fn prefix(text: &str, belongs: impl Fn(char) -> bool) -> usize {
-    text.find(|character| !belongs(character)).unwrap_or(text.len())
+/// How the text of an operand ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Number,
+    Unit,
+    Constant,
+    Percent,
+    Factorial,
+    Close,
 }
 
-impl<'a> Scan<'a> {
-    fn take(&mut self, bytes: usize) -> &'a str {
-        let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
-        self.rest = rest;
-        taken
-    }
+/// A number, a word, or the value of a statement.
+#[derive(Debug, Clone)]
+struct Operand {
+    text: String,
+    last: Last,
+    /// Whether a unit is in it.
+    has_unit: bool,
+    /// Whether it is a number and its units without parentheses around them.
+    is_quantity: bool,
+    /// Whether it is a quotient by such a quantity: `10 GB / 100 MB`.
+    by_quantity: bool,
+}
 
-    fn write(&mut self, token: &str) {
-        if !self.out.is_empty() {
-            self.out.push(' ');
+/// Operators of two operands, with how tightly they bind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    /// Written as it is.
+    Plain(&'static str, u8),
+    /// `/` and `per`.
+    Divided,
+    Modulo,
+    /// A product that is not written.
+    Implied,
+}
+
+const LOOSEST: u8 = 0;
+const PRODUCT: u8 = 4;
+const TIGHTEST: u8 = 6;
+
+impl Operator {
+    fn level(self) -> u8 {
+        match self {
+            Self::Plain(_, level) => level,
+            Self::Divided | Self::Modulo | Self::Implied => PRODUCT,
         }
-        self.out.push_str(token);
+    }
+}
+
+struct Parser<'a> {
+    tokens: &'a [Token],
+    at: usize,
+    done: Vec<Statement>,
+    groups: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> &'a Token {
+        self.ahead(0)
     }
 
-    /// Reads one token; false at the end.
-    fn token(&mut self) -> Result<bool, CalculatorError> {
-        self.rest = self.rest.trim_start();
-        let Some(first) = self.rest.chars().next() else { return Ok(false) };
-        self.tokens += 1;
-        if self.tokens > TOKENS {
-            return Err(wrong("the expression is too long; calculate it in steps"));
+    fn ahead(&self, by: usize) -> &'a Token {
+        self.tokens.get(self.at + by).unwrap_or(&lexer::END)
+    }
+
+    fn next(&mut self) -> &'a Token {
+        let token = self.peek();
+        self.at += 1;
+        token
+    }
+
+    fn take(&mut self, symbol: char) -> bool {
+        let found = self.peek().kind == Kind::Symbol(symbol);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Adds a statement; its value is the operand.
+    fn emit(&mut self, text: String, has_unit: bool) -> Operand {
+        self.done.push(Statement { text, call: None });
+        let text = format!("{GROUP}{}", self.done.len() - 1);
+        Operand { text, last: Last::Close, has_unit, is_quantity: false, by_quantity: false }
+    }
+
+    /// Adds a statement that calls a function.
+    fn emit_call(&mut self, function: &'static str, argument: String, has_unit: bool) -> Operand {
+        let value = self.emit(format!("{function} {argument}"), has_unit);
+        if let Some(statement) = self.done.last_mut() {
+            statement.call = Some((function, argument));
         }
-        match first {
-            '0'..='9' | '.' => self.number()?,
-            '(' => self.open()?,
-            ')' => self.close()?,
-            '+' | '-' | '\u{2212}' => self.sign(first)?,
-            '*' | '/' | '^' | '&' | '|' | '×' | '·' | '÷' | '\u{2215}' => self.operator(first)?,
-            '%' => self.suffix(first, "%", Last::Percent)?,
-            '!' => self.suffix(first, "!", Last::Factorial)?,
-            '°' => self.word()?,
-            _ if superscript(first).is_some() => self.superscripts()?,
-            'λ' => return Err(wrong("there are no functions to define")),
-            _ if first.is_alphabetic() => self.word()?,
-            _ => return Err(refused(first)),
+        value
+    }
+
+    fn enter(&mut self) -> Result<(), CalculatorError> {
+        self.groups += 1;
+        match self.groups > GROUPS {
+            true => Err(wrong("too many parentheses; calculate it in steps")),
+            false => Ok(()),
         }
-        Ok(true)
     }
 
-    /// Whether a value has just ended.
-    fn has_value(&self) -> bool {
-        matches!(self.last, Last::Number | Last::Word | Last::Percent | Last::Factorial | Last::Close)
+    /// Reads the whole text.
+    fn all(&mut self) -> Result<Operand, CalculatorError> {
+        let value = self.group("at the end")?;
+        match self.peek().kind {
+            Kind::End => Ok(value),
+            Kind::Symbol(')') => Err(wrong("a parenthesis closes that was not opened")),
+            _ => Err(self.unexpected(value.last)),
+        }
     }
 
-    /// Writes the product that is implied before a value. Between numbers and words (`1 1/2`, `5 feet 3 inches`) it may mean
-    /// a sum and is left as it is.
-    fn product(&mut self, is_group: bool) {
-        let implied = match self.last {
-            Last::Close | Last::Factorial => true,
-            Last::Number | Last::Word => is_group,
+    /// Reads what stands in parentheses, or all: an expression and what to convert it to.
+    fn group(&mut self, place: &str) -> Result<Operand, CalculatorError> {
+        let mut value = self.binary(LOOSEST, place)?;
+        while self.at_conversion() {
+            self.next();
+            let target = self.target()?;
+            value = self.emit(format!("{} to {target}", value.text), value.has_unit);
+        }
+        Ok(value)
+    }
+
+    /// Whether `to`, `as` or `in` comes, and not the unit `in`.
+    fn at_conversion(&self) -> bool {
+        match self.peek().word() {
+            Some("to" | "as") => true,
+            Some("in") => !self.is_inch(),
+            _ => false,
+        }
+    }
+
+    /// Whether `in` means inches here: nothing follows that could be converted to.
+    fn is_inch(&self) -> bool {
+        let next = self.ahead(1);
+        match &next.kind {
+            Kind::Word => {
+                matches!(next.text.as_str(), "to" | "as" | "in" | "per") || operator_word(&next.text).is_some()
+            }
+            Kind::Symbol('(') => false,
+            _ => true,
+        }
+    }
+
+    /// The text after `to`: units with products, quotients and powers, a base, or a number of digits.
+    fn target(&mut self) -> Result<String, CalculatorError> {
+        let mut target: Vec<&str> = Vec::new();
+        loop {
+            let token = self.peek();
+            match token.kind {
+                Kind::Word if matches!(token.text.as_str(), "to" | "as") && !target.is_empty() => break,
+                Kind::Word if FUNCTIONS.contains(&token.text.as_str()) => {
+                    return Err(wrong(format!("`{}` is nothing to convert to", token.text)));
+                }
+                Kind::Word | Kind::Number => target.push(&token.text),
+                Kind::Superscript => target.extend(["^", &token.text]),
+                Kind::Symbol('%') => target.push("%"),
+                Kind::Symbol('/') => target.push("/"),
+                Kind::Symbol('*') => target.push("*"),
+                Kind::Symbol('^') => target.push("^"),
+                Kind::Symbol('-') if target.last() == Some(&"^") => target.push("-"),
+                _ => break,
+            }
+            self.next();
+        }
+        match target.last() {
+            None => Err(wrong("a unit is missing after `to`")),
+            Some(&last @ ("/" | "*" | "^" | "-")) => {
+                Err(wrong(format!("a value is missing after `{last}`, at the end")))
+            }
+            Some(_) if target.len() > TARGET => Err(wrong("the unit to convert to is too long")),
+            Some(_) => Ok(target.join(" ")),
+        }
+    }
+
+    /// Reads operators that bind at least as tightly as `least`, and their operands.
+    fn binary(&mut self, least: u8, place: &str) -> Result<Operand, CalculatorError> {
+        let mut left = self.quantity(place)?;
+        while let Some(operator) = self.operator(&left).filter(|operator| operator.level() >= least) {
+            let symbol = match operator {
+                Operator::Implied => String::new(),
+                _ => self.next().text.clone(),
+            };
+            let after = format!("after `{symbol}`, {place}");
+            let right = match operator.level() {
+                TIGHTEST => self.quantity(&after)?,
+                level => self.binary(level + 1, &after)?,
+            };
+            left = self.combine(left, operator, right)?;
+        }
+        Ok(left)
+    }
+
+    /// The operator that comes after `left`, written or implied.
+    fn operator(&self, left: &Operand) -> Option<Operator> {
+        let token = self.peek();
+        match token.kind {
+            Kind::Symbol('+') => Some(Operator::Plain("+", 3)),
+            Kind::Symbol('-') => Some(Operator::Plain("-", 3)),
+            Kind::Symbol('*') => Some(Operator::Plain("*", PRODUCT)),
+            Kind::Symbol('/') => Some(Operator::Divided),
+            Kind::Symbol('%') => Some(Operator::Modulo),
+            Kind::Symbol('&') => Some(Operator::Plain("and", 2)),
+            Kind::Symbol('|') => Some(Operator::Plain("or", 1)),
+            Kind::Symbol('(') => Some(Operator::Implied),
+            Kind::Number if matches!(left.last, Last::Close | Last::Factorial) => Some(Operator::Implied),
+            Kind::Word => match token.text.as_str() {
+                "to" | "as" | "in" => None,
+                text if is_function(text).is_some() || CONSTANTS.contains(&text) => Some(Operator::Implied),
+                text => operator_word(text),
+            },
+            _ => None,
+        }
+    }
+
+    fn combine(&mut self, left: Operand, operator: Operator, right: Operand) -> Result<Operand, CalculatorError> {
+        let has_unit = left.has_unit || right.has_unit;
+        let (a, b) = (&left.text, &right.text);
+        Ok(match operator {
+            Operator::Plain(symbol, _) => self.emit(format!("{a} {symbol} {b}"), has_unit),
+            Operator::Implied => self.emit(format!("{a} * {b}"), has_unit),
+            Operator::Divided if right.is_quantity && !left.has_unit => {
+                return Err(wrong(
+                    "a number divided by a number with a unit can be read in two ways: write `(1 / 2) m` or `1 / (2 m)`",
+                ));
+            }
+            Operator::Divided if left.by_quantity && right.last == Last::Unit && !right.is_quantity => {
+                return Err(wrong(
+                    "a division by a rate can be read in two ways: write `10 m / (2 m/s)` or `(10 m / 2 m) / s`",
+                ));
+            }
+            Operator::Divided => {
+                let quotient = self.emit(format!("{a} / {b}"), has_unit);
+                Operand { by_quantity: right.is_quantity, ..quotient }
+            }
+            // The remainder that has the sign of the divisor.
+            Operator::Modulo => {
+                let quotient = self.emit(format!("{a} / {b}"), false);
+                let whole = self.emit_call("floor", quotient.text, false);
+                let multiple = self.emit(format!("{b} * {}", whole.text), has_unit);
+                self.emit(format!("{a} - {}", multiple.text), has_unit)
+            }
+        })
+    }
+
+    /// Reads a value with the units after it; a quantity right after another one of the same kind is added (`5 feet 3 inches`).
+    fn quantity(&mut self, place: &str) -> Result<Operand, CalculatorError> {
+        let mut value = self.units(place)?;
+        while value.last == Last::Unit && self.peek().kind == Kind::Number {
+            let part = self.units(place)?;
+            if part.last != Last::Unit {
+                return Err(wrong("an operator or a unit is missing after a number"));
+            }
+            let sum = self.emit(format!("{} + {}", value.text, part.text), true);
+            value = Operand { last: Last::Unit, is_quantity: true, ..sum };
+        }
+        Ok(value)
+    }
+
+    /// Reads a value with the units after it.
+    fn units(&mut self, place: &str) -> Result<Operand, CalculatorError> {
+        let mut value = self.signed(place)?;
+        while self.at_unit() {
+            let unit = self.power(place)?;
+            let product = self.emit(format!("{} {}", value.text, unit.text), true);
+            value = Operand { last: Last::Unit, is_quantity: true, ..product };
+        }
+        Ok(value)
+    }
+
+    /// Whether a word comes that is a unit: not an operator, a function or a constant.
+    fn at_unit(&self) -> bool {
+        match self.peek().word() {
+            Some("to" | "as") | None => false,
+            Some("in") => self.is_inch(),
+            Some(word) => operator_word(word).is_none() && is_function(word).is_none() && !CONSTANTS.contains(&word),
+        }
+    }
+
+    /// Reads signs and a power.
+    fn signed(&mut self, place: &str) -> Result<Operand, CalculatorError> {
+        let negative = self.signs()?;
+        let value = self.power(place)?;
+        Ok(if negative { self.negated(value) } else { value })
+    }
+
+    fn negated(&mut self, value: Operand) -> Operand {
+        let Operand { last, has_unit, .. } = value;
+        Operand { last, ..self.emit(format!("-{}", value.text), has_unit) }
+    }
+
+    /// Reads signs; returns whether they are a minus together.
+    fn signs(&mut self) -> Result<bool, CalculatorError> {
+        let (mut count, mut negative) = (0, false);
+        while let Kind::Symbol(sign @ ('+' | '-')) = self.peek().kind {
+            self.next();
+            count += 1;
+            negative ^= sign == '-';
+        }
+        if count > SIGNS { Err(wrong("too many signs")) } else { Ok(negative) }
+    }
+
+    /// Reads a value and its exponents, which associate to the right.
+    fn power(&mut self, place: &str) -> Result<Operand, CalculatorError> {
+        let mut tower = vec![(false, self.postfix(place)?)];
+        while self.take('^') {
+            let after = format!("after `^`, {place}");
+            let negative = self.signs()?;
+            tower.push((negative, self.postfix(&after)?));
+        }
+        let signed = |parser: &mut Self, (negative, value)| if negative { parser.negated(value) } else { value };
+        let Some(top) = tower.pop() else { return Err(CalculatorError::Failed) };
+        let mut value = top;
+        while let Some((negative, base)) = tower.pop() {
+            let exponent = signed(self, value);
+            let last = if base.last == Last::Unit { Last::Unit } else { Last::Close };
+            let power = self.emit(format!("{} ^ {}", base.text, exponent.text), base.has_unit);
+            value = (negative, Operand { last, ..power });
+        }
+        Ok(signed(self, value))
+    }
+
+    /// Reads a value with the marks after it: `!`, `%`, and exponents above the line.
+    fn postfix(&mut self, place: &str) -> Result<Operand, CalculatorError> {
+        let mut value = self.primary(place)?;
+        loop {
+            let token = self.peek();
+            match token.kind {
+                Kind::Symbol('!') if value.last != Last::Factorial => {
+                    self.next();
+                    let factorial = self.emit(format!("{} !", value.text), value.has_unit);
+                    value = Operand { last: Last::Factorial, ..factorial };
+                }
+                Kind::Symbol('!') => return Err(wrong("a value is missing before `!`")),
+                Kind::Symbol('%') if self.is_percent(value.last)? => {
+                    self.next();
+                    let percent = self.emit(format!("{} / 100", value.text), value.has_unit);
+                    value = Operand { last: Last::Percent, ..percent };
+                }
+                Kind::Superscript => {
+                    self.next();
+                    let last = if value.last == Last::Unit { Last::Unit } else { Last::Close };
+                    let power = self.emit(format!("{} ^ {}", value.text, token.text), value.has_unit);
+                    value = Operand { last, ..power };
+                }
+                _ => return Ok(value),
+            }
+        }
+    }
+
+    /// Whether `%` means a hundredth here, or else the remainder of a division.
+    fn is_percent(&self, last: Last) -> Result<bool, CalculatorError> {
+        let (mark, next) = (self.peek(), self.ahead(1));
+        let value_follows = match next.kind {
+            Kind::Number | Kind::Symbol('(') => true,
+            Kind::Word => is_function(&next.text).is_some() || CONSTANTS.contains(&next.text.as_str()),
             _ => false,
         };
-        if implied {
-            self.write("*");
+        match value_follows {
+            true if last == Last::Percent => Err(wrong("a value is missing before `%`")),
+            true if !mark.space && next.space => {
+                Err(wrong("`%` can be read in two ways here: write `20% of 6` or `20 mod 6`"))
+            }
+            true => Ok(false),
+            false if last == Last::Percent => Err(wrong("a value is missing before `%`")),
+            false => Ok(true),
         }
-        self.signs = 0;
     }
 
-    fn number(&mut self) -> Result<(), CalculatorError> {
-        let radix = ["0x", "0o", "0b"].into_iter().find(|radix| {
-            self.rest
-                .strip_prefix(radix)
-                .is_some_and(|digits| digits.starts_with(|digit: char| digit.is_ascii_hexdigit()))
-        });
-        let mut text = String::new();
-        match radix {
-            Some(_) => {
-                let digits = self.rest.get(2..).unwrap_or_default();
-                let len = 2 + prefix(digits, |character| character.is_ascii_alphanumeric());
-                let taken = self.take(len);
-                let base = if taken.starts_with("0x") {
-                    16
-                } else if taken.starts_with("0o") {
-                    8
-                } else {
-                    2
-                };
-                if !taken.chars().skip(2).all(|digit| digit.is_digit(base)) {
-                    return Err(wrong(format!("`{taken}` is no number")));
+    fn primary(&mut self, place: &str) -> Result<Operand, CalculatorError> {
+        let token = self.next();
+        let leaf = |last, has_unit| {
+            // The evaluation reads `in` as a conversion.
+            let text = if token.text == "in" { "inch" } else { &token.text };
+            Operand { text: text.to_owned(), last, has_unit, is_quantity: false, by_quantity: false }
+        };
+        match token.kind {
+            Kind::Number => Ok(self.fraction(token).unwrap_or_else(|| leaf(Last::Number, false))),
+            Kind::Symbol('(') => {
+                self.enter()?;
+                let value = self.group("before `)`")?;
+                self.close(&value)?;
+                Ok(Operand { last: Last::Close, is_quantity: false, by_quantity: false, ..value })
+            }
+            Kind::Word => match is_function(&token.text) {
+                Some(function) => self.call(function),
+                None if self.peek().kind == Kind::Symbol('(') && !CONSTANTS.contains(&token.text.as_str()) => {
+                    let functions = FUNCTIONS.join(", ");
+                    Err(wrong(format!("there is no function `{}`; there are: {functions}", token.text)))
                 }
-                text.push_str(taken);
-            }
-            None => {
-                self.whole(&mut text)?;
-                let fraction = self.rest.strip_prefix('.').map(|rest| prefix(rest, |digit| digit.is_ascii_digit()));
-                if let Some(digits) = fraction {
-                    let taken = self.take(1 + digits);
-                    if text.is_empty() && digits == 0 {
-                        return Err(wrong("a point without digits"));
-                    }
-                    if text.is_empty() {
-                        text.push('0');
-                    }
-                    if digits > 0 {
-                        text.push_str(taken);
-                    }
+                None if CONSTANTS.contains(&token.text.as_str()) => Ok(leaf(Last::Constant, false)),
+                None if operator_word(&token.text).is_some() => {
+                    Err(wrong(format!("a value is missing before `{}`", token.text)))
                 }
-                self.exponent(&mut text)?;
+                None => Ok(leaf(Last::Unit, true)),
+            },
+            Kind::End => Err(wrong(format!("a value is missing {place}"))),
+            Kind::Symbol(')') => Err(wrong(format!("a value is missing {place}"))),
+            Kind::Symbol(symbol) => Err(wrong(format!("a value is missing before `{symbol}`"))),
+            Kind::Superscript => Err(wrong("a value is missing before an exponent")),
+        }
+    }
+
+    /// Reads the rest of a fraction that is written together: `1/2` before a unit, or `1 1/2`.
+    fn fraction(&mut self, first: &Token) -> Option<Operand> {
+        let whole =
+            |token: &Token| token.kind == Kind::Number && token.text.bytes().all(|digit| digit.is_ascii_digit());
+        let is_fraction = |at: usize| {
+            let (slash, below) = (self.ahead(at), self.ahead(at + 1));
+            slash.kind == Kind::Symbol('/') && !slash.space && whole(below) && !below.space
+        };
+        if !whole(first) {
+            return None;
+        }
+        if is_fraction(0) {
+            let below = self.ahead(1);
+            let after = self.ahead(2);
+            let unit = after.word().is_some_and(|word| {
+                operator_word(word).is_none()
+                    && is_function(word).is_none()
+                    && !CONSTANTS.contains(&word)
+                    && !matches!(word, "to" | "as" | "in")
+            });
+            if !unit {
+                return None;
             }
+            self.at += 2;
+            return Some(self.emit(format!("{} / {}", first.text, below.text), false));
         }
-        if self.rest.starts_with(['.', ',']) {
-            return Err(wrong("a comma or point that belongs to no number; functions take one argument"));
+        let above = self.peek();
+        if whole(above) && is_fraction(1) {
+            let below = self.ahead(2);
+            self.at += 3;
+            let part = self.emit(format!("{} / {}", above.text, below.text), false);
+            return Some(self.emit(format!("{} + {}", first.text, part.text), false));
         }
-        self.product(false);
-        self.write(&text);
-        self.last = Last::Number;
-        Ok(())
+        None
     }
 
-    /// Digits, and commas between groups of three.
-    fn whole(&mut self, text: &mut String) -> Result<(), CalculatorError> {
-        let digits = |text: &str| prefix(text, |digit| digit.is_ascii_digit());
-        let first = digits(self.rest);
-        text.push_str(self.take(first));
-        while let Some(rest) = self.rest.strip_prefix(',') {
-            if text.len() == first && !(1..=3).contains(&first) || digits(rest) != 3 {
-                return Err(wrong("a comma only separates groups of three digits; functions take one argument"));
-            }
-            self.take(1);
-            text.push_str(self.take(3));
-        }
-        Ok(())
-    }
-
-    fn exponent(&mut self, text: &mut String) -> Result<(), CalculatorError> {
-        let Some(rest) = self.rest.strip_prefix(['e', 'E']) else { return Ok(()) };
-        let sign = usize::from(rest.starts_with(['+', '-']));
-        let digits = prefix(rest.get(sign..).unwrap_or_default(), |digit| digit.is_ascii_digit());
-        if digits > EXPONENT {
-            return Err(wrong("the exponent is too large"));
-        }
-        if digits > 0 {
-            text.push_str(self.take(1 + sign + digits));
-        }
-        Ok(())
-    }
-
-    fn word(&mut self) -> Result<(), CalculatorError> {
-        let len =
-            prefix(self.rest, |character| character.is_alphanumeric() && character != 'λ' || "_°".contains(character));
-        let len = self.rest.get(..len).and_then(|word| word.find(|c| superscript(c).is_some())).unwrap_or(len);
-        let word = self.take(len);
-        if word.strip_prefix('d').is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit())) {
-            return Err(wrong("there are no dice"));
-        }
-        if word == "ans" || word.starts_with(GROUP) {
-            return Err(wrong("there are no variables"));
-        }
-        if OPERATORS.contains(&word) {
-            self.write(word);
-            self.last = Last::WordOperator;
-            return Ok(());
-        }
-        let is_function = FUNCTIONS.contains(&word);
-        let is_call = self.rest.trim_start().starts_with('(');
-        if is_call && !is_function {
-            return Err(wrong(format!("there is no function `{word}`; there are: {}", FUNCTIONS.join(", "))));
-        }
-        self.product(is_call);
-        if !is_call {
-            self.write(word);
+    /// Reads the argument of a function: in parentheses, or the quantity after it.
+    fn call(&mut self, function: &'static str) -> Result<Operand, CalculatorError> {
+        self.enter()?;
+        let argument = if self.take('(') {
+            let argument = self.group("before `)`")?;
+            self.close(&argument)?;
+            argument
+        } else if matches!(self.peek().kind, Kind::End | Kind::Symbol(')')) {
+            return Err(wrong(format!("`{function}` is no number; a function needs an argument")));
         } else {
-            self.open.push((std::mem::take(&mut self.out), true));
-            self.write(word);
-        }
-        self.last = match (is_function, is_call) {
-            (false, _) => Last::Word,
-            (true, false) => Last::Function,
-            (true, true) => Last::Call,
+            self.quantity(&format!("after `{function}`"))?
         };
-        Ok(())
+        // A function may keep its unit (`abs`, `round`) or not; nothing is refused that has one.
+        Ok(self.emit_call(function, argument.text, argument.has_unit))
     }
 
-    fn open(&mut self) -> Result<(), CalculatorError> {
-        self.product(true);
-        self.take(1);
-        self.groups += 1;
-        if self.groups > GROUPS {
-            return Err(wrong("too many parentheses; calculate it in steps"));
-        }
-        self.open.push((std::mem::take(&mut self.out), false));
-        self.last = Last::Start;
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), CalculatorError> {
-        self.complete("before `)`")?;
-        self.take(1);
-        self.name_group()?;
-        // The call whose argument it was.
-        if self.open.last().is_some_and(|(_, is_call)| *is_call) {
-            self.name_group()?;
-        }
-        self.last = Last::Close;
-        Ok(())
-    }
-
-    /// Ends the innermost group; its name takes its place.
-    fn name_group(&mut self) -> Result<(), CalculatorError> {
-        let (before, _) = self.open.pop().ok_or_else(|| wrong("a parenthesis closes that was not opened"))?;
-        let name = format!("{GROUP}{}", self.done.len());
-        let inside = std::mem::replace(&mut self.out, before);
-        self.done.push(format!("{name} = {inside}"));
-        self.write(&name);
-        Ok(())
-    }
-
-    fn sign(&mut self, sign: char) -> Result<(), CalculatorError> {
-        self.take(sign.len_utf8());
-        self.signs = if self.has_value() { 0 } else { self.signs + 1 };
-        if self.signs > SIGNS {
-            return Err(wrong("too many signs"));
-        }
-        let sign = if sign == '+' { '+' } else { '-' };
-        self.write(sign.encode_utf8(&mut [0; 4]));
-        self.last = Last::Operator(sign);
-        Ok(())
-    }
-
-    fn operator(&mut self, operator: char) -> Result<(), CalculatorError> {
-        let ascii = match operator {
-            '×' | '·' => '*',
-            '÷' | '\u{2215}' => '/',
-            other => other,
-        };
-        let is_power = ascii == '*' && self.rest.starts_with("**");
-        let ascii = if is_power { '^' } else { ascii };
-        if !self.has_value() {
-            return Err(wrong(format!("a value is missing before `{ascii}`")));
-        }
-        self.take(if is_power { 2 } else { operator.len_utf8() });
-        self.write(ascii.encode_utf8(&mut [0; 4]));
-        self.last = Last::Operator(ascii);
-        self.signs = 0;
-        Ok(())
-    }
-
-    fn suffix(&mut self, character: char, token: &str, last: Last) -> Result<(), CalculatorError> {
-        if !self.has_value() || self.last == last {
-            return Err(wrong(format!("a value is missing before `{token}`")));
-        }
-        self.take(character.len_utf8());
-        self.write(token);
-        self.last = last;
-        Ok(())
-    }
-
-    fn superscripts(&mut self) -> Result<(), CalculatorError> {
-        if !self.has_value() {
-            return Err(wrong("a value is missing before an exponent"));
-        }
-        let len = prefix(self.rest, |character| superscript(character).is_some());
-        let digits: String = self.take(len).chars().filter_map(superscript).collect();
-        if digits.len() > EXPONENT {
-            return Err(wrong("the exponent is too large"));
-        }
-        self.write("^");
-        self.write(&digits);
-        self.last = Last::Number;
-        Ok(())
-    }
-
-    /// That nothing is missing where a group, or all, ends.
-    fn complete(&self, place: &str) -> Result<(), CalculatorError> {
-        match self.last {
-            Last::Operator(operator) => Err(wrong(format!("a value is missing after `{operator}`, {place}"))),
-            Last::Start => Err(wrong(format!("a value is missing {place}"))),
-            _ => Ok(()),
+    fn close(&mut self, value: &Operand) -> Result<(), CalculatorError> {
+        match self.peek().kind {
+            Kind::Symbol(')') => {
+                self.next();
+                Ok(())
+            }
+            Kind::End => Err(wrong("a parenthesis is not closed")),
+            _ => Err(self.unexpected(value.last)),
         }
     }
 
-    fn end(mut self) -> Result<Vec<String>, CalculatorError> {
-        self.complete("at the end")?;
-        if !self.open.is_empty() {
-            return Err(wrong("a parenthesis is not closed"));
+    fn unexpected(&self, last: Last) -> CalculatorError {
+        let text = &self.peek().text;
+        match self.peek().kind {
+            Kind::Number if matches!(last, Last::Number | Last::Percent | Last::Constant) => {
+                wrong(format!("an operator is missing before `{text}`"))
+            }
+            _ => wrong(format!("`{text}` is not expected here")),
         }
-        self.done.push(self.out);
-        Ok(self.done)
     }
 }
 
-/// The digit that is written above the line.
-fn superscript(character: char) -> Option<char> {
-    "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().position(|above| above == character).and_then(|digit| char::from_digit(digit as u32, 10))
+fn is_function(word: &str) -> Option<&'static str> {
+    FUNCTIONS.iter().find(|function| **function == word).copied()
 }
 
-fn refused(character: char) -> CalculatorError {
-    wrong(match character {
-        '=' => "there are no variables and comparisons; give one expression without `=`".into(),
-        ',' => "a comma only separates groups of three digits; functions take one argument".into(),
-        ';' | ':' | '\\' => "only one expression at a time".into(),
-        '<' | '>' => "there are no comparisons and shifts; multiply by a power of 2".into(),
-        '"' | '\'' | '@' | '#' => "there are only numbers and units".into(),
-        '$' | '€' | '£' | '¥' => "leave out the currency; there are no exchange rates".into(),
-        other => format!("the character {other:?} means nothing here"),
+fn operator_word(word: &str) -> Option<Operator> {
+    Some(match word {
+        "of" => Operator::Plain("*", PRODUCT),
+        "per" => Operator::Divided,
+        "mod" => Operator::Modulo,
+        "and" | "AND" => Operator::Plain("and", 2),
+        "or" | "OR" => Operator::Plain("or", 1),
+        "xor" | "XOR" => Operator::Plain("xor", 1),
+        "nCr" | "choose" => Operator::Plain("nCr", 5),
+        "nPr" | "permute" => Operator::Plain("nPr", 5),
+        _ => return None,
     })
 }

@@ -118,12 +118,14 @@ fn links_do_not_lead_out() {
         assert!(matches!(read(&directories, path), Err(FileError::Outside)), "{path}: {:?}", read(&directories, path));
     }
     for path in ["in/loop", "in/one"] {
-        assert!(read(&directories, path).is_err(), "{path}");
+        let error = read(&directories, path).unwrap_err();
+        assert!(matches!(error, FileError::LinkLoop), "{path}: {error:?}");
+        assert_eq!(error.kind(), ErrorKind::InvalidArguments, "no fault of the tool, whose breaker would open");
     }
     for path in ["in/sub/up", "in/parent"] {
         assert!(matches!(directories.list(&directory(path)), Err(FileError::Outside)), "{path}");
     }
-    let deep = ListDirectory { path: "in".into(), depth: Some(8), skip: None };
+    let deep = ListDirectory { path: "in".into(), depth: Some(8), after: None };
     let listing = directories.list(&deep).unwrap();
     assert!(listing.entries.iter().all(|entry| !entry.path.contains("secret")), "{listing:?}");
     assert_eq!(listing.entries.iter().filter(|entry| entry.kind == EntryKind::Link).count(), 9);
@@ -335,28 +337,113 @@ fn listings_are_sorted_capped_and_paged() {
     let shallow: Vec<_> =
         directories.list(&directory("in")).unwrap().entries.into_iter().map(|entry| entry.path).collect();
     assert_eq!(shallow, ["in/a.txt", "in/sub"]);
-    let mut arguments = ListDirectory { path: "in".into(), depth: Some(u32::MAX), skip: None };
+    let mut arguments = ListDirectory { path: "in".into(), depth: Some(u32::MAX), after: None };
     let mut all = Vec::new();
     loop {
         let listing = directories.list(&arguments).unwrap();
         assert!(listing.entries.len() <= Directories::MAX_ENTRIES);
         all.extend(listing.entries.into_iter().map(|entry| entry.path));
-        arguments.skip = listing.next;
-        if listing.next.is_none() {
+        arguments.after = listing.next;
+        if arguments.after.is_none() {
             break;
         }
     }
     assert_eq!(all.len(), 453);
     assert!(all.is_sorted(), "{all:?}");
-    let far = directories.list(&ListDirectory { skip: Some(usize::MAX), ..directory("in") }).unwrap();
-    assert!(far.entries.is_empty() && far.next.is_none());
+    for (path, after) in [("in", "in/zzz"), ("", "zzz")] {
+        let far = directories.list(&ListDirectory { after: Some(after.into()), ..directory(path) }).unwrap();
+        assert!(far.entries.is_empty() && far.next.is_none());
+    }
+    for after in ["other/a", "inner", "in", "../x"] {
+        let wrong = directories.list(&ListDirectory { after: Some(after.into()), ..directory("in") });
+        assert!(matches!(wrong, Err(FileError::Cursor)), "{after}: {wrong:?}");
+    }
     let mut deep = folder.path("in");
     for _ in 0..20 {
         deep.push("d");
     }
     fs::create_dir_all(&deep).unwrap();
-    let listing = directories.list(&ListDirectory { path: "in/d".into(), depth: Some(u32::MAX), skip: None }).unwrap();
+    let listing = directories.list(&ListDirectory { path: "in/d".into(), depth: Some(u32::MAX), after: None }).unwrap();
     assert_eq!(listing.entries.len(), 8);
+}
+
+/// Pages of every tree, put together, are the entries that one long page would have, wherever the pages end.
+#[test]
+fn pages_of_a_tree_put_together_are_the_tree() {
+    let folder = Folder::new();
+    let mut expected = Vec::new();
+    for outer in ["a", "a b", "a-b", "b"] {
+        fs::create_dir(folder.path(&format!("in/sub/{outer}"))).unwrap();
+        expected.push(format!("in/sub/{outer}"));
+        for inner in 0..150 {
+            let path = format!("in/sub/{outer}/{inner:03}");
+            if inner % 50 == 7 {
+                fs::create_dir(folder.path(&path)).unwrap();
+                fs::write(folder.path(&format!("{path}/leaf")), "").unwrap();
+                expected.extend([path.clone(), format!("{path}/leaf")]);
+            } else {
+                fs::write(folder.path(&path), "").unwrap();
+                expected.push(path);
+            }
+        }
+    }
+    fs::remove_file(folder.path("in/sub/b.txt")).unwrap();
+    let directories = folder.grant();
+    let mut arguments = ListDirectory { path: "in/sub".into(), depth: Some(4), after: None };
+    let mut all = Vec::new();
+    loop {
+        let page = directories.list(&arguments).unwrap();
+        all.extend(page.entries.into_iter().map(|entry| entry.path));
+        arguments.after = page.next;
+        if arguments.after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(all, expected);
+    // From every entry on, as if a page had ended there.
+    for (index, path) in expected.iter().enumerate() {
+        let page = directories.list(&ListDirectory { after: Some(path.clone()), ..arguments.clone() }).unwrap();
+        let next = expected.get(index + 1);
+        assert_eq!(page.entries.first().map(|entry| &entry.path), next, "after {path}");
+    }
+}
+
+/// A subdirectory that may not be read is marked, and the rest is listed. The superuser may read everything, so this runs as nobody.
+#[cfg(unix)]
+#[test]
+fn an_unreadable_directory_is_marked_and_the_rest_is_listed() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    const FOLDER: &str = "MISTRAL_TEST_UNREADABLE";
+    if let Ok(folder) = std::env::var(FOLDER) {
+        let directories = Directories::new().grant("in", folder).unwrap();
+        let listing = directories.list(&ListDirectory { depth: Some(2), ..directory("in") }).unwrap();
+        let entries: Vec<_> = listing.entries.iter().map(|entry| (entry.path.as_str(), entry.unreadable)).collect();
+        let expected = [("in/a.txt", false), ("in/shut", true), ("in/sub", false), ("in/sub/b.txt", false)];
+        assert_eq!(entries, expected);
+        assert!(matches!(directories.list(&directory("in/shut")), Err(FileError::Denied)));
+        return;
+    }
+    let folder = Folder::new();
+    let shut = folder.path("in/shut");
+    fs::create_dir(&shut).unwrap();
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
+    let is_root = fs::metadata(&shut).unwrap().uid() == 0;
+    if !is_root {
+        fs::set_permissions(&shut, fs::Permissions::from_mode(0o0)).unwrap();
+    }
+    let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", "builtin::files::tests::an_unreadable_directory_is_marked_and_the_rest_is_listed"]);
+    test.env(FOLDER, folder.path("in"));
+    if is_root {
+        test.uid(NOBODY).gid(NOBODY);
+    }
+    match test.output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+        Err(error) => eprintln!("SKIPPED: this program cannot be run as nobody: {error}"),
+    }
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[cfg(unix)]
