@@ -51,7 +51,7 @@ fn decide(paused: &PausedCall, ask: bool, deny: bool) -> io::Result<Approval> {
 }
 
 fn main() -> Result<(), mistral_examples::Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("approval.rs"));
     let builder = mistral_examples::builder(&mut args)?;
     let (ask, deny) = (args.contains("--ask"), args.contains("--deny"));
     let state: Option<PathBuf> = args.opt_value_from_str("--state")?;

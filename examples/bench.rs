@@ -48,7 +48,7 @@ fn peak_resident_bytes() -> Option<u64> {
 }
 
 fn main() -> Result<(), Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("bench.rs"));
     let json = args.contains("--json");
     let name: String = args.clone().opt_value_from_str(["-m", "--model"])?.unwrap_or_else(|| "embedded".into());
     let builder = mistral_examples::builder(&mut args)?;

@@ -194,7 +194,7 @@ fn divergence(a: &[f32], b: &[f32]) -> f64 {
 }
 
 fn main() -> std::result::Result<(), mistral_examples::Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("candle_llama.rs"));
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mistral-core/assets/default-model/model.gguf");
     let path = args.opt_value_from_str::<_, PathBuf>(["-m", "--model"])?.unwrap_or(default);
     let mut options = CpuOptions::default();

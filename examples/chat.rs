@@ -22,7 +22,7 @@ fn answer(model: &Model, request: Request) -> Result<String, mistral_examples::F
 }
 
 fn main() -> Result<(), mistral_examples::Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("chat.rs"));
     let builder = mistral_examples::builder(&mut args)?;
     let prompt: Option<String> = args.opt_value_from_str(["-p", "--prompt"])?;
     let system: Option<String> = args.opt_value_from_str("--system")?;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use mistral_core::Request;
 
 fn main() -> Result<(), mistral_examples::Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("generate.rs"));
     let builder = mistral_examples::builder(&mut args)?;
     let prompt: String = args.opt_value_from_str(["-p", "--prompt"])?.unwrap_or_else(|| "Once upon a time".into());
     let mut request = Request::new(&prompt).max_tokens(args.opt_value_from_str("--max-tokens")?.unwrap_or(128));

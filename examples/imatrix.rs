@@ -14,7 +14,7 @@ use mistral_core::{Source, embedded};
 use mistral_examples::Failure;
 
 fn main() -> Result<(), Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("imatrix.rs"));
     let model: Option<String> = args.opt_value_from_str(["-m", "--model"])?;
     let text: Option<String> = args.opt_value_from_str(["-f", "--file"])?;
     let out: PathBuf = args.opt_value_from_str(["-o", "--out"])?.unwrap_or_else(|| "imatrix.gguf".into());

@@ -59,6 +59,19 @@ pub fn builder(args: &mut pico_args::Arguments) -> Result<ModelBuilder<Ready>, F
     })
 }
 
+/// The arguments of the command line. `-h` or `--help` prints the documentation at the top of `source`, the text of the example, and
+/// ends the program.
+pub fn arguments(source: &str) -> pico_args::Arguments {
+    let mut args = pico_args::Arguments::from_env();
+    if args.contains(["-h", "--help"]) {
+        let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+        let text: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+        println!("{}", text.join("\n"));
+        std::process::exit(0);
+    }
+    args
+}
+
 /// Refuses arguments that nobody asked for.
 ///
 /// # Errors

@@ -28,7 +28,7 @@ fn feed(
 }
 
 fn main() -> Result<(), mistral_examples::Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("logits.rs"));
     let model: PathBuf = args.value_from_str("--model")?;
     let rows: Vec<Vec<u32>> = serde_json::from_slice(&std::fs::read(args.value_from_str::<_, PathBuf>("--ids")?)?)?;
     let out: PathBuf = args.value_from_str("--out")?;

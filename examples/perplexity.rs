@@ -12,7 +12,7 @@ use mistral_core::models::{
 use mistral_core::quant::{Cpu, CpuOptions, KvFormat};
 
 fn main() -> Result<(), mistral_examples::Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("perplexity.rs"));
     let model: Option<String> = args.opt_value_from_str(["-m", "--model"])?;
     let text = std::fs::read_to_string(args.value_from_str::<_, String>(["-f", "--file"])?)?;
     // llama.cpp leaves the last line break of a file out.

@@ -14,7 +14,7 @@ use mistral_core::{Source, embedded};
 use mistral_examples::Failure;
 
 fn main() -> Result<(), Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("quantize.rs"));
     let model: Option<String> = args.opt_value_from_str(["-m", "--model"])?;
     let name: String = args.value_from_str("--type")?;
     let format = |name: &str| Format::from_name(name).ok_or_else(|| Failure::from(format!("unknown format {name}")));

@@ -41,7 +41,7 @@ async fn collect(mut generation: Generation) -> Result<String, Error> {
 }
 
 fn main() -> Result<(), mistral_examples::Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("stream_async.rs"));
     let builder = mistral_examples::builder(&mut args)?;
     mistral_examples::finish(args)?;
     let model: Model = builder.load()?;

@@ -12,7 +12,7 @@ use mistral_core::{Agent, AgentEvent, AgentLimits, Message};
 use mistral_tools::builtin::Calculator;
 
 fn main() -> Result<(), mistral_examples::Failure> {
-    let mut args = pico_args::Arguments::from_env();
+    let mut args = mistral_examples::arguments(include_str!("tools.rs"));
     let builder = mistral_examples::builder(&mut args)?;
     let prompt: String = args.opt_value_from_str(["-p", "--prompt"])?.unwrap_or("What is 37 * 43?".into());
     let max_tokens: usize = args.opt_value_from_str("--max-tokens")?.unwrap_or(512);
