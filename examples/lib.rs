@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
 
 use mistral_core::models::Quantizer;
@@ -66,7 +67,8 @@ pub fn arguments(source: &str) -> pico_args::Arguments {
     if args.contains(["-h", "--help"]) {
         let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
         let text: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
-        println!("{}", text.join("\n"));
+        // A reader that closes the pipe has seen enough.
+        let _ = writeln!(std::io::stdout(), "{}", text.join("\n"));
         std::process::exit(0);
     }
     args
