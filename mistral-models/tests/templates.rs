@@ -77,23 +77,33 @@ fn published_templates_render_as_in_transformers() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn battery_renders_as_in_jinja2() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/templates/battery.json");
-    let battery = read(&path);
-    let cases = battery["cases"].as_array().unwrap();
+/// Holds the renderer to a file of templates and their renderings.
+fn renders_as_in(golden: &str, at_least: usize) {
+    let golden = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/templates").join(golden));
+    let prefix = golden["prefix"].as_str().unwrap_or_default();
+    let cases = golden["cases"].as_array().unwrap();
     let mut wrong = Vec::new();
     for case in cases {
         let source = case["template"].as_str().unwrap();
         let mut case = case.clone();
-        case["variables"] = battery["variables"].clone();
-        case["messages"] = battery["messages"].clone();
-        if let Some(why) = mismatch(&ChatTemplate::new(source), &case) {
+        case["variables"] = golden["variables"].clone();
+        case["messages"] = golden["messages"].clone();
+        if let Some(why) = mismatch(&ChatTemplate::new(&format!("{prefix}{source}")), &case) {
             wrong.push(format!("{source:?}: {why}"));
         }
     }
-    assert!(cases.len() > 300);
+    assert!(cases.len() >= at_least);
     assert!(wrong.is_empty(), "{} of {} wrong\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn battery_renders_as_in_jinja2() {
+    renders_as_in("battery.json", 300);
+}
+
+#[test]
+fn safe_text_renders_as_in_jinja2() {
+    renders_as_in("markup.json", 600);
 }
 
 /// Every hostile template ends in a template error, on a thread with the default stack of 2 MiB.
