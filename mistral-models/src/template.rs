@@ -3,13 +3,15 @@
 //! Templates are Jinja2 programs that come with a checkpoint, so they are untrusted code. What they can do is what the renderer of
 //! transformers offers (Jinja2's immutable sandbox, `trim_blocks`, `lstrip_blocks`, loop controls, the `generation` tag, `tojson`,
 //! `raise_exception`, `strftime_now`), evaluated with Python's semantics: how values print, what is a type error, what is undefined.
-//! Steps, bytes, recursion, source and output are bounded by [`TemplateLimits`]; every excess is [`Error::Template`], never a panic.
+//! Steps, memory, recursion, source and output are bounded by [`TemplateLimits`]; every excess is [`Error::Template`], never a panic.
+//! Strings are plain or safe as in markupsafe: `safe` and `escape` return safe text, and only an `autoescape` block escapes output.
 //!
 //! Sources: the Jinja2 3.1 documentation, and `transformers/utils/chat_template_utils.py` of Hugging Face transformers 5.
 //!
-//! Known differences: integers are 128 bits wide; `escape` and `safe` give plain strings, as nothing is escaped automatically;
-//! `extends`, `include` and `import` are errors when reached, as are the filters `filesizeformat`, `pprint`, `random`, `striptags`,
-//! `urlize`, `wordwrap` and `xmlattr` and the globals `cycler`, `joiner` and `lipsum`; lazy filters evaluate at once.
+//! Known differences: integers are 128 bits wide, and lazy filters evaluate at once. `extends`, `include` and `import` are errors when
+//! reached. [`Error::Unsupported`] names what Jinja2 has and this renderer has not: the filters `pprint`, `random`, `urlize` and
+//! `wordwrap`, the function `lipsum`, methods that need bytes or fractions, and named HTML entities other than those of XML and
+//! `&nbsp;`.
 
 mod ast;
 mod builtin;

@@ -151,9 +151,11 @@ impl<'r> Interpreter<'r> {
         result
     }
 
-    /// All items of an iterable.
+    /// All items of an iterable, with the steps of looking at each of them once.
     pub(super) fn visit(&self, value: &Value) -> Result<Rc<Items>, Fault> {
-        value.iterate(&self.meter)
+        let items = value.iterate(&self.meter)?;
+        self.meter.steps(items.len() / 2)?;
+        Ok(items)
     }
 
     /// Writes a value to the text that is rendered, escaped in an `autoescape` block.

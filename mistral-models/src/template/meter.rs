@@ -49,7 +49,7 @@ impl Meter {
         let steps = self.steps.get().saturating_add(count as u64);
         self.steps.set(steps);
         if steps > self.max_steps {
-            return Err(over("steps", self.max_steps, "", "it runs for longer than a chat template should"));
+            return Err(over("steps", self.max_steps, " steps", "it runs for longer than a chat template should"));
         }
         Ok(())
     }
@@ -181,11 +181,14 @@ impl Buffer {
         let bytes = text.len().saturating_mul(times);
         self.reserve(bytes)?;
         self.held.meter.copied(bytes)?;
-        if !text.is_empty() {
-            // Short pieces cost more than a copy of their bytes.
-            self.held.meter.steps(times / 4)?;
-            (0..times).for_each(|_| self.text.push_str(text));
+        if text.is_empty() {
+            return Ok(());
         }
+        // Short pieces are copied many at once.
+        let together = (1024 / text.len()).clamp(1, times.max(1));
+        let piece = if together > 1 { text.repeat(together) } else { String::new() };
+        (0..times / together).for_each(|_| self.text.push_str(if together > 1 { &piece } else { text }));
+        (0..times % together).for_each(|_| self.text.push_str(text));
         Ok(())
     }
 
@@ -243,10 +246,6 @@ impl<T> Vector<T> {
         }
         self.items.push(item);
         Ok(())
-    }
-
-    pub(super) fn pop(&mut self) -> Option<T> {
-        self.items.pop()
     }
 
     pub(super) fn reverse(&mut self) {

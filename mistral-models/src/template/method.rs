@@ -238,7 +238,7 @@ impl Interpreter<'_> {
                 let [] = given.bind(name, [])?;
                 Ok(if name == "next" { cycler.next() } else { cycler.reset() })
             }
-            Value::Builtin(_) => self.from_keys(given),
+            Value::Builtin(_) => self.dict_of_keys(given),
             Value::Float(_) | Value::Int(_) | Value::Bool(_)
                 if matches!(name, "as_integer_ratio" | "from_bytes" | "to_bytes" | "fromhex" | "hex") =>
             {
@@ -345,7 +345,7 @@ impl Interpreter<'_> {
                 let key = required(key, "get", "key")?;
                 Ok(dict.get(&key)?.cloned().or(default).unwrap_or(Value::None))
             }
-            "fromkeys" => self.from_keys(given),
+            "fromkeys" => self.dict_of_keys(given),
             "copy" => {
                 let mut copy = Dict::new(&self.meter)?;
                 for (name, value) in entries {
@@ -357,7 +357,7 @@ impl Interpreter<'_> {
         }
     }
 
-    fn from_keys(&mut self, given: Given) -> Result<Value, Fault> {
+    fn dict_of_keys(&mut self, given: Given) -> Result<Value, Fault> {
         let [keys, value] = given.bind("fromkeys", ["iterable", "value"])?;
         let value = value.unwrap_or(Value::None);
         let mut dict = Dict::new(&self.meter)?;

@@ -32,6 +32,7 @@ impl Str {
     /// A copy of a text.
     pub(super) fn copy(meter: &Rc<Meter>, text: &str) -> Result<Self, Fault> {
         let held = meter.hold(text.len().saturating_add(TEXT_BYTES))?;
+        meter.step()?;
         meter.copied(text.len())?;
         Ok(Self { content: Rc::new(Content { text: Text::Made(text.to_owned()), _held: held }), safe: false })
     }
@@ -56,7 +57,7 @@ impl Str {
         Self { content: self.content.clone(), safe }
     }
 
-    /// Whether both are one string, or look like it.
+    /// Whether both share one text in memory.
     pub(super) fn same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.content, &other.content)
     }

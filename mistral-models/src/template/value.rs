@@ -126,7 +126,11 @@ fn key(value: &Value, held: &mut Held) -> Result<Key, Fault> {
         }
         Value::Tuple(items) => {
             held.grow(items.len().saturating_mul(size_of::<Key>()))?;
-            Key::Tuple(items.iter().map(|item| key(item, held)).collect::<Result<_, _>>()?)
+            let mut keys = Vec::with_capacity(items.len());
+            for item in items.iter() {
+                keys.push(key(item, held)?);
+            }
+            Key::Tuple(keys)
         }
         other => return Err(Fault::new(format!("unhashable type: '{}'", other.type_name()))),
     })
@@ -142,12 +146,14 @@ pub(super) fn nest(values: impl Iterator<Item = usize>) -> Result<usize, Fault> 
 
 impl Items {
     pub(super) fn new(items: Vector<Value>) -> Result<Rc<Self>, Fault> {
+        items.meter().step()?;
         let depth = nest(items.iter().map(Value::depth))?;
         let held = items.meter().hold(OBJECT_BYTES)?;
         Ok(Rc::new(Self { items, depth, named: false, _held: held }))
     }
 
     pub(super) fn pair(meter: &Rc<Meter>, pair: [Value; 2], named: bool) -> Result<Value, Fault> {
+        meter.steps(2)?;
         let items = Vector::copy(meter, &pair, 0)?;
         let depth = nest(items.iter().map(Value::depth))?;
         Ok(Value::Tuple(Rc::new(Self { items, depth, named, _held: meter.hold(OBJECT_BYTES)? })))
@@ -175,6 +181,7 @@ impl Dict {
     }
 
     pub(super) fn insert(&mut self, name: Value, value: Value) -> Result<(), Fault> {
+        self.tables.meter().step()?;
         self.depth = nest([self.depth.saturating_sub(1), name.depth(), value.depth()].into_iter())?;
         let last = self.entries.len();
         let place = match &name {

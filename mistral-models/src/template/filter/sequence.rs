@@ -26,7 +26,7 @@ impl Interpreter<'_> {
                         Some(c) => Some(self.str(c.encode_utf8(&mut [0; 4]))?),
                         None => None,
                     },
-                    _ => self.visit(value)?.first().cloned(),
+                    _ => value.iterate(&self.meter)?.first().cloned(),
                 };
                 match first {
                     Some(first) => Ok(first),
@@ -43,7 +43,7 @@ impl Interpreter<'_> {
                         }
                         None => None,
                     },
-                    _ => self.visit(value)?.last().cloned(),
+                    _ => value.iterate(&self.meter)?.last().cloned(),
                 };
                 match last {
                     Some(last) => Ok(last),
