@@ -3,43 +3,53 @@
 //! Templates are Jinja2 programs that come with a checkpoint, so they are untrusted code. What they can do is what the renderer of
 //! transformers offers (Jinja2's immutable sandbox, `trim_blocks`, `lstrip_blocks`, loop controls, the `generation` tag, `tojson`,
 //! `raise_exception`, `strftime_now`), evaluated with Python's semantics: how values print, what is a type error, what is undefined.
-//! Steps, bytes, recursion, source and output are bounded by [`TemplateLimits`]; every excess is [`Error::Template`], never a panic.
+//! Steps, memory, recursion, source and output are bounded by [`TemplateLimits`]; every excess is [`Error::Template`], never a panic.
+//! Strings are plain or safe as in markupsafe: `safe` and `escape` return safe text, and only an `autoescape` block escapes output.
 //!
 //! Sources: the Jinja2 3.1 documentation, and `transformers/utils/chat_template_utils.py` of Hugging Face transformers 5.
 //!
-//! Known differences: integers are 128 bits wide; `escape` and `safe` give plain strings, as nothing is escaped automatically;
-//! `extends`, `include` and `import` are errors when reached, as are the filters `filesizeformat`, `pprint`, `random`, `striptags`,
-//! `urlize`, `wordwrap` and `xmlattr` and the globals `cycler`, `joiner` and `lipsum`; lazy filters evaluate at once.
+//! Known differences: integers are 128 bits wide, and lazy filters evaluate at once. `extends`, `include` and `import` are errors when
+//! reached. [`Error::Unsupported`] names what Jinja2 has and this renderer has not: the filters `pprint`, `random`, `urlize` and
+//! `wordwrap`, the function `lipsum`, methods that need bytes or fractions, and named HTML entities other than those of XML and
+//! `&nbsp;`.
 
 mod ast;
 mod builtin;
 mod call;
 mod clock;
+mod compare;
 mod filter;
 mod format;
 mod interpreter;
 mod lexer;
 mod looping;
+mod meter;
 mod method;
 mod operator;
 mod parser;
 mod predicate;
 mod print;
 mod source;
+mod text;
 mod value;
 
-use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use self::clock::Clock;
 use self::interpreter::Interpreter;
+use self::meter::{Meter, Vector};
 use self::value::{Dict, Value};
 use crate::Error;
 
 pub use self::source::ChatTemplates;
 
-/// What a template may use. All counts are for one rendering.
+/// What a template may use in one rendering.
+///
+/// Long conversations take more of everything. So each of the first three limits grows with the size of the input:
+/// `limit + limit_per_input_byte * size`, where the size is the bytes of all strings and object keys of the input plus 16 per value.
+/// The source is not part of the input. Set the three growth factors to 0 for fixed limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TemplateLimits {
@@ -47,10 +57,19 @@ pub struct TemplateLimits {
     pub source_bytes: usize,
     /// Bytes of the rendered text. Default: 16 MiB.
     pub output_bytes: usize,
-    /// Bytes of all values made on the way, freed or not, which bounds memory and time. Default: 256 MiB.
+    /// Bytes of rendered text more per byte of the input. Default: 4.
+    pub output_per_input_byte: u64,
+    /// Bytes of all values and texts that are alive at the same time, the input's own included. Each is counted before it is made, so
+    /// that the memory of a rendering never exceeds this limit. Default: 256 MiB.
     pub memory_bytes: u64,
-    /// Expressions, statements and iterations. Default: 5 million.
+    /// Bytes of memory more per byte of the input. Default: 64.
+    pub memory_per_input_byte: u64,
+    /// Steps of work. An expression, a statement, an iteration, a pair of values compared and a level of nesting printed are one step
+    /// each; so are 64 bytes copied or compared, and 8 bytes read character by character. 5 million steps take less than a second.
+    /// Default: 5 million.
     pub steps: u64,
+    /// Steps more per byte of the input. Default: 64.
+    pub steps_per_input_byte: u64,
     /// Statements and expressions inside each other, through macro calls and recursive loops. A level takes up to about 2 KiB of the
     /// calling thread's stack. Default: 300.
     pub depth: usize,
@@ -58,7 +77,16 @@ pub struct TemplateLimits {
 
 impl Default for TemplateLimits {
     fn default() -> Self {
-        Self { source_bytes: 1 << 20, output_bytes: 16 << 20, memory_bytes: 256 << 20, steps: 5_000_000, depth: 300 }
+        Self {
+            source_bytes: 1 << 20,
+            output_bytes: 16 << 20,
+            output_per_input_byte: 4,
+            memory_bytes: 256 << 20,
+            memory_per_input_byte: 64,
+            steps: 5_000_000,
+            steps_per_input_byte: 64,
+            depth: 300,
+        }
     }
 }
 
@@ -144,7 +172,11 @@ impl ChatTemplate {
     /// Compiles a template that will run within other limits.
     pub fn with_limits(source: &str, limits: TemplateLimits) -> Result<Self, Error> {
         if source.len() > limits.source_bytes {
-            let detail = format!("{} bytes of source, above the limit of {}", source.len(), limits.source_bytes);
+            let detail = format!(
+                "the template has {} bytes of source, above the limit of {}; raise `source_bytes` of TemplateLimits if it is trusted",
+                source.len(),
+                limits.source_bytes
+            );
             return Err(Error::Template { detail, line: None });
         }
         let body = parser::parse(source).map_err(|fault| fault.into_error(1))?;
@@ -160,8 +192,9 @@ impl ChatTemplate {
     /// forbids, or exceeds its limits.
     pub fn render(&self, input: &TemplateInput<'_>) -> Result<String, Error> {
         let clock = input.now.map_or_else(Clock::now, Clock::at);
-        let mut interpreter = Interpreter::new(&self.limits, clock);
-        let rendered = variables(input).and_then(|names| interpreter.render(&self.body, names));
+        let meter = Meter::new(&self.limits, input_size(input));
+        let mut interpreter = Interpreter::new(&self.limits, clock, meter.clone());
+        let rendered = variables(&meter, input).and_then(|names| interpreter.render(&self.body, names));
         rendered.map_err(|fault| fault.into_error(interpreter.line))
     }
 }
@@ -171,33 +204,85 @@ impl ChatTemplate {
 struct Fault {
     detail: String,
     line: Option<usize>,
+    kind: FaultKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FaultKind {
+    /// The template is wrong, or refuses its input.
+    Refused,
+    Limit,
+    /// Jinja2 has it, and this renderer has not.
+    Unsupported(&'static str),
 }
 
 impl Fault {
     fn new(detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), line: None }
+        Self { detail: detail.into(), line: None, kind: FaultKind::Refused }
     }
 
     fn at(line: usize, detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), line: Some(line) }
+        Self { detail: detail.into(), line: Some(line), kind: FaultKind::Refused }
+    }
+
+    fn limit(detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), line: None, kind: FaultKind::Limit }
+    }
+
+    fn unsupported(what: &'static str, name: impl Into<String>) -> Self {
+        Self { detail: name.into(), line: None, kind: FaultKind::Unsupported(what) }
+    }
+
+    fn is_limit(&self) -> bool {
+        self.kind == FaultKind::Limit
     }
 
     fn into_error(self, line: usize) -> Error {
-        Error::Template { detail: self.detail, line: Some(self.line.unwrap_or(line)) }
+        let line = self.line.unwrap_or(line);
+        match self.kind {
+            FaultKind::Unsupported(what) => Error::unsupported(what, format!("`{}`, line {line}", self.detail)),
+            _ => Error::Template { detail: self.detail, line: Some(line) },
+        }
     }
 }
 
-fn variables(input: &TemplateInput<'_>) -> Result<HashMap<Arc<str>, Value>, Fault> {
-    let mut names: HashMap<Arc<str>, Value> = HashMap::new();
-    for (name, value) in input.variables.into_iter().flatten() {
-        names.insert(name.as_str().into(), Value::from_json(value)?);
+/// The size that the limits grow with.
+fn input_size(input: &TemplateInput<'_>) -> u64 {
+    let lists = [Some(input.messages), input.tools, input.documents];
+    let lists: u64 = lists.into_iter().flatten().flatten().map(|value| size(value, 0)).sum();
+    let variables = input.variables.into_iter().flatten();
+    lists + variables.map(|(name, value)| name.len() as u64 + size(value, 0)).sum::<u64>()
+}
+
+fn size(value: &serde_json::Value, depth: usize) -> u64 {
+    let inner = |value| size(value, depth + 1);
+    16 + match value {
+        serde_json::Value::String(text) => text.len() as u64,
+        // Deeper values are refused later.
+        _ if depth > value::DEPTH_LIMIT => 0,
+        serde_json::Value::Array(items) => items.iter().map(inner).sum(),
+        serde_json::Value::Object(map) => map.iter().map(|(name, value)| name.len() as u64 + inner(value)).sum(),
+        _ => 0,
     }
-    let list = |items: &[serde_json::Value]| Value::list(items.iter().map(Value::from_json).collect::<Result<_, _>>()?);
-    let optional = |items: Option<&[serde_json::Value]>| items.map_or(Ok(Value::None), list);
-    names.insert("messages".into(), Value::list(input.messages.iter().map(message).collect::<Result<_, _>>()?)?);
-    names.insert("tools".into(), optional(input.tools)?);
-    names.insert("documents".into(), optional(input.documents)?);
-    names.insert("add_generation_prompt".into(), Value::Bool(input.add_generation_prompt));
+}
+
+fn variables(meter: &Rc<Meter>, input: &TemplateInput<'_>) -> Result<Vec<(Arc<str>, Value)>, Fault> {
+    let mut names: Vec<(Arc<str>, Value)> = Vec::new();
+    for (name, value) in input.variables.into_iter().flatten() {
+        names.push((name.as_str().into(), Value::from_json(meter, value)?));
+    }
+    let list = |items: &[serde_json::Value], item: fn(&Rc<Meter>, &serde_json::Value) -> Result<Value, Fault>| {
+        let mut list = Vector::with_capacity(meter, items.len())?;
+        for value in items {
+            list.push(item(meter, value)?)?;
+        }
+        Value::list(list)
+    };
+    let optional = |items: Option<&[serde_json::Value]>| items.map_or(Ok(Value::None), |i| list(i, Value::from_json));
+    names.push(("messages".into(), list(input.messages, message)?));
+    names.push(("tools".into(), optional(input.tools)?));
+    names.push(("documents".into(), optional(input.documents)?));
+    names.push(("add_generation_prompt".into(), Value::Bool(input.add_generation_prompt)));
     Ok(names)
 }
 
@@ -206,16 +291,19 @@ const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
 /// A message as templates see it: reasoning under any of its names is also found as `reasoning_content` and `thinking`, as in
 /// transformers 5.
-fn message(message: &serde_json::Value) -> Result<Value, Fault> {
-    let value = Value::from_json(message)?;
+fn message(meter: &Rc<Meter>, message: &serde_json::Value) -> Result<Value, Fault> {
+    let value = Value::from_json(meter, message)?;
     let Value::Dict(fields) = &value else { return Ok(value) };
-    let found = REASONING.iter().filter_map(|name| fields.get_str(name)).find(|v| !matches!(v, Value::None)).cloned();
-    let Some(reasoning) = found else { return Ok(value) };
-    let mut aliased = Dict::default();
-    aliased.insert(Value::str("thinking"), reasoning.clone())?;
+    let mut found = None;
+    for name in REASONING {
+        found = found.or(fields.get_str(name)?.filter(|v| !matches!(v, Value::None)));
+    }
+    let Some(reasoning) = found.cloned() else { return Ok(value) };
+    let mut aliased = Dict::new(meter)?;
+    aliased.insert(Value::str(meter, "thinking")?, reasoning.clone())?;
     for (name, value) in fields.entries() {
         aliased.insert(name.clone(), value.clone())?;
     }
-    aliased.insert(Value::str("reasoning_content"), reasoning)?;
+    aliased.insert(Value::str(meter, "reasoning_content")?, reasoning)?;
     Ok(Value::Dict(aliased.into()))
 }

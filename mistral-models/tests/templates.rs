@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use mistral_models::{ChatTemplate, ChatTemplates, Error, Metadata, TemplateInput};
+use mistral_models::{ChatTemplate, ChatTemplates, Error, Metadata, TemplateInput, TemplateLimits};
 use serde_json::Value;
 
 fn render(template: &ChatTemplate, case: &Value) -> Result<String, Error> {
@@ -77,23 +77,33 @@ fn published_templates_render_as_in_transformers() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn battery_renders_as_in_jinja2() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/templates/battery.json");
-    let battery = read(&path);
-    let cases = battery["cases"].as_array().unwrap();
+/// Holds the renderer to a file of templates and their renderings.
+fn renders_as_in(golden: &str, at_least: usize) {
+    let golden = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/templates").join(golden));
+    let prefix = golden["prefix"].as_str().unwrap_or_default();
+    let cases = golden["cases"].as_array().unwrap();
     let mut wrong = Vec::new();
     for case in cases {
         let source = case["template"].as_str().unwrap();
         let mut case = case.clone();
-        case["variables"] = battery["variables"].clone();
-        case["messages"] = battery["messages"].clone();
-        if let Some(why) = mismatch(&ChatTemplate::new(source), &case) {
+        case["variables"] = golden["variables"].clone();
+        case["messages"] = golden["messages"].clone();
+        if let Some(why) = mismatch(&ChatTemplate::new(&format!("{prefix}{source}")), &case) {
             wrong.push(format!("{source:?}: {why}"));
         }
     }
-    assert!(cases.len() > 300);
+    assert!(cases.len() >= at_least);
     assert!(wrong.is_empty(), "{} of {} wrong\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn battery_renders_as_in_jinja2() {
+    renders_as_in("battery.json", 300);
+}
+
+#[test]
+fn safe_text_renders_as_in_jinja2() {
+    renders_as_in("markup.json", 600);
 }
 
 /// Every hostile template ends in a template error, on a thread with the default stack of 2 MiB.
@@ -158,6 +168,75 @@ fn long_flat_templates_render() {
     ] {
         let rendered = ChatTemplate::new(&source).and_then(|t| t.render(&TemplateInput::new(&[])));
         assert!(rendered.is_ok(), "{}: {rendered:?}", &source[..40]);
+    }
+}
+
+/// Limits grow with the input: a template that looks back at every message, and one that collects its text, render a long history.
+#[test]
+fn long_histories_with_tools_render() {
+    let call = serde_json::json!({"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}]});
+    let result = serde_json::json!({"role": "tool", "name": "f", "content": "12 degrees, some rain and a light wind from the west. ".repeat(10)});
+    let messages: Vec<Value> = (0..2000).map(|i| if i % 2 == 0 { call.clone() } else { result.clone() }).collect();
+    let tools: Vec<Value> =
+        (0..50).map(|i| serde_json::json!({"name": format!("f{i}"), "parameters": {"type": "object"}})).collect();
+    let back = "{% for m in messages %}{% set ns = namespace(seen=0) %}{% for n in messages[:loop.index] %}\
+        {% if n.role == 'tool' %}{% set ns.seen = ns.seen + 1 %}{% endif %}{% endfor %}{{ ns.seen }},{% endfor %}{{ tools | tojson }}";
+    let text = "{% set ns = namespace(text='') %}{% for m in messages %}{% set ns.text = ns.text ~ m.content ~ tools[0].name %}{% endfor %}{{ ns.text }}";
+    for source in [back, text] {
+        let render = |limits| {
+            ChatTemplate::with_limits(source, limits).unwrap().render(&TemplateInput::new(&messages).tools(&tools))
+        };
+        let rendered = render(TemplateLimits::default());
+        assert!(rendered.is_ok(), "{rendered:?}");
+        let mut fixed = TemplateLimits::default();
+        (fixed.steps_per_input_byte, fixed.memory_per_input_byte, fixed.output_per_input_byte) = (0, 0, 0);
+        let error = render(fixed).unwrap_err().to_string();
+        assert!(error.contains("limit of 5000000 steps"), "{error}");
+    }
+}
+
+#[test]
+fn errors_of_limits_name_the_limit_and_its_setting() {
+    let mut limits = TemplateLimits::default();
+    (limits.source_bytes, limits.output_bytes, limits.memory_bytes, limits.steps, limits.depth) =
+        (60, 100, 100_000, 1000, 20);
+    let error = |source: &str| match ChatTemplate::with_limits(source, limits.clone()) {
+        Ok(template) => template.render(&TemplateInput::new(&[])).unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    };
+    for (source, limit, setting) in [
+        (" ".repeat(61), "60 of", "`source_bytes`"),
+        ("{{ 'a' * 101 }}".to_owned(), "100 bytes", "`output_bytes`"),
+        ("{{ 'a' * 100000 }}".to_owned(), "100000 bytes", "`memory_bytes`"),
+        ("{% for i in range(1000) %}{{ i }}{% endfor %}".to_owned(), "1000 steps", "`steps`"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".to_owned(), "20 levels", "`depth`"),
+    ] {
+        let error = error(&source);
+        let limit = limit.replace("60 of", "limit of 60");
+        assert!(
+            error.contains(&limit) && error.contains(setting) && error.contains("TemplateLimits"),
+            "{source}: {error}"
+        );
+    }
+}
+
+#[test]
+fn what_jinja2_has_and_this_renderer_has_not_is_unsupported() {
+    for source in [
+        "{{ 'a' | urlize }}",
+        "{{ 'a' | wordwrap }}",
+        "{{ 'a' | pprint }}",
+        "{{ [1] | random }}",
+        "{{ lipsum() }}",
+        "{{ 'a'.encode() }}",
+        "{{ 'a'.maketrans('a', 'b') }}",
+        "{{ (5).to_bytes(1) }}",
+        "{{ (1.5).hex() }}",
+        "{{ {}.keys().mapping() }}",
+        "{{ '&copy;' | striptags }}",
+    ] {
+        let result = ChatTemplate::new(source).and_then(|t| t.render(&TemplateInput::new(&[])));
+        assert!(matches!(result, Err(Error::Unsupported { .. })), "{source}: {result:?}");
     }
 }
 

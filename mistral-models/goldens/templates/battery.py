@@ -45,10 +45,25 @@ missing | default('x')|no | default('x')|e | default('x', true)|no | default('x'
 d | tojson|l | tojson|s | tojson|u | tojson|q | tojson|html | tojson|no | tojson|t | tojson|f | tojson|1.0 | tojson|big | tojson|tiny | tojson|missing | tojson|d | tojson(indent=2)|d | tojson(indent=none)|ed | tojson(indent=2)|[[], {}] | tojson(indent=4)|u | tojson(ensure_ascii=true)|d | tojson(separators=(',', ':'))|{'b': 1, 'a': 2} | tojson(sort_keys=true)|{1: 2, none: 3, true: 4, 1.5: 5} | tojson|(1, 2) | tojson|d.items() | tojson|range(3) | tojson|d | tojson(indent='--')|d.get | tojson|[1, {'a': [1, 2]}] | tojson(indent=1)|'\\x7f\\x00' | tojson|d | tojson(true)|d | tojson(nope=1)
 s | string|i | string|no | string|d | string|l | string | length|html | escape|html | e|html | safe|html|s | center(20) ~ '|'|'%s-%s' | format(1, 'a')|'%(x)s' | format(x=1)|'a b c' | wordcount|'hello big world' | truncate(8)|'hello big world' | truncate(8, true)|'hello big world' | truncate(8, true, '', 0)|'short' | truncate(3)|'a\\nb\\n\\nc' | indent|'a\\nb\\n\\nc' | indent(2, true)|'a\\nb\\n\\nc' | indent(2, blank=true)|'a\\nb' | indent('> ', first=true)|'a b/ü?' | urlencode|d | attr('keys') is defined|d | attr('a')|s | nope|i | upper|no | upper|d | upper
 range(3)|range(1, 4) | list|range(5, 0, -2) | list|range(0)|range(3) | length|range(1, 10, 3)|dict(a=1, b=2)|dict([('x', 1)])|dict(d, z=1)['z']|namespace(a=1).a|namespace(a=1).b|namespace({'a': 1}).a|namespace(_a=1)|raise_exception('no')|strftime_now('x')|range(1.5)|dict({'a': 1}) | tojson|bos_token|true|True|none|None|false
+cycler('a', 'b').next()|cycler('a', 'b').current|cycler()|cycler(1).reset()|joiner()()|joiner('; ')|joiner(sep='; ')()|joiner(1, 2)|0 | filesizeformat|1 | filesizeformat|999 | filesizeformat|1000 | filesizeformat|1500 | filesizeformat(true)|1e6 | filesizeformat|123456789 | filesizeformat(binary=true)|1e27 | filesizeformat|1e30 | filesizeformat|'2500' | filesizeformat|'x' | filesizeformat|-5 | filesizeformat|-5000 | filesizeformat|1023.9 | filesizeformat(true)|2.9 | filesizeformat|none | filesizeformat|true | filesizeformat
+'upper' is filter|'nope' is filter|'tojson' is filter|'urlize' is filter|'odd' is test|'>=' is test|'nope' is test|5 is filter|dict.fromkeys([1, 2], 'x')|dict.fromkeys('ab')|{}.fromkeys(l)|l.index(2, 1)|l.index(3, 1)|(1, 2).index(2)|range(5).index(3)|range(1, 9, 2).start|range(1, 9, 2).step|range(5).count(2)|d.keys().isdisjoint(['a'])|d.keys().isdisjoint(['zz'])|i.real|i.imag|i.numerator|i.denominator|f.real|f.imag|i.bit_length()|i.bit_count()|i.conjugate()|f.conjugate()|f.is_integer()|t.real|n.bit_length()
+p[:3] | groupby('n') | map(attribute='grouper') | list|(p[:3] | groupby('n'))[0].list|(1, 2).grouper is defined|d | urlencode|[('a b', 'c/d')] | urlencode|l | urlencode|'a\tb' | urlencode|'a\tbc\td'.expandtabs(4)|'a\nb\tc'.expandtabs()|'abc'.isidentifier()|'1a'.isidentifier()|'a\n'.isprintable()|'{a}'.format_map({'a': 1})|'abc'.translate({97: 'X', 98: none, 99: 100})|'abc'.partition('')|'ab'.ljust(5, 'xy')|'x' | truncate(1)|'ab' | list | batch(3, 'x') | list|l | slice(3, 'x') | list|l | slice(1, 'x') | list|[1, 2, 3, 4] | slice(2, 'x') | list
+'a' | indent|'a\n' | indent|'' | indent(2, true)|'' | indent(2, true, true)|'a\n\n' | indent(2, false, true)|[[1], [1]] | unique | list|[l] | min|'ΑΣ ΑΣΑ'.lower()|'ΑΣ' | lower|'straße' | upper|'ŉ' | upper|'a,b' | string|['1', 1] | unique | list|[1.0, true, 1] | unique | list|{1: 'a', 1.0: 'b', true: 'c'}|{(1, 'a'): 2}[(1, 'a')]|{(1, [2]): 2}|[1] in {1: 2}|{1: 2}[[1]] is defined|d.get([1])
 messages[0].content | trim|messages[-1].role|messages | length|messages[2].tool_calls[0].function.arguments|messages[2].tool_calls[0].function | tojson|messages[2].reasoning_content|messages[2].thinking|messages[2].keys() | list|messages[1].tool_calls is defined|messages[1].get('tool_calls')|tools|documents|tools is none|add_generation_prompt|messages | selectattr('role', 'equalto', 'user') | list | length|messages[::-1][0].role|messages | map(attribute='role') | join(' ')
 """
 
+# What Python's values have, by the name of an attribute: for each of them, whether a template sees it.
+VALUES = {"s": "", "l": [], "(1,)": (), "d": {}, "i": 0, "f": 0.0, "t": True, "range(3)": range(0), "d.keys()": {}.keys(), "d.values()": {}.values()}
+
 STATEMENTS = [
+    "{% set c = cycler('a', m, 3) %}{% for x in range(5) %}{{ c.current }}{{ c.next() }}{% endfor %}{{ c.reset() }}{{ c.next() }}{{ c is iterable }}",
+    "{% set j = joiner(' | ') %}{% for x in l %}{{ j() }}{{ x }}{% endfor %}{{ j is callable }}{{ j() }}",
+    "{% set j = joiner() %}{% for x in l %}{{ j() }}{{ x }}{% endfor %}",
+    "{% macro m(a, b=1) %}{{ kwargs }}{% endmacro %}{{ m.name }}{{ m.arguments }}{{ m.catch_kwargs }}{{ m.catch_varargs }}{{ m.caller }}{{ m.nope is defined }}",
+    "{% set g = l | map('string') %}{{ g | first }};{{ g | join(',') }};{{ g | first is defined }}",
+    "{% set g = l | map('string') %}{{ '1' in g }};{{ g | list }}", "{% set g = l | select %}{{ g is sequence }}{{ g | list }}{{ g | list }}",
+    "{% for x in l %}{{ loop.changed(x > 1) }}{{ loop.changed(x > 1, 2) }}{% endfor %}",
+    "{% autoescape true %}{{ html }}{{ 1 }}{% endautoescape %}{{ html }}", "{% autoescape false %}{{ html }}{% endautoescape %}",
     "{% for x in l %}{{ loop.index }}/{{ loop.length }}:{{ x }}{{ ',' if not loop.last }}{% endfor %}",
     "{% for x in l %}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }};{% endfor %}",
     "{% for x in l %}{{ loop.previtem }}<{{ x }}>{{ loop.nextitem }} {% endfor %}",
@@ -97,6 +112,8 @@ STATEMENTS = [
 def main():
     chat_template_utils.logger.setLevel("ERROR")
     templates = ["{{ " + e.strip().replace("\\\\", "\\") + " }}" for line in EXPRESSIONS.strip().splitlines() for e in split(line)]
+    for expression, value in VALUES.items():
+        templates += ["{{ " + f"{expression}.{name} is defined" + " }}" for name in dir(value) if not name.startswith("_")]
     cases = []
     for template in templates + STATEMENTS:
         case = {"template": template}

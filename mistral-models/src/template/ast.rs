@@ -110,8 +110,9 @@ pub(super) enum Kind {
     /// The call, and the body that it reaches as `caller`.
     Call(Expr, Arc<Macro>),
     FilterBlock(Vec<Postfix>, Body),
-    /// A body in a scope of its own: `{% generation %}`, `{% block %}`, `{% autoescape %}`.
+    /// A body in a scope of its own: `{% generation %}`, `{% block %}`.
     Scoped(Body),
+    Autoescape(Expr, Body),
     Break,
     Continue,
     /// A tag that needs other templates, which chat templates do not have.

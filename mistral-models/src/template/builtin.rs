@@ -1,11 +1,13 @@
 //! The global functions of chat templates.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Fault;
 use super::call::{Given, required};
 use super::interpreter::{Interpreter, underscore_free};
-use super::value::{Dict, Value, View, ViewKind};
+use super::meter::{Held, OBJECT_BYTES, Vector};
+use super::value::{Dict, Items, Value, View, ViewKind};
 
 /// The sandbox of Jinja2 refuses longer ranges.
 const RANGE_LIMIT: i128 = 100_000;
@@ -15,18 +17,54 @@ pub(super) enum Builtin {
     Range,
     Dict,
     Namespace,
+    Cycler,
+    Joiner,
+    Lipsum,
     RaiseException,
     StrftimeNow,
 }
 
 impl Builtin {
-    pub(super) const ALL: [(&'static str, Self); 5] = [
+    pub(super) const ALL: [(&'static str, Self); 8] = [
         ("range", Self::Range),
         ("dict", Self::Dict),
         ("namespace", Self::Namespace),
+        ("cycler", Self::Cycler),
+        ("joiner", Self::Joiner),
+        ("lipsum", Self::Lipsum),
         ("raise_exception", Self::RaiseException),
         ("strftime_now", Self::StrftimeNow),
     ];
+}
+
+/// `cycler(..)`: its items in turn.
+pub(super) struct Cycler {
+    pub(super) items: Rc<Items>,
+    position: Cell<usize>,
+}
+
+impl Cycler {
+    pub(super) fn current(&self) -> Value {
+        self.items.get(self.position.get()).cloned().unwrap_or(Value::None)
+    }
+
+    pub(super) fn next(&self) -> Value {
+        let current = self.current();
+        self.position.set((self.position.get() + 1) % self.items.len().max(1));
+        current
+    }
+
+    pub(super) fn reset(&self) -> Value {
+        self.position.set(0);
+        Value::None
+    }
+}
+
+/// `joiner(..)`: an empty string at the first call, the separator at all others.
+pub(super) struct Joiner {
+    pub(super) separator: Value,
+    used: Cell<bool>,
+    _held: Held,
 }
 
 impl Interpreter<'_> {
@@ -41,20 +79,50 @@ impl Interpreter<'_> {
                 }
                 self.namespace(names)
             }
+            Builtin::Cycler => {
+                if let Some((name, _)) = given.named.first() {
+                    return Err(Fault::new(format!("cycler() got an unexpected keyword argument '{}'", &**name)));
+                }
+                if given.positional.is_empty() {
+                    return Err(Fault::new("cycler() takes at least one item"));
+                }
+                let items = Items::new(Vector::copy(&self.meter, &given.positional, 0)?)?;
+                Ok(Value::Cycler(Rc::new(Cycler { items, position: Cell::new(0) })))
+            }
+            Builtin::Joiner => {
+                let [separator] = given.bind("joiner", ["sep"])?;
+                let separator = match separator {
+                    Some(separator) => separator,
+                    None => self.str(", ")?,
+                };
+                super::value::nest(std::iter::once(separator.depth()))?;
+                let held = self.meter.hold(OBJECT_BYTES)?;
+                Ok(Value::Joiner(Rc::new(Joiner { separator, used: Cell::new(false), _held: held })))
+            }
+            Builtin::Lipsum => Err(Fault::unsupported("function of chat templates", "lipsum")),
             Builtin::RaiseException => {
                 let [message] = given.bind("raise_exception", ["message"])?;
                 let message = self.text(&required(message, "raise_exception", "message")?)?;
-                Err(Fault::new(message))
+                let _copy = self.meter.hold(message.len())?;
+                Err(Fault::new(message.to_string()))
             }
             Builtin::StrftimeNow => {
                 let [format] = given.bind("strftime_now", ["format"])?;
                 let Some(Value::Str(format)) = format else {
                     return Err(Fault::new("strftime_now() takes a format string"));
                 };
-                self.charge(format.len().saturating_mul(16))?;
-                Ok(Value::str(self.clock.format(&format)?))
+                // A directive of two bytes prints at most 24, and the text in the making doubles its memory.
+                let _text = self.meter.hold(format.len().saturating_mul(48))?;
+                self.meter.steps(format.len())?;
+                self.str(&self.clock.format(&format)?)
             }
         }
+    }
+
+    /// `joiner()`
+    pub(super) fn join_again(&mut self, joiner: &Joiner, given: Given) -> Result<Value, Fault> {
+        let [] = given.bind("joiner", [])?;
+        if joiner.used.replace(true) { Ok(joiner.separator.clone()) } else { self.str("") }
     }
 
     fn range(&mut self, given: Given) -> Result<Value, Fault> {
@@ -80,38 +148,35 @@ impl Interpreter<'_> {
             .and_then(|s| s.checked_div(step.checked_abs()?))
             .filter(|&n| n <= RANGE_LIMIT)
             .ok_or_else(|| Fault::new(format!("range too big, the sandbox allows {RANGE_LIMIT} items")))?;
-        self.charge(length as usize * 32)?;
-        let items = (0..length).map(|i| Value::Int(start + i * step)).collect();
+        let mut items = Vector::with_capacity(&self.meter, length as usize)?;
+        for i in 0..length {
+            items.push(Value::Int(start + i * step))?;
+        }
         View::value(ViewKind::Range { start, stop, step }, items)
     }
 
     /// `dict(mapping or pairs, name=value, ...)`
-    pub(super) fn dict_from(&mut self, given: Given) -> Result<Dict, Fault> {
-        let mut dict = Dict::default();
+    fn dict_from(&mut self, given: Given) -> Result<Dict, Fault> {
+        let mut dict = Dict::new(&self.meter)?;
         if given.positional.len() > 1 {
             return Err(Fault::new("dict() takes at most one positional argument"));
         }
         match given.positional.first() {
             Some(Value::Dict(from)) => {
                 for (name, value) in from.entries() {
-                    self.charge(128)?;
                     dict.insert(name.clone(), value.clone())?;
                 }
             }
             Some(pairs) => {
-                for pair in self.visit(pairs)? {
-                    self.charge(128)?;
-                    let mut pair = self.visit(&pair)?.into_iter();
-                    let (Some(name), Some(value), None) = (pair.next(), pair.next(), pair.next()) else {
-                        return Err(Fault::new("dict() takes pairs"));
-                    };
-                    dict.insert(name, value)?;
+                for pair in self.visit(pairs)?.iter() {
+                    let pair = self.visit(pair)?;
+                    let [name, value] = &pair[..] else { return Err(Fault::new("dict() takes pairs")) };
+                    dict.insert(name.clone(), value.clone())?;
                 }
             }
             None => {}
         }
         for (name, value) in given.named {
-            self.charge(128)?;
             dict.insert(Value::Str(name), value)?;
         }
         Ok(dict)

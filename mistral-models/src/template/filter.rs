@@ -1,95 +1,158 @@
-//! The filters of Jinja2, with the `tojson` of Hugging Face transformers. Filters that are lazy in Jinja2 give generators.
+//! The filters of Jinja2, with the `tojson` of Hugging Face transformers. Filters that are lazy in Jinja2 return generators.
 
+mod html;
 mod sequence;
-
-use std::rc::Rc;
 
 use super::Fault;
 use super::call::{Given, required};
 use super::interpreter::Interpreter;
 use super::lexer::is_space;
-use super::method::{capitalize, split_lines, strip};
-use super::print::JsonStyle;
+use super::meter::Buffer;
+use super::method::{split_lines, strip};
+use super::print::{JsonStyle, json};
+use super::text::{Str, shown};
 use super::value::{Dict, Value};
+
+/// All filters of Jinja2 3.1.
+pub(super) const FILTERS: [&str; 54] = [
+    "abs",
+    "attr",
+    "batch",
+    "capitalize",
+    "center",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "e",
+    "escape",
+    "filesizeformat",
+    "first",
+    "float",
+    "forceescape",
+    "format",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "pprint",
+    "random",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "safe",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "string",
+    "striptags",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "truncate",
+    "unique",
+    "upper",
+    "urlencode",
+    "urlize",
+    "wordcount",
+    "wordwrap",
+    "xmlattr",
+];
 
 impl Interpreter<'_> {
     pub(super) fn filter(&mut self, name: &str, value: &Value, given: Given) -> Result<Value, Fault> {
         self.deeper(|this| match this.text_filter(name, value, given)? {
             Ok(value) => Ok(value),
-            Err(given) => this.sequence_filter(name, value, given),
+            Err(given) => match this.html_filter(name, value, given)? {
+                Ok(value) => Ok(value),
+                Err(given) => this.sequence_filter(name, value, given),
+            },
         })
     }
 
-    /// Filters of text and single values; gives the arguments back when the name is none of them.
+    /// Filters of text and single values. Returns the arguments when it has no filter of this name.
     fn text_filter(&mut self, name: &str, value: &Value, given: Given) -> Result<Result<Value, Given>, Fault> {
         Ok(Ok(match name {
             "tojson" => self.json_filter(value, given)?,
             "trim" => {
                 let [chars] = given.bind(name, ["chars"])?;
                 let text = self.text(value)?;
-                match chars {
-                    None | Some(Value::None) => Value::str(strip(&text, None, true, true)),
-                    Some(chars) => Value::str(strip(&text, Some(&self.text(&chars)?), true, true)),
-                }
+                let chars = match chars {
+                    None | Some(Value::None) => None,
+                    Some(chars) => Some(self.text(&chars)?),
+                };
+                self.stripped(&text, chars.as_deref(), true, true)?
             }
-            "string" => match value {
-                Value::Str(_) => value.clone(),
-                _ => Value::str(self.text(value)?),
-            },
-            "safe" => value.clone(),
-            "upper" => Value::str(self.text(value)?.to_uppercase()),
-            "lower" => Value::str(self.text(value)?.to_lowercase()),
-            "capitalize" => Value::str(capitalize(&self.text(value)?)),
-            "title" => Value::str(title(&self.text(value)?)),
-            "escape" | "e" | "forceescape" => {
+            "string" => Value::Str(self.text(value)?),
+            "upper" | "lower" => {
                 let text = self.text(value)?;
-                self.charge(text.len().saturating_mul(5))?;
-                let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-                Value::str(escaped.replace('\'', "&#39;").replace('"', "&#34;"))
+                Value::Str(self.recased(&text, name == "upper")?)
+            }
+            "capitalize" => {
+                let text = self.text(value)?;
+                Value::Str(self.capitalized(&text)?)
+            }
+            "title" => {
+                let text = self.text(value)?;
+                let mut out = self.buffer();
+                title(&mut out, &text)?;
+                Value::Str(Str::made(out)?)
             }
             "default" | "d" => {
                 let [default, boolean] = given.bind(name, ["default_value", "boolean"])?;
                 let boolean = boolean.is_some_and(|b| b.truth());
-                if value.is_undefined() || (boolean && !value.truth()) {
-                    default.unwrap_or_else(|| Value::str(""))
-                } else {
-                    value.clone()
+                match default {
+                    _ if !(value.is_undefined() || (boolean && !value.truth())) => value.clone(),
+                    Some(default) => default,
+                    None => self.str("")?,
                 }
             }
-            "replace" => {
-                let [old, new, count] = given.bind(name, ["old", "new", "count"])?;
-                let text = self.text(value)?;
-                let old = self.text(&required(old, name, "old")?)?;
-                let new = self.text(&required(new, name, "new")?)?;
-                let count = count.as_ref().and_then(Value::as_int).and_then(|n| usize::try_from(n).ok());
-                self.replace(&text, &old, &new, count.unwrap_or(usize::MAX))?
-            }
+            "replace" => self.replace_filter(value, given)?,
             "indent" => self.indent(value, given)?,
             "center" => {
                 let [width] = given.bind(name, ["width"])?;
-                let text = Value::str(self.text(value)?);
-                let width = width.unwrap_or(Value::Int(80));
-                self.method(&text, "center", Given { positional: vec![width], named: Vec::new(), caller: None })?
+                let text = Value::Str(self.text(value)?);
+                let mut given = self.empty();
+                given.positional.push(width.unwrap_or(Value::Int(80)));
+                self.method(&text, "center", given)?
             }
             "format" => {
                 let format = self.text(value)?;
+                if !given.named.is_empty() && !given.positional.is_empty() {
+                    return Err(Fault::new("format() takes arguments by place or by name, not both"));
+                }
                 let values = if given.named.is_empty() {
-                    Value::tuple(given.positional)?
+                    Value::tuple(super::meter::Vector::copy(&self.meter, &given.positional, 0)?)?
                 } else {
-                    let mut dict = Dict::default();
+                    let mut dict = Dict::new(&self.meter)?;
                     for (name, value) in given.named {
                         dict.insert(Value::Str(name), value)?;
                     }
-                    Value::Dict(Rc::new(dict))
+                    Value::Dict(dict.into())
                 };
-                Value::str(self.printf(&format, &values)?)
+                self.printf(&format, &values)?
             }
             "int" => self.int_filter(value, given)?,
             "float" => {
                 let [default] = given.bind(name, ["default"])?;
                 let parsed = match value {
                     Value::Undefined(what) => return Err(Fault::new(what.to_string())),
-                    Value::Str(s) => parse_float(s),
+                    Value::Str(s) => {
+                        self.meter.read(s.len())?;
+                        parse_float(s)
+                    }
                     other => other.as_number(),
                 };
                 parsed.map(Value::Float).or(default).unwrap_or(Value::Float(0.0))
@@ -102,29 +165,30 @@ impl Interpreter<'_> {
             "round" => round(value, given)?,
             "wordcount" => {
                 let text = self.text(value)?;
+                self.meter.read(text.len())?;
                 let words = text.split(|c: char| !(c == '_' || c.is_alphanumeric())).filter(|w| !w.is_empty());
                 Value::Int(words.count() as i128)
             }
-            "truncate" => self.truncate(value, given)?,
-            "urlencode" => {
-                let text = self.text(value)?;
-                self.charge(text.len().saturating_mul(3))?;
-                let mut out = String::new();
-                for byte in text.bytes() {
-                    match byte {
-                        b'/' | b'_' | b'.' | b'-' | b'~' => out.push(byte as char),
-                        _ if byte.is_ascii_alphanumeric() => out.push(byte as char),
-                        _ => out.push_str(&format!("%{byte:02X}")),
+            "filesizeformat" => {
+                let [binary] = given.bind(name, ["binary"])?;
+                let number = match value {
+                    Value::Str(s) => {
+                        self.meter.read(s.len())?;
+                        parse_float(s)
                     }
-                }
-                Value::str(out)
+                    other => other.as_number(),
+                };
+                let number = number
+                    .ok_or_else(|| Fault::new(format!("filesizeformat() takes a number, not {}", value.type_name())))?;
+                self.str(&file_size(number, binary.is_some_and(|b| b.truth()))?)?
             }
+            "truncate" => self.truncate(value, given)?,
             "attr" => {
                 let [attribute] = given.bind(name, ["name"])?;
                 let attribute = self.text(&required(attribute, name, "name")?)?;
                 match value {
                     Value::Dict(_) if !super::method::has_method(value, &attribute) => {
-                        Value::missing(format!("'dict object' has no attribute '{attribute}'"))
+                        self.missing(&format!("'dict object' has no attribute '{}'", shown(&attribute)))?
                     }
                     _ => self.attribute(value, &attribute)?,
                 }
@@ -138,20 +202,20 @@ impl Interpreter<'_> {
             given.bind("tojson", ["ensure_ascii", "indent", "separators", "sort_keys"])?;
         let indent = match indent {
             None | Some(Value::None) => None,
-            Some(Value::Str(s)) => Some(s.to_string()),
+            Some(Value::Str(s)) => Some(s),
             Some(other) => {
                 let width =
                     other.as_int().ok_or_else(|| Fault::new("tojson() takes an integer or string as indent"))?;
-                let width = usize::try_from(width.max(0)).unwrap_or(usize::MAX);
-                self.charge(width)?;
-                Some(" ".repeat(width))
+                Some(self.blanks(width)?)
             }
         };
         let (item_separator, key_separator) = match separators {
-            None | Some(Value::None) if indent.is_some() => (",".to_owned(), ": ".to_owned()),
-            None | Some(Value::None) => (", ".to_owned(), ": ".to_owned()),
-            Some(pair) => match pair.items() {
-                Some([Value::Str(item), Value::Str(key)]) => (item.to_string(), key.to_string()),
+            None | Some(Value::None) => {
+                let item = if indent.is_some() { "," } else { ", " };
+                (Str::copy(&self.meter, item)?, Str::copy(&self.meter, ": ")?)
+            }
+            Some(pair) => match pair.items().map(|items| &items[..]) {
+                Some([Value::Str(item), Value::Str(key)]) => (item.clone(), key.clone()),
                 _ => return Err(Fault::new("tojson() takes a pair of strings as separators")),
             },
         };
@@ -162,40 +226,65 @@ impl Interpreter<'_> {
             key_separator,
             sort_keys: sort_keys.is_some_and(|v| v.truth()),
         };
-        Ok(Value::str(self.json(value, &style)?))
+        let mut out = self.buffer();
+        json(&mut out, value, &style, 0)?;
+        Str::made(out).map(Value::Str)
+    }
+
+    fn blanks(&mut self, width: i128) -> Result<Str, Fault> {
+        let mut out = self.buffer();
+        out.repeat(" ", usize::try_from(width.max(0)).unwrap_or(usize::MAX))?;
+        Str::made(out)
+    }
+
+    /// The `replace` filter: its result is plain, except in an `autoescape` block.
+    fn replace_filter(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
+        let [old, new, count] = given.bind("replace", ["old", "new", "count"])?;
+        let mut text = self.text(value)?;
+        let old = self.text(&required(old, "replace", "old")?)?;
+        let mut new = self.text(&required(new, "replace", "new")?)?;
+        let count = count.as_ref().and_then(Value::as_int).and_then(|n| usize::try_from(n).ok());
+        if self.autoescape {
+            if old.is_safe() || new.is_safe() {
+                text = text.escaped(&self.meter)?;
+            }
+            if text.is_safe() {
+                new = new.escaped(&self.meter)?;
+            }
+        }
+        let safe = self.autoescape && text.is_safe();
+        Ok(Value::Str(self.replace(&text, &old, &new, count.unwrap_or(usize::MAX))?.marked(safe)))
     }
 
     fn indent(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
         let [width, first, blank] = given.bind("indent", ["width", "first", "blank"])?;
         let (first, blank) = (first.is_some_and(|v| v.truth()), blank.is_some_and(|v| v.truth()));
         let prefix = match width.unwrap_or(Value::Int(4)) {
-            Value::Str(s) => s.to_string(),
+            Value::Str(s) => s,
             other => {
                 let width = other.as_int().ok_or_else(|| Fault::new("indent() takes an integer or string as width"))?;
-                let width = usize::try_from(width.max(0)).unwrap_or(usize::MAX);
-                self.charge(width)?;
-                " ".repeat(width)
+                self.blanks(width)?
             }
         };
-        let mut text = match value {
-            Value::Str(s) => s.to_string(),
+        let text = match value {
+            Value::Str(s) => s,
             Value::Undefined(what) => return Err(Fault::new(what.to_string())),
             other => return Err(Fault::new(format!("indent() takes a string, not {}", other.type_name()))),
         };
-        text.push('\n');
-        let lines = split_lines(&text, false);
-        self.charge(text.len().saturating_add(lines.len().saturating_mul(prefix.len())))?;
-        let mut out = String::new();
-        for (i, line) in lines.iter().enumerate() {
+        self.meter.read(text.len())?;
+        let mut out = self.buffer();
+        // The filter appends a newline before it splits: a text that ends with one gets an empty last line.
+        let last = if text.is_empty() || text.ends_with(super::method::is_line_end) { Some("") } else { None };
+        for (i, line) in split_lines(text, false).chain(last).enumerate() {
             if i > 0 {
-                out.push('\n');
+                out.push('\n')?;
             }
             if if i == 0 { first } else { blank || !line.is_empty() } {
-                out.push_str(&prefix);
+                out.push_str(&prefix)?;
             }
-            out.push_str(line);
+            out.push_str(line)?;
         }
-        Ok(Value::str(out))
+        Ok(Value::Str(Str::made(out)?.marked(text.is_safe())))
     }
 
     fn int_filter(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
@@ -205,7 +294,8 @@ impl Interpreter<'_> {
         let parsed = match value {
             Value::Undefined(what) => return Err(Fault::new(what.to_string())),
             Value::Str(s) => {
-                let digits = strip(s, None, true, true).replace('_', "");
+                self.meter.read(s.len())?;
+                let digits = digits(s);
                 let (sign, body) = digits.strip_prefix('-').map_or(("", &*digits), |b| ("-", b));
                 let prefixes: [&str; 2] = match base {
                     16 => ["0x", "0X"],
@@ -233,28 +323,74 @@ impl Interpreter<'_> {
         };
         let (length, leeway) = (number(length, 255), number(leeway, 5));
         let end = match end {
-            Some(end) => self.text(&end)?,
-            None => "...".to_owned(),
+            Some(Value::Str(end)) => end,
+            Some(other) => {
+                return Err(Fault::new(format!("truncate() takes a string as end, not {}", other.type_name())));
+            }
+            None => Str::copy(&self.meter, "...")?,
         };
         let text = self.text(value)?;
-        if text.chars().count() <= length.saturating_add(leeway) {
-            return Ok(Value::str(text));
-        }
+        self.meter.read(text.len().saturating_add(end.len()))?;
         let keep = length
             .checked_sub(end.chars().count())
             .ok_or_else(|| Fault::new("truncate() needs a length of at least that of its end"))?;
-        let mut kept: String = text.chars().take(keep).collect();
-        if !kill.is_some_and(|k| k.truth()) {
-            kept.truncate(kept.rfind(' ').unwrap_or(kept.len()));
+        if text.chars().count() <= length.saturating_add(leeway) {
+            return Ok(Value::Str(text));
         }
-        Ok(Value::str(kept + &end))
+        let mut kept = text.char_indices().nth(keep).map_or(&*text, |(at, _)| &text[..at]);
+        if !kill.is_some_and(|k| k.truth()) {
+            kept = kept.rfind(' ').map_or(kept, |at| &kept[..at]);
+        }
+        let kept = Str::copy(&self.meter, kept)?.marked(text.is_safe());
+        self.joined(&kept, &end).map(Value::Str)
     }
 }
 
 /// What Python's `float()` reads.
-fn parse_float(text: &str) -> Option<f64> {
-    let text = strip(text, None, true, true).replace('_', "");
-    text.parse().ok()
+pub(super) fn parse_float(text: &str) -> Option<f64> {
+    let text = digits(text);
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(&text);
+    let word = ["inf", "infinity", "nan"].iter().any(|word| unsigned.eq_ignore_ascii_case(word));
+    (word || unsigned.starts_with(|c: char| c == '.' || c.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+}
+
+/// A number without its white space and underscores. Longer text than any number that can be read is cut.
+fn digits(text: &str) -> String {
+    strip(text, None, true, true).chars().filter(|c| *c != '_').take(4_400).collect()
+}
+
+/// `13 kB`, as the `filesizeformat` filter writes sizes.
+fn file_size(bytes: f64, binary: bool) -> Result<String, Fault> {
+    const PREFIXES: [&str; 8] = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
+    let base: f64 = if binary { 1024.0 } else { 1000.0 };
+    if bytes == 1.0 {
+        return Ok("1 Byte".to_owned());
+    }
+    if bytes.is_nan() {
+        return Err(Fault::new("filesizeformat() takes a number, not NaN"));
+    }
+    if bytes < base {
+        if bytes.is_infinite() {
+            return Err(Fault::new("filesizeformat() takes a finite number"));
+        }
+        return Ok(format!("{} Bytes", bytes.trunc()));
+    }
+    let mut unit = base;
+    let mut prefix = "";
+    for next in PREFIXES {
+        prefix = next;
+        unit *= base;
+        if bytes < unit {
+            break;
+        }
+    }
+    let size = base * bytes / unit;
+    let size = if size.is_infinite() { "inf".to_owned() } else { format!("{size:.1}") };
+    Ok(match (binary, prefix) {
+        (true, "k") => format!("{size} KiB"),
+        (true, _) => format!("{size} {prefix}iB"),
+        (false, _) => format!("{size} {prefix}B"),
+    })
 }
 
 fn round(value: &Value, given: Given) -> Result<Value, Fault> {
@@ -283,21 +419,21 @@ fn round(value: &Value, given: Given) -> Result<Value, Fault> {
 }
 
 /// The `title` filter: words are separated by white space, `-` and opening brackets.
-fn title(text: &str) -> String {
+fn title(out: &mut Buffer, text: &str) -> Result<(), Fault> {
+    out.meter().read(text.len())?;
     let mut start = true;
-    let mut out = String::new();
     for c in text.chars() {
         if is_space(c) || matches!(c, '-' | '(' | '{' | '[' | '<') {
             start = true;
-            out.push(c);
+            out.push(c)?;
         } else {
             if start {
-                out.extend(c.to_uppercase())
+                out.extend(c.to_uppercase())?
             } else {
-                out.extend(c.to_lowercase())
+                out.extend(c.to_lowercase())?
             }
             start = false;
         }
     }
-    out
+    Ok(())
 }

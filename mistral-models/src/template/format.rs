@@ -3,8 +3,13 @@
 use super::Fault;
 use super::call::Given;
 use super::interpreter::Interpreter;
-use super::print::float;
+use super::meter::Buffer;
+use super::print::{float, repr, write};
+use super::text::{Str, escape, shown};
 use super::value::Value;
+
+/// Python allows wider fields; a chat template has no use for them.
+const MOST_WIDTH: usize = 1 << 24;
 
 /// `[[fill]align][sign][#][0][width][,][.precision][type]`
 #[derive(Default)]
@@ -20,19 +25,16 @@ struct Spec {
 }
 
 fn number(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Option<usize>, Fault> {
-    let mut digits = String::new();
-    while let Some(c) = chars.next_if(char::is_ascii_digit) {
-        digits.push(c);
+    let mut number = None;
+    while let Some(digit) = chars.peek().and_then(|c| c.to_digit(10)) {
+        chars.next();
+        let value = number.unwrap_or(0usize).saturating_mul(10).saturating_add(digit as usize);
+        if value > MOST_WIDTH {
+            return Err(Fault::new(format!("a width in a format is above {MOST_WIDTH}")));
+        }
+        number = Some(value);
     }
-    if digits.is_empty() {
-        return Ok(None);
-    }
-    digits
-        .parse()
-        .ok()
-        .filter(|n| *n <= 1 << 24)
-        .map(Some)
-        .ok_or_else(|| Fault::new("a width in a format is too large"))
+    Ok(number)
 }
 
 impl Spec {
@@ -63,20 +65,26 @@ impl Spec {
         spec.kind = chars.next();
         match chars.next() {
             None => Ok(spec),
-            Some(_) => Err(Fault::new(format!("invalid format specifier '{text}'"))),
+            Some(_) => Err(Fault::new(format!("invalid format specifier '{}'", shown(text)))),
         }
     }
 
-    /// Puts sign and digits into the width.
-    fn pad(&self, sign: &str, body: &str, default: char) -> String {
-        let missing = self.width.saturating_sub(sign.chars().count() + body.chars().count());
-        let fill = |n: usize| std::iter::repeat_n(self.fill.unwrap_or(' '), n).collect::<String>();
-        match self.align.unwrap_or(default) {
-            '<' => format!("{sign}{body}{}", fill(missing)),
-            '^' => format!("{}{sign}{body}{}", fill(missing / 2), fill(missing - missing / 2)),
-            '=' => format!("{sign}{}{body}", fill(missing)),
-            _ => format!("{}{sign}{body}", fill(missing)),
-        }
+    /// Appends sign and digits, filled up to the width.
+    fn pad(&self, out: &mut Buffer, sign: &str, body: &str, default: char) -> Result<(), Fault> {
+        let length = if self.width == 0 { 0 } else { body.chars().count() };
+        let missing = self.width.saturating_sub(sign.chars().count() + length);
+        let fill = self.fill.unwrap_or(' ');
+        let (before, between, after) = match self.align.unwrap_or(default) {
+            '<' => (0, 0, missing),
+            '^' => (missing / 2, 0, missing - missing / 2),
+            '=' => (0, missing, 0),
+            _ => (missing, 0, 0),
+        };
+        out.repeat_char(fill, before)?;
+        out.push_str(sign)?;
+        out.repeat_char(fill, between)?;
+        out.push_str(body)?;
+        out.repeat_char(fill, after)
     }
 
     fn sign_of(&self, negative: bool) -> &'static str {
@@ -88,7 +96,7 @@ impl Spec {
         }
     }
 
-    fn int(&self, value: i128) -> Result<String, Fault> {
+    fn int(&self, out: &mut Buffer, value: i128) -> Result<(), Fault> {
         let magnitude = value.unsigned_abs();
         let (prefix, digits) = match self.kind {
             None | Some('d' | 'n' | 'i' | 'u') => ("", magnitude.to_string()),
@@ -98,13 +106,14 @@ impl Spec {
             Some('b') => ("0b", format!("{magnitude:b}")),
             Some('c') => {
                 let c = u32::try_from(value).ok().and_then(char::from_u32);
-                return c.map(|c| self.pad("", &c.to_string(), '<')).ok_or_else(|| Fault::new("%c arg not in range"));
+                let c = c.ok_or_else(|| Fault::new("%c arg not in range"))?;
+                return self.pad(out, "", c.encode_utf8(&mut [0; 4]), '<');
             }
-            _ => return self.float(value as f64),
+            _ => return self.float(out, value as f64),
         };
         let digits = self.grouped(&digits);
         let sign = format!("{}{}", self.sign_of(value < 0), if self.alternate { prefix } else { "" });
-        Ok(self.pad(&sign, &digits, '>'))
+        self.pad(out, &sign, &digits, '>')
     }
 
     fn grouped(&self, digits: &str) -> String {
@@ -120,7 +129,7 @@ impl Spec {
         out + rest
     }
 
-    fn float(&self, value: f64) -> Result<String, Fault> {
+    fn float(&self, out: &mut Buffer, value: f64) -> Result<(), Fault> {
         let magnitude = value.abs();
         let precision = self.precision.unwrap_or(6).min(1 << 10);
         let digits = match self.kind {
@@ -133,12 +142,14 @@ impl Spec {
             Some(kind) => return Err(Fault::new(format!("unknown format code '{kind}' for a number"))),
         };
         let digits = if matches!(self.kind, Some('E' | 'G' | 'F')) { digits.to_uppercase() } else { digits };
-        Ok(self.pad(self.sign_of(value.is_sign_negative() && !value.is_nan()), &self.grouped(&digits), '>'))
+        let sign = self.sign_of(value.is_sign_negative() && !value.is_nan());
+        self.pad(out, sign, &self.grouped(&digits), '>')
     }
 
-    fn text(&self, text: &str) -> String {
-        let cut: String = text.chars().take(self.precision.unwrap_or(usize::MAX)).collect();
-        self.pad("", &cut, '<')
+    fn text(&self, out: &mut Buffer, text: &str) -> Result<(), Fault> {
+        out.meter().read(text.len())?;
+        let cut = self.precision.and_then(|most| text.char_indices().nth(most)).map_or(text.len(), |(at, _)| at);
+        self.pad(out, "", &text[..cut], '<')
     }
 }
 
@@ -164,32 +175,43 @@ fn general(value: f64, precision: usize, keep_point: bool) -> String {
     if keep_point && !fixed.contains('.') { fixed + ".0" } else { fixed }
 }
 
+/// An integer as `int()` reads it from a string, for `%d` in safe text.
+fn parsed_int(text: &str) -> Option<i128> {
+    super::method::strip(text, None, true, true).parse().ok()
+}
+
 impl Interpreter<'_> {
-    /// `format % values`
-    pub(super) fn printf(&mut self, format: &str, values: &Value) -> Result<String, Fault> {
-        self.charge(format.len())?;
-        let mut places = match values {
-            Value::Tuple(items) => items.items.clone(),
-            other => vec![other.clone()],
-        }
-        .into_iter();
-        let mut out = String::new();
+    /// `format % values`. Safe text escapes its values and is safe again.
+    pub(super) fn printf(&mut self, format: &Str, values: &Value) -> Result<Value, Fault> {
+        self.meter.read(format.len())?;
+        let single = std::slice::from_ref(values);
+        let (places, is_mapping) = match values {
+            Value::Tuple(items) => (&items[..], false),
+            Value::Dict(_) | Value::List(_) | Value::View(_) | Value::Undefined(_) => (single, true),
+            _ => (single, false),
+        };
+        let mut places = places.iter();
+        let mut out = self.buffer();
         let mut chars = format.chars().peekable();
         while let Some(c) = chars.next() {
             if c != '%' {
-                out.push(c);
+                out.push(c)?;
                 continue;
             }
             if chars.next_if_eq(&'%').is_some() {
-                out.push('%');
+                out.push('%')?;
                 continue;
             }
             let mut named = None;
             if chars.next_if_eq(&'(').is_some() {
-                let name: String = chars.by_ref().take_while(|c| *c != ')').collect();
+                let mut name = self.buffer();
+                for c in chars.by_ref().take_while(|c| *c != ')') {
+                    name.push(c)?;
+                }
                 let Value::Dict(dict) = values else { return Err(Fault::new("format requires a mapping")) };
-                let value = dict.get_str(&name).cloned();
-                named = Some(value.ok_or_else(|| Fault::new(format!("the format's key '{name}' is missing")))?);
+                let value = dict.get_str(&name)?;
+                named =
+                    Some(value.ok_or_else(|| Fault::new(format!("the format's key '{}' is missing", shown(&name))))?);
             }
             let mut spec = Spec { align: Some('>'), ..Spec::default() };
             while let Some(flag) = chars.next_if(|c| matches!(c, '-' | '+' | ' ' | '#' | '0')) {
@@ -211,59 +233,94 @@ impl Interpreter<'_> {
                 Some(value) => value,
                 None => places.next().ok_or_else(|| Fault::new("not enough arguments for format string"))?,
             };
-            self.charge(spec.width.saturating_add(16))?;
-            let text = match kind {
-                's' | 'r' | 'a' => {
-                    let mut text = String::new();
-                    if kind == 's' {
-                        self.write(&mut text, &value)?
-                    } else {
-                        self.repr(&mut text, &value)?
-                    }
-                    spec.fill = None;
-                    spec.align = spec.align.filter(|a| *a != '=').or(Some('>'));
-                    spec.text(&text)
-                }
-                'c' if value.as_str().is_some() => spec.text(value.as_str().unwrap_or_default()),
-                'd' | 'i' | 'u' | 'x' | 'X' | 'o' | 'c' => {
-                    let whole = match &value {
-                        Value::Float(f) if matches!(kind, 'd' | 'i' | 'u') && f.is_finite() => Some(f.trunc() as i128),
-                        other => other.as_int(),
-                    };
-                    spec.kind = Some(kind);
-                    spec.int(whole.ok_or_else(|| Fault::new(format!("%{kind} format: a number is required")))?)?
-                }
-                'f' | 'F' | 'e' | 'E' | 'g' | 'G' => {
-                    spec.kind = Some(kind);
-                    spec.float(value.as_number().ok_or_else(|| Fault::new("must be real number"))?)?
-                }
-                _ => return Err(Fault::new(format!("unsupported format character '{kind}'"))),
-            };
-            out.push_str(&text);
+            self.meter.step()?;
+            self.conversion(&mut out, spec, kind, value, format.is_safe())?;
         }
-        if places.next().is_some() && matches!(values, Value::Tuple(_)) {
+        if places.next().is_some() && !is_mapping {
             return Err(Fault::new("not all arguments converted during string formatting"));
         }
-        if let (false, Value::Int(_) | Value::Float(_) | Value::Str(_) | Value::Bool(_) | Value::None) =
-            (format.replace("%%", "").contains('%'), values)
-        {
-            return Err(Fault::new("not all arguments converted during string formatting"));
-        }
-        self.charge(out.len())?;
-        Ok(out)
+        Ok(Value::Str(Str::made(out)?.marked(format.is_safe())))
     }
 
-    /// `format.format(...)`
-    pub(super) fn str_format(&mut self, format: &str, given: &Given) -> Result<String, Fault> {
-        let mut out = String::new();
-        let mut next = 0;
+    /// One `%` conversion.
+    fn conversion(
+        &mut self,
+        out: &mut Buffer,
+        mut spec: Spec,
+        kind: char,
+        value: &Value,
+        safe: bool,
+    ) -> Result<(), Fault> {
+        match kind {
+            's' | 'r' | 'a' => {
+                let mut text = self.buffer();
+                if kind == 's' {
+                    write(&mut text, value)?
+                } else {
+                    repr(&mut text, value)?
+                }
+                if safe && !(kind == 's' && matches!(value, Value::Str(s) if s.is_safe())) {
+                    let plain = text;
+                    text = self.buffer();
+                    escape(&mut text, &plain)?;
+                }
+                spec.fill = None;
+                spec.align = spec.align.filter(|a| *a != '=').or(Some('>'));
+                spec.text(out, &text)
+            }
+            'c' if !safe && value.as_str().is_some() => spec.text(out, value.as_str().unwrap_or_default()),
+            'd' | 'i' | 'u' | 'x' | 'X' | 'o' | 'c' => {
+                let decimal = matches!(kind, 'd' | 'i' | 'u');
+                let whole = match value {
+                    Value::Float(f) if decimal && f.is_finite() => Some(f.trunc() as i128),
+                    Value::Str(s) if decimal && safe => {
+                        self.meter.read(s.len())?;
+                        parsed_int(s)
+                    }
+                    _ if safe && !decimal => None,
+                    other => other.as_int(),
+                };
+                spec.kind = Some(kind);
+                spec.int(out, whole.ok_or_else(|| Fault::new(format!("%{kind} format: a number is required")))?)
+            }
+            'f' | 'F' | 'e' | 'E' | 'g' | 'G' => {
+                spec.kind = Some(kind);
+                let number = match value {
+                    Value::Str(s) if safe => {
+                        self.meter.read(s.len())?;
+                        super::filter::parse_float(s)
+                    }
+                    other => other.as_number(),
+                };
+                spec.float(out, number.ok_or_else(|| Fault::new("must be real number"))?)
+            }
+            _ => Err(Fault::new(format!("unsupported format character '{kind}'"))),
+        }
+    }
+
+    /// `format.format(...)`. Safe text escapes its fields and is safe again.
+    pub(super) fn str_format(&mut self, format: &Str, given: &Given) -> Result<Value, Fault> {
+        let mut out = self.buffer();
+        self.fields(&mut out, format, given, &mut 0, format.is_safe())?;
+        Ok(Value::Str(Str::made(out)?.marked(format.is_safe())))
+    }
+
+    fn fields(
+        &mut self,
+        out: &mut Buffer,
+        format: &str,
+        given: &Given,
+        next: &mut usize,
+        safe: bool,
+    ) -> Result<(), Fault> {
+        self.meter.read(format.len())?;
         let mut rest = format;
         while let Some(at) = rest.find(['{', '}']) {
-            out.push_str(&rest[..at]);
+            out.push_str(&rest[..at])?;
             let brace = &rest[at..at + 1];
             rest = &rest[at + 1..];
             if let Some(after) = rest.strip_prefix(brace) {
-                out.push_str(brace);
+                out.push_str(brace)?;
                 rest = after;
                 continue;
             }
@@ -280,18 +337,22 @@ impl Interpreter<'_> {
                 level == 0
             });
             let Some(end) = end else { return Err(Fault::new("expected '}' before end of string")) };
-            let field = self.deeper(|this| this.field(&rest[..end], given, &mut next))?;
-            self.charge(field.len())?;
-            out.push_str(&field);
+            self.deeper(|this| this.field(out, &rest[..end], given, next, safe))?;
             rest = &rest[end + 1..];
         }
-        out.push_str(rest);
-        self.charge(out.len())?;
-        Ok(out)
+        out.push_str(rest)
     }
 
     /// `name.attribute[item]!conversion:spec`
-    fn field(&mut self, field: &str, given: &Given, next: &mut usize) -> Result<String, Fault> {
+    fn field(
+        &mut self,
+        out: &mut Buffer,
+        field: &str,
+        given: &Given,
+        next: &mut usize,
+        safe: bool,
+    ) -> Result<(), Fault> {
+        self.meter.step()?;
         let (path, spec) = field.split_once(':').unwrap_or((field, ""));
         let (path, conversion) = path.split_once('!').map_or((path, None), |(p, c)| (p, Some(c)));
         let name_end = path.find(['.', '[']).unwrap_or(path.len());
@@ -304,13 +365,20 @@ impl Interpreter<'_> {
         };
         let value = match place {
             Some(i) => given.positional.get(i).cloned(),
-            None => given.named.iter().find(|(n, _)| **n == *name).map(|(_, v)| v.clone()),
+            None => {
+                self.meter.steps(given.named.len())?;
+                given.named.iter().find(|(n, _)| **n == *name).map(|(_, v)| v.clone())
+            }
         };
-        let mut value = value.ok_or_else(|| Fault::new(format!("the format's field '{name}' is missing")))?;
+        let missing = || Fault::new(format!("the format's field '{}' is missing", shown(name)));
+        let mut value = value.ok_or_else(missing)?;
         while !rest.is_empty() {
             if let Some(after) = rest.strip_prefix('[') {
                 let (index, after) = after.split_once(']').ok_or_else(|| Fault::new("missing ']' in format string"))?;
-                let index = index.parse().map_or_else(|_| Value::str(index), Value::Int);
+                let index = match index.parse() {
+                    Ok(i) => Value::Int(i),
+                    Err(_) => self.str(index)?,
+                };
                 value = self.item(&value, &index)?;
                 rest = after;
             } else {
@@ -320,24 +388,50 @@ impl Interpreter<'_> {
                 rest = &after[end..];
             }
         }
-        let spec = if spec.contains('{') { self.str_format(spec, given)? } else { spec.to_owned() };
-        let spec = Spec::parse(&spec)?;
-        self.charge(spec.width)?;
-        let mut text = String::new();
-        match conversion {
-            Some("r" | "a") => self.repr(&mut text, &value)?,
-            None | Some("s") => self.write(&mut text, &value)?,
-            Some(other) => return Err(Fault::new(format!("unknown conversion specifier '{other}'"))),
+        let mut nested = self.buffer();
+        let spec = if spec.contains('{') {
+            self.fields(&mut nested, spec, given, next, safe)?;
+            &*nested
+        } else {
+            spec
+        };
+        if let (true, None, Value::Str(text)) = (safe, conversion, &value)
+            && text.is_safe()
+        {
+            if !spec.is_empty() {
+                return Err(Fault::new("safe text takes no format specification"));
+            }
+            return out.push_str(text);
         }
-        Ok(match &value {
-            _ if conversion.is_some() => spec.text(&text),
-            Value::Bool(_) if spec.kind.is_none() => spec.text(&text),
-            Value::Int(_) | Value::Bool(_) => spec.int(value.as_int().unwrap_or(0))?,
-            Value::Float(f) => spec.float(*f)?,
-            Value::Str(_) if matches!(spec.kind, None | Some('s')) => spec.text(&text),
-            Value::Str(_) => return Err(Fault::new("unknown format code for a string")),
-            _ if spec.width == 0 && spec.kind.is_none() => text,
-            other => return Err(Fault::new(format!("unsupported format string passed to {}", other.type_name()))),
-        })
+        if !safe {
+            return formatted(out, &value, conversion, spec);
+        }
+        let mut text = self.buffer();
+        formatted(&mut text, &value, conversion, spec)?;
+        escape(out, &text)
     }
+}
+
+/// Appends `format(value, spec)` after the conversion.
+fn formatted(out: &mut Buffer, value: &Value, conversion: Option<&str>, spec: &str) -> Result<(), Fault> {
+    let spec = Spec::parse(spec)?;
+    let meter = out.meter().clone();
+    let mut text = Buffer::new(&meter);
+    match (conversion, value) {
+        (Some("r" | "a"), _) => repr(&mut text, value)?,
+        (Some("s"), _) => write(&mut text, value)?,
+        (Some(other), _) => {
+            return Err(Fault::new(format!("unknown conversion specifier '{}'", shown(other))));
+        }
+        (None, Value::Bool(_)) if spec.kind.is_none() => write(&mut text, value)?,
+        (None, Value::Int(_) | Value::Bool(_)) => return spec.int(out, value.as_int().unwrap_or(0)),
+        (None, Value::Float(f)) => return spec.float(out, *f),
+        (None, Value::Str(s)) if matches!(spec.kind, None | Some('s')) => return spec.text(out, s),
+        (None, Value::Str(_)) => return Err(Fault::new("unknown format code for a string")),
+        (None, _) if spec.width == 0 && spec.kind.is_none() => write(&mut text, value)?,
+        (None, other) => {
+            return Err(Fault::new(format!("unsupported format string passed to {}", other.type_name())));
+        }
+    }
+    spec.text(out, &text)
 }

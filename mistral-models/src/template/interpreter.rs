@@ -9,31 +9,50 @@ use super::ast::{Arguments, Body, Expr, For, Kind, Literal, Postfix, Statement, 
 use super::builtin::Builtin;
 use super::call::{Callable, Given};
 use super::looping::Loop;
-use super::value::{Dict, Value};
+use super::meter::{self, Buffer, Held, Meter, OBJECT_BYTES, Vector};
+use super::print::write;
+use super::text::{Str, shown};
+use super::value::{Dict, Items, Value};
 use super::{Clock, Fault, TemplateLimits};
+
+/// Levels of scopes that a look-up searches in one step.
+const LEVELS_PER_STEP: usize = 4;
 
 /// The variables of one block; lookups go outwards.
 pub(super) struct Scope {
     names: RefCell<HashMap<Arc<str>, Value>>,
     parent: Option<Rc<Scope>>,
+    held: RefCell<Held>,
 }
 
 impl Scope {
-    fn inside(parent: &Rc<Scope>) -> Rc<Self> {
-        Rc::new(Self { names: RefCell::default(), parent: Some(parent.clone()) })
+    fn new(meter: &Rc<Meter>, parent: Option<Rc<Scope>>) -> Result<Rc<Self>, Fault> {
+        meter.step()?;
+        Ok(Rc::new(Self { names: RefCell::default(), parent, held: RefCell::new(meter.hold(OBJECT_BYTES)?) }))
     }
 
-    pub(super) fn set(&self, name: Arc<str>, value: Value) {
-        self.names.borrow_mut().insert(name, value);
+    pub(super) fn set(&self, name: Arc<str>, value: Value) -> Result<(), Fault> {
+        let mut held = self.held.borrow_mut();
+        held.meter().read(name.len())?;
+        let former = meter::insert(&mut self.names.borrow_mut(), &mut held, name, value)?;
+        drop(former);
+        Ok(())
     }
 
-    fn get(&self, name: &str) -> Option<Value> {
+    fn get(&self, meter: &Meter, name: &str) -> Result<Option<Value>, Fault> {
         let mut scope = self;
+        let mut levels = 0;
         loop {
+            meter.read(name.len())?;
             if let Some(value) = scope.names.borrow().get(name) {
-                return Some(value.clone());
+                return Ok(Some(value.clone()));
             }
-            scope = scope.parent.as_deref()?;
+            let Some(parent) = scope.parent.as_deref() else { return Ok(None) };
+            scope = parent;
+            levels += 1;
+            if levels % LEVELS_PER_STEP == 0 {
+                meter.step()?;
+            }
         }
     }
 }
@@ -47,63 +66,84 @@ pub(super) enum Flow {
 }
 
 pub(super) struct Interpreter<'r> {
-    pub(super) limits: &'r TemplateLimits,
+    limits: &'r TemplateLimits,
     pub(super) clock: Clock,
     pub(super) line: usize,
-    steps: u64,
-    memory: u64,
+    pub(super) meter: Rc<Meter>,
+    /// Whether the statements that run now stand in an `autoescape` block.
+    pub(super) autoescape: bool,
     depth: usize,
-    /// Scopes and namespaces that may be part of a reference cycle, emptied at the end.
-    scopes: Vec<Rc<Scope>>,
-    namespaces: Vec<Rc<RefCell<Dict>>>,
+    /// What may be part of a reference cycle, emptied at the end.
+    scopes: Vector<Rc<Scope>>,
+    namespaces: Vector<Rc<RefCell<Dict>>>,
+    loops: Vector<Rc<Loop>>,
 }
 
 impl Drop for Interpreter<'_> {
     fn drop(&mut self) {
         let values: Vec<_> = self.namespaces.iter().map(|ns| ns.borrow_mut().clear()).collect();
         let names: Vec<_> = self.scopes.iter().map(|scope| std::mem::take(&mut *scope.names.borrow_mut())).collect();
-        drop((values, names));
+        let changed: Vec<_> = self.loops.iter().map(|state| state.changed.take()).collect();
+        drop((values, names, changed));
     }
 }
 
 impl<'r> Interpreter<'r> {
-    pub(super) fn new(limits: &'r TemplateLimits, clock: Clock) -> Self {
-        Self { limits, clock, line: 1, steps: 0, memory: 0, depth: 0, scopes: Vec::new(), namespaces: Vec::new() }
+    pub(super) fn new(limits: &'r TemplateLimits, clock: Clock, meter: Rc<Meter>) -> Self {
+        let (scopes, namespaces, loops) = (Vector::new(&meter), Vector::new(&meter), Vector::new(&meter));
+        Self { limits, clock, line: 1, meter, autoescape: false, depth: 0, scopes, namespaces, loops }
     }
 
     /// Renders a template; on an error, `line` is where it happened.
-    pub(super) fn render(&mut self, body: &Body, variables: HashMap<Arc<str>, Value>) -> Result<String, Fault> {
-        let globals = Rc::new(Scope { names: RefCell::new(variables), parent: None });
+    pub(super) fn render(&mut self, body: &Body, variables: Vec<(Arc<str>, Value)>) -> Result<String, Fault> {
+        let globals = Scope::new(&self.meter, None)?;
         for (name, builtin) in Builtin::ALL {
-            globals.names.borrow_mut().entry(name.into()).or_insert(Value::Builtin(builtin));
+            globals.set(name.into(), Value::Builtin(builtin))?;
         }
-        let root = Scope::inside(&globals);
-        let mut out = String::new();
+        for (name, value) in variables {
+            globals.set(name, value)?;
+        }
+        let root = Scope::new(&self.meter, Some(globals))?;
+        let mut out = self.buffer();
         self.run(body, &root, &mut out)?;
-        Ok(out)
+        Ok(out.into_text())
     }
 
-    /// Counts bytes that a value or the output takes. They are never given back: the sum bounds memory and time.
-    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), Fault> {
-        self.memory = self.memory.saturating_add(bytes as u64);
-        if self.memory > self.limits.memory_bytes {
-            return Err(Fault::new(format!("values exceed {} bytes in total", self.limits.memory_bytes)));
-        }
-        Ok(())
+    pub(super) fn buffer(&self) -> Buffer {
+        Buffer::new(&self.meter)
     }
 
-    pub(super) fn step(&mut self) -> Result<(), Fault> {
-        self.steps += 1;
-        if self.steps > self.limits.steps {
-            return Err(Fault::new(format!("more than {} steps", self.limits.steps)));
+    /// A string value with a copy of this text.
+    pub(super) fn str(&self, text: &str) -> Result<Value, Fault> {
+        Value::str(&self.meter, text)
+    }
+
+    /// Python's `str(value)`; strings stay safe or plain.
+    pub(super) fn text(&self, value: &Value) -> Result<Str, Fault> {
+        if let Value::Str(s) = value {
+            return Ok(s.clone());
         }
-        Ok(())
+        let mut out = self.buffer();
+        write(&mut out, value)?;
+        Str::made(out)
+    }
+
+    /// An undefined value; the text is for the error that its use may raise.
+    pub(super) fn missing(&self, what: &str) -> Result<Value, Fault> {
+        Str::copy(&self.meter, what).map(Value::Undefined)
+    }
+
+    pub(super) fn empty(&self) -> Given {
+        Given::empty(&self.meter)
     }
 
     /// Runs a recursive part one level deeper.
     pub(super) fn deeper<T>(&mut self, part: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         if self.depth >= self.limits.depth {
-            return Err(Fault::new(format!("recursion deeper than {} levels", self.limits.depth)));
+            return Err(Fault::limit(format!(
+                "the template exceeds the limit of {} levels of recursion; raise `depth` of TemplateLimits if it is trusted",
+                self.limits.depth
+            )));
         }
         self.depth += 1;
         let result = part(self);
@@ -111,26 +151,25 @@ impl<'r> Interpreter<'r> {
         result
     }
 
-    /// All items of an iterable, counted.
-    pub(super) fn visit(&mut self, value: &Value) -> Result<Vec<Value>, Fault> {
-        let (items, each) = match value {
-            Value::Str(s) => (s.len(), 64),
-            Value::Generator(items) => (items.borrow().len(), 32),
-            other => (other.length().unwrap_or(0), 32),
-        };
-        self.charge(items.saturating_mul(each))?;
-        value.iterate()
+    /// All items of an iterable, with the steps of looking at each of them once.
+    pub(super) fn visit(&self, value: &Value) -> Result<Rc<Items>, Fault> {
+        let items = value.iterate(&self.meter)?;
+        self.meter.steps(items.len() / 2)?;
+        Ok(items)
     }
 
-    fn emit(&mut self, out: &str, added: usize) -> Result<(), Fault> {
-        self.charge(added)?;
-        if out.len() > self.limits.output_bytes {
-            return Err(Fault::new(format!("the text exceeds {} bytes", self.limits.output_bytes)));
+    /// Writes a value to the text that is rendered, escaped in an `autoescape` block.
+    fn emit(&mut self, out: &mut Buffer, value: &Value) -> Result<(), Fault> {
+        if self.autoescape {
+            let text = self.escaped(value)?;
+            out.push_str(&text)?;
+        } else {
+            write(out, value)?;
         }
-        Ok(())
+        self.meter.output(out.len())
     }
 
-    pub(super) fn run(&mut self, body: &Body, scope: &Rc<Scope>, out: &mut String) -> Result<Flow, Fault> {
+    pub(super) fn run(&mut self, body: &Body, scope: &Rc<Scope>, out: &mut Buffer) -> Result<Flow, Fault> {
         self.deeper(|this| {
             for statement in body {
                 let flow = this.statement(statement, scope, out)?;
@@ -142,19 +181,18 @@ impl<'r> Interpreter<'r> {
         })
     }
 
-    fn statement(&mut self, statement: &Statement, scope: &Rc<Scope>, out: &mut String) -> Result<Flow, Fault> {
-        self.step()?;
+    fn statement(&mut self, statement: &Statement, scope: &Rc<Scope>, out: &mut Buffer) -> Result<Flow, Fault> {
+        self.meter.step()?;
         self.line = statement.line;
         match &statement.kind {
             Kind::Text(text) => {
-                out.push_str(text);
-                self.emit(out, text.len())?;
+                out.push_str(text)?;
+                self.meter.output(out.len())?;
             }
             Kind::Output(values) => {
                 for value in values {
                     let value = self.eval(value, scope)?;
-                    self.write(out, &value)?;
-                    self.emit(out, 0)?;
+                    self.emit(out, &value)?;
                 }
             }
             Kind::If(branches, otherwise) => {
@@ -174,12 +212,15 @@ impl<'r> Interpreter<'r> {
                 self.assign(target, value, scope)?;
             }
             Kind::SetBlock(target, filters, body) => {
-                let text = self.capture(body, &Scope::inside(scope))?;
-                let value = self.chain(text, filters, scope)?;
+                let value = self.filtered(body, filters, scope)?;
+                let value = match value {
+                    Value::Str(s) if self.autoescape => Value::Str(s.marked(true)),
+                    value => value,
+                };
                 self.assign(target, value, scope)?;
             }
             Kind::With(assignments, body) => {
-                let inner = Scope::inside(scope);
+                let inner = self.new_scope(scope)?;
                 for (target, value) in assignments {
                     let value = self.eval(value, scope)?;
                     self.assign(target, value, &inner)?;
@@ -188,7 +229,7 @@ impl<'r> Interpreter<'r> {
             }
             Kind::Macro(decl) => {
                 let callable = self.callable(decl, scope)?;
-                scope.set(decl.name.clone(), callable);
+                scope.set(decl.name.clone(), callable)?;
             }
             Kind::Call(call, decl) => {
                 let caller = self.callable(decl, scope)?;
@@ -202,16 +243,22 @@ impl<'r> Interpreter<'r> {
                 let mut given = self.given(arguments, scope)?;
                 given.caller = Some(caller);
                 let value = self.call(&function, given)?;
-                self.write(out, &value)?;
-                self.emit(out, 0)?;
+                write(out, &value)?;
+                self.meter.output(out.len())?;
             }
             Kind::FilterBlock(filters, body) => {
-                let text = self.capture(body, &Scope::inside(scope))?;
-                let value = self.chain(text, filters, scope)?;
-                self.write(out, &value)?;
-                self.emit(out, 0)?;
+                let value = self.filtered(body, filters, scope)?;
+                write(out, &value)?;
+                self.meter.output(out.len())?;
             }
-            Kind::Scoped(body) => return self.run(body, &Scope::inside(scope), out),
+            Kind::Scoped(body) => return self.run(body, &self.new_scope(scope)?, out),
+            Kind::Autoescape(escaping, body) => {
+                let escaping = self.eval(escaping, scope)?.truth();
+                let outside = std::mem::replace(&mut self.autoescape, escaping);
+                let flow = self.new_scope(scope).and_then(|inner| self.run(body, &inner, out));
+                self.autoescape = outside;
+                return flow;
+            }
             Kind::Break => return Ok(Flow::Break),
             Kind::Continue => return Ok(Flow::Continue),
             Kind::NeedsLoader(tag) => {
@@ -221,25 +268,35 @@ impl<'r> Interpreter<'r> {
         Ok(Flow::Next)
     }
 
-    /// The text of a body as a value.
-    pub(super) fn capture(&mut self, body: &Body, scope: &Rc<Scope>) -> Result<Value, Fault> {
-        let mut text = String::new();
+    /// The text of a body.
+    pub(super) fn capture(&mut self, body: &Body, scope: &Rc<Scope>) -> Result<Str, Fault> {
+        let mut text = self.buffer();
         self.run(body, scope, &mut text)?;
-        self.charge(text.len())?;
-        Ok(Value::str(text))
+        Str::made(text)
+    }
+
+    /// The text of a body, after filters.
+    fn filtered(&mut self, body: &Body, filters: &[Postfix], scope: &Rc<Scope>) -> Result<Value, Fault> {
+        let text = self.capture(body, &self.new_scope(scope)?)?.marked(self.autoescape);
+        self.chain(Value::Str(text), filters, scope)
     }
 
     fn callable(&mut self, decl: &Arc<super::ast::Macro>, scope: &Rc<Scope>) -> Result<Value, Fault> {
-        self.charge(64)?;
-        self.scopes.push(scope.clone());
-        Ok(Value::Macro(Rc::new(Callable { decl: decl.clone(), scope: scope.clone() })))
+        let held = self.meter.hold(OBJECT_BYTES)?;
+        self.scopes.push(scope.clone())?;
+        let (decl, scope) = (decl.clone(), scope.clone());
+        Ok(Value::Macro(Rc::new(Callable { decl, scope, autoescape: self.autoescape, _held: held })))
     }
 
     pub(super) fn namespace(&mut self, names: Dict) -> Result<Value, Fault> {
-        self.charge(128)?;
         let namespace = Rc::new(RefCell::new(names));
-        self.namespaces.push(namespace.clone());
+        self.namespaces.push(namespace.clone())?;
         Ok(Value::Namespace(namespace))
+    }
+
+    /// Remembers a loop that holds values of its own.
+    pub(super) fn remember_loop(&mut self, state: &Rc<Loop>) -> Result<(), Fault> {
+        self.loops.push(state.clone())
     }
 
     pub(super) fn for_loop(
@@ -248,23 +305,23 @@ impl<'r> Interpreter<'r> {
         iterable: &Value,
         scope: &Rc<Scope>,
         depth: usize,
-        out: &mut String,
+        out: &mut Buffer,
     ) -> Result<(), Fault> {
         let mut items = self.visit(iterable)?;
         if let Some(condition) = &decl.condition {
-            let mut kept = Vec::new();
-            for item in items {
-                self.step()?;
-                let inner = Scope::inside(scope);
+            let mut kept = Vector::new(&self.meter);
+            for item in items.iter() {
+                self.meter.step()?;
+                let inner = self.new_scope(scope)?;
                 self.assign(&decl.target, item.clone(), &inner)?;
                 if self.eval(condition, &inner)?.truth() {
-                    kept.push(item);
+                    kept.push(item.clone())?;
                 }
             }
-            items = kept;
+            items = Items::new(kept)?;
         }
         if items.is_empty() {
-            self.run(&decl.otherwise, &Scope::inside(scope), out)?;
+            self.run(&decl.otherwise, &self.new_scope(scope)?, out)?;
             return Ok(());
         }
         let state = Rc::new(Loop {
@@ -273,15 +330,16 @@ impl<'r> Interpreter<'r> {
             depth,
             changed: RefCell::default(),
             recursion: decl.recursive.then(|| (decl.clone(), scope.clone())),
+            _held: self.meter.hold(OBJECT_BYTES)?,
         });
         if decl.recursive {
-            self.scopes.push(scope.clone());
+            self.scopes.push(scope.clone())?;
         }
         for (i, item) in state.items.iter().enumerate() {
-            self.step()?;
+            self.meter.step()?;
             state.index.set(i);
-            let inner = Scope::inside(scope);
-            inner.set("loop".into(), Value::Loop(state.clone()));
+            let inner = self.new_scope(scope)?;
+            inner.set("loop".into(), Value::Loop(state.clone()))?;
             self.assign(&decl.target, item.clone(), &inner)?;
             if self.run(&decl.body, &inner, out)? == Flow::Break {
                 break;
@@ -290,24 +348,22 @@ impl<'r> Interpreter<'r> {
         Ok(())
     }
 
-    pub(super) fn new_scope(&self, parent: &Rc<Scope>) -> Rc<Scope> {
-        Scope::inside(parent)
+    pub(super) fn new_scope(&self, parent: &Rc<Scope>) -> Result<Rc<Scope>, Fault> {
+        Scope::new(&self.meter, Some(parent.clone()))
     }
 
     fn assign(&mut self, target: &Target, value: Value, scope: &Rc<Scope>) -> Result<(), Fault> {
         match target {
             Target::Name(name) => {
-                self.charge(64)?;
-                scope.set(name.clone(), value);
+                scope.set(name.clone(), value)?;
             }
             Target::Attribute(name, attribute) => {
-                let Some(Value::Namespace(namespace)) = scope.get(name) else {
+                let Some(Value::Namespace(namespace)) = scope.get(&self.meter, name)? else {
                     return Err(Fault::new("cannot assign attribute on non-namespace object"));
                 };
-                self.charge(64)?;
-                // The former value is dropped after the borrow ends.
-                let mut names = namespace.borrow_mut();
-                names.insert(underscore_free(attribute)?, value)?;
+                underscore_free(attribute)?;
+                let attribute = Value::Str(Str::source(&self.meter, attribute)?);
+                namespace.borrow_mut().insert(attribute, value)?;
             }
             Target::Tuple(targets) => {
                 let items = self.visit(&value)?;
@@ -318,8 +374,8 @@ impl<'r> Interpreter<'r> {
                         items.len()
                     )));
                 }
-                for (target, item) in targets.iter().zip(items) {
-                    self.assign(target, item, scope)?;
+                for (target, item) in targets.iter().zip(items.iter()) {
+                    self.assign(target, item.clone(), scope)?;
                 }
             }
         }
@@ -327,10 +383,13 @@ impl<'r> Interpreter<'r> {
     }
 
     pub(super) fn eval(&mut self, expr: &Expr, scope: &Rc<Scope>) -> Result<Value, Fault> {
-        self.step()?;
+        self.meter.step()?;
         match expr {
             Expr::Const(literal) => self.literal(literal),
-            Expr::Name(name) => Ok(scope.get(name).unwrap_or_else(|| Value::missing(format!("'{name}' is undefined")))),
+            Expr::Name(name) => match scope.get(&self.meter, name)? {
+                Some(value) => Ok(value),
+                None => self.missing(&format!("'{}' is undefined", shown(name))),
+            },
             _ => self.deeper(|this| this.compound(expr, scope)),
         }
     }
@@ -341,16 +400,16 @@ impl<'r> Interpreter<'r> {
             Literal::Bool(b) => Value::Bool(*b),
             Literal::Int(i) => Value::Int(*i),
             Literal::Float(f) => Value::Float(*f),
-            Literal::Str(s) => {
-                self.charge(s.len())?;
-                Value::str(&**s)
-            }
+            Literal::Str(s) => Value::Str(Str::source(&self.meter, s)?),
         })
     }
 
-    fn all(&mut self, exprs: &[Expr], scope: &Rc<Scope>) -> Result<Vec<Value>, Fault> {
-        self.charge(exprs.len() * 32)?;
-        exprs.iter().map(|e| self.eval(e, scope)).collect()
+    fn all(&mut self, exprs: &[Expr], scope: &Rc<Scope>) -> Result<Vector<Value>, Fault> {
+        let mut values = Vector::with_capacity(&self.meter, exprs.len())?;
+        for expr in exprs {
+            values.push(self.eval(expr, scope)?)?;
+        }
+        Ok(values)
     }
 
     fn compound(&mut self, expr: &Expr, scope: &Rc<Scope>) -> Result<Value, Fault> {
@@ -360,9 +419,8 @@ impl<'r> Interpreter<'r> {
             Expr::List(items) => Value::list(self.all(items, scope)?),
             Expr::Tuple(items) => Value::tuple(self.all(items, scope)?),
             Expr::Dict(pairs) => {
-                let mut dict = Dict::default();
+                let mut dict = Dict::new(&self.meter)?;
                 for (name, value) in pairs {
-                    self.charge(128)?;
                     let name = self.eval(name, scope)?;
                     dict.insert(name, self.eval(value, scope)?)?;
                 }
@@ -398,21 +456,14 @@ impl<'r> Interpreter<'r> {
                 }
                 Ok(left)
             }
-            Expr::Concat(all) => {
-                let mut text = String::new();
-                for part in all {
-                    let value = self.eval(part, scope)?;
-                    self.write(&mut text, &value)?;
-                }
-                Ok(Value::str(text))
-            }
+            Expr::Concat(all) => self.concat(all, scope),
             Expr::Conditional(condition) => {
                 if self.eval(&condition.test, scope)?.truth() {
                     return self.eval(&condition.then, scope);
                 }
                 match &condition.otherwise {
                     Some(otherwise) => self.eval(otherwise, scope),
-                    None => Ok(Value::missing("the conditional expression has no else part and is undefined")),
+                    None => self.missing("the conditional expression has no else part and is undefined"),
                 }
             }
             Expr::Postfix(base, chain) => {
@@ -422,7 +473,29 @@ impl<'r> Interpreter<'r> {
         }
     }
 
-    /// `or` gives the first true value or the last, `and` the first false one or the last.
+    /// `a ~ b`: plain text, except that in an `autoescape` block safe text makes the whole safe.
+    fn concat(&mut self, all: &[Expr], scope: &Rc<Scope>) -> Result<Value, Fault> {
+        let mut out = self.buffer();
+        if !self.autoescape {
+            for part in all {
+                let value = self.eval(part, scope)?;
+                write(&mut out, &value)?;
+            }
+            return Str::made(out).map(Value::Str);
+        }
+        let values = self.all(all, scope)?;
+        let safe = values.iter().any(|value| matches!(value, Value::Str(s) if s.is_safe()));
+        for value in values {
+            if safe {
+                out.push_str(&self.escaped(&value)?)?;
+            } else {
+                write(&mut out, &value)?;
+            }
+        }
+        Ok(Value::Str(Str::made(out)?.marked(safe)))
+    }
+
+    /// `or` returns the first true value or the last, `and` the first false one or the last.
     fn first_with_truth(&mut self, all: &[Expr], truth: bool, scope: &Rc<Scope>) -> Result<Value, Fault> {
         let mut value = Value::None;
         for expr in all {
@@ -437,7 +510,7 @@ impl<'r> Interpreter<'r> {
     fn chain(&mut self, value: Value, chain: &[Postfix], scope: &Rc<Scope>) -> Result<Value, Fault> {
         let mut value = value;
         for part in chain {
-            self.step()?;
+            self.meter.step()?;
             value = match part {
                 Postfix::Attribute(name) => self.attribute(&value, name)?,
                 Postfix::Item(index) => {
@@ -471,34 +544,36 @@ impl<'r> Interpreter<'r> {
     }
 
     fn given(&mut self, arguments: &Arguments, scope: &Rc<Scope>) -> Result<Given, Fault> {
-        let mut positional = self.all(&arguments.positional, scope)?;
-        let mut named: Vec<(Rc<str>, Value)> = Vec::new();
+        let mut given = self.empty();
+        given.make_room(arguments.positional.len(), arguments.named.len())?;
+        for value in &arguments.positional {
+            given.positional.push(self.eval(value, scope)?);
+        }
         for (name, value) in &arguments.named {
-            let value = self.eval(value, scope)?;
-            named.push(((&**name).into(), value));
+            let name = Str::source(&self.meter, name)?;
+            given.named.push((name, self.eval(value, scope)?));
         }
         if let Some(splat) = &arguments.splat {
             let more = self.eval(splat, scope)?;
-            positional.extend(self.visit(&more)?);
+            let more = self.visit(&more)?;
+            given.make_room(more.len(), 0)?;
+            given.positional.extend_from_slice(&more);
         }
         if let Some(splat) = &arguments.named_splat {
             let Value::Dict(more) = self.eval(splat, scope)? else {
                 return Err(Fault::new("argument after ** must be a mapping"));
             };
-            self.charge(more.entries().len() * 64)?;
-            for (name, value) in more.entries() {
-                let Value::Str(name) = name else { return Err(Fault::new("keywords must be strings")) };
-                named.push((name.clone(), value.clone()));
-            }
+            given.extend_named(&more)?;
         }
-        Ok(Given { positional, named, caller: None })
+        Ok(given)
     }
 }
 
 /// Namespaces refuse names that start with an underscore, as the renderer of Hugging Face transformers does.
-pub(super) fn underscore_free(name: &str) -> Result<Value, Fault> {
+pub(super) fn underscore_free(name: &str) -> Result<(), Fault> {
     if name.starts_with('_') {
+        let name = shown(name);
         return Err(Fault::new(format!("a namespace cannot have the underscore-prefixed attribute '{name}'")));
     }
-    Ok(Value::str(name))
+    Ok(())
 }

@@ -4,31 +4,30 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Fault;
 use super::ast::For;
-use super::interpreter::Scope;
-use super::value::Value;
+use super::interpreter::{Interpreter, Scope};
+use super::meter::{Held, Vector};
+use super::value::{Items, Value};
 
 pub(super) struct Loop {
-    pub(super) items: Vec<Value>,
+    pub(super) items: Rc<Items>,
     pub(super) index: Cell<usize>,
     /// 0 for the outermost of recursive loops.
     pub(super) depth: usize,
     /// What `loop.changed` was last called with.
-    pub(super) changed: RefCell<Option<Vec<Value>>>,
+    pub(super) changed: RefCell<Option<Vector<Value>>>,
     /// For `recursive` loops: the loop and the scope it stands in.
     pub(super) recursion: Option<(Arc<For>, Rc<Scope>)>,
+    pub(super) _held: Held,
 }
 
-impl Loop {
-    pub(super) fn attribute(&self, name: &str) -> Option<Value> {
-        let (index, length) = (self.index.get(), self.items.len());
+impl Interpreter<'_> {
+    /// `loop.name`; nothing when a loop has no such attribute.
+    pub(super) fn loop_attribute(&mut self, state: &Loop, name: &str) -> Result<Option<Value>, Fault> {
+        let (index, length) = (state.index.get(), state.items.len());
         let int = |i: usize| Value::Int(i as i128);
-        let neighbour = |i: Option<usize>, which: &str| {
-            i.and_then(|i| self.items.get(i))
-                .cloned()
-                .unwrap_or_else(|| Value::missing(format!("there is no {which} item")))
-        };
-        Some(match name {
+        Ok(Some(match name {
             "index" => int(index + 1),
             "index0" => int(index),
             "revindex" => int(length.saturating_sub(index)),
@@ -36,11 +35,17 @@ impl Loop {
             "first" => Value::Bool(index == 0),
             "last" => Value::Bool(index + 1 == length),
             "length" => int(length),
-            "depth" => int(self.depth + 1),
-            "depth0" => int(self.depth),
-            "previtem" => neighbour(index.checked_sub(1), "previous"),
-            "nextitem" => neighbour(index.checked_add(1), "next"),
-            _ => return None,
-        })
+            "depth" => int(state.depth + 1),
+            "depth0" => int(state.depth),
+            "previtem" => match index.checked_sub(1).and_then(|i| state.items.get(i)) {
+                Some(item) => item.clone(),
+                None => self.missing("there is no previous item")?,
+            },
+            "nextitem" => match state.items.get(index + 1) {
+                Some(item) => item.clone(),
+                None => self.missing("there is no next item")?,
+            },
+            _ => return Ok(None),
+        }))
     }
 }

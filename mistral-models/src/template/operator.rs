@@ -1,13 +1,13 @@
 //! Operators, subscripts, slices and attributes with Python's meaning and Python's type errors.
 
-use std::cmp::Ordering;
-use std::rc::Rc;
-
 use super::Fault;
 use super::ast::{Arithmetic, Comparison};
+use super::compare::{contains, equals, order};
 use super::interpreter::Interpreter;
+use super::meter::Vector;
 use super::method::{changes_value, has_method};
-use super::value::{Value, View, ViewKind};
+use super::text::{Str, shown};
+use super::value::{Dict, Method, Value, View, ViewKind};
 
 fn overflow() -> Fault {
     Fault::new("an integer exceeds 128 bits")
@@ -82,20 +82,11 @@ impl Interpreter<'_> {
     pub(super) fn arithmetic(&mut self, operator: Arithmetic, a: &Value, b: &Value) -> Result<Value, Fault> {
         use Arithmetic::{Add, Mul, Rem};
         match (operator, a, b) {
-            (Rem, Value::Str(format), _) => return Ok(Value::str(self.printf(format, b)?)),
+            (Rem, Value::Str(format), _) => return self.printf(format, b),
             (_, Value::Undefined(what), _) | (_, _, Value::Undefined(what)) => return Err(missing(what)),
-            (Add, Value::Str(a), Value::Str(b)) => {
-                self.charge(a.len() + b.len())?;
-                return Ok(Value::str([&**a, &**b].concat()));
-            }
-            (Add, Value::List(a), Value::List(b)) => {
-                self.charge((a.items.len() + b.items.len()) * 32)?;
-                return Value::list([&a.items[..], &b.items[..]].concat());
-            }
-            (Add, Value::Tuple(a), Value::Tuple(b)) => {
-                self.charge((a.items.len() + b.items.len()) * 32)?;
-                return Value::tuple([&a.items[..], &b.items[..]].concat());
-            }
+            (Add, Value::Str(a), Value::Str(b)) => return self.joined(a, b).map(Value::Str),
+            (Add, Value::List(a), Value::List(b)) => return Value::list(self.concatenated(a, b)?),
+            (Add, Value::Tuple(a), Value::Tuple(b)) => return Value::tuple(self.concatenated(a, b)?),
             (Mul, _, _) => {
                 if let Some(n) = b.as_int().filter(|_| a.as_number().is_none()) {
                     return self.repeat(a, n);
@@ -117,106 +108,55 @@ impl Interpreter<'_> {
         }
     }
 
+    /// `a + b`: safe when one of them is, the other then escaped.
+    pub(super) fn joined(&mut self, a: &Str, b: &Str) -> Result<Str, Fault> {
+        let safe = a.is_safe() || b.is_safe();
+        let both = if safe { (a.escaped(&self.meter)?, b.escaped(&self.meter)?) } else { (a.clone(), b.clone()) };
+        let mut out = self.buffer();
+        out.reserve(both.0.len().saturating_add(both.1.len()))?;
+        out.push_str(&both.0)?;
+        out.push_str(&both.1)?;
+        Ok(Str::made(out)?.marked(safe))
+    }
+
+    fn concatenated(&mut self, a: &[Value], b: &[Value]) -> Result<Vector<Value>, Fault> {
+        let mut all = Vector::copy(&self.meter, a, b.len())?;
+        all.extend_from_slice(b)?;
+        Ok(all)
+    }
+
     fn repeat(&mut self, value: &Value, times: i128) -> Result<Value, Fault> {
         let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
         match value {
             Value::Str(s) => {
-                self.charge(s.len().saturating_mul(times))?;
-                Ok(Value::str(if s.is_empty() { String::new() } else { s.repeat(times) }))
+                let mut out = self.buffer();
+                out.repeat(s, times)?;
+                Ok(Value::Str(Str::made(out)?.marked(s.is_safe())))
             }
             Value::List(items) | Value::Tuple(items) => {
-                self.charge(items.items.len().saturating_mul(times).saturating_mul(32))?;
-                let times = if items.items.is_empty() { 0 } else { times };
-                let repeated = std::iter::repeat_n(&items.items, times).flatten().cloned().collect();
-                if matches!(value, Value::List(_)) { Value::list(repeated) } else { Value::tuple(repeated) }
+                let times = if items.is_empty() { 0 } else { times };
+                let mut all = Vector::with_capacity(&self.meter, items.len().saturating_mul(times))?;
+                for _ in 0..times {
+                    all.extend_from_slice(items)?;
+                }
+                if matches!(value, Value::List(_)) { Value::list(all) } else { Value::tuple(all) }
             }
             other => Err(Fault::new(format!("can't multiply '{}' by an integer", other.type_name()))),
         }
     }
 
     pub(super) fn compare(&mut self, operator: Comparison, a: &Value, b: &Value) -> Result<bool, Fault> {
+        let meter = &self.meter;
         Ok(match operator {
-            Comparison::Eq => a.equals(b),
-            Comparison::Ne => !a.equals(b),
-            Comparison::In => self.contains(b, a)?,
-            Comparison::NotIn => !self.contains(b, a)?,
-            Comparison::Lt => self.order(a, b)? == Some(Ordering::Less),
-            Comparison::Le => matches!(self.order(a, b)?, Some(Ordering::Less | Ordering::Equal)),
-            Comparison::Gt => self.order(a, b)? == Some(Ordering::Greater),
-            Comparison::Ge => matches!(self.order(a, b)?, Some(Ordering::Greater | Ordering::Equal)),
+            Comparison::Eq => equals(meter, a, b)?,
+            Comparison::Ne => !equals(meter, a, b)?,
+            Comparison::In => contains(meter, b, a)?,
+            Comparison::NotIn => !contains(meter, b, a)?,
+            Comparison::Lt => order(meter, a, b)?.is_some_and(|o| o.is_lt()),
+            Comparison::Le => order(meter, a, b)?.is_some_and(|o| o.is_le()),
+            Comparison::Gt => order(meter, a, b)?.is_some_and(|o| o.is_gt()),
+            Comparison::Ge => order(meter, a, b)?.is_some_and(|o| o.is_ge()),
         })
-    }
-
-    /// Python's ordering: numbers, strings, and sequences of these; `None` beside a NaN.
-    pub(super) fn order(&mut self, a: &Value, b: &Value) -> Result<Option<Ordering>, Fault> {
-        self.step()?;
-        match (a, b) {
-            (Value::Undefined(what), _) | (_, Value::Undefined(what)) => Err(missing(what)),
-            (Value::Str(a), Value::Str(b)) => Ok(Some(a.cmp(b))),
-            (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
-                for (a, b) in a.items.iter().zip(&b.items) {
-                    if !a.equals(b) {
-                        return self.order(a, b);
-                    }
-                }
-                Ok(Some(a.items.len().cmp(&b.items.len())))
-            }
-            _ => match (a.as_int(), b.as_int(), a.as_number(), b.as_number()) {
-                (Some(a), Some(b), ..) => Ok(Some(a.cmp(&b))),
-                (_, _, Some(a), Some(b)) => Ok(a.partial_cmp(&b)),
-                _ => Err(Fault::new(format!(
-                    "'<' not supported between instances of '{}' and '{}'",
-                    a.type_name(),
-                    b.type_name()
-                ))),
-            },
-        }
-    }
-
-    /// A stable merge sort: unlike the standard library's, it may meet an order that is not total, and an error.
-    pub(super) fn sort_by<T: Clone>(&mut self, items: &mut [T], by: impl Fn(&T) -> &Value + Copy) -> Result<(), Fault> {
-        if items.len() < 2 {
-            return Ok(());
-        }
-        self.charge(std::mem::size_of_val(items))?;
-        let (left, right) = items.split_at_mut(items.len() / 2);
-        self.sort_by(left, by)?;
-        self.sort_by(right, by)?;
-        let mut merged = Vec::with_capacity(items.len());
-        let (left, right) = items.split_at(items.len() / 2);
-        let (mut l, mut r) = (left.iter().peekable(), right.iter().peekable());
-        while let (Some(a), Some(b)) = (l.peek(), r.peek()) {
-            let from = if self.order(by(b), by(a))? == Some(Ordering::Less) { &mut r } else { &mut l };
-            merged.extend(from.next().cloned());
-        }
-        merged.extend(l.chain(r).cloned());
-        items.clone_from_slice(&merged);
-        Ok(())
-    }
-
-    pub(super) fn contains(&mut self, container: &Value, item: &Value) -> Result<bool, Fault> {
-        match (container, item) {
-            (Value::Str(text), Value::Str(part)) => {
-                self.charge(text.len() / 16)?;
-                Ok(text.contains(&**part))
-            }
-            (Value::Str(_), Value::Undefined(what)) => Err(missing(what)),
-            (Value::Str(_), other) => {
-                Err(Fault::new(format!("'in <string>' requires string as left operand, not {}", other.type_name())))
-            }
-            (Value::Dict(dict), name) => Ok(dict.get(name)?.is_some()),
-            (Value::List(items) | Value::Tuple(items), item) => {
-                self.charge(items.items.len())?;
-                Ok(items.items.iter().any(|v| v.equals(item)))
-            }
-            (Value::View(view), item) => {
-                self.charge(view.items.len())?;
-                Ok(view.items.iter().any(|v| v.equals(item)))
-            }
-            (Value::Undefined(_), _) => Ok(false),
-            (Value::Generator(_), item) => Ok(self.visit(container)?.iter().any(|v| v.equals(item))),
-            (other, _) => Err(Fault::new(format!("argument of type '{}' is not iterable", other.type_name()))),
-        }
     }
 
     /// `value.name`: Python's attributes first, then the item of that name.
@@ -225,23 +165,42 @@ impl Interpreter<'_> {
             return Err(missing(what));
         }
         if changes_value(value, name) {
-            return Ok(Value::missing(format!(
-                "access to attribute '{name}' of '{}' object is unsafe",
-                value.type_name()
-            )));
+            return self.missing(&format!("access to attribute '{name}' of '{}' object is unsafe", value.type_name()));
         }
         if has_method(value, name) {
-            self.charge(64)?;
-            return Ok(Value::Method(Rc::new((value.clone(), name.into()))));
+            return Method::value(&self.meter, value, name);
         }
         let found = match value {
-            Value::Dict(dict) => dict.get_str(name).cloned(),
-            Value::Namespace(namespace) => namespace.borrow().get_str(name).cloned(),
-            Value::Loop(state) => state.attribute(name),
-            Value::Macro(callable) if name == "name" => Some(Value::str(&*callable.decl.name)),
+            Value::Dict(dict) => dict.get_str(name)?.cloned(),
+            Value::Namespace(namespace) => namespace.borrow().get_str(name)?.cloned(),
+            Value::Loop(state) => self.loop_attribute(state, name)?,
+            Value::Macro(callable) => self.macro_attribute(callable, name)?,
+            Value::Cycler(cycler) if name == "current" => Some(cycler.current()),
+            Value::Tuple(items) if items.named => match name {
+                "grouper" => items.first().cloned(),
+                "list" => items.get(1).cloned(),
+                _ => None,
+            },
+            Value::View(view) => match (view.kind, name) {
+                (ViewKind::Range { start, .. }, "start") => Some(Value::Int(start)),
+                (ViewKind::Range { stop, .. }, "stop") => Some(Value::Int(stop)),
+                (ViewKind::Range { step, .. }, "step") => Some(Value::Int(step)),
+                _ => None,
+            },
+            Value::Int(_) | Value::Bool(_) | Value::Float(_) => match (name, value) {
+                ("real", _) => Some(positive(value)?),
+                ("numerator", Value::Int(_) | Value::Bool(_)) => Some(positive(value)?),
+                ("denominator", Value::Int(_) | Value::Bool(_)) => Some(Value::Int(1)),
+                ("imag", Value::Float(_)) => Some(Value::Float(0.0)),
+                ("imag", _) => Some(Value::Int(0)),
+                _ => None,
+            },
             _ => None,
         };
-        Ok(found.unwrap_or_else(|| Value::missing(format!("'{} object' has no attribute '{name}'", value.type_name()))))
+        match found {
+            Some(found) => Ok(found),
+            None => self.missing(&format!("'{} object' has no attribute '{}'", value.type_name(), shown(name))),
+        }
     }
 
     /// `value[index]`: the item, then for strings the attribute of that name.
@@ -252,12 +211,16 @@ impl Interpreter<'_> {
         };
         let found = match value {
             Value::Undefined(what) => return Err(missing(what)),
-            Value::Dict(dict) => dict.get(index).ok().flatten().cloned(),
-            Value::Str(s) => {
-                self.charge(s.len() / 16)?;
-                at(s.chars().count())
-                    .and_then(|i| s.chars().nth(i))
-                    .map(|c| Value::str(c.encode_utf8(&mut [0; 4]) as &str))
+            Value::Dict(dict) => entry(dict, index)?,
+            Value::Str(s) if index.as_int().is_some() => {
+                self.meter.copied(s.len().saturating_mul(2))?;
+                match at(s.chars().count()).and_then(|i| s.chars().nth(i)) {
+                    Some(c) => {
+                        let c = Str::copy(&self.meter, c.encode_utf8(&mut [0; 4]))?;
+                        Some(Value::Str(c.marked(s.is_safe())))
+                    }
+                    None => None,
+                }
             }
             _ => value.items().and_then(|items| items.get(at(items.len())?)).cloned(),
         };
@@ -265,27 +228,24 @@ impl Interpreter<'_> {
             (Some(found), _) => Ok(found),
             (None, Value::Str(name)) => self.attribute(value, name),
             (None, index) => {
-                let mut text = String::new();
-                self.repr(&mut text, index)?;
-                Ok(Value::missing(format!("'{} object' has no element {text}", value.type_name())))
+                let shown = match index.as_int() {
+                    Some(i) => i.to_string(),
+                    None => format!("of type {}", index.type_name()),
+                };
+                self.missing(&format!("'{} object' has no element {shown}", value.type_name()))
             }
         }
     }
 
     pub(super) fn slice(&mut self, value: &Value, bounds: &[Value; 3]) -> Result<Value, Fault> {
-        let chars: Vec<char>;
         let length = match value {
             Value::Undefined(what) => return Err(missing(what)),
             Value::Str(s) => {
-                self.charge(s.len())?;
-                chars = s.chars().collect();
-                chars.len()
+                self.meter.copied(s.len().saturating_mul(2))?;
+                s.chars().count()
             }
             _ => match value.items() {
-                Some(items) => {
-                    chars = Vec::new();
-                    items.len()
-                }
+                Some(items) => items.len(),
                 None => return Err(Fault::new(format!("'{}' object cannot be sliced", value.type_name()))),
             },
         };
@@ -308,25 +268,55 @@ impl Interpreter<'_> {
         let clamp = |i: i128| if i < 0 { i.saturating_add(length).max(low) } else { i.min(high) };
         let start = numbers[0].map_or(if step > 0 { low } else { high }, clamp);
         let stop = numbers[1].map_or(if step > 0 { high } else { low }, clamp);
-        let mut places = Vec::new();
-        let mut i = start;
-        while (step > 0 && i < stop) || (step < 0 && i > stop) {
-            places.push(i as usize);
-            i = i.saturating_add(step);
+        let span = if step > 0 { stop - start } else { start - stop }.max(0) as u128;
+        let count = span.div_ceil(step.unsigned_abs()) as usize;
+        // Within the length, so neither the places nor their steps overflow.
+        let place = |i: usize| start.saturating_add((i as i128).saturating_mul(step)) as usize;
+        if let Value::Str(s) = value {
+            return self.slice_text(s, count, step, place).map(Value::Str);
         }
-        self.charge(places.len() * 40)?;
-        if let Value::Str(_) = value {
-            return Ok(Value::str(places.iter().filter_map(|&i| chars.get(i)).collect::<String>()));
+        let items = value.items().map(|items| &items[..]).unwrap_or_default();
+        let mut kept = Vector::with_capacity(&self.meter, count)?;
+        for i in 0..count {
+            if let Some(item) = items.get(place(i)) {
+                kept.push(item.clone())?;
+            }
         }
-        let items = value.items().unwrap_or_default();
         if let Value::View(view) = value
             && let ViewKind::Range { start: first, step: each, .. } = view.kind
         {
-            let kept = places.iter().filter_map(|&i| items.get(i)).cloned().collect();
             let range = ViewKind::Range { start: first + start * each, stop: first + stop * each, step: each * step };
             return View::value(range, kept);
         }
-        let kept = places.iter().filter_map(|&i| items.get(i)).cloned().collect();
         if matches!(value, Value::Tuple(_)) { Value::tuple(kept) } else { Value::list(kept) }
+    }
+
+    fn slice_text(&mut self, s: &Str, count: usize, step: i128, place: impl Fn(usize) -> usize) -> Result<Str, Fault> {
+        let mut out = self.buffer();
+        if step == 1 {
+            let byte = |n: usize| s.char_indices().nth(n).map_or(s.len(), |(at, _)| at);
+            let from = byte(place(0));
+            let rest = s.get(from..).unwrap_or_default();
+            let end = rest.char_indices().nth(count).map_or(rest.len(), |(at, _)| at);
+            out.push_str(&rest[..end])?;
+        } else {
+            let mut chars = Vector::with_capacity(&self.meter, s.len())?;
+            for c in s.chars() {
+                chars.push(c)?;
+            }
+            self.meter.steps(count / 4)?;
+            for i in 0..count {
+                out.extend(chars.get(place(i)).copied().into_iter())?;
+            }
+        }
+        Ok(Str::made(out)?.marked(s.is_safe()))
+    }
+}
+
+/// `dict[index]`; nothing for an index that Python cannot hash.
+fn entry(dict: &Dict, index: &Value) -> Result<Option<Value>, Fault> {
+    match dict.get(index) {
+        Err(fault) if !fault.is_limit() => Ok(None),
+        found => Ok(found?.cloned()),
     }
 }

@@ -176,8 +176,8 @@ impl Parser {
             }
             "generation" => Ok(Kind::Scoped(self.closed_body("endgeneration")?)),
             "autoescape" => {
-                self.expression()?;
-                Ok(Kind::Scoped(self.closed_body("endautoescape")?))
+                let escaping = self.expression()?;
+                Ok(Kind::Autoescape(escaping, self.closed_body("endautoescape")?))
             }
             "block" => {
                 let name = self.name()?;

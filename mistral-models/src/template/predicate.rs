@@ -1,10 +1,56 @@
 //! The tests of Jinja2: what stands after `is`.
 
 use super::Fault;
-use super::ast::Comparison;
+use super::ast::{Arithmetic, Comparison};
 use super::call::{Given, required};
+use super::compare::same;
+use super::filter::FILTERS;
 use super::interpreter::Interpreter;
+use super::text::shown;
 use super::value::Value;
+
+/// All tests of Jinja2 3.1.
+const TESTS: [&str; 39] = [
+    "odd",
+    "even",
+    "divisibleby",
+    "defined",
+    "undefined",
+    "filter",
+    "test",
+    "none",
+    "boolean",
+    "false",
+    "true",
+    "integer",
+    "float",
+    "lower",
+    "upper",
+    "string",
+    "mapping",
+    "number",
+    "sequence",
+    "iterable",
+    "callable",
+    "sameas",
+    "escaped",
+    "in",
+    "==",
+    "eq",
+    "equalto",
+    "!=",
+    "ne",
+    ">",
+    "gt",
+    "greaterthan",
+    "ge",
+    ">=",
+    "<",
+    "lt",
+    "lessthan",
+    "<=",
+    "le",
+];
 
 impl Interpreter<'_> {
     pub(super) fn test(&mut self, name: &str, value: &Value, given: Given) -> Result<bool, Fault> {
@@ -26,10 +72,10 @@ impl Interpreter<'_> {
             let [other] = given.bind(name, ["other"])?;
             let other = required(other, name, "other")?;
             if name == "sameas" {
-                return Ok(value.same(&other));
+                return same(&self.meter, value, &other);
             }
-            let rest = self.arithmetic(super::ast::Arithmetic::Rem, value, &other)?;
-            return Ok(rest.equals(&Value::Int(0)));
+            let rest = self.arithmetic(Arithmetic::Rem, value, &other)?;
+            return Ok(rest.as_number() == Some(0.0));
         }
         let [] = given.bind(name, [])?;
         Ok(match name {
@@ -62,21 +108,32 @@ impl Interpreter<'_> {
             "callable" => {
                 matches!(
                     value,
-                    Value::Macro(_) | Value::Method(_) | Value::Builtin(_) | Value::Loop(_) | Value::Undefined(_)
+                    Value::Macro(_)
+                        | Value::Method(_)
+                        | Value::Builtin(_)
+                        | Value::Loop(_)
+                        | Value::Joiner(_)
+                        | Value::Undefined(_)
                 )
             }
             "odd" | "even" => {
-                let rest = self.arithmetic(super::ast::Arithmetic::Rem, value, &Value::Int(2))?;
-                rest.equals(&Value::Int(i128::from(name == "odd")))
+                let rest = self.arithmetic(Arithmetic::Rem, value, &Value::Int(2))?;
+                rest.as_number() == Some(f64::from(u8::from(name == "odd")))
             }
             "lower" | "upper" => {
-                let text = Value::str(self.text(value)?);
+                let text = Value::Str(self.text(value)?);
                 let method = if name == "lower" { "islower" } else { "isupper" };
-                self.method(&text, method, Given::empty())?.truth()
+                self.method(&text, method, self.empty())?.truth()
             }
-            "escaped" => false,
-            "filter" | "test" => return Err(Fault::new(format!("the test '{name}' is not supported"))),
-            _ => return Err(Fault::new(format!("no test named '{name}'"))),
+            "escaped" => matches!(value, Value::Str(s) if s.is_safe()),
+            "filter" | "test" => {
+                let names: &[&str] = if name == "filter" { &FILTERS } else { &TESTS };
+                match value {
+                    Value::Str(s) => names.contains(&&**s),
+                    _ => false,
+                }
+            }
+            _ => return Err(Fault::new(format!("no test named '{}'", shown(name)))),
         })
     }
 }

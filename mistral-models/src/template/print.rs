@@ -1,9 +1,9 @@
 //! Values as text: Python's `str`, `repr` and `json.dumps`.
 
-use std::fmt::Write;
-
 use super::Fault;
-use super::interpreter::Interpreter;
+use super::compare::less;
+use super::meter::{Buffer, Vector};
+use super::text::Str;
 use super::value::{Value, ViewKind};
 
 /// A float as Python prints it: shortest digits that read back, exponent below 1e-4 and from 1e16.
@@ -26,31 +26,31 @@ pub(super) fn float(value: f64) -> String {
 }
 
 /// Appends `repr(text)`.
-fn quote(out: &mut String, text: &str) {
+fn quote(out: &mut Buffer, text: &str) -> Result<(), Fault> {
+    out.meter().read(text.len())?;
+    out.reserve(text.len().saturating_add(2))?;
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    out.push(quote);
+    out.push(quote)?;
     for c in text.chars() {
         match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c == quote => out.extend(['\\', c]),
-            c if is_printable(c) => out.push(c),
-            c => {
-                let _ = match c as u32 {
-                    code @ 0..=0xff => write!(out, "\\x{code:02x}"),
-                    code @ 0x100..=0xffff => write!(out, "\\u{code:04x}"),
-                    code => write!(out, "\\U{code:08x}"),
-                };
-            }
+            '\\' => out.push_str("\\\\")?,
+            '\n' => out.push_str("\\n")?,
+            '\r' => out.push_str("\\r")?,
+            '\t' => out.push_str("\\t")?,
+            c if c == quote => out.extend(['\\', c].into_iter())?,
+            c if is_printable(c) => out.push(c)?,
+            c => out.push_str(&match c as u32 {
+                code @ 0..=0xff => format!("\\x{code:02x}"),
+                code @ 0x100..=0xffff => format!("\\u{code:04x}"),
+                code => format!("\\U{code:08x}"),
+            })?,
         }
     }
-    out.push(quote);
+    out.push(quote)
 }
 
 /// Python's `str.isprintable`, less its tables of unassigned characters.
-fn is_printable(c: char) -> bool {
+pub(super) fn is_printable(c: char) -> bool {
     if c == ' ' {
         return true;
     }
@@ -60,198 +60,155 @@ fn is_printable(c: char) -> bool {
             | 0x2060..=0x206f | 0xfeff | 0xfff9..=0xfffb | 0xe000..=0xf8ff | 0xe0001 | 0xe0020..=0xe007f | 0xf0000..))
 }
 
-impl Interpreter<'_> {
-    /// Python's `str(value)`.
-    pub(super) fn text(&mut self, value: &Value) -> Result<String, Fault> {
-        let mut out = String::new();
-        self.write(&mut out, value)?;
-        Ok(out)
+/// Appends Python's `str(value)`.
+pub(super) fn write(out: &mut Buffer, value: &Value) -> Result<(), Fault> {
+    match value {
+        Value::Undefined(_) => Ok(()),
+        Value::Str(s) => out.push_str(s),
+        other => repr(out, other),
     }
+}
 
-    pub(super) fn write(&mut self, out: &mut String, value: &Value) -> Result<(), Fault> {
-        match value {
-            Value::Undefined(_) => Ok(()),
-            Value::Str(s) => {
-                self.charge(s.len())?;
-                out.push_str(s);
-                Ok(())
-            }
-            other => self.repr(out, other),
+/// Appends Python's `repr(value)`.
+pub(super) fn repr(out: &mut Buffer, value: &Value) -> Result<(), Fault> {
+    out.meter().step()?;
+    match value {
+        Value::Undefined(_) => out.push_str("Undefined"),
+        Value::None => out.push_str("None"),
+        Value::Bool(true) => out.push_str("True"),
+        Value::Bool(false) => out.push_str("False"),
+        Value::Int(i) => out.push_str(&i.to_string()),
+        Value::Float(f) => out.push_str(&float(*f)),
+        Value::Str(s) if s.is_safe() => {
+            out.push_str("Markup(")?;
+            quote(out, s)?;
+            out.push(')')
+        }
+        Value::Str(s) => quote(out, s),
+        Value::List(items) => repr_items(out, "[", items, "]"),
+        Value::Tuple(items) => repr_items(out, "(", items, if items.len() == 1 { ",)" } else { ")" }),
+        Value::Dict(dict) => repr_entries(out, dict.entries()),
+        Value::View(view) => match view.kind {
+            ViewKind::Keys => repr_items(out, "dict_keys([", &view.items, "])"),
+            ViewKind::Values => repr_items(out, "dict_values([", &view.items, "])"),
+            ViewKind::Items => repr_items(out, "dict_items([", &view.items, "])"),
+            ViewKind::Range { start, stop, step: 1 } => out.push_str(&format!("range({start}, {stop})")),
+            ViewKind::Range { start, stop, step } => out.push_str(&format!("range({start}, {stop}, {step})")),
+        },
+        Value::Namespace(_) => out.push_str("<Namespace>"),
+        Value::Macro(callable) => {
+            out.push_str("<Macro '")?;
+            out.push_str(&callable.decl.name)?;
+            out.push_str("'>")
+        }
+        Value::Loop(state) => out.push_str(&format!("<LoopContext {}/{}>", state.index.get() + 1, state.items.len())),
+        Value::Generator(_) | Value::Method(_) | Value::Builtin(_) | Value::Cycler(_) | Value::Joiner(_) => {
+            out.push_str(&format!("<{} object>", value.type_name()))
         }
     }
+}
 
-    /// Appends Python's `repr(value)`.
-    pub(super) fn repr(&mut self, out: &mut String, value: &Value) -> Result<(), Fault> {
-        let before = out.len();
-        match value {
-            Value::Undefined(_) => out.push_str("Undefined"),
-            Value::None => out.push_str("None"),
-            Value::Bool(true) => out.push_str("True"),
-            Value::Bool(false) => out.push_str("False"),
-            Value::Int(i) => {
-                let _ = write!(out, "{i}");
-            }
-            Value::Float(f) => out.push_str(&float(*f)),
-            Value::Str(s) => quote(out, s),
-            Value::List(items) => return self.repr_items(out, "[", &items.items, "]"),
-            Value::Tuple(items) => {
-                let close = if items.items.len() == 1 { ",)" } else { ")" };
-                return self.repr_items(out, "(", &items.items, close);
-            }
-            Value::Dict(dict) => return self.repr_entries(out, dict.entries()),
-            Value::View(view) => match view.kind {
-                ViewKind::Keys => return self.repr_items(out, "dict_keys([", &view.items, "])"),
-                ViewKind::Values => return self.repr_items(out, "dict_values([", &view.items, "])"),
-                ViewKind::Items => return self.repr_items(out, "dict_items([", &view.items, "])"),
-                ViewKind::Range { start, stop, step: 1 } => {
-                    let _ = write!(out, "range({start}, {stop})");
-                }
-                ViewKind::Range { start, stop, step } => {
-                    let _ = write!(out, "range({start}, {stop}, {step})");
-                }
-            },
-            Value::Namespace(_) => out.push_str("<Namespace>"),
-            Value::Macro(callable) => {
-                let _ = write!(out, "<Macro '{}'>", callable.decl.name);
-            }
-            Value::Loop(state) => {
-                let _ = write!(out, "<LoopContext {}/{}>", state.index.get() + 1, state.items.len());
-            }
-            Value::Generator(_) | Value::Method(_) | Value::Builtin(_) => {
-                let _ = write!(out, "<{} object>", value.type_name());
-            }
-        }
-        self.charge(out.len().saturating_sub(before))
-    }
-
-    fn repr_items(&mut self, out: &mut String, open: &str, items: &[Value], close: &str) -> Result<(), Fault> {
-        out.push_str(open);
-        for (i, item) in items.iter().enumerate() {
-            if i > 0 {
-                out.push_str(", ");
-            }
-            self.repr(out, item)?;
-        }
-        out.push_str(close);
-        self.charge(open.len() + close.len())
-    }
-
-    fn repr_entries(&mut self, out: &mut String, entries: &[(Value, Value)]) -> Result<(), Fault> {
-        out.push('{');
-        for (i, (name, value)) in entries.iter().enumerate() {
-            if i > 0 {
-                out.push_str(", ");
-            }
-            self.repr(out, name)?;
-            out.push_str(": ");
-            self.repr(out, value)?;
-        }
-        out.push('}');
-        self.charge(2)
-    }
-
-    /// Python's `json.dumps` with the options that the `tojson` filter of Hugging Face transformers passes on.
-    pub(super) fn json(&mut self, value: &Value, style: &JsonStyle) -> Result<String, Fault> {
-        let mut out = String::new();
-        self.json_at(&mut out, value, style, 0)?;
-        Ok(out)
-    }
-
-    fn json_at(&mut self, out: &mut String, value: &Value, style: &JsonStyle, level: usize) -> Result<(), Fault> {
-        let before = out.len();
-        match value {
-            Value::None => out.push_str("null"),
-            Value::Bool(true) => out.push_str("true"),
-            Value::Bool(false) => out.push_str("false"),
-            Value::Int(i) => {
-                let _ = write!(out, "{i}");
-            }
-            Value::Float(f) => out.push_str(&json_float(*f)),
-            Value::Str(s) => json_string(out, s, style.ascii),
-            Value::List(items) | Value::Tuple(items) => {
-                if items.items.is_empty() {
-                    out.push_str("[]");
-                    return self.charge(2);
-                }
-                out.push('[');
-                for (i, item) in items.items.iter().enumerate() {
-                    self.json_break(out, style, i, level + 1)?;
-                    self.json_at(out, item, style, level + 1)?;
-                }
-                self.json_close(out, style, level, ']')?;
-                return Ok(());
-            }
-            Value::Dict(dict) => {
-                if dict.entries().is_empty() {
-                    out.push_str("{}");
-                    return self.charge(2);
-                }
-                let mut entries: Vec<&(Value, Value)> = dict.entries().iter().collect();
-                if style.sort_keys {
-                    self.sort_by(&mut entries, |entry| &entry.0)?;
-                }
-                out.push('{');
-                for (i, (name, value)) in entries.into_iter().enumerate() {
-                    self.json_break(out, style, i, level + 1)?;
-                    let name = match name {
-                        Value::Str(s) => s.to_string(),
-                        Value::None => "null".into(),
-                        Value::Bool(b) => b.to_string(),
-                        Value::Int(i) => i.to_string(),
-                        Value::Float(f) => json_float(*f),
-                        other => {
-                            return Err(Fault::new(format!(
-                                "keys must be str, int, float, bool or None, not {}",
-                                other.type_name()
-                            )));
-                        }
-                    };
-                    self.charge(name.len())?;
-                    json_string(out, &name, style.ascii);
-                    out.push_str(&style.key_separator);
-                    self.json_at(out, value, style, level + 1)?;
-                }
-                self.json_close(out, style, level, '}')?;
-                return Ok(());
-            }
-            other => {
-                return Err(Fault::new(format!("Object of type {} is not JSON serializable", other.type_name())));
-            }
-        }
-        self.charge(out.len().saturating_sub(before))
-    }
-
-    fn json_break(&mut self, out: &mut String, style: &JsonStyle, i: usize, level: usize) -> Result<(), Fault> {
-        let before = out.len();
+fn repr_items(out: &mut Buffer, open: &str, items: &[Value], close: &str) -> Result<(), Fault> {
+    out.push_str(open)?;
+    for (i, item) in items.iter().enumerate() {
         if i > 0 {
-            out.push_str(&style.item_separator);
+            out.push_str(", ")?;
         }
-        self.json_indent(out, style, level)?;
-        self.charge(out.len().saturating_sub(before) + style.key_separator.len())
+        repr(out, item)?;
     }
+    out.push_str(close)
+}
 
-    fn json_close(&mut self, out: &mut String, style: &JsonStyle, level: usize, close: char) -> Result<(), Fault> {
-        self.json_indent(out, style, level)?;
-        out.push(close);
-        self.charge(2)
-    }
-
-    fn json_indent(&mut self, out: &mut String, style: &JsonStyle, level: usize) -> Result<(), Fault> {
-        if let Some(indent) = &style.indent {
-            self.charge(1 + indent.len().saturating_mul(level))?;
-            out.push('\n');
-            (0..level).for_each(|_| out.push_str(indent));
+fn repr_entries(out: &mut Buffer, entries: &[(Value, Value)]) -> Result<(), Fault> {
+    out.push('{')?;
+    for (i, (name, value)) in entries.iter().enumerate() {
+        if i > 0 {
+            out.push_str(", ")?;
         }
-        Ok(())
+        repr(out, name)?;
+        out.push_str(": ")?;
+        repr(out, value)?;
     }
+    out.push('}')
+}
+
+/// Appends Python's `json.dumps(value)` with the options that the `tojson` filter of Hugging Face transformers passes on.
+pub(super) fn json(out: &mut Buffer, value: &Value, style: &JsonStyle, level: usize) -> Result<(), Fault> {
+    out.meter().step()?;
+    match value {
+        Value::None => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Int(i) => out.push_str(&i.to_string()),
+        Value::Float(f) => out.push_str(&json_float(*f)),
+        Value::Str(s) => json_string(out, s, style.ascii),
+        Value::List(items) | Value::Tuple(items) if items.is_empty() => out.push_str("[]"),
+        Value::List(items) | Value::Tuple(items) => {
+            out.push('[')?;
+            for (i, item) in items.iter().enumerate() {
+                json_break(out, style, i, level + 1)?;
+                json(out, item, style, level + 1)?;
+            }
+            json_indent(out, style, level)?;
+            out.push(']')
+        }
+        Value::Dict(dict) if dict.entries().is_empty() => out.push_str("{}"),
+        Value::Dict(dict) if style.sort_keys => {
+            let meter = out.meter().clone();
+            let mut entries = Vector::copy(&meter, dict.entries(), 0)?;
+            entries.sort_by(&mut |a, b| less(&meter, &a.0, &b.0))?;
+            json_entries(out, &entries, style, level)
+        }
+        Value::Dict(dict) => json_entries(out, dict.entries(), style, level),
+        other => Err(Fault::new(format!("Object of type {} is not JSON serializable", other.type_name()))),
+    }
+}
+
+fn json_entries(out: &mut Buffer, entries: &[(Value, Value)], style: &JsonStyle, level: usize) -> Result<(), Fault> {
+    out.push('{')?;
+    for (i, (name, value)) in entries.iter().enumerate() {
+        json_break(out, style, i, level + 1)?;
+        match name {
+            Value::Str(s) => json_string(out, s, style.ascii)?,
+            Value::None => out.push_str("\"null\"")?,
+            Value::Bool(b) => out.push_str(&format!("\"{b}\""))?,
+            Value::Int(i) => out.push_str(&format!("\"{i}\""))?,
+            Value::Float(f) => out.push_str(&format!("\"{}\"", json_float(*f)))?,
+            other => {
+                return Err(Fault::new(format!(
+                    "keys must be str, int, float, bool or None, not {}",
+                    other.type_name()
+                )));
+            }
+        }
+        out.push_str(&style.key_separator)?;
+        json(out, value, style, level + 1)?;
+    }
+    json_indent(out, style, level)?;
+    out.push('}')
+}
+
+fn json_break(out: &mut Buffer, style: &JsonStyle, i: usize, level: usize) -> Result<(), Fault> {
+    if i > 0 {
+        out.push_str(&style.item_separator)?;
+    }
+    json_indent(out, style, level)
+}
+
+fn json_indent(out: &mut Buffer, style: &JsonStyle, level: usize) -> Result<(), Fault> {
+    if let Some(indent) = &style.indent {
+        out.push('\n')?;
+        out.repeat(indent, level)?;
+    }
+    Ok(())
 }
 
 /// The options of `json.dumps`.
 pub(super) struct JsonStyle {
     pub(super) ascii: bool,
-    pub(super) indent: Option<String>,
-    pub(super) item_separator: String,
-    pub(super) key_separator: String,
+    pub(super) indent: Option<Str>,
+    pub(super) item_separator: Str,
+    pub(super) key_separator: Str,
     pub(super) sort_keys: bool,
 }
 
@@ -265,27 +222,31 @@ fn json_float(value: f64) -> String {
     }
 }
 
-fn json_string(out: &mut String, text: &str, ascii: bool) {
-    out.push('"');
-    for c in text.chars() {
+fn json_string(out: &mut Buffer, text: &str, ascii: bool) -> Result<(), Fault> {
+    out.meter().read(text.len())?;
+    out.reserve(text.len().saturating_add(2))?;
+    out.push('"')?;
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\' || (ascii && c > '~')) {
+        out.push_str(&rest[..at])?;
+        rest = &rest[at..];
+        let Some(c) = rest.chars().next() else { break };
         match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            c if (c as u32) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c if ascii && (c as u32) > 0x7e => {
+            '"' => out.push_str("\\\"")?,
+            '\\' => out.push_str("\\\\")?,
+            '\n' => out.push_str("\\n")?,
+            '\r' => out.push_str("\\r")?,
+            '\t' => out.push_str("\\t")?,
+            '\u{8}' => out.push_str("\\b")?,
+            '\u{c}' => out.push_str("\\f")?,
+            c => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(out, "\\u{unit:04x}");
+                    out.push_str(&format!("\\u{unit:04x}"))?;
                 }
             }
-            c => out.push(c),
         }
+        rest = &rest[c.len_utf8()..];
     }
-    out.push('"');
+    out.push_str(rest)?;
+    out.push('"')
 }

@@ -3,51 +3,64 @@
 //! Containers cannot be changed after they are made (the renderer's sandbox forbids it) and know how deeply they are nested, so
 //! printing, comparing and dropping never recurse past [`DEPTH_LIMIT`]. Namespaces, the one mutable kind, are opaque to these.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Fault;
-use super::builtin::Builtin;
+use super::builtin::{Builtin, Cycler, Joiner};
 use super::call::Callable;
 use super::looping::Loop;
+use super::meter::{self, Held, Meter, OBJECT_BYTES, Vector};
+use super::text::Str;
 
 /// Containers inside each other.
-const DEPTH_LIMIT: usize = 128;
+pub(super) const DEPTH_LIMIT: usize = 128;
 
 #[derive(Clone)]
 pub(super) enum Value {
     /// What is missing, for the message of the error that its use may raise.
-    Undefined(Rc<str>),
+    Undefined(Str),
     None,
     Bool(bool),
     Int(i128),
     Float(f64),
-    Str(Rc<str>),
+    Str(Str),
     List(Rc<Items>),
     Tuple(Rc<Items>),
     Dict(Rc<Dict>),
     View(Rc<View>),
-    /// What lazy filters give: iterable once, without a length.
-    Generator(Rc<RefCell<VecDeque<Value>>>),
+    Generator(Rc<Generator>),
     Namespace(Rc<RefCell<Dict>>),
     Macro(Rc<Callable>),
     Loop(Rc<Loop>),
-    Method(Rc<(Value, Rc<str>)>),
+    Cycler(Rc<Cycler>),
+    Joiner(Rc<Joiner>),
+    Method(Rc<Method>),
     Builtin(Builtin),
 }
 
 /// The items of a list or tuple.
 pub(super) struct Items {
-    pub(super) items: Vec<Value>,
+    items: Vector<Value>,
     depth: usize,
+    /// For the pairs of `groupby`, which have the names `grouper` and `list`.
+    pub(super) named: bool,
+    _held: Held,
+}
+
+impl std::ops::Deref for Items {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        &self.items
+    }
 }
 
 /// `range(..)`, `dict.keys()`, `dict.values()` or `dict.items()`.
 pub(super) struct View {
     pub(super) kind: ViewKind,
-    pub(super) items: Vec<Value>,
-    depth: usize,
+    pub(super) items: Rc<Items>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,38 +71,72 @@ pub(super) enum ViewKind {
     Range { start: i128, stop: i128, step: i128 },
 }
 
-/// A dict in insertion order.
-#[derive(Default)]
-pub(super) struct Dict {
-    entries: Vec<(Value, Value)>,
-    places: HashMap<Key, usize>,
-    depth: usize,
+/// What lazy filters return: iterable once, without a length.
+pub(super) struct Generator {
+    items: Rc<Items>,
+    next: Cell<usize>,
 }
 
-/// What Python hashes: equal numbers of different types are one key.
-#[derive(Debug, PartialEq, Eq, Hash)]
+impl Generator {
+    pub(super) fn next(&self) -> Option<Value> {
+        let item = self.items.get(self.next.get()).cloned();
+        self.next.set(self.next.get() + usize::from(item.is_some()));
+        item
+    }
+}
+
+/// A method with the value it was taken from.
+pub(super) struct Method {
+    pub(super) of: Value,
+    pub(super) name: Str,
+    _held: Held,
+}
+
+/// A dict in insertion order.
+pub(super) struct Dict {
+    entries: Vector<(Value, Value)>,
+    strings: HashMap<Str, usize>,
+    others: HashMap<Key, usize>,
+    depth: usize,
+    tables: Held,
+}
+
+/// What Python hashes, strings apart: equal numbers of different types are one key.
+#[derive(PartialEq, Eq, Hash)]
 enum Key {
     None,
     Int(i128),
     Float(u64),
-    Str(Rc<str>),
+    Str(Str),
     Tuple(Vec<Key>),
 }
 
-fn key(value: &Value) -> Result<Key, Fault> {
+/// The key of a value, whose memory is taken from `held`.
+fn key(value: &Value, held: &mut Held) -> Result<Key, Fault> {
+    held.meter().step()?;
     Ok(match value {
         Value::None => Key::None,
         Value::Bool(b) => Key::Int((*b).into()),
         Value::Int(i) => Key::Int(*i),
         Value::Float(f) if f.fract() == 0.0 && f.abs() < 1e30 => Key::Int(*f as i128),
         Value::Float(f) => Key::Float(f.to_bits()),
-        Value::Str(s) => Key::Str(s.clone()),
-        Value::Tuple(t) => Key::Tuple(t.items.iter().map(key).collect::<Result<_, _>>()?),
+        Value::Str(s) => {
+            held.meter().read(s.len())?;
+            Key::Str(s.clone())
+        }
+        Value::Tuple(items) => {
+            held.grow(items.len().saturating_mul(size_of::<Key>()))?;
+            let mut keys = Vec::with_capacity(items.len());
+            for item in items.iter() {
+                keys.push(key(item, held)?);
+            }
+            Key::Tuple(keys)
+        }
         other => return Err(Fault::new(format!("unhashable type: '{}'", other.type_name()))),
     })
 }
 
-fn nest(values: impl Iterator<Item = usize>) -> Result<usize, Fault> {
+pub(super) fn nest(values: impl Iterator<Item = usize>) -> Result<usize, Fault> {
     let depth = 1 + values.max().unwrap_or(0);
     if depth > DEPTH_LIMIT {
         return Err(Fault::new(format!("a value is nested deeper than {DEPTH_LIMIT} levels")));
@@ -98,43 +145,80 @@ fn nest(values: impl Iterator<Item = usize>) -> Result<usize, Fault> {
 }
 
 impl Items {
-    pub(super) fn new(items: Vec<Value>) -> Result<Rc<Self>, Fault> {
+    pub(super) fn new(items: Vector<Value>) -> Result<Rc<Self>, Fault> {
+        items.meter().step()?;
         let depth = nest(items.iter().map(Value::depth))?;
-        Ok(Rc::new(Self { items, depth }))
+        let held = items.meter().hold(OBJECT_BYTES)?;
+        Ok(Rc::new(Self { items, depth, named: false, _held: held }))
+    }
+
+    pub(super) fn pair(meter: &Rc<Meter>, pair: [Value; 2], named: bool) -> Result<Value, Fault> {
+        meter.steps(2)?;
+        let items = Vector::copy(meter, &pair, 0)?;
+        let depth = nest(items.iter().map(Value::depth))?;
+        Ok(Value::Tuple(Rc::new(Self { items, depth, named, _held: meter.hold(OBJECT_BYTES)? })))
     }
 }
 
 impl View {
-    pub(super) fn value(kind: ViewKind, items: Vec<Value>) -> Result<Value, Fault> {
-        let depth = nest(items.iter().map(Value::depth))?;
-        Ok(Value::View(Rc::new(Self { kind, items, depth })))
+    pub(super) fn value(kind: ViewKind, items: Vector<Value>) -> Result<Value, Fault> {
+        Ok(Value::View(Rc::new(Self { kind, items: Items::new(items)? })))
+    }
+}
+
+impl Method {
+    pub(super) fn value(meter: &Rc<Meter>, of: &Value, name: &str) -> Result<Value, Fault> {
+        let held = meter.hold(OBJECT_BYTES)?;
+        Ok(Value::Method(Rc::new(Self { of: of.clone(), name: Str::copy(meter, name)?, _held: held })))
     }
 }
 
 impl Dict {
+    pub(super) fn new(meter: &Rc<Meter>) -> Result<Self, Fault> {
+        let tables = meter.hold(OBJECT_BYTES)?;
+        let (strings, others) = (HashMap::new(), HashMap::new());
+        Ok(Self { entries: Vector::new(meter), strings, others, depth: 0, tables })
+    }
+
     pub(super) fn insert(&mut self, name: Value, value: Value) -> Result<(), Fault> {
+        self.tables.meter().step()?;
         self.depth = nest([self.depth.saturating_sub(1), name.depth(), value.depth()].into_iter())?;
-        match self.places.entry(key(&name)?) {
-            std::collections::hash_map::Entry::Occupied(place) => {
-                if let Some(entry) = self.entries.get_mut(*place.get()) {
-                    entry.1 = value;
+        let last = self.entries.len();
+        let place = match &name {
+            Value::Str(name) => {
+                self.tables.meter().read(name.len())?;
+                match self.strings.get(name) {
+                    Some(place) => Some(*place),
+                    None => meter::insert(&mut self.strings, &mut self.tables, name.clone(), last)?,
                 }
             }
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(self.entries.len());
-                self.entries.push((name, value));
+            name => {
+                let key = key(name, &mut self.tables)?;
+                match self.others.get(&key) {
+                    Some(place) => Some(*place),
+                    None => meter::insert(&mut self.others, &mut self.tables, key, last)?,
+                }
             }
+        };
+        match place.and_then(|place| self.entries.get_mut(place)) {
+            Some(entry) => entry.1 = value,
+            None => self.entries.push((name, value))?,
         }
         Ok(())
     }
 
     /// The value of a key; an error for a key that Python cannot hash.
     pub(super) fn get(&self, name: &Value) -> Result<Option<&Value>, Fault> {
-        Ok(self.places.get(&key(name)?).and_then(|&i| self.entries.get(i)).map(|(_, v)| v))
+        if let Value::Str(name) = name {
+            return self.get_str(name);
+        }
+        let key = key(name, &mut self.tables.meter().hold(0)?)?;
+        Ok(self.others.get(&key).and_then(|&i| self.entries.get(i)).map(|(_, v)| v))
     }
 
-    pub(super) fn get_str(&self, name: &str) -> Option<&Value> {
-        self.places.get(&Key::Str(name.into())).and_then(|&i| self.entries.get(i)).map(|(_, v)| v)
+    pub(super) fn get_str(&self, name: &str) -> Result<Option<&Value>, Fault> {
+        self.tables.meter().read(name.len())?;
+        Ok(self.strings.get(name).and_then(|&i| self.entries.get(i)).map(|(_, v)| v))
     }
 
     pub(super) fn entries(&self) -> &[(Value, Value)] {
@@ -142,39 +226,34 @@ impl Dict {
     }
 
     pub(super) fn clear(&mut self) -> Vec<(Value, Value)> {
-        self.places.clear();
-        std::mem::take(&mut self.entries)
+        self.strings.clear();
+        self.entries.take()
     }
 }
 
 impl Value {
-    pub(super) fn str(text: impl Into<Rc<str>>) -> Self {
-        Self::Str(text.into())
+    pub(super) fn str(meter: &Rc<Meter>, text: &str) -> Result<Self, Fault> {
+        Str::copy(meter, text).map(Self::Str)
     }
 
-    pub(super) fn list(items: Vec<Value>) -> Result<Self, Fault> {
+    pub(super) fn list(items: Vector<Value>) -> Result<Self, Fault> {
         Items::new(items).map(Self::List)
     }
 
-    pub(super) fn tuple(items: Vec<Value>) -> Result<Self, Fault> {
+    pub(super) fn tuple(items: Vector<Value>) -> Result<Self, Fault> {
         Items::new(items).map(Self::Tuple)
     }
 
-    pub(super) fn generator(items: Vec<Value>) -> Result<Self, Fault> {
-        nest(items.iter().map(Value::depth))?;
-        Ok(Self::Generator(Rc::new(RefCell::new(items.into()))))
-    }
-
-    pub(super) fn missing(what: impl Into<Rc<str>>) -> Self {
-        Self::Undefined(what.into())
+    pub(super) fn generator(items: Vector<Value>) -> Result<Self, Fault> {
+        Ok(Self::Generator(Rc::new(Generator { items: Items::new(items)?, next: Cell::new(0) })))
     }
 
     /// JSON data as a template sees it. Depth is checked before anything is built.
-    pub(super) fn from_json(json: &serde_json::Value) -> Result<Self, Fault> {
-        Self::from_json_at(json, 0)
+    pub(super) fn from_json(meter: &Rc<Meter>, json: &serde_json::Value) -> Result<Self, Fault> {
+        Self::from_json_at(meter, json, 0)
     }
 
-    fn from_json_at(json: &serde_json::Value, depth: usize) -> Result<Self, Fault> {
+    fn from_json_at(meter: &Rc<Meter>, json: &serde_json::Value, depth: usize) -> Result<Self, Fault> {
         if depth > DEPTH_LIMIT {
             return Err(Fault::new(format!("the input is nested deeper than {DEPTH_LIMIT} levels")));
         }
@@ -186,27 +265,34 @@ impl Value {
                 (None, Some(u)) => Self::Int(u.into()),
                 _ => Self::Float(n.as_f64().unwrap_or(f64::NAN)),
             },
-            serde_json::Value::String(s) => Self::str(s.as_str()),
+            serde_json::Value::String(s) => Self::str(meter, s)?,
             serde_json::Value::Array(items) => {
-                Self::list(items.iter().map(|v| Self::from_json_at(v, depth + 1)).collect::<Result<_, _>>()?)?
+                let mut list = Vector::with_capacity(meter, items.len())?;
+                for item in items {
+                    list.push(Self::from_json_at(meter, item, depth + 1)?)?;
+                }
+                Self::list(list)?
             }
             serde_json::Value::Object(map) => {
-                let mut dict = Dict::default();
+                let mut dict = Dict::new(meter)?;
                 for (name, value) in map {
-                    dict.insert(Self::str(name.as_str()), Self::from_json_at(value, depth + 1)?)?;
+                    dict.insert(Self::str(meter, name)?, Self::from_json_at(meter, value, depth + 1)?)?;
                 }
                 Self::Dict(Rc::new(dict))
             }
         })
     }
 
-    fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         match self {
             Self::List(items) | Self::Tuple(items) => items.depth,
             Self::Dict(dict) => dict.depth,
-            Self::View(view) => view.depth,
-            Self::Generator(items) => 1 + items.borrow().iter().map(Self::depth).max().unwrap_or(0),
-            Self::Method(method) => 1 + method.0.depth(),
+            Self::View(view) => view.items.depth,
+            Self::Generator(generator) => generator.items.depth,
+            Self::Loop(state) => state.items.depth,
+            Self::Cycler(cycler) => cycler.items.depth,
+            Self::Joiner(joiner) => 1 + joiner.separator.depth(),
+            Self::Method(method) => 1 + method.of.depth(),
             _ => 0,
         }
     }
@@ -218,6 +304,7 @@ impl Value {
             Self::Bool(_) => "bool",
             Self::Int(_) => "int",
             Self::Float(_) => "float",
+            Self::Str(s) if s.is_safe() => "Markup",
             Self::Str(_) => "str",
             Self::List(_) => "list",
             Self::Tuple(_) => "tuple",
@@ -232,6 +319,8 @@ impl Value {
             Self::Namespace(_) => "TemplateNamespace",
             Self::Macro(_) => "Macro",
             Self::Loop(_) => "LoopContext",
+            Self::Cycler(_) => "Cycler",
+            Self::Joiner(_) => "Joiner",
             Self::Method(_) => "builtin_function_or_method",
             Self::Builtin(_) => "function",
         }
@@ -249,10 +338,12 @@ impl Value {
             Self::Int(i) => *i != 0,
             Self::Float(f) => *f != 0.0,
             Self::Str(s) => !s.is_empty(),
-            Self::List(items) | Self::Tuple(items) => !items.items.is_empty(),
+            Self::List(items) | Self::Tuple(items) => !items.is_empty(),
             Self::Dict(dict) => !dict.entries.is_empty(),
             Self::View(view) => !view.items.is_empty(),
             Self::Loop(_)
+            | Self::Cycler(_)
+            | Self::Joiner(_)
             | Self::Generator(_)
             | Self::Namespace(_)
             | Self::Macro(_)
@@ -282,20 +373,23 @@ impl Value {
     }
 
     /// The items of a sequence that can be indexed; strings excluded.
-    pub(super) fn items(&self) -> Option<&[Value]> {
+    pub(super) fn items(&self) -> Option<&Rc<Items>> {
         match self {
-            Self::List(items) | Self::Tuple(items) => Some(&items.items),
+            Self::List(items) | Self::Tuple(items) => Some(items),
             Self::View(view) if matches!(view.kind, ViewKind::Range { .. }) => Some(&view.items),
             _ => None,
         }
     }
 
     /// Python's `len(value)`.
-    pub(super) fn length(&self) -> Result<usize, Fault> {
+    pub(super) fn length(&self, meter: &Meter) -> Result<usize, Fault> {
         Ok(match self {
             Self::Undefined(_) => 0,
-            Self::Str(s) => s.chars().count(),
-            Self::List(items) | Self::Tuple(items) => items.items.len(),
+            Self::Str(s) => {
+                meter.copied(s.len())?;
+                s.chars().count()
+            }
+            Self::List(items) | Self::Tuple(items) => items.len(),
             Self::Dict(dict) => dict.entries.len(),
             Self::View(view) => view.items.len(),
             Self::Loop(state) => state.items.len(),
@@ -303,55 +397,34 @@ impl Value {
         })
     }
 
-    /// All items that a `for` over the value visits.
-    pub(super) fn iterate(&self) -> Result<Vec<Value>, Fault> {
-        Ok(match self {
-            Self::Undefined(_) => Vec::new(),
-            Self::Str(s) => s.chars().map(|c| Self::str(c.encode_utf8(&mut [0; 4]) as &str)).collect(),
-            Self::List(items) | Self::Tuple(items) => items.items.clone(),
-            Self::Dict(dict) => dict.entries.iter().map(|(k, _)| k.clone()).collect(),
-            Self::View(view) => view.items.clone(),
-            Self::Generator(items) => std::mem::take(&mut *items.borrow_mut()).into(),
-            other => return Err(Fault::new(format!("'{}' object is not iterable", other.type_name()))),
-        })
-    }
-
-    /// Python's `==`.
-    pub(super) fn equals(&self, other: &Self) -> bool {
-        let all = |a: &[Value], b: &[Value]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.equals(b));
-        match (self, other) {
-            (Self::Undefined(_), Self::Undefined(_)) | (Self::None, Self::None) => true,
-            (Self::Str(a), Self::Str(b)) => a == b,
-            (Self::List(a), Self::List(b)) | (Self::Tuple(a), Self::Tuple(b)) => all(&a.items, &b.items),
-            (Self::Dict(a), Self::Dict(b)) => {
-                a.entries.len() == b.entries.len()
-                    && a.entries.iter().all(|(k, v)| matches!(b.get(k), Ok(Some(w)) if v.equals(w)))
+    /// All items that a `for` over the value visits; a generator has none left after this.
+    pub(super) fn iterate(&self, meter: &Rc<Meter>) -> Result<Rc<Items>, Fault> {
+        let mut items = Vector::new(meter);
+        match self {
+            Self::List(items) | Self::Tuple(items) => return Ok(items.clone()),
+            Self::View(view) => return Ok(view.items.clone()),
+            Self::Generator(generator) => {
+                let from = generator.next.replace(generator.items.len());
+                if from == 0 {
+                    return Ok(generator.items.clone());
+                }
+                items.extend_from_slice(generator.items.get(from..).unwrap_or_default())?;
             }
-            (Self::View(a), Self::View(b)) => match (a.kind, b.kind) {
-                (ViewKind::Range { .. }, ViewKind::Range { .. }) => all(&a.items, &b.items),
-                (ViewKind::Values, _) | (_, ViewKind::Values) => Rc::ptr_eq(a, b),
-                _ => a.items.len() == b.items.len() && a.items.iter().all(|x| b.items.iter().any(|y| x.equals(y))),
-            },
-            (Self::Generator(a), Self::Generator(b)) => Rc::ptr_eq(a, b),
-            (Self::Namespace(a), Self::Namespace(b)) => Rc::ptr_eq(a, b),
-            (Self::Macro(a), Self::Macro(b)) => Rc::ptr_eq(a, b),
-            (Self::Loop(a), Self::Loop(b)) => Rc::ptr_eq(a, b),
-            (Self::Builtin(a), Self::Builtin(b)) => a == b,
-            (Self::Method(a), Self::Method(b)) => a.1 == b.1 && a.0.equals(&b.0),
-            (Self::Float(a), b) => b.as_number().is_some_and(|b| *a == b),
-            (a, Self::Float(b)) => a.as_number().is_some_and(|a| a == *b),
-            (a, b) => matches!((a.as_int(), b.as_int()), (Some(a), Some(b)) if a == b),
+            Self::Undefined(_) => {}
+            Self::Str(s) => {
+                for c in s.chars() {
+                    meter.step()?;
+                    items.push(Self::str(meter, c.encode_utf8(&mut [0; 4]))?)?;
+                }
+            }
+            Self::Dict(dict) => {
+                items = Vector::with_capacity(meter, dict.entries.len())?;
+                for (name, _) in dict.entries() {
+                    items.push(name.clone())?;
+                }
+            }
+            other => return Err(Fault::new(format!("'{}' object is not iterable", other.type_name()))),
         }
-    }
-
-    /// Python's `is`, as far as templates can tell.
-    pub(super) fn same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::List(a), Self::List(b)) => Rc::ptr_eq(a, b),
-            (Self::Tuple(a), Self::Tuple(b)) => Rc::ptr_eq(a, b) || (a.items.is_empty() && b.items.is_empty()),
-            (Self::Dict(a), Self::Dict(b)) => Rc::ptr_eq(a, b),
-            (Self::View(a), Self::View(b)) => Rc::ptr_eq(a, b),
-            (a, b) => a.type_name() == b.type_name() && a.equals(b),
-        }
+        Items::new(items)
     }
 }

@@ -3,9 +3,13 @@
 use std::cmp::Ordering;
 
 use crate::template::Fault;
+use crate::template::ast::Arithmetic;
 use crate::template::call::{Given, required};
+use crate::template::compare::{equals, less, order};
 use crate::template::interpreter::Interpreter;
-use crate::template::value::Value;
+use crate::template::meter::Vector;
+use crate::template::text::{Str, shown};
+use crate::template::value::{Dict, Items, Value};
 
 /// A sort key: the value itself, or its lower case.
 type Keyed = (Value, Value);
@@ -13,55 +17,61 @@ type Keyed = (Value, Value);
 impl Interpreter<'_> {
     pub(super) fn sequence_filter(&mut self, name: &str, value: &Value, given: Given) -> Result<Value, Fault> {
         match name {
-            "length" | "count" => {
-                self.charge(value.as_str().map_or(0, |s| s.len() / 16))?;
-                Ok(Value::Int(value.length()? as i128))
+            "length" | "count" => Ok(Value::Int(value.length(&self.meter)? as i128)),
+            "list" => self.listed(value),
+            "first" => {
+                let first = match value {
+                    Value::Generator(generator) => generator.next(),
+                    Value::Str(s) => match s.chars().next() {
+                        Some(c) => Some(self.str(c.encode_utf8(&mut [0; 4]))?),
+                        None => None,
+                    },
+                    _ => value.iterate(&self.meter)?.first().cloned(),
+                };
+                match first {
+                    Some(first) => Ok(first),
+                    None => self.missing("no first item, sequence was empty"),
+                }
             }
-            "list" => Value::list(self.visit(value)?),
-            "first" => Ok(self
-                .visit(value)?
-                .into_iter()
-                .next()
-                .unwrap_or_else(|| Value::missing("no first item, sequence was empty"))),
-            "last" => match value {
-                Value::Generator(_) => Err(Fault::new("'generator' object is not reversible")),
-                _ => Ok(self.visit(value)?.pop().unwrap_or_else(|| Value::missing("no last item, sequence was empty"))),
-            },
+            "last" => {
+                let last = match value {
+                    Value::Generator(_) => return Err(Fault::new("'generator' object is not reversible")),
+                    Value::Str(s) => match s.chars().next_back() {
+                        Some(c) => {
+                            let c = Str::copy(&self.meter, c.encode_utf8(&mut [0; 4]))?;
+                            Some(Value::Str(c.marked(s.is_safe())))
+                        }
+                        None => None,
+                    },
+                    _ => value.iterate(&self.meter)?.last().cloned(),
+                };
+                match last {
+                    Some(last) => Ok(last),
+                    None => self.missing("no last item, sequence was empty"),
+                }
+            }
             "reverse" => match value {
-                Value::Str(s) => Ok(Value::str(s.chars().rev().collect::<String>())),
-                Value::Generator(_) => {
-                    let mut items = self.visit(value)?;
-                    items.reverse();
-                    Value::list(items)
+                Value::Str(s) => {
+                    self.meter.read(s.len())?;
+                    let mut out = self.buffer();
+                    out.reserve(s.len())?;
+                    out.extend(s.chars().rev())?;
+                    Ok(Value::Str(Str::made(out)?.marked(s.is_safe())))
                 }
                 _ => {
-                    let mut items = self.visit(value)?;
+                    let items = self.visit(value)?;
+                    let mut items = Vector::copy(&self.meter, &items, 0)?;
                     items.reverse();
-                    Value::generator(items)
+                    if matches!(value, Value::Generator(_)) { Value::list(items) } else { Value::generator(items) }
                 }
             },
-            "join" => {
-                let [separator, attribute] = given.bind(name, ["d", "attribute"])?;
-                let separator = match separator {
-                    Some(separator) => self.text(&separator)?,
-                    None => String::new(),
-                };
-                let mut out = String::new();
-                for (i, item) in self.visit(value)?.into_iter().enumerate() {
-                    let item = self.attribute_of(item, &attribute)?;
-                    if i > 0 {
-                        self.charge(separator.len())?;
-                        out.push_str(&separator);
-                    }
-                    self.write(&mut out, &item)?;
-                }
-                Ok(Value::str(out))
-            }
+            "join" => self.join(value, given),
+            "random" | "urlize" | "wordwrap" | "pprint" => Err(Fault::unsupported("filter of chat templates", name)),
             "items" => match value {
-                Value::Undefined(_) => Value::generator(Vec::new()),
+                Value::Undefined(_) => Value::generator(Vector::new(&self.meter)),
                 Value::Dict(_) => {
-                    let pairs = self.method(value, "items", Given::empty())?;
-                    Value::generator(self.visit(&pairs)?)
+                    let pairs = self.pairs(value)?;
+                    Value::generator(Vector::copy(&self.meter, &pairs, 0)?)
                 }
                 _ => Err(Fault::new("can only get item pairs from a mapping")),
             },
@@ -70,20 +80,19 @@ impl Interpreter<'_> {
                 let [reverse, case_sensitive, attribute] =
                     given.bind(name, ["reverse", "case_sensitive", "attribute"])?;
                 let items = self.visit(value)?;
-                let items = self.sorted(items, &attribute, truth(&case_sensitive), truth(&reverse))?;
+                let items = self.sorted(&items, &attribute, truth(&case_sensitive), truth(&reverse))?;
                 Value::list(items)
             }
             "unique" => {
                 let [case_sensitive, attribute] = given.bind(name, ["case_sensitive", "attribute"])?;
-                let mut seen: Vec<Value> = Vec::new();
-                let mut kept = Vec::new();
-                for item in self.visit(value)? {
-                    self.charge(seen.len())?;
+                let mut seen = Dict::new(&self.meter)?;
+                let mut kept = Vector::new(&self.meter);
+                for item in self.visit(value)?.iter() {
                     let key = self.attribute_of(item.clone(), &attribute)?;
-                    let key = fold_case(key, truth(&case_sensitive));
-                    if !seen.iter().any(|s| s.equals(&key)) {
-                        seen.push(key);
-                        kept.push(item);
+                    let key = self.fold_case(key, truth(&case_sensitive))?;
+                    if seen.get(&key)?.is_none() {
+                        seen.insert(key, Value::None)?;
+                        kept.push(item.clone())?;
                     }
                 }
                 Value::generator(kept)
@@ -92,28 +101,31 @@ impl Interpreter<'_> {
                 let [case_sensitive, attribute] = given.bind(name, ["case_sensitive", "attribute"])?;
                 let wanted = if name == "min" { Ordering::Less } else { Ordering::Greater };
                 let mut best: Option<Keyed> = None;
-                for item in self.visit(value)? {
+                for item in self.visit(value)?.iter() {
                     let key = self.attribute_of(item.clone(), &attribute)?;
-                    let key = fold_case(key, truth(&case_sensitive));
+                    let key = self.fold_case(key, truth(&case_sensitive))?;
                     let better = match &best {
-                        Some((old, _)) => self.order(&key, old)? == Some(wanted),
+                        Some((old, _)) => order(&self.meter, &key, old)? == Some(wanted),
                         None => true,
                     };
                     if better {
-                        best = Some((key, item));
+                        best = Some((key, item.clone()));
                     }
                 }
-                Ok(best.map_or_else(|| Value::missing("no aggregated item, sequence was empty"), |b| b.1))
+                match best {
+                    Some((_, best)) => Ok(best),
+                    None => self.missing("no aggregated item, sequence was empty"),
+                }
             }
             "sum" => {
                 let [attribute, start] = given.bind(name, ["attribute", "start"])?;
                 let mut sum = start.unwrap_or(Value::Int(0));
-                for item in self.visit(value)? {
-                    let item = self.attribute_of(item, &attribute)?;
+                for item in self.visit(value)?.iter() {
+                    let item = self.attribute_of(item.clone(), &attribute)?;
                     if sum.as_str().is_some() {
                         return Err(Fault::new("sum() can't sum strings"));
                     }
-                    sum = self.arithmetic(crate::template::ast::Arithmetic::Add, &sum, &item)?;
+                    sum = self.arithmetic(Arithmetic::Add, &sum, &item)?;
                 }
                 Ok(sum)
             }
@@ -124,8 +136,55 @@ impl Interpreter<'_> {
             "rejectattr" => self.select(value, given, true, false),
             "batch" | "slice" => self.batches(name, value, given),
             "groupby" => self.group_by(value, given),
-            _ => Err(Fault::new(format!("no filter named '{name}'"))),
+            _ => Err(Fault::new(format!("no filter named '{}'", shown(name)))),
         }
+    }
+
+    /// A new list of all items.
+    fn listed(&mut self, value: &Value) -> Result<Value, Fault> {
+        let items = self.visit(value)?;
+        Value::list(Vector::copy(&self.meter, &items, 0)?)
+    }
+
+    /// The pairs of a dict.
+    fn pairs(&mut self, dict: &Value) -> Result<std::rc::Rc<Items>, Fault> {
+        let pairs = self.method(dict, "items", self.empty())?;
+        self.visit(&pairs)
+    }
+
+    /// The `join` filter: its result is plain, except for safe text in an `autoescape` block.
+    fn join(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
+        let [separator, attribute] = given.bind("join", ["d", "attribute"])?;
+        let mut separator = match separator {
+            Some(separator) => self.text(&separator)?,
+            None => Str::copy(&self.meter, "")?,
+        };
+        let items = self.visit(value)?;
+        let mut parts = Vector::with_capacity(&self.meter, items.len())?;
+        let mut safe = separator.is_safe();
+        for item in items.iter() {
+            let item = self.attribute_of(item.clone(), &attribute)?;
+            let text = self.text(&item)?;
+            safe |= text.is_safe();
+            parts.push(text)?;
+        }
+        safe &= self.autoescape;
+        if safe {
+            separator = separator.escaped(&self.meter)?;
+        }
+        let mut out = self.buffer();
+        for (i, part) in parts.iter().enumerate() {
+            self.meter.step()?;
+            if i > 0 {
+                out.push_str(&separator)?;
+            }
+            if safe {
+                out.push_str(&part.escaped(&self.meter)?)?;
+            } else {
+                out.push_str(part)?;
+            }
+        }
+        Ok(Value::Str(Str::made(out)?.marked(safe)))
     }
 
     /// The attribute path `a.b.0` of an item, or the item itself without one.
@@ -134,10 +193,12 @@ impl Interpreter<'_> {
             None | Some(Value::None) => Ok(item),
             Some(Value::Str(path)) => {
                 let mut value = item;
+                self.meter.read(path.len())?;
                 for part in path.split('.') {
+                    self.meter.step()?;
                     let index = match part.parse::<u32>() {
                         Ok(i) => Value::Int(i.into()),
-                        Err(_) => Value::str(part),
+                        Err(_) => self.str(part)?,
                     };
                     value = self.item(&value, &index)?;
                 }
@@ -149,38 +210,51 @@ impl Interpreter<'_> {
 
     fn sorted(
         &mut self,
-        items: Vec<Value>,
+        items: &[Value],
         attribute: &Option<Value>,
         case_sensitive: bool,
         reverse: bool,
-    ) -> Result<Vec<Value>, Fault> {
-        let mut keyed = Vec::with_capacity(items.len());
+    ) -> Result<Vector<Value>, Fault> {
+        let mut keyed: Vector<Keyed> = Vector::with_capacity(&self.meter, items.len())?;
         for item in items {
             let key = match attribute {
                 Some(Value::Str(paths)) if paths.contains(',') => {
-                    let mut keys = Vec::new();
+                    let mut keys = Vector::new(&self.meter);
                     for path in paths.split(',') {
-                        let part = self.attribute_of(item.clone(), &Some(Value::str(path)))?;
-                        keys.push(fold_case(part, case_sensitive));
+                        let path = Some(self.str(path)?);
+                        let part = self.attribute_of(item.clone(), &path)?;
+                        keys.push(self.fold_case(part, case_sensitive)?)?;
                     }
                     Value::list(keys)?
                 }
                 _ => {
                     let part = self.attribute_of(item.clone(), attribute)?;
-                    fold_case(part, case_sensitive)
+                    self.fold_case(part, case_sensitive)?
                 }
             };
-            keyed.push((key, item));
+            keyed.push((key, item.clone()))?;
         }
         // A reversed stable sort keeps equal items in their order.
         if reverse {
             keyed.reverse();
         }
-        self.sort_by(&mut keyed, |k: &Keyed| &k.0)?;
+        keyed.sort_by(&mut |a, b| less(&self.meter, &a.0, &b.0))?;
         if reverse {
             keyed.reverse();
         }
-        Ok(keyed.into_iter().map(|k| k.1).collect())
+        let mut sorted = Vector::with_capacity(&self.meter, keyed.len())?;
+        for (_, item) in keyed {
+            sorted.push(item)?;
+        }
+        Ok(sorted)
+    }
+
+    /// A sort key: strings in lower case, if that is wanted.
+    fn fold_case(&mut self, value: Value, case_sensitive: bool) -> Result<Value, Fault> {
+        match &value {
+            Value::Str(s) if !case_sensitive => self.recased(s, false).map(Value::Str),
+            _ => Ok(value),
+        }
     }
 
     fn dict_sort(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
@@ -195,47 +269,41 @@ impl Interpreter<'_> {
             Value::Undefined(what) => return Err(Fault::new(what.to_string())),
             other => return Err(Fault::new(format!("'{}' object has no attribute 'items'", other.type_name()))),
         }
-        let pairs = self.method(value, "items", Given::empty())?;
-        let pairs = self.visit(&pairs)?;
-        Value::list(self.sorted(pairs, &Some(by), truth(&case_sensitive), truth(&reverse))?)
+        let pairs = self.pairs(value)?;
+        Value::list(self.sorted(&pairs, &Some(by), truth(&case_sensitive), truth(&reverse))?)
     }
 
     fn map(&mut self, value: &Value, mut given: Given) -> Result<Value, Fault> {
         if !value.truth() {
-            return Value::generator(Vec::new());
+            return Value::generator(Vector::new(&self.meter));
         }
         let items = self.visit(value)?;
-        let mut mapped = Vec::with_capacity(items.len());
+        let mut mapped = Vector::with_capacity(&self.meter, items.len())?;
         if given.positional.is_empty() {
             let [attribute, default] = given.bind("map", ["attribute", "default"])?;
             let attribute = Some(required(attribute, "map", "attribute")?);
-            for item in items {
-                let found = self.attribute_of(item, &attribute)?;
+            for item in items.iter() {
+                let found = self.attribute_of(item.clone(), &attribute)?;
                 mapped.push(match &default {
                     Some(default) if found.is_undefined() => default.clone(),
                     _ => found,
-                });
+                })?;
             }
         } else {
             let name = given.positional.remove(0);
             let Value::Str(name) = name else { return Err(Fault::new("map() takes the name of a filter")) };
-            for item in items {
-                self.step()?;
-                let again = self.repeat_given(&given)?;
-                mapped.push(self.filter(&name, &item, again)?);
+            for item in items.iter() {
+                self.meter.step()?;
+                let again = given.repeat(&self.meter)?;
+                mapped.push(self.filter(&name, item, again)?)?;
             }
         }
         Value::generator(mapped)
     }
 
-    fn repeat_given(&mut self, given: &Given) -> Result<Given, Fault> {
-        self.charge((given.positional.len() + given.named.len()) * 48)?;
-        Ok(Given { positional: given.positional.clone(), named: given.named.clone(), caller: None })
-    }
-
     fn select(&mut self, value: &Value, mut given: Given, by_attribute: bool, keep: bool) -> Result<Value, Fault> {
         if !value.truth() {
-            return Value::generator(Vec::new());
+            return Value::generator(Vector::new(&self.meter));
         }
         let attribute = if by_attribute {
             if given.positional.is_empty() {
@@ -246,20 +314,20 @@ impl Interpreter<'_> {
             None
         };
         let test = if given.positional.is_empty() { None } else { Some(given.positional.remove(0)) };
-        let mut kept = Vec::new();
-        for item in self.visit(value)? {
-            self.step()?;
+        let mut kept = Vector::new(&self.meter);
+        for item in self.visit(value)?.iter() {
+            self.meter.step()?;
             let subject = self.attribute_of(item.clone(), &attribute)?;
             let holds = match &test {
                 None => subject.truth(),
                 Some(Value::Str(name)) => {
-                    let again = self.repeat_given(&given)?;
+                    let again = given.repeat(&self.meter)?;
                     self.test(name, &subject, again)?
                 }
                 Some(other) => return Err(Fault::new(format!("no test named {}", other.type_name()))),
             };
             if holds == keep {
-                kept.push(item);
+                kept.push(item.clone())?;
             }
         }
         Value::generator(kept)
@@ -271,26 +339,28 @@ impl Interpreter<'_> {
         let count = count.ok_or_else(|| Fault::new(format!("{name}() takes a positive count")))?;
         let fill = fill.filter(|f| !matches!(f, Value::None));
         let items = self.visit(value)?;
-        let mut lists = Vec::new();
+        let mut lists = Vector::new(&self.meter);
         if name == "batch" {
             for chunk in items.chunks(count) {
-                let mut chunk = chunk.to_vec();
-                if let Some(fill) = &fill {
-                    self.charge((count - chunk.len()).saturating_mul(32))?;
-                    chunk.resize(count, fill.clone());
+                let missing = if fill.is_some() { count - chunk.len() } else { 0 };
+                let mut list = Vector::copy(&self.meter, chunk, missing)?;
+                for _ in 0..missing {
+                    list.push(fill.clone().unwrap_or(Value::None))?;
                 }
-                lists.push(Value::list(chunk)?);
+                lists.push(Value::list(list)?)?;
             }
         } else {
-            self.charge(count.saturating_mul(64))?;
+            lists = Vector::with_capacity(&self.meter, count)?;
             let (each, extra) = (items.len() / count, items.len() % count);
-            let mut rest = items.into_iter();
+            let mut rest = &items[..];
             for i in 0..count {
-                let mut part: Vec<Value> = rest.by_ref().take(each + usize::from(i < extra)).collect();
-                if let Some(fill) = fill.as_ref().filter(|_| i >= extra && extra > 0) {
-                    part.push(fill.clone());
+                let (part, after) = rest.split_at(each + usize::from(i < extra));
+                rest = after;
+                let mut list = Vector::copy(&self.meter, part, 1)?;
+                if let Some(fill) = fill.as_ref().filter(|_| i >= extra) {
+                    list.push(fill.clone())?;
                 }
-                lists.push(Value::list(part)?);
+                lists.push(Value::list(list)?)?;
             }
         }
         Value::generator(lists)
@@ -299,41 +369,41 @@ impl Interpreter<'_> {
     fn group_by(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
         let [attribute, default, case_sensitive] = given.bind("groupby", ["attribute", "default", "case_sensitive"])?;
         let attribute = Some(required(attribute, "groupby", "attribute")?);
-        let mut keyed: Vec<Keyed> = Vec::new();
-        for item in self.visit(value)? {
+        let items = self.visit(value)?;
+        let mut keyed: Vector<Keyed> = Vector::with_capacity(&self.meter, items.len())?;
+        for item in items.iter() {
             let mut key = self.attribute_of(item.clone(), &attribute)?;
             if let (true, Some(default)) = (key.is_undefined(), &default) {
                 key = default.clone();
             }
-            keyed.push((fold_case(key, truth(&case_sensitive)), item));
+            keyed.push((self.fold_case(key, truth(&case_sensitive))?, item.clone()))?;
         }
-        self.sort_by(&mut keyed, |k| &k.0)?;
-        let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
+        keyed.sort_by(&mut |a, b| less(&self.meter, &a.0, &b.0))?;
+        let mut groups: Vector<(Value, Vector<Value>)> = Vector::new(&self.meter);
         for (key, item) in keyed {
             match groups.last_mut() {
-                Some((last, items)) if last.equals(&key) => items.push(item),
+                Some((last, items)) if equals(&self.meter, last, &key)? => items.push(item)?,
                 _ => {
-                    let shown = self.attribute_of(item.clone(), &attribute)?;
-                    let shown = if shown.is_undefined() { key.clone() } else { shown };
-                    groups.push((key, vec![shown, item]));
+                    let mut items = Vector::new(&self.meter);
+                    items.push(item)?;
+                    groups.push((key, items))?;
                 }
             }
         }
-        let groups = groups.into_iter().map(|(_, mut items)| {
-            let shown = items.remove(0);
-            Value::tuple(vec![shown, Value::list(items)?])
-        });
-        Value::list(groups.collect::<Result<_, _>>()?)
+        let mut list = Vector::with_capacity(&self.meter, groups.len())?;
+        for (key, items) in groups {
+            // The group is named as its first item spells the key.
+            let shown = match items.first() {
+                Some(first) => self.attribute_of(first.clone(), &attribute)?,
+                None => Value::None,
+            };
+            let shown = if shown.is_undefined() { key } else { shown };
+            list.push(Items::pair(&self.meter, [shown, Value::list(items)?], true)?)?;
+        }
+        Value::list(list)
     }
 }
 
 fn truth(value: &Option<Value>) -> bool {
     value.as_ref().is_some_and(Value::truth)
-}
-
-fn fold_case(value: Value, case_sensitive: bool) -> Value {
-    match &value {
-        Value::Str(s) if !case_sensitive => Value::str(s.to_lowercase()),
-        _ => value,
-    }
 }
