@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::loader::FileKind;
 use crate::{Error, Limits};
 
 /// Parses a JSON object.
@@ -25,7 +26,15 @@ pub(crate) fn object(bytes: &[u8], what: &str, limits: &Limits) -> Result<Map<St
             Some(quoted) => serde_json::from_slice(&quoted),
             None => Err(error),
         })
-        .map_err(|e| Error::malformed(what, e.to_string()))
+        .map_err(|error| malformed(bytes, what, &error))
+}
+
+/// The error of a file that is not the JSON that was expected: its kind, or where the JSON is wrong.
+pub(crate) fn malformed(bytes: &[u8], what: &str, error: &serde_json::Error) -> Error {
+    match FileKind::of(bytes) {
+        FileKind::Json | FileKind::Text { .. } | FileKind::Unknown { .. } => Error::malformed(what, error.to_string()),
+        found => Error::WrongFile { what: what.to_owned(), expected: "JSON text", found },
+    }
 }
 
 /// `None` when there is nothing to replace.
