@@ -30,7 +30,6 @@ use crate::loader::mmap;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "the file gets its name only by `finish`"]
 pub struct OutputFile {
     /// Where the file goes: the end of all symbolic links.
     target: PathBuf,
