@@ -430,6 +430,28 @@ fn a_split_source_stays_split_or_becomes_one_file() {
     std::fs::remove_dir_all(&folder.0).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_link_leads_to_is_written_be_it_the_source_itself() {
+    let folder = Path::new();
+    std::fs::create_dir(&folder.0).unwrap();
+    let at = |name: &str| folder.0.join(name);
+    std::fs::write(at("a.gguf"), source(false).1).unwrap();
+    std::os::unix::fs::symlink("a.gguf", at("b.gguf")).unwrap();
+    let checkpoint = Checkpoint::open(at("a.gguf")).unwrap();
+    let plan = Quantizer::new(Mix::Q8_0).to_gguf(&checkpoint).unwrap();
+    plan.write(at("c.gguf"), |_| ()).unwrap();
+    plan.write(at("b.gguf"), |_| ()).unwrap();
+    assert!(std::fs::symlink_metadata(at("b.gguf")).unwrap().is_symlink());
+    assert!(std::fs::read(at("a.gguf")).unwrap() == std::fs::read(at("c.gguf")).unwrap());
+    let error = plan.write("/dev/null", |_| ()).unwrap_err();
+    assert!(matches!(error, Error::WrongFile { .. }), "{error}");
+    let mut names: Vec<_> = std::fs::read_dir(&folder.0).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a.gguf", "b.gguf", "c.gguf"]);
+    std::fs::remove_dir_all(&folder.0).unwrap();
+}
+
 #[test]
 fn importance_reaches_the_encoder_column_by_column_and_expert_by_expert() {
     let name = "blk.0.ffn_down_exps.weight";
