@@ -112,7 +112,7 @@ impl<'a> Cursor<'a> {
         Ok(name)
     }
 
-    /// A string of UTF-8. Values that need not be UTF-8 are read by [`Cursor::string_bytes`].
+    /// A string of UTF-8.
     pub(crate) fn string(&mut self, of: &str) -> Result<&'a str, Error> {
         let bytes = self.string_bytes(of)?;
         std::str::from_utf8(bytes).map_err(|e| self.malformed(format_args!("{of} is not UTF-8: {e}")))

@@ -289,10 +289,11 @@ fn value(cursor: &mut Cursor<'_>, kind: u32, entries: &mut u64) -> Result<Value,
             let [byte] = cursor.array(of)?;
             Value::Bool(boolean(cursor, byte)?)
         }
-        // Most keys are read by nobody: text of another encoding is an error only where it is asked for.
-        8 => match cursor.string_bytes("string value")? {
-            bytes => std::str::from_utf8(bytes).map_or_else(|_| Value::Bytes(bytes.to_vec()), |s| Value::Str(s.into())),
-        },
+        8 => {
+            let bytes = cursor.string_bytes("string value")?;
+            // Most keys are read by nobody: text of another encoding is an error only where it is asked for.
+            std::str::from_utf8(bytes).map_or_else(|_| Value::Bytes(bytes.to_vec()), |text| Value::Str(text.into()))
+        }
         9 => Value::Array(array(cursor, 1, entries)?),
         10 => Value::U64(cursor.u64(of)?),
         11 => Value::I64(i64::from_le_bytes(cursor.array(of)?)),

@@ -60,8 +60,10 @@ pub struct GgufWriter<W: Write> {
     /// Bytes of the first of them that are written already.
     written: u64,
     /// What gives the file its name, where this writer began the file.
-    end: Option<fn(&mut W) -> Result<(), Error>>,
+    end: Option<End<W>>,
 }
+
+type End<W> = fn(&mut W) -> Result<(), Error>;
 
 impl GgufWriter<OutputFile> {
     /// Begins the file at `path`, which has its name once [`finish`](GgufWriter::finish) has returned; see [`OutputFile`] for links
@@ -71,7 +73,7 @@ impl GgufWriter<OutputFile> {
     /// Those of [`GgufWriter::new`] and [`OutputFile::create`].
     pub fn create(path: impl AsRef<Path>, metadata: &Metadata, tensors: &[GgufTensor]) -> Result<Self, Error> {
         let path = path.as_ref();
-        let end = |file: &mut OutputFile| {
+        let end: End<OutputFile> = |file| {
             file.complete()?;
             file.publish()
         };
