@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use mistral_core::models::loader::OutputFile;
 use mistral_core::tools::{Approval, PausedCall, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
 use mistral_core::{Agent, AgentEvent, Message, Model, Stop, Suspended};
 use serde::Deserialize;
@@ -64,7 +65,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
     };
     let mut json = serde_json::to_string_pretty(&suspended)?;
     if let Some(path) = state {
-        std::fs::write(&path, &json)?;
+        OutputFile::write(&path, json.as_bytes())?;
         json = std::fs::read_to_string(&path)?;
     }
 

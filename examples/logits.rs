@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use mistral_core::models::loader::OutputFile;
 use mistral_core::models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, LogitRows, Logits};
 use mistral_core::quant::{Cpu, CpuOptions, KvFormat};
 use safetensors::{Dtype, tensor::TensorView};
@@ -80,6 +81,6 @@ fn main() -> Result<(), mistral_examples::Failure> {
     if greedy > 0 {
         tensors.push(("greedy_ids", TensorView::new(Dtype::I64, vec![greedy], &ids)?));
     }
-    safetensors::serialize_to_file(tensors, None, &out)?;
+    OutputFile::write(out, &safetensors::serialize(tensors, None)?)?;
     Ok(())
 }

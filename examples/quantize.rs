@@ -2,16 +2,32 @@
 //! [--tensor-type PATTERN=TYPE]... [--uniform] [--keep-split] [--threads N] [--dry-run]`.
 //!
 //! `TYPE` is a mix (`Q4_K_M`, `IQ4_XS`, ...) or a format. Patterns are regular expressions over tensor names as GGUF files have them.
-//! `--dry-run` prints what every tensor would become and writes nothing.
+//! `--dry-run` prints what every tensor would become and writes nothing. Tensors that fall back to another format are listed.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use mistral_core::models::{Checkpoint, Importance, Quantizer};
+use mistral_core::models::{Checkpoint, Importance, Quantizer, TensorPlan};
 use mistral_core::quant::Format;
 use mistral_core::{Source, embedded};
 use mistral_examples::Failure;
+
+/// Tells which tensors get another format than was asked for, as their rows are not whole blocks of that.
+fn say_fallbacks(tensors: &[TensorPlan]) {
+    let mut kinds: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (tensor, wanted) in tensors.iter().filter_map(|tensor| Some((tensor, tensor.instead_of?))) {
+        kinds.entry((wanted.name(), tensor.to.name())).or_default().push(&tensor.name);
+    }
+    for ((wanted, made), names) in kinds {
+        let count = names.len();
+        eprintln!(
+            "{count} tensors become {made} instead of {wanted}, which their rows do not fit, such as {}",
+            names[0]
+        );
+    }
+}
 
 fn main() -> Result<(), Failure> {
     let mut args = mistral_examples::arguments(include_str!("quantize.rs"));
@@ -48,6 +64,7 @@ fn main() -> Result<(), Failure> {
         let change = format!("{} -> {}", tensor.from, tensor.to);
         println!("{:40} {:16} {change:16} {:>12} bytes{why}", tensor.name, format!("{:?}", tensor.shape), tensor.bytes);
     }
+    say_fallbacks(plan.tensors());
     let (before, after) = (checkpoint.tensor_bytes(), plan.bytes());
     println!("{before} bytes -> {after} bytes, {:.2} bits a weight", after as f64 * 8.0 / weights.max(1) as f64);
     if dry {

@@ -131,8 +131,11 @@ impl ModelBuilder<Ready> {
         self.with(|o| o.cpu.bf16_products = on)
     }
 
-    /// Positions that one sequence may have, prompt and output together; the model's own limit holds as well.
-    /// Default: 8192.
+    /// Sets how many positions one sequence may have, prompt and output together, up to 2^24. Default: 8192, or the number that the
+    /// checkpoint was made for where that is less.
+    ///
+    /// The checkpoint's number is `max_position_embeddings`, times the factor of a rotary embedding that is scaled. More than that is
+    /// computed as asked, but the model was not trained for it: [`Model::context_warning`] then says so.
     pub fn context_length(self, tokens: usize) -> Self {
         self.with(|o| o.wishes.context_length = Some(tokens))
     }
@@ -255,6 +258,9 @@ impl ModelBuilder<Ready> {
     }
 }
 
+/// The longest context: positions up to here are exact in f32.
+const MAX_CONTEXT: usize = 1 << 24;
+
 impl Options {
     fn check(&self) -> Result<(), Error> {
         let counts = [
@@ -265,6 +271,11 @@ impl Options {
             ("max_sequences", self.limits.max_sequences),
             ("max_batch_tokens", self.limits.max_batch_tokens),
         ];
+        if let Some(tokens) = self.wishes.context_length.filter(|tokens| *tokens > MAX_CONTEXT) {
+            let detail =
+                format!("{tokens} is more than {MAX_CONTEXT}: f32, which angles are computed in, counts no further");
+            return Err(Error::InvalidParameter { name: "context_length", detail });
+        }
         match counts.into_iter().find(|count| count.1 == 0) {
             Some((name, _)) => Err(Error::InvalidParameter { name, detail: "0 is not at least 1".into() }),
             None => Ok(()),

@@ -69,6 +69,10 @@ impl<B: Backend> Forward for Loaded<B> {
         self.context_length
     }
 
+    fn trained_context(&self) -> usize {
+        self.decoder.spec().context_length
+    }
+
     fn block_tokens(&self) -> usize {
         self.cache.options().block_tokens
     }

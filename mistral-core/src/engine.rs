@@ -12,7 +12,7 @@ use crate::sample::{Scratch, split_mix};
 use crate::scheduler::{Chunk, Scheduler};
 use crate::sequence::Sequence;
 use crate::text::TextModel;
-use crate::{Error, Event, EventKind, FinishReason, Metrics, Prompt, Request, SequenceId};
+use crate::{ContextWarning, Error, Event, EventKind, FinishReason, Metrics, Prompt, Request, SequenceId};
 
 #[cfg(test)]
 mod tests;
@@ -195,9 +195,15 @@ impl Engine {
         }
     }
 
-    /// Positions that one sequence may have, prompt and output together: the model's own, or fewer if the cache is smaller.
+    /// Returns how many positions one sequence may have, prompt and output together: the number asked for or the model's own, or fewer
+    /// if the cache is smaller.
     pub fn context_length(&self) -> usize {
         self.forward.context_length().min(self.forward.blocks().saturating_mul(self.forward.block_tokens()))
+    }
+
+    /// Returns a warning where [`context_length`](Self::context_length) is beyond what the checkpoint was made for.
+    pub fn context_warning(&self) -> Option<ContextWarning> {
+        ContextWarning::of(self.context_length(), self.forward.trained_context())
     }
 
     /// Logits a token; token ids are below this.

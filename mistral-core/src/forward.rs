@@ -9,6 +9,10 @@ pub(crate) trait Forward: Send {
     fn vocab_size(&self) -> usize;
     /// Positions that a sequence may have, prompt and output together.
     fn context_length(&self) -> usize;
+    /// Returns how many positions the checkpoint was made for.
+    fn trained_context(&self) -> usize {
+        self.context_length()
+    }
     /// Token slots of a cache block.
     fn block_tokens(&self) -> usize;
     /// Cache blocks.

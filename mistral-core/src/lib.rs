@@ -28,6 +28,7 @@ mod agent;
 mod block_pool;
 mod builder;
 mod constraint;
+mod context;
 mod decoder;
 mod engine;
 mod error;
@@ -56,6 +57,7 @@ pub use agent::{
 };
 pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
 pub use constraint::{CallConstraint, CallMask, Constraint, TokenTable};
+pub use context::ContextWarning;
 pub use decoder::embedded;
 pub use engine::{Engine, Step};
 pub use error::Error;

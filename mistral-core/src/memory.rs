@@ -85,7 +85,8 @@ impl MemoryPlan {
     /// # Errors
     /// [`Error::OutOfMemoryBudget`] with the numbers of the smallest cache allowed, when that does not fit.
     pub(crate) fn new(needs: &Needs, wishes: &Wishes, limits: &Limits) -> Result<Self, Error> {
-        let context_length = wishes.context_length.unwrap_or(DEFAULT_CONTEXT).min(needs.context_length).max(1);
+        // More than the checkpoint was made for is the user's own decision; see `ContextWarning`.
+        let context_length = wishes.context_length.unwrap_or(DEFAULT_CONTEXT.min(needs.context_length)).max(1);
         let least = Demand {
             weights: needs.weights,
             kv_token: needs.kv_token,
@@ -286,8 +287,8 @@ mod tests {
         assert_eq!(plan(NEEDS, Wishes { context_length: Some(100), ..WISHES }).unwrap(), (100, 25));
         assert_eq!(
             plan(NEEDS, Wishes { context_length: Some(5000), ..WISHES }).unwrap(),
-            (1000, 250),
-            "the model's own"
+            (5000, 1024),
+            "beyond the model's own"
         );
         let long = Needs { context_length: 1 << 20, ..NEEDS };
         assert_eq!(plan(long, WISHES).unwrap(), (DEFAULT_CONTEXT, DEFAULT_KV_TOKENS / 16));

@@ -11,7 +11,7 @@ use serde_json::Map;
 use crate::builder::{ModelBuilder, NoCheckpoint};
 use crate::text::TextModel;
 use crate::worker::Handle;
-use crate::{Engine, Error, Generation, Message, Metrics, Prompt, Request};
+use crate::{ContextWarning, Engine, Error, Generation, Message, Metrics, Prompt, Request};
 
 #[cfg(test)]
 mod tests;
@@ -118,6 +118,11 @@ impl Model {
     /// Positions that one sequence may have, prompt and output together.
     pub fn context_length(&self) -> usize {
         self.handle.context_length()
+    }
+
+    /// Returns a warning where [`context_length`](Self::context_length) is beyond what the checkpoint was made for.
+    pub fn context_warning(&self) -> Option<ContextWarning> {
+        self.handle.context_warning()
     }
 
     /// Token ids are below this.

@@ -11,7 +11,9 @@ use std::time::Instant;
 
 use crate::feed::Feed;
 use crate::text::TextModel;
-use crate::{Engine, Error, EventKind, FinishReason, Metrics, Prompt, Request, SequenceId, Step, Usage};
+use crate::{
+    ContextWarning, Engine, Error, EventKind, FinishReason, Metrics, Prompt, Request, SequenceId, Step, Usage,
+};
 
 /// Owns the worker thread: dropping it stops the thread.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(crate) struct Handle {
     thread: Option<JoinHandle<()>>,
     text: TextModel,
     context_length: usize,
+    context_warning: Option<ContextWarning>,
     vocab_size: usize,
     capacity: usize,
 }
@@ -67,11 +70,11 @@ impl Handle {
         let inbox = Arc::new(Inbox::default());
         inbox.lock().metrics = engine.metrics();
         let (context_length, vocab_size, capacity) = (engine.context_length(), engine.vocab_size(), engine.capacity());
-        let text = engine.text().clone();
+        let (context_warning, text) = (engine.context_warning(), engine.text().clone());
         let worker = Worker { engine, inbox: Arc::clone(&inbox), feeds: BTreeMap::new() };
         let thread = thread::Builder::new().name("mistral-engine".into()).spawn(|| worker.run());
         let thread = Some(thread.map_err(|error| Error::Thread(Arc::new(error)))?);
-        Ok(Self { inbox, thread, text, context_length, vocab_size, capacity })
+        Ok(Self { inbox, thread, text, context_length, context_warning, vocab_size, capacity })
     }
 
     /// Renders, tokenizes and checks a request on the caller's thread, then hands it to the worker.
@@ -109,6 +112,10 @@ impl Handle {
 
     pub(crate) fn context_length(&self) -> usize {
         self.context_length
+    }
+
+    pub(crate) fn context_warning(&self) -> Option<ContextWarning> {
+        self.context_warning
     }
 
     pub(crate) fn vocab_size(&self) -> usize {

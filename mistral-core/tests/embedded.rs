@@ -101,6 +101,9 @@ fn absurd_options_are_errors_or_work() {
         assert!(ready().block_tokens(tokens).load().is_err(), "blocks of {tokens}");
         let builder =
             ready().max_batch_tokens(tokens).max_sequences(tokens).queue_capacity(tokens).context_length(tokens);
+        let error = builder.memory_budget(1 << 40).load().unwrap_err();
+        assert!(matches!(error, Error::InvalidParameter { name: "context_length", .. }), "{error}");
+        let builder = ready().max_batch_tokens(tokens).max_sequences(tokens).queue_capacity(tokens);
         assert!(matches!(builder.memory_budget(1 << 40).load(), Ok(_) | Err(Error::OutOfMemoryBudget { .. })));
     }
     let model =

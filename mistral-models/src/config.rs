@@ -6,7 +6,7 @@
 //! arithmetic. Sources: transformers 5.23 `configuration_utils.py` and `modeling_rope_utils.py`; GGUF specification, gguf-py.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
 
@@ -137,21 +137,25 @@ pub(crate) fn gguf_key(name: &str) -> Option<&'static str> {
 /// Which kind of file the configuration came from; families differ in what each file leaves to the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// `config.json` beside safetensors.
+    /// `config.json` next to safetensors.
     HuggingFace,
     /// The metadata of a GGUF file.
     Gguf,
 }
 
-/// Typed reading of a configuration that remembers what was read.
+/// Typed reading of a configuration that remembers what was read, and names keys as the file spells them.
 #[derive(Debug)]
 pub(crate) struct Config {
     origin: Origin,
     /// `architectures[0]` or `model_type` of Hugging Face; `general.architecture` of GGUF.
     architecture: String,
     values: Map<String, Json>,
-    /// Values of `rope_parameters` or `rope_scaling`; for GGUF the same map as `values`.
+    /// Numbers of elements of the values that are lists in a GGUF file.
+    lists: BTreeMap<String, usize>,
+    /// Values of `rope_parameters` or `rope_scaling`; empty for GGUF, which has no such object.
     rope: Map<String, Json>,
+    /// Which of the two.
+    rope_key: &'static str,
     used: RefCell<BTreeSet<String>>,
 }
 
@@ -164,34 +168,42 @@ impl Config {
             .or_else(|| text(json.get("model_type")))
             .ok_or_else(|| Error::config("architectures", "neither `architectures` nor `model_type` is given"))?;
         let mut values = json.clone();
-        let mut rope = Map::new();
+        let (mut rope, mut rope_key) = (Map::new(), "rope_parameters");
         // The last one counts, as in transformers, which replaces the new spelling by the old one where a file has both.
         for key in ["rope_parameters", "rope_scaling"] {
             match values.remove(key) {
                 None | Some(Json::Null) => {}
                 Some(Json::Object(map)) if map.is_empty() => {}
-                Some(Json::Object(map)) => rope = map.into_iter().filter(|(_, v)| !v.is_null()).collect(),
-                Some(_) => return Err(Error::config(key, "is not an object")),
+                Some(Json::Object(map)) => {
+                    rope = map.into_iter().filter(|(_, v)| !v.is_null()).collect();
+                    rope_key = key;
+                }
+                Some(other) => return Err(Error::config(key, format!("is {}; expected an object", shown(&other)))),
             }
         }
-        Ok(Self { origin: Origin::HuggingFace, architecture, values, rope, used: RefCell::default() })
+        let (lists, used) = (BTreeMap::new(), RefCell::default());
+        Ok(Self { origin: Origin::HuggingFace, architecture, values, lists, rope, rope_key, used })
     }
 
     /// Translates the metadata of a GGUF file.
     pub(crate) fn from_metadata(metadata: &Metadata) -> Result<Self, Error> {
         let key = "general.architecture";
-        let architecture = metadata.str(key)?.ok_or_else(|| Error::config(key, "is missing"))?.to_owned();
-        let mut values = Map::new();
+        let missing = || Error::Missing { kind: "key", name: key.to_owned() };
+        let architecture = metadata.str(key)?.ok_or_else(missing)?.to_owned();
+        let (mut values, mut lists) = (Map::new(), BTreeMap::new());
         for (name, value) in metadata.iter() {
             let Some(rest) = name.strip_prefix(&architecture).and_then(|r| r.strip_prefix('.')) else { continue };
             if HARMLESS_GGUF.contains(&rest) {
                 continue;
             }
             let known = GGUF_KEYS.iter().find(|(gguf, _)| *gguf == rest).map_or(rest, |(_, name)| name);
-            values.insert(known.to_owned(), to_json(name, value)?);
+            if let Value::Array(list) = value {
+                lists.insert(known.to_owned(), list.len());
+            }
+            values.insert(known.to_owned(), to_json(value));
         }
-        let rope = Map::new();
-        Ok(Self { origin: Origin::Gguf, architecture, values, rope, used: RefCell::default() })
+        let (rope, rope_key, used) = (Map::new(), "", RefCell::default());
+        Ok(Self { origin: Origin::Gguf, architecture, values, lists, rope, rope_key, used })
     }
 
     pub(crate) fn architecture(&self) -> &str {
@@ -200,6 +212,48 @@ impl Config {
 
     pub(crate) fn is_gguf(&self) -> bool {
         self.origin == Origin::Gguf
+    }
+
+    /// The key of a value as the file spells it.
+    fn spelled(&self, key: &str) -> String {
+        match self.origin {
+            Origin::Gguf => format!("{}.{}", self.architecture, gguf_key(key).unwrap_or(key)),
+            Origin::HuggingFace => key.to_owned(),
+        }
+    }
+
+    /// The same of a value about the rotary embedding, which may lie in an object of its own.
+    fn rope_spelled(&self, key: &str) -> String {
+        match self.origin {
+            Origin::HuggingFace if !self.rope.is_empty() && !self.has(key) => {
+                format!("{}.{key}", self.rope_key)
+            }
+            _ => self.spelled(key),
+        }
+    }
+
+    /// An error about the value of a key, which the error names as the file does.
+    pub(crate) fn wrong(&self, key: &str, detail: impl Into<String>) -> Error {
+        Error::config(self.rope_spelled(key), detail)
+    }
+
+    /// An error about a value that is valid but that this version cannot compute with.
+    pub(crate) fn unsupported(&self, key: &str, detail: impl std::fmt::Display) -> Error {
+        Error::unsupported("configuration key", format!("`{}`: {detail}", self.rope_spelled(key)))
+    }
+
+    /// An error about a key that must be there and is not.
+    pub(crate) fn missing(&self, key: &str) -> Error {
+        Error::Missing { kind: "key", name: self.rope_spelled(key) }
+    }
+
+    /// An error about a value of another kind than expected.
+    fn mistyped(&self, key: &str, value: &Json, expected: &str) -> Error {
+        let found = match self.lists.get(key) {
+            Some(elements) => format!("an array of {elements} elements"),
+            None => shown(value),
+        };
+        self.wrong(key, format!("is {found}; expected {expected}"))
     }
 
     fn value(&self, key: &str) -> Option<&Json> {
@@ -214,78 +268,159 @@ impl Config {
         self.rope.get(key).or(outer)
     }
 
+    fn to_size(&self, key: &str, value: &Json) -> Result<usize, Error> {
+        // Python writes whole numbers as floats now and then; a GGUF file has types.
+        let float = value.as_f64().filter(|f| !self.is_gguf() && f.fract() == 0.0 && (0.0..=9e15).contains(f));
+        let whole = value.as_u64().or(float.map(|f| f as u64)).filter(|_| !self.lists.contains_key(key));
+        let n = whole.ok_or_else(|| self.mistyped(key, value, "a whole number of at least 0"))?;
+        // Sizes are multiplied with one another later; above 2^32 they cannot belong to a model.
+        let fitting = usize::try_from(n).ok().filter(|n| *n <= 1 << 32);
+        fitting.ok_or_else(|| self.wrong(key, format!("is {n}; expected at most 2^32")))
+    }
+
+    fn to_number(&self, key: &str, value: &Json) -> Result<f64, Error> {
+        let typed = !self.is_gguf() || value.is_f64();
+        let number = value.as_f64().filter(|f| f.is_finite() && typed && !self.lists.contains_key(key));
+        number
+            .ok_or_else(|| self.mistyped(key, value, if self.is_gguf() { "a finite float" } else { "a finite number" }))
+    }
+
+    fn to_positive(&self, key: &str, value: &Json) -> Result<f64, Error> {
+        let number = self.to_number(key, value)?;
+        // Computing is done in f32, where a number must neither vanish nor overflow.
+        let fits = number > 0.0 && (number as f32).is_finite() && number as f32 > 0.0;
+        if fits { Ok(number) } else { Err(self.mistyped(key, value, "a number above 0 that f32 can hold")) }
+    }
+
+    /// Whether the file has the key, be it with a `null`.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     /// A non-negative whole number.
     pub(crate) fn size(&self, key: &str) -> Result<Option<usize>, Error> {
-        self.value(key).map(|v| to_size(key, v)).transpose()
+        self.value(key).map(|v| self.to_size(key, v)).transpose()
     }
 
-    /// A non-negative whole number that a `config.json` may leave to its family's `default`, and a GGUF file must have.
+    /// The same, where a GGUF file may list one value for each layer. Only lists that repeat one value are supported.
+    pub(crate) fn size_per_layer(&self, key: &str, layers: usize) -> Result<Option<usize>, Error> {
+        match (self.lists.get(key), self.value(key)) {
+            (Some(elements), _) if *elements != layers => Err(self
+                .wrong(key, format!("is an array of {elements} elements; expected one for each of {layers} layers"))),
+            (Some(_), Some(Json::Array(_))) => Err(self.unsupported(key, "values that differ from layer to layer")),
+            (Some(_), Some(value)) => match value.as_u64() {
+                Some(n) if n <= 1 << 32 => Ok(Some(n as usize)),
+                _ => Err(self.wrong(key, format!("is an array of {}; expected whole numbers", shown(value)))),
+            },
+            _ => self.size(key),
+        }
+    }
+
+    /// What a `config.json` may leave to its family's `default`, and a GGUF file must have. `null` is not silence.
+    fn or_default<T>(&self, key: &str, found: Option<T>, default: T) -> Result<T, Error> {
+        match found {
+            Some(value) => Ok(value),
+            None if self.is_gguf() => Err(self.missing(key)),
+            None if self.has(key) => Err(self.wrong(key, "is null; expected a number")),
+            None => Ok(default),
+        }
+    }
+
+    /// A whole number above 0 that a `config.json` may leave to its family's `default`, and a GGUF file must have.
     pub(crate) fn size_or(&self, key: &str, default: usize) -> Result<usize, Error> {
-        let silent = if self.is_gguf() { None } else { Some(default) };
-        self.size(key)?.or(silent).ok_or_else(|| Error::config(key, "is missing"))
+        self.above_zero(key, self.or_default(key, self.size(key)?, default)?)
     }
 
-    /// A number.
+    /// The same, where a GGUF file may list one value for each layer.
+    pub(crate) fn size_per_layer_or(&self, key: &str, layers: usize, default: usize) -> Result<usize, Error> {
+        self.above_zero(key, self.or_default(key, self.size_per_layer(key, layers)?, default)?)
+    }
+
+    /// Refuses 0.
+    pub(crate) fn above_zero(&self, key: &str, size: usize) -> Result<usize, Error> {
+        if size > 0 { Ok(size) } else { Err(self.wrong(key, "is 0; expected at least 1")) }
+    }
+
+    /// A finite number.
     pub(crate) fn number(&self, key: &str) -> Result<Option<f64>, Error> {
-        self.value(key).map(|v| to_number(key, v)).transpose()
+        self.value(key).map(|v| self.to_number(key, v)).transpose()
+    }
+
+    /// A finite number of at least 0 that a `config.json` may leave to its family's `default`, and a GGUF file must have.
+    pub(crate) fn number_or(&self, key: &str, default: f64) -> Result<f64, Error> {
+        let number = self.or_default(key, self.number(key)?, default)?;
+        let fits = number >= 0.0 && (number as f32).is_finite();
+        if fits {
+            Ok(number)
+        } else {
+            Err(self.wrong(key, format!("is {number:?}; expected at least 0, and that f32 can hold it")))
+        }
+    }
+
+    /// A number above 0.
+    pub(crate) fn positive(&self, key: &str) -> Result<Option<f64>, Error> {
+        self.value(key).map(|v| self.to_positive(key, v)).transpose()
     }
 
     /// A size where `null` says "none" and silence says `default`.
     pub(crate) fn size_or_null(&self, key: &str, default: Option<usize>) -> Result<Option<usize>, Error> {
-        if self.values.contains_key(key) { self.size(key) } else { Ok(default) }
+        if self.has(key) { self.size(key) } else { Ok(default) }
     }
 
-    /// A number where `null` says "none" and silence says `default`.
-    pub(crate) fn number_or_null(&self, key: &str, default: Option<f64>) -> Result<Option<f64>, Error> {
-        if self.values.contains_key(key) { self.number(key) } else { Ok(default) }
+    /// A number above 0 where `null` says "none" and silence says `default`.
+    pub(crate) fn positive_or_null(&self, key: &str, default: Option<f64>) -> Result<Option<f64>, Error> {
+        if self.has(key) { self.positive(key) } else { Ok(default) }
     }
 
     /// A boolean.
     pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
-        self.value(key).map(|v| v.as_bool().ok_or_else(|| Error::config(key, "is not a boolean"))).transpose()
+        let read = |v: &Json| v.as_bool().ok_or_else(|| self.mistyped(key, v, "a boolean"));
+        self.value(key).map(read).transpose()
     }
 
     /// A string.
     pub(crate) fn text(&self, key: &str) -> Result<Option<&str>, Error> {
-        self.value(key).map(|v| v.as_str().ok_or_else(|| Error::config(key, "is not a string"))).transpose()
+        self.value(key).map(|v| v.as_str().ok_or_else(|| self.mistyped(key, v, "a string"))).transpose()
     }
 
     /// A list of strings.
     pub(crate) fn texts(&self, key: &str) -> Result<Option<Vec<&str>>, Error> {
-        let read =
-            |v: &Json| -> Option<Vec<String>> { v.as_array()?.iter().map(|s| s.as_str().map(str::to_owned)).collect() };
         let Some(value) = self.value(key) else { return Ok(None) };
-        if read(value).is_none() {
-            return Err(Error::config(key, "is not a list of strings"));
-        }
-        Ok(value.as_array().map(|a| a.iter().filter_map(Json::as_str).collect()))
+        let read = value.as_array().and_then(|list| list.iter().map(Json::as_str).collect());
+        read.map(Some).ok_or_else(|| self.mistyped(key, value, "a list of strings"))
     }
 
-    /// A number about the rotary embedding.
+    /// A finite number about the rotary embedding.
     pub(crate) fn rope_number(&self, key: &str) -> Result<Option<f64>, Error> {
-        self.rope_value(key).map(|v| to_number(key, v)).transpose()
+        self.rope_value(key).map(|v| self.to_number(key, v)).transpose()
+    }
+
+    /// A number above 0 about the rotary embedding.
+    pub(crate) fn rope_positive(&self, key: &str) -> Result<Option<f64>, Error> {
+        self.rope_value(key).map(|v| self.to_positive(key, v)).transpose()
     }
 
     /// A whole number about the rotary embedding.
     pub(crate) fn rope_size(&self, key: &str) -> Result<Option<usize>, Error> {
-        self.rope_value(key).map(|v| to_size(key, v)).transpose()
+        self.rope_value(key).map(|v| self.to_size(key, v)).transpose()
     }
 
     /// A boolean about the rotary embedding.
     pub(crate) fn rope_flag(&self, key: &str) -> Result<Option<bool>, Error> {
-        self.rope_value(key).map(|v| v.as_bool().ok_or_else(|| Error::config(key, "is not a boolean"))).transpose()
+        let read = |v: &Json| v.as_bool().ok_or_else(|| self.mistyped(key, v, "a boolean"));
+        self.rope_value(key).map(read).transpose()
     }
 
     /// A string about the rotary embedding.
     pub(crate) fn rope_text(&self, key: &str) -> Result<Option<&str>, Error> {
-        self.rope_value(key).map(|v| v.as_str().ok_or_else(|| Error::config(key, "is not a string"))).transpose()
+        self.rope_value(key).map(|v| v.as_str().ok_or_else(|| self.mistyped(key, v, "a string"))).transpose()
     }
 
     /// A list of numbers about the rotary embedding.
     pub(crate) fn rope_numbers(&self, key: &str) -> Result<Option<Vec<f32>>, Error> {
         let Some(value) = self.rope_value(key) else { return Ok(None) };
-        let list = value.as_array().ok_or_else(|| Error::config(key, "is not a list of numbers"))?;
-        list.iter().map(|v| to_number(key, v).map(|n| n as f32)).collect::<Result<_, _>>().map(Some)
+        let list = value.as_array().ok_or_else(|| self.mistyped(key, value, "a list of numbers"))?;
+        list.iter().map(|v| self.to_number(key, v).map(|n| n as f32)).collect::<Result<_, _>>().map(Some)
     }
 
     /// Refuses what nobody asked for.
@@ -303,11 +438,11 @@ impl Config {
         let harmless = |k: &str| self.origin == Origin::HuggingFace && (k.starts_with('_') || HARMLESS.contains(&k));
         let no_experts = |k: &str, v: &Json| k.starts_with("expert_") && v.as_u64() == Some(0);
         let ignored = |k: &str, v: &Json| harmless(k) || idle(v) || no_experts(k, v);
-        let outer = self.values.iter().filter(|(k, v)| !used.contains(*k) && !ignored(k, v)).map(|(k, _)| k.clone());
+        let outer = self.values.iter().filter(|(k, v)| !used.contains(*k) && !ignored(k, v));
         // `finetuned` says that the weights were trained with the scaling, which changes nothing about it.
-        let inner = self.rope.keys().filter(|k| *k != "finetuned").map(|k| format!("rope_parameters.{k}"));
-        let inner = inner.filter(|k| !used.contains(k));
-        let left: Vec<String> = outer.chain(inner).collect();
+        let unread = |k: &&String| *k != "finetuned" && !used.contains(&format!("rope_parameters.{k}"));
+        let inner = self.rope.keys().filter(unread).map(|k| format!("{}.{k}", self.rope_key));
+        let left: Vec<String> = outer.map(|(k, _)| self.spelled(k)).chain(inner).collect();
         if left.is_empty() {
             return Ok(());
         }
@@ -316,34 +451,63 @@ impl Config {
     }
 }
 
-fn to_size(key: &str, value: &Json) -> Result<usize, Error> {
-    let whole = value.as_f64().filter(|f| f.fract() == 0.0 && (0.0..=9e15).contains(f)).map(|f| f as u64);
-    let n = value.as_u64().or(whole).ok_or_else(|| Error::config(key, format!("{value} is not a whole number")))?;
-    // Sizes are multiplied with one another later; above 2^32 they cannot belong to a model.
-    usize::try_from(n).ok().filter(|n| *n <= 1 << 32).ok_or_else(|| Error::config(key, format!("{n} is too large")))
+/// A value in short, for messages.
+fn shown(value: &Json) -> String {
+    if let Some(special) = value.get(FLOAT).and_then(Json::as_str) {
+        return special.to_owned();
+    }
+    let text = match value {
+        Json::Object(_) => return "an object".into(),
+        Json::Array(list) => return format!("a list of {} elements", list.len()),
+        Json::String(text) => format!("the string {text:?}"),
+        other => other.to_string(),
+    };
+    if text.len() > 80 { format!("{}...", text.chars().take(60).collect::<String>()) } else { text }
 }
 
-fn to_number(key: &str, value: &Json) -> Result<f64, Error> {
-    let special = value.get("__float__").and_then(Json::as_str).and_then(|s| s.parse().ok());
-    value.as_f64().or(special).ok_or_else(|| Error::config(key, format!("{value} is not a number")))
-}
+/// The key of the object that stands for a number JSON cannot write; see [`json`](crate::loader).
+const FLOAT: &str = "__float__";
 
 /// A metadata value as JSON. A per-layer array whose elements are all equal is the one value it repeats.
-fn to_json(key: &str, value: &Value) -> Result<Json, Error> {
-    if let Some(n) = value.as_u64() {
-        return Ok(n.into());
-    }
-    Ok(match value {
+fn to_json(value: &Value) -> Json {
+    let float = |f: f64| match f {
+        f if f.is_finite() => f.into(),
+        f if f.is_nan() => serde_json::json!({ FLOAT: "NaN" }),
+        f => serde_json::json!({ FLOAT: if f > 0.0 { "Infinity" } else { "-Infinity" } }),
+    };
+    // The shortest decimal of an f32 is what its writer meant: 1e-6, not 9.999999974752427e-7.
+    let short = |f: f32| float(f.to_string().parse().unwrap_or_else(|_| f64::from(f)));
+    match value {
+        Value::U8(n) => (*n).into(),
+        Value::I8(n) => (*n).into(),
+        Value::U16(n) => (*n).into(),
+        Value::I16(n) => (*n).into(),
+        Value::U32(n) => (*n).into(),
+        Value::I32(n) => (*n).into(),
+        Value::U64(n) => (*n).into(),
+        Value::I64(n) => (*n).into(),
+        Value::F32(f) => short(*f),
+        Value::F64(f) => float(*f),
         Value::Bool(b) => (*b).into(),
         Value::Str(s) => s.as_str().into(),
-        // The shortest decimal of an f32 is what its writer meant: 1e-6, not 9.999999974752427e-7.
-        Value::F32(f) => f.to_string().parse::<f64>().unwrap_or_else(|_| f64::from(*f)).into(),
-        Value::Array(Array::U32(a)) => repeated(a.iter().map(|&v| v.into())),
-        Value::Array(Array::I32(a)) => repeated(a.iter().map(|&v| v.into())),
-        Value::Array(Array::F32(a)) => repeated(a.iter().map(|&v| v.into())),
-        Value::Array(Array::Bool(a)) => repeated(a.iter().map(|&v| v.into())),
-        _ => value.as_f64().ok_or_else(|| Error::config(key, "has a type that no known key has"))?.into(),
-    })
+        Value::Bytes(s) => String::from_utf8_lossy(s).into(),
+        Value::Array(list) => match list {
+            Array::U8(a) => repeated(a.iter().map(|&v| v.into())),
+            Array::I8(a) => repeated(a.iter().map(|&v| v.into())),
+            Array::U16(a) => repeated(a.iter().map(|&v| v.into())),
+            Array::I16(a) => repeated(a.iter().map(|&v| v.into())),
+            Array::U32(a) => repeated(a.iter().map(|&v| v.into())),
+            Array::I32(a) => repeated(a.iter().map(|&v| v.into())),
+            Array::U64(a) => repeated(a.iter().map(|&v| v.into())),
+            Array::I64(a) => repeated(a.iter().map(|&v| v.into())),
+            Array::F32(a) => repeated(a.iter().map(|&v| short(v))),
+            Array::F64(a) => repeated(a.iter().map(|&v| float(v))),
+            Array::Bool(a) => repeated(a.iter().map(|&v| v.into())),
+            // Nothing reads them: what counts is whether there is one.
+            Array::Str(_) | Array::Bytes(_) | Array::Nested(_) if list.is_empty() => Json::Array(Vec::new()),
+            Array::Str(_) | Array::Bytes(_) | Array::Nested(_) => Json::Array(vec![Json::Null]),
+        },
+    }
 }
 
 /// The one value that a list repeats, or the first few that differ, for a message: nothing reads lists of metadata, and as
@@ -382,7 +546,7 @@ mod tests {
         assert_eq!(config.size_or("vocab_size", 9).unwrap(), 9);
         assert_eq!(config.rope_text("type").unwrap(), Some("linear"));
         let text = config.finish().unwrap_err().to_string();
-        assert!(text.contains("`residual_multiplier`, `rope_parameters.odd`"), "{text}");
+        assert!(text.contains("`residual_multiplier`, `rope_scaling.odd`"), "{text}");
         assert!(!text.contains("weird") && !text.contains("off`"), "{text}");
     }
 
@@ -405,9 +569,15 @@ mod tests {
         metadata.insert("llama.logit_scale", Value::F32(2.0));
         let config = Config::from_metadata(&metadata).unwrap();
         assert_eq!(config.size_or("hidden_size", 9).unwrap(), 64);
-        assert!(config.size_or("intermediate_size", 9).is_err());
-        assert_eq!(config.size("num_key_value_heads").unwrap(), Some(2));
+        let missing = config.size_or("intermediate_size", 9).unwrap_err();
+        assert!(matches!(&missing, Error::Missing { kind: "key", name } if name == "llama.feed_forward_length"));
+        assert_eq!(config.size_per_layer("num_key_value_heads", 2).unwrap(), Some(2));
+        for layers in [1, 3] {
+            let error = config.size_per_layer("num_key_value_heads", layers).unwrap_err().to_string();
+            assert!(error.contains("`llama.attention.head_count_kv`: is an array of 2 elements"), "{error}");
+        }
+        assert!(config.size("num_key_value_heads").is_err(), "a list where one number is expected");
         assert_eq!(config.number("rms_norm_eps").unwrap(), Some(1e-6));
-        assert!(config.finish().unwrap_err().to_string().contains("logit_scale"));
+        assert!(config.finish().unwrap_err().to_string().contains("`llama.logit_scale`"));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::loader::FileKind;
+
 /// Why a checkpoint, tokenizer, template or forward pass could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,6 +31,26 @@ pub enum Error {
         what: String,
         /// What was expected and found, with the byte offset where known.
         detail: String,
+    },
+    /// The file is of another kind than its name or its use says.
+    #[error("{what}: expected {expected}, found {found}")]
+    WrongFile {
+        /// The file.
+        what: String,
+        /// The kind that was expected.
+        expected: &'static str,
+        /// The kind that was found, by the first bytes; its text says what to do.
+        found: FileKind,
+    },
+    /// The file ends before the place that its own header names: half of a download or of a copy.
+    #[error("{what} is truncated: the header promises {promised} bytes, the file has {found}; fetch the file again")]
+    Truncated {
+        /// The file.
+        what: String,
+        /// The least number of bytes by the header, as far as the header can be read.
+        promised: u64,
+        /// The number of bytes of the file.
+        found: u64,
     },
     /// A model could not be downloaded (feature `hub`).
     #[error("downloading {what}: {detail}")]
@@ -106,10 +128,18 @@ pub enum Error {
         /// What is missing.
         detail: String,
     },
-    /// The system gave no threads to quantize on.
+    /// A pattern of tensor names that decides about no tensor.
+    #[error("pattern `{pattern}`: {detail}")]
+    Pattern {
+        /// The regular expression.
+        pattern: String,
+        /// Which tensors the pattern matches, if any, and names that it could match.
+        detail: String,
+    },
+    /// A number of threads to quantize on that is out of range, or that the system refused.
     #[error("no threads to quantize on: {detail}")]
     Threads {
-        /// The system's reason.
+        /// The number and the range, or the system's reason.
         detail: String,
     },
     /// A batch that does not fit the model or the cache.

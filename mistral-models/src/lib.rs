@@ -64,7 +64,7 @@ pub use loader::{
 };
 #[cfg(feature = "hub")]
 pub use loader::{Download, DownloadProgress};
-pub use metadata::{Array, Metadata, Strings, Value};
+pub use metadata::{Array, ByteStrings, Metadata, Strings, Value};
 pub use quantize::{Calibration, GgufPlan, Importance, Mix, QuantizeProgress, QuantizedWeights, Quantizer, TensorPlan};
 pub use spec::{AttentionSpec, DecoderSpec, FfnSpec, LayerSpec, Mixer, NormSpec, Placement, RopeScaling, RopeSpec};
 pub use template::{ChatTemplate, ChatTemplates, TemplateInput, TemplateLimits};

@@ -1,6 +1,7 @@
 //! Typed key-value metadata of a GGUF file. Arrays are stored as one typed vector, never as an enum an element.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::Error;
 
@@ -60,6 +61,42 @@ impl<'a> FromIterator<&'a str> for Strings {
     }
 }
 
+/// A list of strings that are not all UTF-8, in one buffer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ByteStrings {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl ByteStrings {
+    /// Makes an empty list with room for `strings` strings of `bytes` bytes together.
+    pub fn with_capacity(strings: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(strings) }
+    }
+
+    /// Appends a string.
+    pub fn push(&mut self, string: &[u8]) {
+        self.bytes.extend_from_slice(string);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Returns the number of strings.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Returns whether the list has no strings.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Returns all strings in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| self.bytes.get(start..*end).unwrap_or_default())
+    }
+}
+
 /// A typed array of GGUF metadata.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -77,6 +114,8 @@ pub enum Array {
     F64(Vec<f64>),
     Bool(Vec<bool>),
     Str(Strings),
+    /// Strings of which at least one is not UTF-8.
+    Bytes(ByteStrings),
     /// Arrays of arrays, which the format allows and no known file uses deeply.
     Nested(Vec<Array>),
 }
@@ -98,7 +137,36 @@ pub enum Value {
     F64(f64),
     Bool(bool),
     Str(String),
+    /// A string that is not UTF-8.
+    Bytes(Vec<u8>),
     Array(Array),
+}
+
+impl Array {
+    /// Returns the number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U8(v) => v.len(),
+            Self::I8(v) => v.len(),
+            Self::U16(v) => v.len(),
+            Self::I16(v) => v.len(),
+            Self::U32(v) => v.len(),
+            Self::I32(v) => v.len(),
+            Self::U64(v) => v.len(),
+            Self::I64(v) => v.len(),
+            Self::F32(v) => v.len(),
+            Self::F64(v) => v.len(),
+            Self::Bool(v) => v.len(),
+            Self::Str(v) => v.len(),
+            Self::Bytes(v) => v.len(),
+            Self::Nested(v) => v.len(),
+        }
+    }
+
+    /// Returns whether the array has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl Value {
@@ -145,6 +213,28 @@ impl Value {
     }
 }
 
+/// A value in short, for messages: its type and its beginning.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::U8(v) => write!(f, "the u8 {v}"),
+            Self::I8(v) => write!(f, "the i8 {v}"),
+            Self::U16(v) => write!(f, "the u16 {v}"),
+            Self::I16(v) => write!(f, "the i16 {v}"),
+            Self::U32(v) => write!(f, "the u32 {v}"),
+            Self::I32(v) => write!(f, "the i32 {v}"),
+            Self::U64(v) => write!(f, "the u64 {v}"),
+            Self::I64(v) => write!(f, "the i64 {v}"),
+            Self::F32(v) => write!(f, "the f32 {v:?}"),
+            Self::F64(v) => write!(f, "the f64 {v:?}"),
+            Self::Bool(v) => write!(f, "the boolean {v}"),
+            Self::Str(v) => write!(f, "the string {:?}", v.chars().take(60).collect::<String>()),
+            Self::Bytes(v) => write!(f, "a string of {} bytes that are not UTF-8", v.len()),
+            Self::Array(v) => write!(f, "an array of {} elements", v.len()),
+        }
+    }
+}
+
 /// The metadata of a checkpoint, by key. Ordered by key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata {
@@ -178,7 +268,8 @@ impl Metadata {
         kind: &str,
         read: impl Fn(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        self.get(key).map(|v| read(v).ok_or_else(|| Error::config(key, format!("is not {kind}")))).transpose()
+        let wrong = |value: &Value| Error::config(key, format!("is {value}; expected {kind}"));
+        self.get(key).map(|value| read(value).ok_or_else(|| wrong(value))).transpose()
     }
 
     /// An unsigned integer of any width. `Ok(None)` when absent, [`Error::Config`] when of another type; likewise below.

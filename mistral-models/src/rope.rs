@@ -26,7 +26,7 @@ impl RopeTable {
         let mut attention_factor = 1.0;
         let frequencies = match &spec.scaling {
             RopeScaling::None | RopeScaling::Dynamic { .. } => plain,
-            RopeScaling::Linear { factor } => plain.iter().map(|f| f / factor).collect(),
+            RopeScaling::Linear { factor, .. } => plain.iter().map(|f| f / factor).collect(),
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {
                 let blend = |f: f64| llama3(f, *factor, *low_freq_factor, *high_freq_factor, *original as f64);
                 plain.iter().map(|&f| blend(f)).collect()
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn scalings_agree_with_their_definitions() {
-        let linear = angles(&table(RopeScaling::Linear { factor: 4.0 }), 1, 2);
+        let linear = angles(&table(RopeScaling::Linear { factor: 4.0, original: 16 }), 1, 2);
         assert!((linear[0] - 0.25).abs() < 1e-6);
         let dynamic = table(RopeScaling::Dynamic { factor: 2.0, original: 16 });
         assert_eq!(angles(&dynamic, 3, 16), angles(&table(RopeScaling::None), 3, 4));

@@ -17,7 +17,8 @@ pub struct DecoderSpec {
     pub hidden_size: usize,
     /// Rows of the embedding and of the head.
     pub vocab_size: usize,
-    /// Positions the checkpoint was made for (`max_position_embeddings`).
+    /// Positions the checkpoint was made for: `max_position_embeddings`, and where the rotary embedding is scaled, those that the
+    /// scaling reaches.
     pub context_length: usize,
     /// Multiplies the embeddings; 1 for most, `sqrt(hidden_size)` for Gemma.
     pub embedding_scale: f32,
@@ -134,6 +135,8 @@ pub enum RopeScaling {
     Linear {
         /// Divisor.
         factor: f64,
+        /// Pretrained context.
+        original: usize,
     },
     /// Theta grows with the length of the sequence beyond `original` ("dynamic NTK"); as transformers computes it without a cache.
     Dynamic {

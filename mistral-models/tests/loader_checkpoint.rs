@@ -215,13 +215,18 @@ fn sharded_safetensors() {
             }
         }
     }
-    let fails = |entry: String| {
+    let with = |entry: String| {
         let changed = [&map[..], &[entry]].concat();
         dir.put(index_name, index(&changed));
-        Checkpoint::open(&dir.0).unwrap_err()
+        Checkpoint::open(&dir.0)
     };
-    let error = fails(format!("\"x\": \"{}\"", name(3)));
-    assert!(matches!(&error, Error::Malformed { detail, .. } if detail.contains("tensor `x` is not in")), "{error}");
+    let fails = |entry: String| with(entry).unwrap_err();
+    // Stale entries, as in transformers and vLLM: a tensor that is nowhere, and one that lies in another file.
+    for entry in [format!("\"x\": \"{}\"", name(3)), format!("\"7.a\": \"{}\"", name(3))] {
+        let checkpoint = with(entry).unwrap();
+        assert_eq!((value(&checkpoint, "7.a"), checkpoint.weights().names().count()), (7.0, 40));
+        assert!(matches!(checkpoint.weights().get("x"), Err(Error::Missing { kind: "tensor", .. })));
+    }
     let error = fails("\"x\": \"gone.safetensors\"".into());
     assert!(matches!(&error, Error::Missing { kind: "file", name } if name.ends_with("gone.safetensors")), "{error}");
     let outside = dir.put("../outside.safetensors", safetensors(&[("x", 1.0)]));
@@ -290,14 +295,72 @@ fn links_of_the_cache_are_followed() {
 #[test]
 fn what_is_no_checkpoint_is_said_so() {
     let dir = Directory::new();
-    let empty = dir.put("empty.gguf", "");
-    assert!(matches!(Checkpoint::open(empty), Err(Error::Malformed { .. })));
-    let text = dir.put("notes.txt", "hello");
-    assert!(matches!(Checkpoint::open(text), Err(Error::Unsupported { .. })));
+    dir.put("config.json", "{}");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4096\n";
+    let (tensors, model) = (safetensors(&[("a", 1.0)]), gguf(&[], &[("a", 1.0)]));
+    for (name, bytes, words) in [
+        ("empty.gguf", b"".as_slice(), "an empty file"),
+        ("empty.safetensors", b"", "an empty file"),
+        ("pointer.gguf", pointer.as_bytes(), "a git-lfs pointer to a file of 4096 bytes; fetch the file itself"),
+        ("pointer.safetensors", pointer.as_bytes(), "a git-lfs pointer to a file of 4096 bytes"),
+        ("page.gguf", b"<!doctype html><title>Sign in</title>", "an HTML page"),
+        ("page.safetensors", b"<!doctype html><title>Sign in</title>", "an HTML page"),
+        ("said.gguf", b"Entry not found", "text that begins with \"Entry not found\""),
+        ("archive.gguf", b"PK\x03\x04rest", "a zip archive"),
+        ("pickle.safetensors", b"\x80\x02}rest", "a Python pickle"),
+        ("packed.gguf", b"\x1f\x8b\x08rest", "packed by gzip"),
+        ("old.gguf", b"tjgg\x03\0\0\0", "`ggjt`, older than GGUF"),
+        ("zeros.safetensors", &[0; 64], "zeros at its start"),
+        ("other.gguf", &tensors, "a safetensors file; give it a name that ends in `.safetensors`"),
+        ("notes.txt", b"hello", "expected a GGUF or safetensors file, found text that begins with \"hello\""),
+        ("model.bin", b"PK\x03\x04rest", "converted to safetensors"),
+    ] {
+        let error = Checkpoint::open(dir.put(name, bytes)).unwrap_err();
+        assert!(matches!(error, Error::WrongFile { .. }), "{name}: {error}");
+        let text = error.to_string();
+        assert!(text.contains(words) && text.contains(name), "{name}: {text}");
+    }
+    // A GGUF file is known under any name, but a directory is taken at its word.
+    assert!(Checkpoint::open(dir.put("renamed.safetensors", &model)).is_ok());
+    for (folder, bytes, words) in [("gguf", model.as_slice(), "a GGUF file"), ("html", b"<html>", "an HTML page")] {
+        dir.put(&format!("{folder}/config.json"), "{}");
+        dir.put(&format!("{folder}/model.safetensors"), bytes);
+        let error = Checkpoint::open(dir.0.join(folder)).unwrap_err();
+        assert!(matches!(error, Error::WrongFile { .. }) && error.to_string().contains(words), "{error}");
+    }
+    // The small files next to the weights too.
+    for (name, bytes, words) in [
+        ("config.json", pointer, "git-lfs pointer"),
+        ("config.json", "", "an empty file"),
+        ("config.json", "<html></html>", "an HTML page"),
+        ("model.safetensors.index.json", pointer, "git-lfs pointer"),
+        ("tokenizer.json", pointer, "git-lfs pointer"),
+        ("tokenizer.json", "<!DOCTYPE html>", "an HTML page"),
+        ("chat_template.jinja", pointer, "git-lfs pointer"),
+    ] {
+        let folder = format!("{}-{}", name, bytes.len());
+        dir.put(&format!("{folder}/config.json"), "{}");
+        dir.put(&format!("{folder}/one.safetensors"), &tensors);
+        dir.put(&format!("{folder}/{name}"), bytes);
+        let opened = Checkpoint::open(dir.0.join(folder)).and_then(|checkpoint| checkpoint.file(name).map(drop));
+        let error = opened.unwrap_err();
+        assert!(matches!(error, Error::WrongFile { .. }) && error.to_string().contains(words), "{name}: {error}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    for (name, whole) in [("half.gguf", &model), ("half.safetensors", &tensors)] {
+        let error = Checkpoint::open(dir.put(name, &whole[..whole.len() - 32])).unwrap_err();
+        assert!(matches!(error, Error::Truncated { found, .. } if found == whole.len() as u64 - 32), "{error}");
+    }
+    std::fs::create_dir_all(dir.0.join("odd/model.gguf")).unwrap();
+    let error = Checkpoint::open(dir.0.join("odd")).unwrap_err().to_string();
+    assert!(error.contains("a directory"), "{error}");
     let nothing = dir.put("nothing/pytorch_model.bin", "");
     let error = Checkpoint::open(nothing.parent().unwrap()).unwrap_err();
-    assert!(error.to_string().contains("pytorch_model.bin"), "{error}");
+    assert!(error.to_string().contains("pytorch_model.bin looks like a checkpoint of `torch.save`"), "{error}");
     assert!(matches!(Checkpoint::open(dir.0.join("x.gguf")), Err(Error::NotFound { .. })));
     #[cfg(unix)]
-    assert!(Checkpoint::open("/dev/null").is_err());
+    {
+        let error = Checkpoint::open("/dev/null").unwrap_err();
+        assert!(error.to_string().contains("a device, a pipe or a socket"), "{error}");
+    }
 }

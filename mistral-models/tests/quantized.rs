@@ -490,6 +490,15 @@ fn directories_with_the_configurations_that_people_publish_are_opened() {
                 "pack_dtype": "int32", "quant_method": "gptq", "sym": true}),
         ),
         (
+            "gptqmodel-later",
+            "model_gptq",
+            json!({"act_group_aware": true, "adapter": null, "bits": 4, "checkpoint_format": "gptq", "desc_act": false,
+                "dynamic": null, "format": "gptq", "group_size": 64, "hyb_act": true, "lm_head": false, "meta": {},
+                "mock_quantization": false, "offload_to_disk": true, "offload_to_disk_path": "./offload/a-b/",
+                "pack_dtype": "int32", "pack_impl": "cpu", "parallel_packing": true, "quant_method": "gptq",
+                "rotation": null, "sym": true, "true_sequential": true, "vram_strategy": "exclusive"}),
+        ),
+        (
             "auto-round",
             "model_gptq",
             json!({"autoround_version": "0.12.3", "bits": 4, "block_name_to_quantize": "model.layers",

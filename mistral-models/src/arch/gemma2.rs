@@ -4,7 +4,6 @@
 
 use super::llama::{Defaults, biases, llama};
 use super::{Arch, windows};
-use crate::Error;
 use crate::names::Role;
 use crate::spec::{NormSpec, Placement};
 
@@ -36,7 +35,7 @@ pub(super) const ARCH: Arch = Arch {
         )?;
         biases(config, weights, &mut spec)?;
         if config.flag("use_bidirectional_attention")? == Some(true) {
-            return Err(Error::unsupported("configuration key", "`use_bidirectional_attention`"));
+            return Err(config.unsupported("use_bidirectional_attention", "only causal attention is computed"));
         }
         // `hidden_act` is written by old exports and not read by the genuine implementation.
         config.text("hidden_act")?;
@@ -47,13 +46,10 @@ pub(super) const ARCH: Arch = Arch {
             (layer.norm, layer.placement) = (norm, Placement::BeforeAndAfter);
         }
         spec.embedding_scale = (spec.hidden_size as f64).sqrt() as f32;
-        spec.logit_soft_cap = config.number_or_null("final_logit_softcapping", Some(30.0))?.map(|cap| cap as f32);
-        let soft_cap = config.number_or_null("attn_logit_softcapping", Some(50.0))?.map(|cap| cap as f32);
+        spec.logit_soft_cap = config.positive_or_null("final_logit_softcapping", Some(30.0))?.map(|cap| cap as f32);
+        let soft_cap = config.positive_or_null("attn_logit_softcapping", Some(50.0))?.map(|cap| cap as f32);
         let (hidden_size, layers) = (spec.hidden_size, spec.layers.len());
-        let scalar = config.number("query_pre_attn_scalar")?;
-        if let Some(scalar) = scalar.filter(|s| !s.is_finite() || *s <= 0.0) {
-            return Err(Error::config("query_pre_attn_scalar", format!("{scalar} is not a positive number")));
-        }
+        let scalar = config.positive("query_pre_attn_scalar")?;
         spec.each_attention(|_, attention| {
             let implied = match config.is_gguf() {
                 true if layers == LAYERS_27B => (hidden_size / attention.heads) as f64,

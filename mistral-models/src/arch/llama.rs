@@ -2,7 +2,7 @@
 //!
 //! Sources: Touvron et al., 2023, arXiv:2302.13971; transformers 5.23 `models/llama`; llama.cpp `src/models/llama.cpp`.
 
-use super::rope::{RopeOptions, rope};
+use super::rope::{RopeOptions, rope, scaled_context};
 use super::{Arch, activation};
 use crate::config::Config;
 use crate::spec::{AttentionSpec, DecoderSpec, FfnSpec, LayerSpec, Mixer, NormSpec, Placement};
@@ -71,42 +71,37 @@ impl Default for Defaults {
 
 /// A decoder of Llama's shape without biases; families change the result.
 pub(super) fn llama(config: &Config, weights: &dyn Weights, defaults: &Defaults) -> Result<DecoderSpec, Error> {
-    let hidden_size = config.size_or("hidden_size", defaults.hidden_size)?;
-    let heads = config.size_or("num_attention_heads", defaults.heads)?;
     let layers = config.size_or("num_hidden_layers", defaults.layers)?;
-    let silent = defaults.kv_heads.filter(|_| !config.is_gguf());
-    let kv_heads = config.size_or_null("num_key_value_heads", silent)?.unwrap_or(heads);
-    let given = config.size("head_dim")?.or(defaults.head_dim.filter(|_| !config.is_gguf()));
-    let head_dim = given.unwrap_or(hidden_size.checked_div(heads).unwrap_or(0));
-    let positive = [
-        ("hidden_size", hidden_size),
-        ("num_attention_heads", heads),
-        ("head_dim", head_dim),
-        ("num_hidden_layers", layers),
-    ];
-    if let Some((key, _)) = positive.iter().find(|(_, n)| *n == 0) {
-        return Err(Error::config(*key, "is 0"));
-    }
-    if kv_heads == 0 || heads % kv_heads != 0 {
-        return Err(Error::config("num_key_value_heads", format!("{kv_heads} does not divide {heads} query heads")));
-    }
-    // Queries, keys and values of one token can be counted.
-    if heads.checked_mul(head_dim).and_then(|width| width.checked_mul(3)).is_none() {
-        return Err(Error::config("head_dim", format!("{heads} heads of {head_dim} elements are too many")));
-    }
     // Layers have tensors of their own, so their number bounds the layers before anything is allocated for them.
     let tensors = weights.names().count();
     if layers > tensors / TENSORS_A_LAYER {
-        return Err(Error::config("num_hidden_layers", format!("{layers} layers, but {tensors} tensors")));
+        return Err(config.wrong("num_hidden_layers", format!("is {layers}, but the checkpoint has {tensors} tensors")));
     }
-    if config.size("value_head_dim")?.is_some_and(|v| v != head_dim) {
-        return Err(Error::unsupported("configuration key", "value heads of another width than key heads"));
+    let hidden_size = config.size_or("hidden_size", defaults.hidden_size)?;
+    let heads = config.size_per_layer_or("num_attention_heads", layers, defaults.heads)?;
+    let silent = defaults.kv_heads.filter(|_| !config.is_gguf());
+    let kv_heads = config.size_per_layer("num_key_value_heads", layers)?;
+    let kv_heads = kv_heads.or(silent.filter(|_| !config.has("num_key_value_heads"))).unwrap_or(heads);
+    let given = config.size("head_dim")?.or(defaults.head_dim.filter(|_| !config.is_gguf()));
+    let head_dim = config.above_zero("head_dim", given.unwrap_or(hidden_size / heads))?;
+    if kv_heads == 0 || heads % kv_heads != 0 {
+        let detail = format!("is {kv_heads}; expected a divisor of the {heads} query heads");
+        return Err(config.wrong("num_key_value_heads", detail));
+    }
+    // Queries, keys and values of one token can be counted.
+    if heads.checked_mul(head_dim).and_then(|width| width.checked_mul(3)).is_none() {
+        return Err(config.wrong("head_dim", format!("{heads} heads of {head_dim} elements are too many")));
+    }
+    if let Some(width) = config.size("value_head_dim")?.filter(|width| *width != head_dim) {
+        return Err(config.unsupported("value_head_dim", format!("{width}, another width than the {head_dim} of keys")));
     }
     if config.flag("is_causal")? == Some(false) {
-        return Err(Error::unsupported("configuration key", "attention that is not causal"));
+        return Err(config.unsupported("is_causal", "attention that is not causal"));
     }
-    let context_length = config.size("max_position_embeddings")?.unwrap_or(defaults.context_length);
-    let eps = config.number("rms_norm_eps")?.unwrap_or(defaults.eps) as f32;
+    let max_positions = config.size_or("max_position_embeddings", defaults.context_length)?;
+    let eps = config.number_or("rms_norm_eps", defaults.eps)? as f32;
+    let rope = rope(config, weights, head_dim, max_positions, &defaults.rope)?;
+    let context_length = scaled_context(config, &rope.scaling, max_positions)?;
     let norm = NormSpec { eps, offset: 0.0 };
     let named = config.text(defaults.activation_key)?.unwrap_or(defaults.activation);
     let attention = AttentionSpec {
@@ -119,10 +114,10 @@ pub(super) fn llama(config: &Config, weights: &dyn Weights, defaults: &Defaults)
         qkv_bias: false,
         out_bias: false,
         qk_norm: None,
-        rope: rope(config, weights, head_dim, context_length, &defaults.rope)?,
+        rope,
     };
     let ffn = FfnSpec {
-        intermediate_size: config.size_or("intermediate_size", defaults.intermediate_size)?,
+        intermediate_size: config.size_per_layer_or("intermediate_size", layers, defaults.intermediate_size)?,
         activation: activation(named)?,
         bias: false,
     };
@@ -156,10 +151,10 @@ pub(super) fn biases(config: &Config, weights: &dyn Weights, spec: &mut DecoderS
 
 /// GGUF files may leave the vocabulary's size to the embedding table.
 fn vocab_size(config: &Config, weights: &dyn Weights, default: usize) -> Result<usize, Error> {
-    let given = config.size("vocab_size")?;
     if !config.is_gguf() {
-        return Ok(given.unwrap_or(default));
+        return config.size_or("vocab_size", default);
     }
+    config.size("vocab_size")?;
     let shape = weights.get("token_embd.weight")?.shape;
     shape.first().copied().ok_or_else(|| Error::malformed("tensor `token_embd.weight`", "has no dimensions"))
 }

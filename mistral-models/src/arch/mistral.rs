@@ -4,7 +4,6 @@
 
 use super::Arch;
 use super::llama::{Defaults, llama};
-use crate::Error;
 
 pub(super) const ARCH: Arch = Arch {
     hugging_face: &["MistralForCausalLM", "mistral"],
@@ -19,9 +18,7 @@ pub(super) const ARCH: Arch = Arch {
         };
         let mut spec = llama(config, weights, &defaults)?;
         let window = config.size_or_null("sliding_window", Some(4096))?;
-        if window == Some(0) {
-            return Err(Error::config("sliding_window", "is 0"));
-        }
+        window.map(|window| config.above_zero("sliding_window", window)).transpose()?;
         spec.each_attention(|_, attention| attention.window = window);
         Ok(spec)
     },

@@ -52,7 +52,7 @@ pub(crate) fn find(config: &Config) -> Result<&'static Arch, Error> {
         let kind = config.text("model_type")?;
         return match kind.and_then(named).filter(|other| !std::ptr::eq(*other, arch)) {
             Some(_) if !config.is_gguf() => {
-                Err(Error::config("model_type", format!("{kind:?} contradicts the architecture {name}")))
+                Err(config.wrong("model_type", format!("{kind:?} contradicts the architecture {name}")))
             }
             _ => Ok(arch),
         };
@@ -89,12 +89,11 @@ pub(crate) fn windows(
         };
         slides = types.iter().map(of).collect::<Result<_, _>>()?;
         if slides.len() != layers {
-            return Err(Error::config("layer_types", format!("has {} entries for {layers} layers", slides.len())));
+            let detail = format!("is a list of {} elements; expected one for each of {layers} layers", slides.len());
+            return Err(config.wrong("layer_types", detail));
         }
     }
-    if window == Some(0) {
-        return Err(Error::config("sliding_window", "is 0"));
-    }
+    window.map(|window| config.above_zero("sliding_window", window)).transpose()?;
     spec.each_attention(|layer, attention| attention.window = window.filter(|_| slides[layer]));
     Ok(())
 }

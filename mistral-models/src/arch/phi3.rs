@@ -5,7 +5,6 @@
 use super::Arch;
 use super::llama::{Defaults, llama};
 use super::rope::RopeOptions;
-use crate::Error;
 use crate::names::Role;
 
 pub(super) const ARCH: Arch = Arch {
@@ -26,9 +25,7 @@ pub(super) const ARCH: Arch = Arch {
         let mut spec = llama(config, weights, &defaults)?;
         // GGUF files write 0 for no window.
         let window = config.size("sliding_window")?.filter(|w| !(config.is_gguf() && *w == 0));
-        if window == Some(0) {
-            return Err(Error::config("sliding_window", "is 0"));
-        }
+        window.map(|window| config.above_zero("sliding_window", window)).transpose()?;
         spec.each_attention(|_, attention| attention.window = window);
         Ok(spec)
     },

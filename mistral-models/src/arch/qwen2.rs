@@ -34,9 +34,10 @@ pub(super) const ARCH: Arch = Arch {
 pub(super) fn upper_windows(config: &Config, spec: &mut DecoderSpec) -> Result<(), Error> {
     let window = config.size_or_null("sliding_window", Some(4096))?;
     let on = config.flag("use_sliding_window")?.unwrap_or(false);
-    if config.is_gguf() && config.size("sliding_window")?.is_some_and(|w| w > 0 && w < spec.context_length) {
-        // The file does not say on which layers.
-        return Err(Error::unsupported("configuration key", "`attention.sliding_window` of this architecture"));
+    // Of the context that the file names: a scaling may reach beyond it.
+    let context = config.size("max_position_embeddings")?.unwrap_or(spec.context_length);
+    if config.is_gguf() && config.size("sliding_window")?.is_some_and(|w| w > 0 && w < context) {
+        return Err(config.unsupported("sliding_window", "the file does not say on which layers the window is"));
     }
     let first = config.size("max_window_layers")?.unwrap_or(28);
     windows(config, spec, window.filter(|_| on), |layer| layer >= first)

@@ -25,22 +25,23 @@ pub(super) fn rope(
     context_length: usize,
     options: &RopeOptions,
 ) -> Result<RopeSpec, Error> {
-    let theta = config.rope_number("rope_theta")?.unwrap_or(10_000.0);
-    if !theta.is_finite() || theta <= 1.0 {
-        return Err(Error::config("rope_theta", format!("{theta} is not a number above 1")));
+    let theta = config.rope_positive("rope_theta")?.unwrap_or(10_000.0);
+    if theta <= 1.0 {
+        return Err(config.wrong("rope_theta", format!("is {theta:?}; expected a number above 1")));
     }
-    let partial = config.rope_number("partial_rotary_factor")?.unwrap_or(1.0);
+    let partial = config.rope_positive("partial_rotary_factor")?.unwrap_or(1.0);
     if !options.partial && partial != 1.0 {
-        return Err(Error::unsupported("configuration key", format!("`partial_rotary_factor` {partial}")));
+        return Err(config.unsupported("partial_rotary_factor", format!("{partial:?} in this architecture")));
     }
     let rotary_dim = match config.is_gguf() {
         true => config.size("rotary_dim")?.unwrap_or(head_dim),
         false => (head_dim as f64 * partial) as usize,
     };
     if rotary_dim < 2 || rotary_dim % 2 != 0 || rotary_dim > head_dim {
+        let key = if config.is_gguf() { "rotary_dim" } else { "partial_rotary_factor" };
         let detail =
-            format!("{rotary_dim} rotated elements of heads of {head_dim} (must be even and at most the head)");
-        return Err(Error::config("partial_rotary_factor", detail));
+            format!("rotates {rotary_dim} elements of each head; expected an even number from 2 to {head_dim}");
+        return Err(config.wrong(key, detail));
     }
     let scaling = match config.is_gguf() {
         true => from_gguf(config, weights, rotary_dim, context_length)?,
@@ -63,19 +64,24 @@ fn from_hugging_face(
     let outer = config.size("original_max_position_embeddings")?;
     let inner = config.rope_size("original_max_position_embeddings")?;
     let original = outer.or(options.longrope_original).or(inner).unwrap_or(context_length);
-    let factor = || positive(config, "factor");
-    let needed =
-        |value: Option<f64>| value.ok_or_else(|| Error::config("factor", format!("is missing for rope type `{kind}`")));
+    let factor = || config.rope_positive("factor");
+    let needed = |key: &str| config.rope_positive(key)?.ok_or_else(|| config.missing(key));
+    let nonzero = |size: usize| config.above_zero("original_max_position_embeddings", size);
+    let multiplier = |implied: f64| config.rope_positive("attention_factor").map(|found| found.unwrap_or(implied));
     match kind {
         "default" => Ok(RopeScaling::None),
-        "linear" => Ok(RopeScaling::Linear { factor: needed(factor()?)? }),
-        "dynamic" => Ok(RopeScaling::Dynamic { factor: needed(factor()?)?, original: nonzero(context_length)? }),
-        "llama3" => Ok(RopeScaling::Llama3 {
-            factor: needed(factor()?)?,
-            low_freq_factor: needed(positive(config, "low_freq_factor")?)?,
-            high_freq_factor: needed(positive(config, "high_freq_factor")?)?,
-            original: nonzero(original)?,
-        }),
+        "linear" => Ok(RopeScaling::Linear { factor: needed("factor")?, original: context_length }),
+        "dynamic" => Ok(RopeScaling::Dynamic { factor: needed("factor")?, original: context_length }),
+        "llama3" => {
+            let (low_freq_factor, high_freq_factor) = (needed("low_freq_factor")?, needed("high_freq_factor")?);
+            if high_freq_factor <= low_freq_factor {
+                let detail =
+                    format!("is {high_freq_factor:?}; expected more than `low_freq_factor`, {low_freq_factor:?}");
+                return Err(config.wrong("high_freq_factor", detail));
+            }
+            let factor = needed("factor")?;
+            Ok(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original: nonzero(original)? })
+        }
         "yarn" => {
             let original = nonzero(original)?;
             let factor = factor()?.unwrap_or(context_length as f64 / original as f64);
@@ -85,13 +91,19 @@ fn from_hugging_face(
                 (Some(own), Some(all)) if own != 0.0 && all != 0.0 => mscale(own) / mscale(all),
                 _ => mscale(1.0),
             };
+            if !implied.is_finite() || implied <= 0.0 {
+                let detail = format!(
+                    "makes {implied:?} of rotated elements together with `mscale_all_dim`; expected more than 0"
+                );
+                return Err(config.wrong("mscale", detail));
+            }
             Ok(RopeScaling::Yarn {
                 factor,
                 original,
-                beta_fast: positive(config, "beta_fast")?.unwrap_or(32.0),
-                beta_slow: positive(config, "beta_slow")?.unwrap_or(1.0),
+                beta_fast: config.rope_positive("beta_fast")?.unwrap_or(32.0),
+                beta_slow: config.rope_positive("beta_slow")?.unwrap_or(1.0),
                 truncate: config.rope_flag("truncate")?.unwrap_or(true),
-                attention_factor: config.rope_number("attention_factor")?.unwrap_or(implied),
+                attention_factor: multiplier(implied)?,
             })
         }
         "longrope" => {
@@ -101,12 +113,17 @@ fn from_hugging_face(
                 true => 1.0,
                 false => (1.0 + factor.ln() / (original as f64).ln()).sqrt(),
             };
-            let factors = |key: &str| divisors(key, config.rope_numbers(key)?, rotary_dim);
+            let factors = |key: &str| {
+                let values = config.rope_numbers(key)?.ok_or_else(|| config.missing(key))?;
+                let elements = values.len();
+                let wrong = || config.wrong(key, wrong_divisors(elements, rotary_dim));
+                divisors(values, rotary_dim).ok_or_else(wrong)
+            };
             Ok(RopeScaling::LongRope {
                 short: factors("short_factor")?,
                 long: factors("long_factor")?,
                 original,
-                attention_factor: config.rope_number("attention_factor")?.unwrap_or(implied),
+                attention_factor: multiplier(implied)?,
             })
         }
         other => Err(Error::unsupported("rope type", other)),
@@ -124,27 +141,30 @@ fn from_gguf(
             return Ok(None);
         }
         let values = weights.get(name)?.vector(rotary_dim / 2)?.to_f32()?;
-        divisors(name, Some(values), rotary_dim).map(Some)
+        let elements = values.len();
+        let wrong = || Error::malformed(format!("tensor `{name}`"), wrong_divisors(elements, rotary_dim));
+        divisors(values, rotary_dim).map(Some).ok_or_else(wrong)
     };
     let original = config.size("original_max_position_embeddings")?.unwrap_or(context_length);
-    let multiplier = config.number("attn_factor")?.unwrap_or(1.0);
-    let old = config.number("rope_scale_linear")?.filter(|f| *f != 1.0);
-    let factor = positive(config, "factor")?.or(old).unwrap_or(1.0);
+    let original = config.above_zero("original_max_position_embeddings", original)?;
+    let multiplier = config.positive("attn_factor")?.unwrap_or(1.0);
+    let old = config.positive("rope_scale_linear")?.filter(|f| *f != 1.0);
+    let factor = config.positive("factor")?.or(old).unwrap_or(1.0);
     let kind = config.text("rope_type")?.unwrap_or(if factor == 1.0 { "none" } else { "linear" });
     let (short, long) = (tensor("rope_factors_short.weight")?, tensor("rope_factors_long.weight")?);
     if let (Some(short), Some(long)) = (short, long) {
-        return Ok(RopeScaling::LongRope { short, long, original: nonzero(original)?, attention_factor: multiplier });
+        return Ok(RopeScaling::LongRope { short, long, original, attention_factor: multiplier });
     }
     let own = tensor("rope_freqs.weight")?;
     let scaling = match (kind, own) {
         ("none", None) => RopeScaling::None,
         ("none", Some(factors)) => RopeScaling::Factors(factors),
-        ("linear", None) => RopeScaling::Linear { factor },
+        ("linear", None) => RopeScaling::Linear { factor, original },
         ("yarn", None) => RopeScaling::Yarn {
             factor,
-            original: nonzero(original)?,
-            beta_fast: positive(config, "beta_fast")?.unwrap_or(32.0),
-            beta_slow: positive(config, "beta_slow")?.unwrap_or(1.0),
+            original,
+            beta_fast: config.rope_positive("beta_fast")?.unwrap_or(32.0),
+            beta_slow: config.rope_positive("beta_slow")?.unwrap_or(1.0),
             truncate: true,
             attention_factor: multiplier * if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 },
         },
@@ -154,30 +174,39 @@ fn from_gguf(
         }
     };
     if multiplier != 1.0 && !matches!(scaling, RopeScaling::Yarn { .. }) {
-        return Err(Error::unsupported(
-            "configuration key",
-            format!("`rope.scaling.attn_factor` with rope type {kind}"),
-        ));
+        return Err(config.unsupported("attn_factor", format!("{multiplier:?} with rope type {kind}")));
     }
     Ok(scaling)
 }
 
-fn positive(config: &Config, key: &str) -> Result<Option<f64>, Error> {
-    match config.rope_number(key)? {
-        Some(f) if !f.is_finite() || f <= 0.0 => Err(Error::config(key, format!("{f} is not a positive number"))),
-        value => Ok(value),
+/// Returns how many positions the rotary embedding was made for, of `max_positions` without its scaling.
+///
+/// Linear and dynamic scaling multiply them, YaRN multiplies the pretrained context; of the other scalings the number is that of the
+/// scaled context already. Source: vLLM, `_get_and_verify_max_len` in `vllm/config/model.py`. A GGUF file that keeps the pretrained
+/// context of a linear scaling is read like one of YaRN.
+pub(super) fn scaled_context(config: &Config, scaling: &RopeScaling, max_positions: usize) -> Result<usize, Error> {
+    let (factor, original) = match scaling {
+        RopeScaling::Linear { factor, original }
+        | RopeScaling::Dynamic { factor, original }
+        | RopeScaling::Yarn { factor, original, .. } => (*factor, *original),
+        RopeScaling::None | RopeScaling::Llama3 { .. } | RopeScaling::LongRope { .. } | RopeScaling::Factors(_) => {
+            return Ok(max_positions);
+        }
+    };
+    let positions = original as f64 * factor;
+    if !(1.0..=4_294_967_296.0).contains(&positions) {
+        let detail = format!("is {factor:?}, which makes {positions:e} positions of {original}; expected 1 to 2^32");
+        return Err(config.wrong("factor", detail));
     }
+    Ok(positions as usize)
 }
 
-fn nonzero(original: usize) -> Result<usize, Error> {
-    if original == 0 { Err(Error::config("original_max_position_embeddings", "is 0")) } else { Ok(original) }
+fn wrong_divisors(elements: usize, rotary_dim: usize) -> String {
+    format!("has {elements} values; expected {}, all of them above 0 and finite", rotary_dim / 2)
 }
 
-/// One positive divisor a frequency.
-fn divisors(key: &str, values: Option<Vec<f32>>, rotary_dim: usize) -> Result<Arc<[f32]>, Error> {
-    let values = values.ok_or_else(|| Error::config(key, "is missing"))?;
-    if values.len() != rotary_dim / 2 || !values.iter().all(|v| v.is_finite() && *v > 0.0) {
-        return Err(Error::config(key, format!("must be {} positive numbers", rotary_dim / 2)));
-    }
-    Ok(values.into())
+/// One divisor above 0 for each frequency.
+fn divisors(values: Vec<f32>, rotary_dim: usize) -> Option<Arc<[f32]>> {
+    let fits = values.len() == rotary_dim / 2 && values.iter().all(|v| v.is_finite() && *v > 0.0);
+    fits.then(|| values.into())
 }

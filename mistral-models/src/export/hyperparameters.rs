@@ -57,9 +57,10 @@ pub(super) fn metadata(spec: &DecoderSpec, architecture: &str) -> Result<(Metada
     let mut made = Vec::new();
     match &rope.scaling {
         RopeScaling::None => {}
-        RopeScaling::Linear { factor } => {
+        RopeScaling::Linear { factor, original } => {
             set("rope_type", Value::Str("linear".into()));
             set("factor", number(*factor));
+            set("original_max_position_embeddings", size(*original));
         }
         RopeScaling::Yarn { factor, original, beta_fast, beta_slow, truncate: true, attention_factor } => {
             set("rope_type", Value::Str("yarn".into()));
@@ -140,7 +141,7 @@ fn scaling(wanted: &AttentionSpec, found: &AttentionSpec) -> bool {
     use RopeScaling::{Factors, Linear, Llama3, LongRope, None, Yarn};
     match (&wanted.rope.scaling, &found.rope.scaling) {
         (None, None) => true,
-        (Linear { factor: a }, Linear { factor: b }) => close(*a, *b),
+        (Linear { factor: a, original: o }, Linear { factor: b, original: p }) => close(*a, *b) && o == p,
         (Llama3 { .. } | Factors(_), Factors(b)) => rope::divisors(&wanted.rope) == *b,
         (
             LongRope { short, long, original, attention_factor },

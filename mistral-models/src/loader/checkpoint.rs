@@ -12,7 +12,7 @@ use crate::loader::hub::{self, ModelId};
 use crate::loader::packed::{self, PackedTensors};
 use crate::loader::shards::ShardName;
 use crate::loader::table::Tensors;
-use crate::loader::{gguf, json, mmap, safetensors};
+use crate::loader::{FileKind, gguf, json, mmap, safetensors};
 use crate::{Error, Limits, Metadata, ReadMode, Weights};
 
 /// The container of a checkpoint.
@@ -122,8 +122,9 @@ impl CheckpointOptions {
     /// `org/name@revision`. A path that exists is never taken for an id. Nothing is downloaded.
     ///
     /// # Errors
-    /// [`Error::NotFound`] says where was looked; [`Error::Malformed`], [`Error::Limit`], [`Error::Missing`] for
-    /// damaged or incomplete checkpoints.
+    /// [`Error::NotFound`] says where was looked; [`Error::WrongFile`] which kind of file was found instead;
+    /// [`Error::Truncated`], [`Error::Malformed`], [`Error::Limit`], [`Error::Missing`] for damaged or incomplete
+    /// checkpoints.
     pub fn open(self, path_or_id: impl AsRef<Path>) -> Result<Checkpoint, Error> {
         let path = path_or_id.as_ref();
         match fs::metadata(path) {
@@ -181,16 +182,13 @@ impl CheckpointOptions {
     }
 
     fn open_file(self, path: &Path) -> Result<Checkpoint, Error> {
-        let mut magic = [0; gguf::MAGIC.len()];
-        let is_file = fs::metadata(path).map_err(|e| Error::io(path, e))?.is_file();
-        if is_file {
-            let file = fs::File::open(path).map_err(|e| Error::io(path, e))?;
-            // A shorter file is left with zeros, which are no magic.
-            let read = file.take(magic.len() as u64).read(&mut magic);
-            read.map_err(|e| Error::io(path, e))?;
-        }
+        // Asked before opening: opening a named pipe would block.
+        mmap::regular(path, &fs::metadata(path).map_err(|e| Error::io(path, e))?)?;
+        let file = fs::File::open(path).map_err(|e| Error::io(path, e))?;
+        let mut first = Vec::new();
+        file.take(512).read_to_end(&mut first).map_err(|e| Error::io(path, e))?;
         let named = |extension: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
-        if magic == gguf::MAGIC || named("gguf") {
+        if first.starts_with(&gguf::MAGIC) || named("gguf") {
             return self.open_gguf(path);
         }
         let is_index = file_name(path).ends_with(safetensors::INDEX_SUFFIX);
@@ -198,7 +196,8 @@ impl CheckpointOptions {
             let directory = path.parent().unwrap_or(Path::new("")).to_owned();
             return self.open_safetensors(path, is_index, directory);
         }
-        Err(Error::unsupported("checkpoint file", format!("{}: neither GGUF nor safetensors", path.display())))
+        let (what, found) = (path.display().to_string(), FileKind::of(&first));
+        Err(Error::WrongFile { what, expected: "a GGUF or safetensors file", found })
     }
 
     fn open_gguf(self, path: &Path) -> Result<Checkpoint, Error> {
@@ -263,7 +262,10 @@ impl CheckpointOptions {
                     names.iter().find(|p| matches!(p.extension().and_then(OsStr::to_str), Some("bin" | "pth" | "pt")));
                 let mut detail = "the directory holds neither safetensors nor GGUF files".to_owned();
                 if let Some(path) = pickled {
-                    detail = format!("{detail}; {} (a pickled checkpoint?) is not read", file_name(path));
+                    detail = format!(
+                        "{detail}; {} looks like a checkpoint of `torch.save`, which is not read: convert it to safetensors",
+                        file_name(path)
+                    );
                 }
                 Err(Error::NotFound { what: directory.display().to_string(), detail })
             }
@@ -377,13 +379,21 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Limit`] above [`Limits::sidecar_bytes`]; [`Error::NotFound`] for a name that leads out
-    /// of the directory.
+    /// of the directory; [`Error::WrongFile`] for a git-lfs pointer or a web page in place of the file.
     pub fn file(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let relative = Path::new(name);
         if name.is_empty() || !relative.components().all(|c| matches!(c, Component::Normal(_))) {
             return Err(Error::NotFound { what: name.to_owned(), detail: "not a plain file name".into() });
         }
-        mmap::read_small(&directory.join(relative), self.limits.sidecar_bytes)
+        let path = directory.join(relative);
+        let bytes = mmap::read_small(&path, self.limits.sidecar_bytes)?;
+        // An empty template or list of merges says nothing, and that is for its reader to judge.
+        match bytes.as_deref().map(FileKind::of).filter(|found| found.stands_in() && *found != FileKind::Empty) {
+            Some(found) => {
+                Err(Error::WrongFile { what: path.display().to_string(), expected: "the file itself", found })
+            }
+            None => Ok(bytes),
+        }
     }
 }

@@ -28,6 +28,11 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// The bytes that are left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     /// How many bytes are left.
     pub(crate) fn remaining(&self) -> u64 {
         (self.bytes.len() - self.at) as u64
@@ -36,6 +41,16 @@ impl<'a> Cursor<'a> {
     /// A malformed-file error at the present offset.
     pub(crate) fn malformed(&self, detail: impl std::fmt::Display) -> Error {
         Error::malformed(self.what, format!("{detail} (at byte {})", self.at))
+    }
+
+    /// An error about `len` bytes that the file does not have: the file is truncated, or the length is absurd.
+    pub(crate) fn short(&self, len: u64, of: &str) -> Error {
+        // No file has more: such a length is damage.
+        const LARGEST: u64 = 1 << 44;
+        match (self.at as u64).checked_add(len).filter(|promised| *promised <= LARGEST) {
+            Some(promised) => Error::Truncated { what: self.what.to_owned(), promised, found: self.bytes.len() as u64 },
+            None => self.malformed(format_args!("{of} of {len} bytes, {} are left", self.remaining())),
+        }
     }
 
     /// An error when `found` exceeds `limit`.
@@ -49,8 +64,7 @@ impl<'a> Cursor<'a> {
     /// The next `len` bytes; `of` says what they are.
     pub(crate) fn take(&mut self, len: u64, of: &str) -> Result<&'a [u8], Error> {
         let part = usize::try_from(len).ok().and_then(|len| self.bytes.get(self.at..)?.get(..len));
-        let part =
-            part.ok_or_else(|| self.malformed(format_args!("{of} of {len} bytes, {} are left", self.remaining())))?;
+        let part = part.ok_or_else(|| self.short(len, of))?;
         self.at += part.len();
         Ok(part)
     }

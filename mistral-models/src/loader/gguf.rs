@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 use mistral_quant::{Format, SharedBytes};
 
 use crate::loader::cursor::Cursor;
-use crate::loader::mmap;
 use crate::loader::shards::{self, ShardName};
 use crate::loader::table::{Kind, Shard, Table, Tensors};
-use crate::{Array, Error, Limits, Metadata, ReadMode, Strings, Value};
+use crate::loader::{FileKind, mmap};
+use crate::{Array, ByteStrings, Error, Limits, Metadata, ReadMode, Strings, Value};
 
 /// The first four bytes of every GGUF file.
 pub(crate) const MAGIC: [u8; 4] = *b"GGUF";
@@ -31,7 +31,8 @@ pub(crate) const MAGIC: [u8; 4] = *b"GGUF";
 /// Cost: one pass over the header; memory at most its size.
 ///
 /// # Errors
-/// [`Error::Malformed`] for damage, [`Error::Unsupported`] for version 1 and big-endian files, [`Error::Limit`].
+/// [`Error::WrongFile`] for a file of another kind, [`Error::Truncated`] and [`Error::Malformed`] for damage,
+/// [`Error::Unsupported`] for version 1 and big-endian files, [`Error::Limit`].
 pub fn read_metadata(bytes: &[u8], what: &str, limits: &Limits) -> Result<Metadata, Error> {
     let mut cursor = Cursor::new(bytes, what, limits);
     let preamble = Preamble::read(&mut cursor)?;
@@ -139,18 +140,24 @@ pub(crate) const MAX_DIMENSIONS: u32 = 4;
 fn tensors(cursor: &mut Cursor<'_>, count: u64, alignment: u64) -> Result<Table, Error> {
     // A row is at least name length, rank, type and offset.
     if count > cursor.remaining() / 24 {
-        return Err(cursor.malformed(format_args!("{count} tensors, {} bytes are left", cursor.remaining())));
+        return Err(cursor.short(count.saturating_mul(24), "table of tensors"));
     }
     let mut rows = cursor.clone();
-    let (mut name_bytes, mut dimensions) = (0, 0);
+    let (mut name_bytes, mut dimensions, mut data) = (0, 0, 0u64);
     for _ in 0..count {
         let row = tensor(&mut rows)?;
         name_bytes += row.name.len();
         dimensions += row.rank;
+        if let Some((_, len)) = row.size().filter(|(_, len)| *len > 0) {
+            data = data.max(row.offset.saturating_add(len));
+        }
         rows.limit("header size", rows.at() as u64, rows.limits.header_bytes)?;
     }
     let start = (rows.at() as u64).next_multiple_of(alignment);
     let end = (cursor.at() as u64).saturating_add(cursor.remaining());
+    if data > 0 && start.saturating_add(data) > end {
+        return Err(rows.short((start - rows.at() as u64).saturating_add(data), "tensors"));
+    }
     let mut table = Table::with_capacity(count as usize, name_bytes, dimensions);
     for _ in 0..count {
         let row = tensor(cursor)?;
@@ -229,16 +236,21 @@ struct Preamble {
 
 impl Preamble {
     fn read(cursor: &mut Cursor<'_>) -> Result<Self, Error> {
-        if cursor.array("magic")? != MAGIC {
-            return Err(cursor.malformed("the file does not start with `GGUF`"));
+        if !cursor.rest().starts_with(&MAGIC) {
+            let found = FileKind::of(cursor.rest());
+            return Err(Error::WrongFile { what: cursor.what().to_owned(), expected: "a GGUF file", found });
         }
+        cursor.take(MAGIC.len() as u64, "magic")?;
         let version = cursor.u32("version")?;
         // The magic is the same in both byte orders, so a swapped version tells them apart.
         if version & 0xffff == 0 && version != 0 {
-            return Err(Error::unsupported("GGUF byte order", "big-endian"));
+            let detail = "big-endian, of which only the little-endian form is read; fetch that form, or convert the file \
+                          with `gguf-convert-endian FILE little` of the Python package gguf";
+            return Err(Error::unsupported("GGUF byte order", format!("{}: {detail}", cursor.what())));
         }
         if !matches!(version, 2 | 3) {
-            return Err(Error::unsupported("GGUF version", format!("{version}; 2 and 3 are read")));
+            let advice = if version == 1 { "convert the original model again" } else { "2 and 3 are read" };
+            return Err(Error::unsupported("GGUF version", format!("{}: version {version}; {advice}", cursor.what())));
         }
         let tensors = cursor.u64("tensor count")?;
         let keys = cursor.u64("key count")?;
@@ -277,7 +289,11 @@ fn value(cursor: &mut Cursor<'_>, kind: u32, entries: &mut u64) -> Result<Value,
             let [byte] = cursor.array(of)?;
             Value::Bool(boolean(cursor, byte)?)
         }
-        8 => Value::Str(cursor.string("string value")?.to_owned()),
+        8 => {
+            let bytes = cursor.string_bytes("string value")?;
+            // Most keys are read by nobody: text of another encoding is an error only where it is asked for.
+            std::str::from_utf8(bytes).map_or_else(|_| Value::Bytes(bytes.to_vec()), |text| Value::Str(text.into()))
+        }
         9 => Value::Array(array(cursor, 1, entries)?),
         10 => Value::U64(cursor.u64(of)?),
         11 => Value::I64(i64::from_le_bytes(cursor.array(of)?)),
@@ -301,7 +317,7 @@ fn array(cursor: &mut Cursor<'_>, depth: u32, entries: &mut u64) -> Result<Array
     // What cannot be in the file is damage; what could be but is absurd is a limit. The smallest element takes one
     // byte.
     if len > cursor.remaining() {
-        return Err(cursor.malformed(format_args!("array of {len} elements, {} bytes are left", cursor.remaining())));
+        return Err(cursor.short(len, "array"));
     }
     cursor.limit("array length", len, cursor.limits.array_length)?;
     macro_rules! numbers {
@@ -323,7 +339,7 @@ fn array(cursor: &mut Cursor<'_>, depth: u32, entries: &mut u64) -> Result<Array
             let bytes = cursor.take(len, "array")?;
             Array::Bool(bytes.iter().map(|&b| boolean(cursor, b)).collect::<Result<_, _>>()?)
         }
-        8 => Array::Str(strings(cursor, len)?),
+        8 => strings(cursor, len)?,
         9 => {
             // An empty inner array is 12 bytes in the file and several times that in memory: hence counted like a key.
             *entries = entries.saturating_add(len);
@@ -342,17 +358,67 @@ fn array(cursor: &mut Cursor<'_>, depth: u32, entries: &mut u64) -> Result<Array
 }
 
 /// Two passes: lengths first, so that both buffers are allocated once and exactly.
-fn strings(cursor: &mut Cursor<'_>, len: u64) -> Result<Strings, Error> {
+fn strings(cursor: &mut Cursor<'_>, len: u64) -> Result<Array, Error> {
     let mut lengths = cursor.clone();
-    let mut text = 0;
+    let (mut bytes, mut is_text) = (0, true);
     for _ in 0..len {
-        text += lengths.string_bytes("string in array")?.len();
+        let string = lengths.string_bytes("string in array")?;
+        bytes += string.len();
+        is_text &= std::str::from_utf8(string).is_ok();
     }
-    let mut all = Strings::with_capacity(len as usize, text);
+    if !is_text {
+        let mut all = ByteStrings::with_capacity(len as usize, bytes);
+        for _ in 0..len {
+            all.push(cursor.string_bytes("string in array")?);
+        }
+        return Ok(Array::Bytes(all));
+    }
+    let mut all = Strings::with_capacity(len as usize, bytes);
     for _ in 0..len {
         all.push(cursor.string("string in array")?);
     }
-    Ok(all)
+    Ok(Array::Str(all))
+}
+
+/// The name of a type id that has no [`Format`]: what it was in llama.cpp, or is in a fork of it.
+///
+/// Source: the list of types in `ggml.h` of llama.cpp, with those that were removed, and of ik_llama.cpp.
+pub(crate) fn type_name(id: u32) -> Option<&'static str> {
+    Some(match id {
+        4 => "Q4_2, removed from llama.cpp in 2023",
+        5 => "Q4_3, removed from llama.cpp in 2023",
+        9 => "Q8_1, which is for activations",
+        15 => "Q8_K, which is for activations",
+        31 => "Q4_0_4_4, removed from llama.cpp in 2024: Q4_0 replaces it",
+        32 => "Q4_0_4_8, removed from llama.cpp in 2024: Q4_0 replaces it",
+        33 => "Q4_0_8_8, removed from llama.cpp in 2024: Q4_0 replaces it",
+        36 => "IQ4_NL_4_4, removed from llama.cpp in 2024: IQ4_NL replaces it; or I2_S of bitnet.cpp",
+        37 => "IQ4_NL_4_8, removed from llama.cpp in 2024: IQ4_NL replaces it",
+        38 => "IQ4_NL_8_8, removed from llama.cpp in 2024: IQ4_NL replaces it",
+        39 => "MXFP4",
+        40 => "NVFP4",
+        41 => "Q1_0",
+        42 => "Q2_0",
+        133 => "Q6_0 of ik_llama.cpp",
+        134 => "IQ1_BN of ik_llama.cpp",
+        135 => "IQ2_BN of ik_llama.cpp",
+        137 => "IQ2_K of ik_llama.cpp",
+        138 => "IQ3_K of ik_llama.cpp",
+        139 => "IQ4_K of ik_llama.cpp",
+        140 => "IQ5_K of ik_llama.cpp",
+        141 => "IQ6_K of ik_llama.cpp",
+        144 => "IQ4_KS of ik_llama.cpp",
+        145 => "IQ2_KS of ik_llama.cpp",
+        146 => "IQ4_KSS of ik_llama.cpp",
+        152 => "IQ5_KS of ik_llama.cpp",
+        153 => "IQ2_KT of ik_llama.cpp",
+        154 => "IQ3_KT of ik_llama.cpp",
+        155 => "IQ4_KT of ik_llama.cpp",
+        156 => "IQ3_KS of ik_llama.cpp",
+        157 => "IQ2_KL of ik_llama.cpp",
+        158 => "IQ1_KT of ik_llama.cpp",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! Writing GGUF version 3: header first, then tensors one after another, so that a model never has to be in memory
 //! whole.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use mistral_quant::Format;
 
-use crate::loader::gguf;
+use crate::loader::{OutputFile, gguf};
 use crate::{Array, Error, Metadata, Value};
 
 /// What the header of a GGUF file says about one tensor.
@@ -60,17 +59,27 @@ pub struct GgufWriter<W: Write> {
     pending: std::vec::IntoIter<(u64, String)>,
     /// Bytes of the first of them that are written already.
     written: u64,
+    /// What gives the file its name, where this writer began the file.
+    end: Option<End<W>>,
 }
 
-impl GgufWriter<BufWriter<File>> {
-    /// Creates or replaces the file at `path`; else as [`GgufWriter::new`].
+type End<W> = fn(&mut W) -> Result<(), Error>;
+
+impl GgufWriter<OutputFile> {
+    /// Begins the file at `path`, which has its name once [`finish`](GgufWriter::finish) has returned; see [`OutputFile`] for links
+    /// and for files that are there already.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`GgufWriter::new`] and [`OutputFile::create`].
     pub fn create(path: impl AsRef<Path>, metadata: &Metadata, tensors: &[GgufTensor]) -> Result<Self, Error> {
         let path = path.as_ref();
-        let file = File::create(path).map_err(|e| Error::io(path, e))?;
-        Self::start(BufWriter::new(file), path.to_owned(), metadata, tensors)
+        let end: End<OutputFile> = |file| {
+            file.complete()?;
+            file.publish()
+        };
+        let mut writer = Self::start(OutputFile::create(path)?, path.to_owned(), metadata, tensors)?;
+        writer.end = Some(end);
+        Ok(writer)
     }
 }
 
@@ -98,7 +107,7 @@ impl<W: Write> GgufWriter<W> {
         header.extend_from_slice(&(tensors.len() as u64).to_le_bytes());
         header.extend_from_slice(&(metadata.iter().count() as u64).to_le_bytes());
         for (key, value) in metadata.iter() {
-            put_str(&mut header, key);
+            put_bytes(&mut header, key.as_bytes());
             put_value(&mut header, value);
         }
         let mut pending = Vec::with_capacity(tensors.len());
@@ -108,7 +117,7 @@ impl<W: Write> GgufWriter<W> {
             let id = tensor.format.gguf_id().ok_or_else(|| {
                 Error::unsupported("tensor format in GGUF files", format!("{} of `{}`", tensor.format, tensor.name))
             })?;
-            put_str(&mut header, &tensor.name);
+            put_bytes(&mut header, tensor.name.as_bytes());
             header.extend_from_slice(&(tensor.shape.len() as u32).to_le_bytes());
             for &dim in tensor.shape.iter().rev() {
                 header.extend_from_slice(&(dim as u64).to_le_bytes());
@@ -121,7 +130,7 @@ impl<W: Write> GgufWriter<W> {
         }
         header.resize(header.len().next_multiple_of(alignment as usize), 0);
         out.write_all(&header).map_err(|e| Error::io(&path, e))?;
-        Ok(Self { out, path, alignment, pending: pending.into_iter(), written: 0 })
+        Ok(Self { out, path, alignment, pending: pending.into_iter(), written: 0, end: None })
     }
 
     /// Writes the bytes of the next tensor of the list.
@@ -165,7 +174,7 @@ impl<W: Write> GgufWriter<W> {
         Ok(())
     }
 
-    /// Flushes and returns the writer.
+    /// Flushes the writer and returns it. A file that [`GgufWriter::create`] began gets its name.
     ///
     /// # Errors
     /// [`Error::Malformed`] when tensors are missing, [`Error::Io`].
@@ -174,13 +183,16 @@ impl<W: Write> GgufWriter<W> {
             return Err(Error::malformed(self.path.display().to_string(), format!("tensor `{name}` was not written")));
         }
         self.out.flush().map_err(|e| Error::io(&self.path, e))?;
+        if let Some(end) = self.end {
+            end(&mut self.out)?;
+        }
         Ok(self.out)
     }
 }
 
-fn put_str(out: &mut Vec<u8>, s: &str) {
-    out.extend_from_slice(&(s.len() as u64).to_le_bytes());
-    out.extend_from_slice(s.as_bytes());
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+    out.extend_from_slice(bytes);
 }
 
 fn put_value(out: &mut Vec<u8>, value: &Value) {
@@ -201,7 +213,11 @@ fn put_value(out: &mut Vec<u8>, value: &Value) {
         Value::Bool(v) => number!(7, u8::from(*v)),
         Value::Str(v) => {
             out.extend_from_slice(&8u32.to_le_bytes());
-            put_str(out, v);
+            put_bytes(out, v.as_bytes());
+        }
+        Value::Bytes(v) => {
+            out.extend_from_slice(&8u32.to_le_bytes());
+            put_bytes(out, v);
         }
         Value::Array(v) => {
             out.extend_from_slice(&9u32.to_le_bytes());
@@ -238,7 +254,11 @@ fn put_array(out: &mut Vec<u8>, array: &Array) {
         }
         Array::Str(v) => {
             start(out, 8, v.len());
-            v.iter().for_each(|s| put_str(out, s));
+            v.iter().for_each(|s| put_bytes(out, s.as_bytes()));
+        }
+        Array::Bytes(v) => {
+            start(out, 8, v.len());
+            v.iter().for_each(|s| put_bytes(out, s));
         }
         Array::Nested(v) => {
             start(out, 9, v.len());

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::loader::FileKind;
 use crate::{Error, Limits};
 
 /// Parses a JSON object.
@@ -25,7 +26,22 @@ pub(crate) fn object(bytes: &[u8], what: &str, limits: &Limits) -> Result<Map<St
             Some(quoted) => serde_json::from_slice(&quoted),
             None => Err(error),
         })
-        .map_err(|e| Error::malformed(what, e.to_string()))
+        .map_err(|error| malformed(bytes, what, &error))
+}
+
+/// The error of a file that is not the JSON that was expected: its kind, or where the JSON is wrong.
+pub(crate) fn malformed(bytes: &[u8], what: &str, error: &serde_json::Error) -> Error {
+    match FileKind::of(bytes) {
+        FileKind::Json if error.is_eof() => {
+            let detail = format!(
+                "is truncated: the JSON text ends early, after {} bytes; fetch the file again ({error})",
+                bytes.len()
+            );
+            Error::malformed(what, detail)
+        }
+        FileKind::Json | FileKind::Text { .. } | FileKind::Unknown { .. } => Error::malformed(what, error.to_string()),
+        found => Error::WrongFile { what: what.to_owned(), expected: "JSON text", found },
+    }
 }
 
 /// `None` when there is nothing to replace.
@@ -78,6 +94,8 @@ mod tests {
         for text in ["", "[]", "{", "{\"a\": \"\\", "{\"a\": Infinit}", "\u{feff}{}"] {
             assert!(object(text.as_bytes(), "config.json").unwrap_err().to_string().starts_with("config.json"));
         }
+        let error = object(b"{\"a\": [1, 2", "config.json").unwrap_err().to_string();
+        assert!(error.contains("truncated") && error.contains("after 11 bytes"), "{error}");
         let many = format!("{{\"a\": [{}0]}}", "0,".repeat(100_000));
         assert!(matches!(object(many.as_bytes(), "config.json"), Err(Error::Limit { .. })));
         let deep = "[".repeat(10_000);

@@ -8,6 +8,7 @@ use std::path::Path;
 use mistral_quant::SharedBytes;
 
 use crate::Error;
+use crate::loader::FileKind;
 
 /// How the bytes of a checkpoint come into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,9 +31,7 @@ pub enum ReadMode {
 pub(crate) fn open(path: &Path, mode: ReadMode) -> Result<SharedBytes, Error> {
     let io = |e| Error::io(path, e);
     // Asked before opening: opening a named pipe would block.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(Error::malformed(path.display().to_string(), "not a regular file"));
-    }
+    regular(path, &std::fs::metadata(path).map_err(io)?)?;
     let file = File::open(path).map_err(io)?;
     let len = file.metadata().map_err(io)?.len();
     if len == 0 {
@@ -51,14 +50,21 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Err
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io(path, e)),
     };
-    if !meta.is_file() {
-        return Err(Error::malformed(path.display().to_string(), "not a regular file"));
-    }
+    regular(path, &meta)?;
     if meta.len() > limit {
         return Err(Error::Limit { what: format!("size of {}", path.display()), limit, found: meta.len() });
     }
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     read(file, meta.len()).map(Some).map_err(|e| Error::io(path, e))
+}
+
+/// Refuses what is not a regular file.
+pub(crate) fn regular(path: &Path, meta: &std::fs::Metadata) -> Result<(), Error> {
+    if meta.is_file() {
+        return Ok(());
+    }
+    let found = if meta.is_dir() { FileKind::Directory } else { FileKind::Special };
+    Err(Error::WrongFile { what: path.display().to_string(), expected: "a regular file", found })
 }
 
 /// Exactly the `len` bytes that the file had when it was asked, or fewer if it shrank: never more memory than that.

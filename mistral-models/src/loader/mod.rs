@@ -61,12 +61,14 @@ mod checkpoint;
 pub(crate) mod cursor;
 #[cfg(feature = "hub")]
 mod download;
+mod file_kind;
 pub mod gguf;
 mod gguf_write;
 mod hub;
 mod json;
 mod limits;
 pub(crate) mod mmap;
+mod output;
 pub(crate) mod packed;
 mod random;
 mod safetensors;
@@ -77,9 +79,11 @@ mod weights;
 pub use checkpoint::{Checkpoint, CheckpointKind, CheckpointOptions};
 #[cfg(feature = "hub")]
 pub use download::{Download, DownloadProgress};
+pub use file_kind::FileKind;
 pub use gguf_write::{GgufTensor, GgufWriter};
 pub use hub::default_cache_dir;
 pub use limits::Limits;
 pub use mmap::ReadMode;
+pub use output::OutputFile;
 pub use random::{RandomTensor, RandomWeights};
 pub use weights::{RawTensor, TensorType, Weights};

@@ -6,17 +6,17 @@
 //! only when its tensor is used, and a header must not cost a multiple of its own size in memory.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Component, Path};
 
 use mistral_quant::{Format, SharedBytes};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::loader::mmap;
 use crate::loader::shards::{self, ShardName};
 use crate::loader::table::{Kind, Shard, Table, Tensors};
-use crate::{Error, Limits, ReadMode, Strings};
+use crate::loader::{FileKind, json, mmap};
+use crate::{Error, Limits, ReadMode};
 
 /// The end of the name of a shard index.
 pub(crate) const INDEX_SUFFIX: &str = ".safetensors.index.json";
@@ -34,16 +34,20 @@ pub(crate) fn open(path: &Path, mode: ReadMode, limits: &Limits) -> Result<Tenso
     Tensors::new(vec![open_one(path, mode, limits)?], limits)
 }
 
-/// The tensors of all shards that the index at `path` names.
+/// Opens all shards that the index at `path` names, and takes every tensor that they hold.
+///
+/// As in transformers and vLLM, the index only says which files belong together. Where a tensor lies is read from the headers of the
+/// files: published indexes name tensors that were renamed, moved or left out. A tensor that a model needs and no file holds is an
+/// error of the decoder.
 pub(crate) fn open_index(path: &Path, mode: ReadMode, limits: &Limits) -> Result<Tensors, Error> {
     let what = path.display().to_string();
     let missing = || Error::Missing { kind: "file", name: what.clone() };
     let bytes = mmap::read_small(path, limits.sidecar_bytes)?.ok_or_else(missing)?;
-    let index = Index::parse(&bytes, &what, limits)?;
+    let files = index_files(&bytes, &what, limits)?;
     drop(bytes);
     let directory = path.parent().unwrap_or(Path::new(""));
-    let mut paths = Vec::with_capacity(index.files.len());
-    for file in index.files.iter() {
+    let mut paths = Vec::with_capacity(files.len());
+    for file in &files {
         let relative = Path::new(file);
         // Other components than plain names (`..`, a root, a drive) lead out of the directory.
         if file.is_empty() || !relative.components().all(|c| matches!(c, Component::Normal(_))) {
@@ -55,14 +59,7 @@ pub(crate) fn open_index(path: &Path, mode: ReadMode, limits: &Limits) -> Result
         }
         paths.push(path);
     }
-    let tensors = Tensors::new(shards::open_all(&paths, |path| open_one(path, mode, limits))?, limits)?;
-    for (name, &file) in index.names.iter().zip(&index.places) {
-        if tensors.shard_of(name) != Some(file as usize) {
-            let file = index.files.get(file as usize).unwrap_or_default();
-            return Err(Error::malformed(what, format!("tensor `{name}` is not in `{file}`")));
-        }
-    }
-    Ok(tensors)
+    Tensors::new(shards::open_all(&paths, |path| open_one(path, mode, limits))?, limits)
 }
 
 fn open_one(path: &Path, mode: ReadMode, limits: &Limits) -> Result<Shard, Error> {
@@ -73,21 +70,28 @@ fn open_one(path: &Path, mode: ReadMode, limits: &Limits) -> Result<Shard, Error
 pub(crate) fn read(bytes: SharedBytes, what: String, limits: &Limits) -> Result<Shard, Error> {
     let all = bytes.as_slice();
     let malformed = |detail: String| Error::malformed(&what, detail);
-    let length = all.first_chunk().ok_or_else(|| malformed(format!("{} bytes are no header", all.len())))?;
-    let length = u64::from_le_bytes(*length);
+    let truncated = |promised: u64| Error::Truncated { what: what.clone(), promised, found: all.len() as u64 };
+    match FileKind::of(all) {
+        FileKind::Safetensors => {}
+        // The length of a header and no brace: the rest is missing.
+        FileKind::Unknown { .. } | FileKind::Text { .. } | FileKind::Zeros
+            if (1..=size_of::<u64>()).contains(&all.len()) =>
+        {
+            return Err(truncated(size_of::<u64>() as u64 + 2));
+        }
+        found => return Err(Error::WrongFile { what, expected: "a safetensors file", found }),
+    }
+    let length = all.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     let limit = limits.safetensors_header_bytes;
     let rest = (all.len() - size_of::<u64>()) as u64;
-    if length > rest {
-        return Err(malformed(format!("a header of {length} bytes, the file has {rest} more")));
-    }
     if length > limit {
         return Err(Error::Limit { what: format!("header of {what}"), limit, found: length });
     }
+    if length > rest {
+        return Err(truncated(size_of::<u64>() as u64 + length));
+    }
     let start = size_of::<u64>() + length as usize;
     let json = all.get(size_of::<u64>()..start).unwrap_or_default();
-    if json.first() != Some(&b'{') {
-        return Err(malformed("the header does not start with `{`".into()));
-    }
     check_tokens(json).map_err(|detail| malformed(detail.into()))?;
     let mut header = HeaderSeed {
         // Room for any names that fit in the header, so that they are not moved while they grow.
@@ -95,7 +99,7 @@ pub(crate) fn read(bytes: SharedBytes, what: String, limits: &Limits) -> Result<
         limits,
         limit: None,
         start: start as u64,
-        end: all.len() as u64,
+        data: 0,
     };
     let mut parser = serde_json::Deserializer::from_slice(json);
     let parsed = (&mut header).deserialize(&mut parser).and_then(|()| parser.end());
@@ -103,6 +107,10 @@ pub(crate) fn read(bytes: SharedBytes, what: String, limits: &Limits) -> Result<
         return Err(error);
     }
     parsed.map_err(|e| malformed(format!("header: {e}")))?;
+    let promised = (start as u64).saturating_add(header.data);
+    if promised > all.len() as u64 {
+        return Err(truncated(promised));
+    }
     let mut table = header.table;
     table.shrink();
     table.check_layout(&what, start as u64, all.len() as u64, false)?;
@@ -167,7 +175,8 @@ struct HeaderSeed<'l> {
     /// Set when a limit ended the reading.
     limit: Option<Error>,
     start: u64,
-    end: u64,
+    /// Bytes of data, by the tensors so far.
+    data: u64,
 }
 
 impl<'de> DeserializeSeed<'de> for &mut HeaderSeed<'_> {
@@ -217,10 +226,10 @@ impl HeaderSeed<'_> {
             return wrong("empty name".into());
         }
         let [begin, end] = row.data_offsets;
-        let data = self.end - self.start;
-        if begin > end || end > data {
-            return wrong(format!("data_offsets [{begin}, {end}] in {data} bytes of data"));
+        if begin > end {
+            return wrong(format!("data_offsets [{begin}, {end}] end before they begin"));
         }
+        self.data = self.data.max(end);
         let (bits, format) = dtype(&row.dtype);
         if let Some(bits) = bits {
             let elements = row.shape.dims().iter().try_fold(1u64, |n, &d| n.checked_mul(d));
@@ -242,7 +251,8 @@ impl HeaderSeed<'_> {
             None => self.table.other(&row.dtype),
         };
         let Some(kind) = kind else { return wrong("too many element types".into()) };
-        self.table.push(name, kind, shape.into_iter().take(row.shape.rank), self.start + begin, end - begin);
+        let start = self.start.saturating_add(begin);
+        self.table.push(name, kind, shape.into_iter().take(row.shape.rank), start, end - begin);
         Ok(())
     }
 }
@@ -300,36 +310,25 @@ impl<'de> serde::Deserialize<'de> for Shape {
     }
 }
 
-/// `weight_map` of a shard index.
-#[derive(Default)]
-struct Index {
-    names: Strings,
-    /// The file of each name.
-    places: Vec<u32>,
-    files: Strings,
-}
-
-impl Index {
-    fn parse(bytes: &[u8], what: &str, limits: &Limits) -> Result<Self, Error> {
-        let mut reading =
-            IndexSeed { index: Self::default(), files: BTreeMap::new(), limits, limit: None, found: false };
-        let mut parser = serde_json::Deserializer::from_slice(bytes);
-        let parsed = (&mut reading).deserialize(&mut parser).and_then(|()| parser.end());
-        if let Some(error) = reading.limit {
-            return Err(error);
-        }
-        parsed.map_err(|e| Error::malformed(what, e.to_string()))?;
-        if !reading.found {
-            return Err(Error::malformed(what, "no `weight_map`"));
-        }
-        Ok(reading.index)
+/// Returns the files that the `weight_map` of a shard index names.
+fn index_files(bytes: &[u8], what: &str, limits: &Limits) -> Result<BTreeSet<String>, Error> {
+    let mut reading = IndexSeed { files: BTreeSet::new(), tensors: 0, limits, limit: None, found: false };
+    let mut parser = serde_json::Deserializer::from_slice(bytes);
+    let parsed = (&mut reading).deserialize(&mut parser).and_then(|()| parser.end());
+    if let Some(error) = reading.limit {
+        return Err(error);
     }
+    parsed.map_err(|error| json::malformed(bytes, what, &error))?;
+    if !reading.found {
+        return Err(Error::malformed(what, "no `weight_map`, which a shard index must have"));
+    }
+    Ok(reading.files)
 }
 
 /// Reads the index object: outside it looks for `weight_map`, inside ([`WeightMap`]) every entry is a tensor.
 struct IndexSeed<'l> {
-    index: Index,
-    files: BTreeMap<String, u32>,
+    files: BTreeSet<String>,
+    tensors: u64,
     limits: &'l Limits,
     limit: Option<Error>,
     found: bool,
@@ -382,23 +381,16 @@ impl<'de> Visitor<'de> for WeightMap<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let IndexSeed { index, files, limits, limit, .. } = self.0;
+        let IndexSeed { files, tensors, limits, limit, .. } = self.0;
         while let Some((Text(name), Text(file))) = map.next_entry()? {
-            let place = match files.get(file.as_ref()) {
-                Some(&place) => place,
-                None => {
-                    let place = index.files.len() as u32;
-                    index.files.push(&file);
-                    files.insert(file.into_owned(), place);
-                    place
-                }
-            };
-            index.names.push(&name);
-            index.places.push(place);
+            if !files.contains(file.as_ref()) {
+                files.insert(file.into_owned());
+            }
+            *tensors += 1;
             for (what, found, most) in [
-                ("tensor count", index.names.len() as u64, limits.tensors),
+                ("tensor count", *tensors, limits.tensors),
                 ("length of a tensor name", name.len() as u64, limits.name_bytes),
-                ("number of shards", index.files.len() as u64, limits.shards),
+                ("number of shards", files.len() as u64, limits.shards),
             ] {
                 if found > most {
                     *limit = Some(Error::Limit { what: what.into(), limit: most, found });

@@ -5,6 +5,7 @@
 
 use mistral_quant::{Format, SharedBytes};
 
+use crate::loader::gguf;
 use crate::{Error, Limits, RawTensor, Strings, TensorType, Weights};
 
 /// The element type of a table row.
@@ -191,7 +192,13 @@ impl Weights for Tensors {
             Kind::Format(format) => TensorType::Format(format),
             Kind::Other(i) => TensorType::Other(shard.table.other.get(i as usize).unwrap_or_default().into()),
             Kind::GgufId(id) => {
-                return Err(Error::unsupported("tensor format", format!("GGUF type id {id} of `{name}`")));
+                let detail = match gguf::type_name(id) {
+                    Some(known) => format!("{known} (GGUF type id {id}) of `{name}`"),
+                    None => format!(
+                        "GGUF type id {id} of `{name}`, a type that llama.cpp did not have when this was written"
+                    ),
+                };
+                return Err(Error::unsupported("tensor format", detail));
             }
         };
         let shape = shard.table.dims(row).to_vec();

@@ -1,7 +1,6 @@
 //! A checkpoint into a GGUF file.
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::ThreadPool;
@@ -11,6 +10,7 @@ use super::mix::Model;
 use super::plan::{self, Rest, TensorPlan};
 use super::{Importance, Quantizer};
 use crate::export::GgufForm;
+use crate::loader::OutputFile;
 use crate::{Checkpoint, Error, GgufTensor, GgufWriter, Metadata, TensorType, Value, Weights};
 
 /// A GGUF file that can be written: what is in it and how large it is.
@@ -48,8 +48,10 @@ impl Quantizer {
     /// # Errors
     /// [`Error::Unsupported`] for what a GGUF file cannot say: it would compute something else, or give other token ids. And:
     /// [`Error::Importance`] for a format that needs an importance matrix and has none; [`Error::Unsupported`] for tensors whose format
-    /// cannot be computed; [`Error::Config`] for a pattern that is none.
+    /// cannot be computed; [`Error::Pattern`] for a pattern that decides about no tensor; [`Error::Threads`] for a number of threads
+    /// out of range.
     pub fn to_gguf<'a>(&self, checkpoint: &'a Checkpoint) -> Result<GgufPlan<'a>, Error> {
+        self.check_threads()?;
         let form = if checkpoint.metadata().is_none() { Some(GgufForm::new(checkpoint)?) } else { None };
         let rest = if form.is_some() { Rest::F32 } else { Rest::Same };
         let mut metadata = checkpoint.metadata().or(form.as_ref().map(GgufForm::metadata)).cloned().unwrap_or_default();
@@ -88,7 +90,7 @@ impl Quantizer {
     /// Sets the formats of tensors that are still to be made, for a model that this metadata describes, and says so in the metadata.
     ///
     /// # Errors
-    /// [`Error::Config`] for a pattern that is none, [`Error::Malformed`] for a size that overflows.
+    /// [`Error::Pattern`] for a pattern that decides about no tensor, [`Error::Malformed`] for a size that overflows.
     pub fn choose(&self, metadata: &mut Metadata, tensors: &mut [GgufTensor]) -> Result<(), Error> {
         let found = |t: &GgufTensor| {
             TensorPlan::found(t.name.clone(), t.name.clone(), TensorType::Format(t.format), t.shape.clone())
@@ -138,10 +140,12 @@ impl GgufPlan<'_> {
     /// Writes the file and tells of progress after each batch of rows. Of several files, `path` without its extension is the stem
     /// (`STEM-00001-of-00003.gguf`). Returns the paths written.
     ///
-    /// The file has its name only when it is complete, so it may replace the one that is read.
+    /// Every file has its name only when all are complete, so they may replace the files that are read. Of a symbolic link the file
+    /// is written that it leads to.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Malformed`] for weights that are not finite.
+    /// [`Error::Io`]; [`Error::WrongFile`] for a path of something that is not a regular file; [`Error::Malformed`] for weights that
+    /// are not finite.
     pub fn write(
         &self,
         path: impl AsRef<Path>,
@@ -154,23 +158,19 @@ impl GgufPlan<'_> {
             done = done.saturating_add(weights);
             progress(QuantizeProgress { tensor, index, done, total });
         };
-        let mut paths = Vec::with_capacity(self.files.len());
+        let mut written = Vec::with_capacity(self.files.len());
         let ends = self.files.iter().skip(1).copied().chain([self.tensors.len()]);
         for (no, (start, end)) in self.files.iter().copied().zip(ends).enumerate() {
             let (path, metadata) = self.part(path.as_ref(), no);
-            let partial = with_suffix(&path, ".partial");
             let tensors = self.tensors.get(start..end).unwrap_or_default();
-            let written = self.write_part(&partial, &metadata, tensors, &pool, |index, tensor, weights| {
+            let file = self.write_part(&path, &metadata, tensors, &pool, |index, tensor, weights| {
                 report(start + index, tensor, weights);
-            });
-            let renamed = written.and_then(|()| fs::rename(&partial, &path).map_err(|e| Error::io(&path, e)));
-            if let Err(error) = renamed {
-                let _ = fs::remove_file(&partial); // The first error is the one to tell of.
-                return Err(error);
-            }
-            paths.push(path);
+            })?;
+            written.push((path, file));
         }
-        Ok(paths)
+        // All of them or none: the names are given when every file is complete.
+        let named = |(path, mut file): (PathBuf, OutputFile)| file.publish().map(|()| path);
+        written.into_iter().map(named).collect()
     }
 
     /// The path and the metadata of one file.
@@ -194,10 +194,10 @@ impl GgufPlan<'_> {
         tensors: &[TensorPlan],
         pool: &ThreadPool,
         mut report: impl FnMut(usize, &TensorPlan, u64),
-    ) -> Result<(), Error> {
+    ) -> Result<OutputFile, Error> {
         let header: Vec<GgufTensor> =
             tensors.iter().map(|t| GgufTensor { name: t.name.clone(), format: t.to, shape: t.shape.clone() }).collect();
-        let mut file = GgufWriter::create(path, metadata, &header)?;
+        let mut file = GgufWriter::new(OutputFile::create(path)?, metadata, &header)?;
         for (index, plan) in tensors.iter().enumerate() {
             let tensor = self.weights.get(&plan.own)?;
             if plan.from == plan.to {
@@ -218,12 +218,13 @@ impl GgufPlan<'_> {
                 report(index, plan, (rows.len() as u64).saturating_mul(weight.cols() as u64));
             }
         }
-        let file = file.finish()?.into_inner().map_err(|e| Error::io(path, e.into_error()))?;
-        file.sync_all().map_err(|e| Error::io(path, e))
+        let mut file = file.finish()?;
+        file.complete()?;
+        Ok(file)
     }
 }
 
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

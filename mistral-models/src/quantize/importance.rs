@@ -230,12 +230,10 @@ impl Importance {
     /// Writes a file that llama.cpp's `quantize` and [`open`](Self::open) read: the GGUF form.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::WrongFile`] for a path of something that is not a regular file.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
         let (metadata, header) = self.header();
-        let file = self.write_tensors(GgufWriter::create(path, &metadata, &header)?)?;
-        file.into_inner().map(drop).map_err(|e| Error::io(path, e.into_error()))
+        self.write_tensors(GgufWriter::create(path, &metadata, &header)?).map(drop)
     }
 
     /// The bytes of that file.

@@ -62,13 +62,19 @@ enum Target {
     Uniform(Format),
 }
 
+/// More threads than any machine of today has cores to quantize with; each takes a stack of its own.
+const MAX_THREADS: usize = 1024;
+
 impl Quantizer {
     /// By a mix: more bits where they matter.
     pub fn new(mix: Mix) -> Self {
         Self::with(Target::Mix(mix))
     }
 
-    /// The same format for every matrix, the embedding and the head included.
+    /// Chooses one format for every matrix, the embedding and the head included.
+    ///
+    /// A matrix whose rows are not whole blocks of the format gets the nearest that fits. [`TensorPlan::instead_of`] of the plan names
+    /// each of these matrices.
     pub fn uniform(format: Format) -> Self {
         Self::with(Target::Uniform(format))
     }
@@ -77,8 +83,10 @@ impl Quantizer {
         Self { target, importance: None, overrides: Vec::new(), threads: None, keep_split: false }
     }
 
-    /// Another format for the matrices whose name matches a regular expression: the name in GGUF files (`blk.3.ffn_down.weight`) or
-    /// the checkpoint's own. The first pattern that matches decides.
+    /// Sets another format for the matrices whose name matches a regular expression: the name in GGUF files
+    /// (`blk.3.ffn_down.weight`) or the checkpoint's own. The first pattern that matches decides.
+    ///
+    /// A pattern that matches no matrix of the checkpoint is [`Error::Pattern`] when the plan is made.
     #[must_use]
     pub fn tensor(mut self, pattern: impl Into<String>, format: Format) -> Self {
         self.overrides.push((pattern.into(), format));
@@ -92,7 +100,9 @@ impl Quantizer {
         self
     }
 
-    /// Threads that compute. Default: as many as the system says are available.
+    /// Sets how many threads compute, from 1 to 1024. Default: as many as the system says are available.
+    ///
+    /// Another number is [`Error::Threads`] when the plan is made.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
@@ -106,7 +116,20 @@ impl Quantizer {
         self
     }
 
+    /// Checks the number of threads.
+    fn check_threads(&self) -> Result<(), Error> {
+        match self.threads {
+            Some(threads) if !(1..=MAX_THREADS).contains(&threads) => {
+                let detail = format!("{threads} were asked for; expected 1 to {MAX_THREADS}");
+                Err(Error::Threads { detail })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn pool(&self) -> Result<rayon::ThreadPool, Error> {
+        self.check_threads()?;
+        // rayon's word for "as many as there are".
         let threads = self.threads.unwrap_or(0);
         let failed = |error: rayon::ThreadPoolBuildError| Error::Threads { detail: error.to_string() };
         let name = |index| format!("quantize {index}");

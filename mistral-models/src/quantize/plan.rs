@@ -108,6 +108,9 @@ pub(super) fn decide(
     rest: Rest,
 ) -> Result<(), Error> {
     let overrides = compile(&quantizer.overrides)?;
+    for ((pattern, _), (regex, _)) in quantizer.overrides.iter().zip(&overrides) {
+        matches_something(pattern, regex, plans)?;
+    }
     model.values = plans.iter().filter(|plan| Part::of(&plan.name) == Part::Value).count();
     model.tied = !plans.iter().any(|plan| plan.name == "output.weight");
     model.importance = quantizer.importance.is_some();
@@ -182,10 +185,31 @@ fn computable(plan: &TensorPlan) -> Result<(), Error> {
     }
 }
 
+/// Refuses a pattern that decides about no tensor: a slip of the pen would otherwise go unseen.
+fn matches_something(pattern: &str, regex: &Regex, plans: &[TensorPlan]) -> Result<(), Error> {
+    let matched = |plan: &&TensorPlan| regex.is_match(plan.name.as_str()) || regex.is_match(plan.own.as_str());
+    let quantized = |plan: &&TensorPlan| mix::quantizable(&plan.name, &plan.shape);
+    if plans.iter().filter(matched).any(|plan| quantized(&plan)) {
+        return Ok(());
+    }
+    let found = match plans.iter().find(matched) {
+        Some(plan) => format!("matches only tensors that keep their format, such as `{}`", plan.name),
+        None => "matches no tensor".to_owned(),
+    };
+    let shown: Vec<&str> = plans.iter().filter(quantized).take(3).map(|plan| plan.name.as_str()).collect();
+    let detail = match shown.as_slice() {
+        [] => format!("{found}; no tensor of this model is quantized"),
+        names => format!("{found}; expected a regular expression for names like `{}`", names.join("`, `")),
+    };
+    Err(Error::Pattern { pattern: pattern.to_owned(), detail })
+}
+
 fn compile(overrides: &[(String, Format)]) -> Result<Vec<(Regex, Format)>, Error> {
     let compile = |(pattern, format): &(String, Format)| match Regex::new(pattern) {
         Ok(regex) => Ok((regex, *format)),
-        Err(error) => Err(Error::config(pattern.clone(), format!("is not a pattern of tensor names: {error}"))),
+        Err(error) => {
+            Err(Error::Pattern { pattern: pattern.clone(), detail: format!("is not a regular expression: {error}") })
+        }
     };
     overrides.iter().map(compile).collect()
 }

@@ -346,7 +346,19 @@ fn patterns_change_formats_and_what_cannot_be_is_named() {
     assert_eq!(format("blk.2.attn_norm.weight"), Format::F32);
 
     let refused = |quantizer: Quantizer| quantizer.to_gguf(&checkpoint).err().unwrap();
-    assert!(matches!(refused(Quantizer::new(Mix::Q8_0).tensor("(", Format::Q4_0)), Error::Config { .. }));
+    for (pattern, words) in [
+        ("(", "regular expression"),
+        ("attention", "no tensor; expected a regular expression for names like `token_embd.weight`"),
+        ("attn_norm", "only tensors that keep their format, such as `blk.0.attn_norm.weight`"),
+    ] {
+        let error = refused(Quantizer::new(Mix::Q8_0).tensor("attn_q", Format::Q4_0).tensor(pattern, Format::Q4_0));
+        assert!(matches!(&error, Error::Pattern { pattern: found, .. } if found == pattern), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    for threads in [0, 1025, 40_000, usize::MAX] {
+        let error = refused(Quantizer::new(Mix::Q8_0).threads(threads));
+        assert!(matches!(&error, Error::Threads { detail } if detail.contains(&threads.to_string())), "{error}");
+    }
     assert!(matches!(refused(Quantizer::uniform(Format::I32)), Error::Unsupported { .. }));
     assert!("Q4_K_XL".parse::<Quantizer>().unwrap_err().to_string().contains("Q4_K_M"));
     assert_eq!("iq4_xs".parse::<Quantizer>().unwrap().target, Target::Mix(Mix::IQ4_XS));
@@ -364,11 +376,13 @@ fn weights_that_would_be_lost_are_refused() {
         values[300] = value;
         file.tensor(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
         let checkpoint = open(&file.finish().unwrap());
-        let path = Path::new();
+        let folder = Path::new();
+        std::fs::create_dir(&folder.0).unwrap();
         let plan = Quantizer::uniform(format).to_gguf(&checkpoint).unwrap();
-        let error = plan.write(&path.0, |_| ()).unwrap_err().to_string();
+        let error = plan.write(folder.0.join("out.gguf"), |_| ()).unwrap_err().to_string();
         assert!(error.contains("`a.weight`") && error.contains("row 1, column 44"), "{error}");
-        assert!(!path.0.exists() && !super::file::with_suffix(&path.0, ".partial").exists());
+        assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 0, "nothing is left");
+        std::fs::remove_dir(&folder.0).unwrap();
     }
 }
 
@@ -413,6 +427,28 @@ fn a_split_source_stays_split_or_becomes_one_file() {
             assert!(found.bytes.as_slice() == encode_row(tensor.to, &values).unwrap(), "{}", tensor.name);
         }
     }
+    std::fs::remove_dir_all(&folder.0).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_link_leads_to_is_written_be_it_the_source_itself() {
+    let folder = Path::new();
+    std::fs::create_dir(&folder.0).unwrap();
+    let at = |name: &str| folder.0.join(name);
+    std::fs::write(at("a.gguf"), source(false).1).unwrap();
+    std::os::unix::fs::symlink("a.gguf", at("b.gguf")).unwrap();
+    let checkpoint = Checkpoint::open(at("a.gguf")).unwrap();
+    let plan = Quantizer::new(Mix::Q8_0).to_gguf(&checkpoint).unwrap();
+    plan.write(at("c.gguf"), |_| ()).unwrap();
+    plan.write(at("b.gguf"), |_| ()).unwrap();
+    assert!(std::fs::symlink_metadata(at("b.gguf")).unwrap().is_symlink());
+    assert!(std::fs::read(at("a.gguf")).unwrap() == std::fs::read(at("c.gguf")).unwrap());
+    let error = plan.write("/dev/null", |_| ()).unwrap_err();
+    assert!(matches!(error, Error::WrongFile { .. }), "{error}");
+    let mut names: Vec<_> = std::fs::read_dir(&folder.0).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a.gguf", "b.gguf", "c.gguf"]);
     std::fs::remove_dir_all(&folder.0).unwrap();
 }
 

@@ -78,7 +78,6 @@ fn headers_are_checked() {
     for (what, bytes) in [
         ("size and shape differ", with_header(&tensor(r#""shape":[3],"data_offsets":[0,8]"#), 8)),
         ("product overflows", with_header(&tensor(&huge), 8)),
-        ("end behind the data", with_header(&tensor(r#""shape":[2],"data_offsets":[8,16]"#), 8)),
         ("backwards", with_header(&tensor(r#""shape":[2],"data_offsets":[8,0]"#), 8)),
         ("negative", with_header(&tensor(r#""shape":[2],"data_offsets":[-8,0]"#), 8)),
         ("nine dimensions", with_header(&tensor(r#""shape":[2,1,1,1,1,1,1,1,1],"data_offsets":[0,8]"#), 8)),
@@ -91,17 +90,46 @@ fn headers_are_checked() {
         ("same name", with_header(&two("[0,4]", "[4,8]").replace('b', "a"), 8)),
         ("empty name", with_header(&tensor(r#""shape":[2],"data_offsets":[0,8]"#).replacen('a', "", 1), 8)),
         ("text behind the header", with_header("{}x", 0)),
-        ("not an object", with_header("[]", 0)),
-        ("spaces first", with_header(" {}", 0)),
         ("not UTF-8", [&4u64.to_le_bytes()[..], b"{\"\xff\"}"].concat()),
-        ("length behind the end", [&9u64.to_le_bytes()[..], b"{}"].concat()),
-        ("length 2^64-1", [&u64::MAX.to_le_bytes()[..], b"{}"].concat()),
-        ("empty file", Vec::new()),
-        ("seven bytes", vec![0; 7]),
-        ("no header", vec![0; 8]),
     ] {
         let result = open_and_use(bytes);
         assert!(matches!(result, Err(Error::Malformed { .. })), "{what}: {result:?}");
+    }
+}
+
+#[test]
+fn files_that_end_early_say_how_much_is_promised() {
+    let json = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
+    for (bytes, promised) in [
+        (with_header(json, 8), 8 + json.len() as u64 + 16),
+        ([&9u64.to_le_bytes()[..], b"{}"].concat(), 17),
+        (vec![1, 0, 0, 0], 10),
+    ] {
+        let file_bytes = bytes.len() as u64;
+        match open_and_use(bytes).unwrap_err() {
+            Error::Truncated { promised: p, found, .. } => assert_eq!((p, found), (promised, file_bytes)),
+            other => panic!("{other}"),
+        }
+    }
+    let error = open_and_use(with_header(json, 8)).unwrap_err().to_string();
+    assert!(error.contains("truncated: the header promises 79 bytes, the file has 71"), "{error}");
+}
+
+#[test]
+fn files_of_other_kinds_are_named() {
+    for (bytes, kind) in [
+        (Vec::new(), FileKind::Empty),
+        (vec![0; 9], FileKind::Zeros),
+        (with_header("[]", 0), FileKind::Unknown { start: vec![2, 0, 0, 0, 0, 0, 0, 0] }),
+        (with_header(" {}", 0), FileKind::Unknown { start: vec![3, 0, 0, 0, 0, 0, 0, 0] }),
+        ([&u64::MAX.to_le_bytes()[..], b"{}"].concat(), FileKind::Unknown { start: vec![255; 8] }),
+        (b"GGUF\x03\0\0\0".to_vec(), FileKind::Gguf),
+        (b"version https://git-lfs.github.com/spec/v1\n".to_vec(), FileKind::GitLfsPointer { size: None }),
+    ] {
+        match open_and_use(bytes).unwrap_err() {
+            Error::WrongFile { found, .. } => assert_eq!(found, kind),
+            other => panic!("{kind:?}: {other}"),
+        }
     }
 }
 
@@ -124,7 +152,11 @@ fn limits_hold() {
 fn every_truncation_is_an_error() {
     let bytes = valid();
     for len in 0..bytes.len() {
-        assert!(matches!(open_and_use(bytes[..len].to_vec()), Err(Error::Malformed { .. })), "{len}");
+        match open_and_use(bytes[..len].to_vec()).unwrap_err() {
+            Error::WrongFile { found, .. } => assert!(len == 0 && found == FileKind::Empty, "{len}: {found}"),
+            Error::Truncated { promised, found, .. } => assert!(found == len as u64 && promised > found, "{len}"),
+            other => panic!("{len}: {other}"),
+        }
     }
 }
 
@@ -190,15 +222,15 @@ proptest! {
 #[test]
 fn a_shard_index_is_checked() {
     let limits = Limits::default();
-    let parse = |text: &str| Index::parse(text.as_bytes(), "index", &limits);
-    let index = parse(r#"{"metadata":{"total_size":1},"weight_map":{"a":"1","b":"2","c":"1"}}"#).unwrap();
-    assert_eq!(index.files.iter().collect::<Vec<_>>(), ["1", "2"]);
-    assert_eq!(index.places, [0, 1, 0]);
+    let parse = |text: &str| index_files(text.as_bytes(), "index", &limits);
+    let files = parse(r#"{"metadata":{"total_size":1},"weight_map":{"a":"1","b":"2","c":"1"}}"#).unwrap();
+    assert!(files.iter().eq(["1", "2"]));
     for text in
-        ["", "{}", "[]", r#"{"weight_map":[]}"#, r#"{"weight_map":{"a":1}}"#, r#"{"weight_map":{},"weight_map":{}}"#]
+        ["{}", "[]", r#"{"weight_map":[]}"#, r#"{"weight_map":{"a":1}}"#, r#"{"weight_map":{},"weight_map":{}}"#]
     {
         assert!(matches!(parse(text), Err(Error::Malformed { .. })), "{text}");
     }
+    assert!(matches!(parse(""), Err(Error::WrongFile { found: FileKind::Empty, .. })));
     let few = Limits { shards: 1, ..Limits::default() };
-    assert!(matches!(Index::parse(br#"{"weight_map":{"a":"1","b":"2"}}"#, "index", &few), Err(Error::Limit { .. })));
+    assert!(matches!(index_files(br#"{"weight_map":{"a":"1","b":"2"}}"#, "index", &few), Err(Error::Limit { .. })));
 }
