@@ -6,7 +6,7 @@ use super::partition::{Fragment, Partition};
 use super::pre::pre;
 use super::split::Splitter;
 use super::spm::Spm;
-use super::stream::{Lead, Pieces};
+use super::stream::{Pieces, Texts, Trim};
 use super::unigram::Unigram;
 use super::vocab::{Attributes, Vocab, byte_of_text};
 use super::wordpiece::Words;
@@ -279,30 +279,32 @@ fn charsmap(metadata: &Metadata) -> Result<Option<Vec<u8>>, Error> {
 /// The bytes each token stands for.
 fn pieces(vocab: &Vocab, kind: &Kind) -> Pieces {
     let special = Attributes::CONTROL.with(Attributes::UNKNOWN);
-    let mut pieces = Pieces::default();
-    for (_, text, attributes) in vocab.iter() {
+    let escaped = !matches!(kind, Kind::Bpe { escape: false, .. });
+    let mut pieces = Pieces::new(Texts::with_capacity(vocab.len(), vocab.bytes()));
+    for (id, text, attributes) in vocab.iter() {
+        if attributes.any(special) {
+            pieces.set_special(id, true);
+        }
         // Some converters leave runs of spaces escaped where they are tokens of their own.
-        let spaces = !matches!(kind, Kind::Bpe { escape: false, .. }) && text.chars().all(|c| c == '▁');
-        if attributes.any(Attributes::USER_DEFINED) && spaces {
-            pieces.push(text.replace('▁', " ").as_bytes(), attributes.any(special));
-        } else if attributes.any(special.with(Attributes::USER_DEFINED)) {
-            pieces.push(text.as_bytes(), attributes.any(special));
+        let spaces = || escaped && attributes.any(Attributes::USER_DEFINED) && text.chars().all(|c| c == '▁');
+        if attributes.any(special.with(Attributes::USER_DEFINED)) && !spaces() {
+            pieces.inner.push(text.bytes());
         } else if attributes.any(Attributes::BYTE) {
-            pieces.push(byte_of_text(text).as_slice(), false);
-        } else if !attributes.any(Attributes::NORMAL) {
-            pieces.push(&[], false);
-        } else if let Kind::Bpe { escape: false, .. } = kind {
-            match text.chars().map(char_byte).collect::<Option<Vec<u8>>>() {
-                Some(bytes) => pieces.push(&bytes, false),
-                None => pieces.push(text.as_bytes(), false),
-            }
+            pieces.inner.push(byte_of_text(text));
+        } else if !attributes.any(Attributes::NORMAL.with(Attributes::USER_DEFINED)) {
+            pieces.inner.push([]);
+        } else if escaped {
+            pieces.inner.push(text.replace('▁', " ").into_bytes());
+        } else if text.chars().all(|c| char_byte(c).is_some()) {
+            pieces.inner.push(text.chars().filter_map(char_byte));
         } else {
-            pieces.push(text.replace('▁', " ").as_bytes(), false);
+            pieces.inner.push(text.bytes());
         }
     }
+    pieces.inner.shrink();
     pieces.lead = match kind {
-        Kind::Spm { add_space_prefix: true, .. } | Kind::Words(_) | Kind::Unigram(_) => Lead::Spaces(1),
-        _ => Lead::Keep,
+        Kind::Spm { add_space_prefix: true, .. } | Kind::Words(_) | Kind::Unigram(_) => Trim::spaces(1),
+        _ => Trim::default(),
     };
     pieces
 }

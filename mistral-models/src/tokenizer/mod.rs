@@ -3,7 +3,9 @@
 //! `tokenizer.json` runs on the `tokenizers` crate, which defines it. GGUF keeps less than that file says, and llama.cpp
 //! defines what it means; the models here (byte-level BPE, SentencePiece BPE, WordPiece, Unigram) give the same ids.
 
+mod added;
 mod bpe;
+mod decoder;
 mod eog;
 mod export;
 mod gguf;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 pub use stream::TextStream;
 
 use crate::{Checkpoint, Error, Metadata};
-use stream::{Lead, Pieces};
+use stream::Pieces;
 
 /// How text is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +125,8 @@ impl Tokenizer {
         config: Option<&[u8]>,
         generation_config: Option<&[u8]>,
     ) -> Result<Self, Error> {
-        let (model, pieces, ids) = hf::Hf::new(tokenizer_json, config, None, generation_config)?;
+        let files = hf::Sidecars { config, generation: generation_config, ..Default::default() };
+        let (model, pieces, ids) = hf::Hf::new(tokenizer_json, &files)?;
         Ok(Self::new(Model::Hf(Box::new(model)), pieces, ids))
     }
 
@@ -142,11 +145,18 @@ impl Tokenizer {
         let json = checkpoint.file("tokenizer.json")?.ok_or_else(missing)?;
         let config = checkpoint.file("tokenizer_config.json")?;
         let map = checkpoint.file("special_tokens_map.json")?;
+        let added = checkpoint.file("added_tokens.json")?;
         let generation = match checkpoint.file("generation_config.json")? {
             Some(bytes) => Some(bytes),
             None => checkpoint.config_json().map(serde_json::to_vec).transpose().map_err(failed)?,
         };
-        let (model, pieces, ids) = hf::Hf::new(&json, config.as_deref(), map.as_deref(), generation.as_deref())?;
+        let files = hf::Sidecars {
+            config: config.as_deref(),
+            map: map.as_deref(),
+            added: added.as_deref(),
+            generation: generation.as_deref(),
+        };
+        let (model, pieces, ids) = hf::Hf::new(&json, &files)?;
         Ok(Self::new(Model::Hf(Box::new(model)), pieces, ids))
     }
 
@@ -200,14 +210,13 @@ impl Tokenizer {
 
     /// Decodes ids one by one; see [`TextStream`].
     pub fn stream(&self, skip_special: bool) -> TextStream {
-        TextStream::new(self.pieces.clone(), skip_special, self.pieces.lead)
+        TextStream::new(self.pieces.clone(), skip_special, false)
     }
 
     /// Like [`stream`](Self::stream), for ids that continue `before`: after text, the space that begins a word is kept.
     pub fn stream_after(&self, before: &[u32], skip_special: bool) -> TextStream {
         let after_text = before.last().is_some_and(|&id| !self.is_special(id));
-        let lead = if after_text { Lead::Keep } else { self.pieces.lead };
-        TextStream::new(self.pieces.clone(), skip_special, lead)
+        TextStream::new(self.pieces.clone(), skip_special, after_text)
     }
 
     /// One more than the highest id. The model's own `vocab_size` may be larger: rows of padding have no token.

@@ -113,6 +113,11 @@ impl Vocab {
         self.texts.len()
     }
 
+    /// Bytes of all texts together.
+    pub(super) fn bytes(&self) -> usize {
+        self.texts.iter().map(|text| text.len()).sum()
+    }
+
     pub(super) fn id(&self, text: &str) -> Option<u32> {
         self.ids.get(text).copied()
     }
