@@ -225,7 +225,9 @@ impl Strip {
 }
 
 fn of_crate(decoder: &DecoderWrapper, text: &str) -> Option<String> {
-    super::hf::guard(|| decoder.decode_chain(vec![text.to_owned()]).map_err(super::failed)).map(|parts| parts.concat()).ok()
+    super::hf::guard(|| decoder.decode_chain(vec![text.to_owned()]).map_err(super::failed))
+        .map(|parts| parts.concat())
+        .ok()
 }
 
 fn apply(steps: &[Step], token: &str, place: Place) -> Vec<u8> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::added::{self, Files};
 use super::decoder;
 use super::stream::Pieces;
-use super::{EncodeOptions, Ids, eog};
+use super::{EncodeOptions, Ids, TokenizerWarning, eog};
 use crate::Error;
 
 /// A tokenizer of Hugging Face.
@@ -55,13 +55,14 @@ impl Hf {
 
         let named = |role: &str| roles.get(role).and_then(|text| tokenizer.token_to_id(text));
         let size = pieces.len();
-        let listed = |key: &str| id_list(&generation, key, size);
-        let first = |role: &str, key: &str| Ok::<_, Error>(named(role).or(listed(key)?.first().copied()));
-        let bos = first("bos_token", "bos_token_id")?;
-        let pad = first("pad_token", "pad_token_id")?;
+        let mut warnings = Vec::new();
+        let mut listed = |key: &str| id_list(&generation, key, size, &mut warnings);
+        let bos = listed("bos_token_id")?.first().copied();
+        let pad = listed("pad_token_id")?.first().copied();
+        let listed = listed("eos_token_id")?;
+        let (bos, pad) = (named("bos_token").or(bos), named("pad_token").or(pad));
         let unk = named("unk_token").or_else(|| unknown(&tokenizer));
         let mut ends: Vec<u32> = named("eos_token").into_iter().collect();
-        let listed = listed("eos_token_id")?;
         let added = tokenizer.get_added_tokens_decoder();
         if listed.is_empty() {
             // Only tokens that were added as such: a name may be spelled by an ordinary token too.
@@ -78,7 +79,7 @@ impl Hf {
         for id in ends.iter().filter(|id| added.contains_key(id)) {
             pieces.set_special(*id, true);
         }
-        Ok((Self { tokenizer, literal: OnceLock::new() }, pieces, Ids { bos, pad, unk, ends }))
+        Ok((Self { tokenizer, literal: OnceLock::new() }, pieces, Ids { bos, pad, unk, ends, warnings }))
     }
 
     pub(super) fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>, Error> {
@@ -123,18 +124,26 @@ fn json(name: &str, bytes: Option<&[u8]>) -> Result<Value, Error> {
     }
 }
 
-/// An id or a list of ids; ids beyond the vocabulary are left out, as no tokenizer can produce or decode them.
-fn id_list(config: &Value, key: &str, size: usize) -> Result<Vec<u32>, Error> {
-    let one = |value: &Value| {
-        let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
-        id.ok_or_else(|| Error::config(key, format!("`{value}` is not a token id")))
+/// An id or a list of ids. Ids beyond the vocabulary are left out, as no tokenizer can produce or decode them.
+fn id_list(config: &Value, key: &str, size: usize, warnings: &mut Vec<TokenizerWarning>) -> Result<Vec<u32>, Error> {
+    let mut list = Vec::new();
+    let values = match config.get(key) {
+        None | Some(Value::Null) => return Ok(list),
+        Some(Value::Array(values)) => values.as_slice(),
+        Some(value) => std::slice::from_ref(value),
     };
-    let ids = match config.get(key) {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(ids)) => ids.iter().map(one).collect::<Result<_, Error>>()?,
-        Some(id) => vec![one(id)?],
-    };
-    Ok(ids.into_iter().filter(|&id| (id as usize) < size).collect())
+    for value in values {
+        let id = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
+        let id = id.ok_or_else(|| Error::config(key, format!("`{value}` is not a token id")))?;
+        match u32::try_from(id) {
+            Ok(id) if (id as usize) < size => list.push(id),
+            _ => {
+                let key = key.to_owned();
+                warnings.push(TokenizerWarning::SpecialToken { key, id, vocab_size: size, used: None });
+            }
+        }
+    }
+    Ok(list)
 }
 
 fn unknown(tokenizer: &tokenizers::Tokenizer) -> Option<u32> {

@@ -10,19 +10,22 @@ mod eog;
 mod export;
 mod gguf;
 mod hf;
+mod index;
 mod partition;
 mod pre;
+mod sorted;
 mod split;
 mod spm;
 mod stream;
-mod trie;
 mod unigram;
 mod vocab;
+mod warning;
 mod wordpiece;
 
 use std::sync::Arc;
 
 pub use stream::TextStream;
+pub use warning::TokenizerWarning;
 
 use crate::{Checkpoint, Error, Metadata};
 use stream::Pieces;
@@ -109,6 +112,7 @@ struct Ids {
     unk: Option<u32>,
     /// Every token that ends a generation, EOS first.
     ends: Vec<u32>,
+    warnings: Vec<TokenizerWarning>,
 }
 
 impl Tokenizer {
@@ -160,7 +164,7 @@ impl Tokenizer {
         Ok(Self::new(Model::Hf(Box::new(model)), pieces, ids))
     }
 
-    /// From the keys `tokenizer.ggml.*` of a GGUF file: kinds `llama`, `gpt2`, `gemma4`, `bert` and `t5`.
+    /// From the keys `tokenizer.ggml.*` of a GGUF file: kinds `llama`, `gpt2`, `gemma4`, `whitespace`, `bert` and `t5`.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for another kind, or a `tokenizer.ggml.pre` whose meaning is not known: the ids would be
@@ -268,6 +272,11 @@ impl Tokenizer {
         self.inner.ids.unk
     }
 
+    /// Returns what the tokenizer was loaded without, such as the role of a token beyond the vocabulary.
+    pub fn warnings(&self) -> &[TokenizerWarning] {
+        &self.inner.ids.warnings
+    }
+
     /// The texts of the special tokens, as chat templates want them.
     pub fn special_tokens_map(&self) -> &SpecialTokens {
         &self.inner.special
@@ -277,7 +286,7 @@ impl Tokenizer {
 impl Model {
     fn text(&self, id: u32) -> Option<String> {
         match self {
-            Self::Gguf(model) => model.text(id).map(str::to_owned),
+            Self::Gguf(model) => model.text(id),
             Self::Hf(model) => model.text(id),
         }
     }

@@ -26,6 +26,8 @@ pub(super) enum Stage {
         /// Whether the run must end at a word boundary.
         word_end: bool,
     },
+    /// Runs of `\p{N}` into threes from the right.
+    NumberThousands,
 }
 
 /// The stages of one pre-tokenizer, ready to run. Cheap to clone.
@@ -74,6 +76,9 @@ impl Splitter {
                     // Oniguruma, for which the pattern was written, counts the Latin-1 numbers as parts of words.
                     let word = word_end.then(|| build(&[r"\A[\w²³¹¼-¾]"])).transpose()?;
                     Compiled { regex: build(&[r"\d+"])?, rule: Rule::Thousands { word } }
+                }
+                Stage::NumberThousands => {
+                    Compiled { regex: build(&[r"\p{N}+"])?, rule: Rule::Thousands { word: None } }
                 }
             })
         };

@@ -108,7 +108,6 @@ impl Pieces {
         };
         other.unwrap_or(&self.inner).get(id).unwrap_or_default()
     }
-
 }
 
 /// Decodes a sequence of ids as they come. Made by [`Tokenizer::stream`](super::Tokenizer::stream).

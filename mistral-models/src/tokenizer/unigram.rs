@@ -3,7 +3,7 @@
 //! Sources: Kudo 2018, "Subword Regularization"; SentencePiece for the normalizer and its precompiled table of
 //! replacements, an XOR-compressed double array (Kanda 2018); llama.cpp for what GGUF keys mean.
 
-use super::trie::Trie;
+use super::sorted::Sorted;
 use super::vocab::{Attributes, Vocab};
 use crate::Error;
 
@@ -13,7 +13,7 @@ const UNKNOWN_PENALTY: f64 = 10.0;
 /// The Unigram model with its normalizer.
 #[derive(Debug, Clone)]
 pub(super) struct Unigram {
-    pieces: Trie,
+    pieces: Sorted,
     unknown: u32,
     unknown_score: f64,
     charsmap: Option<Charsmap>,
@@ -40,7 +40,7 @@ impl Unigram {
         merge_spaces: bool,
     ) -> Result<Self, Error> {
         let searched = Attributes::NORMAL.with(Attributes::USER_DEFINED).with(Attributes::UNUSED);
-        let pieces = Trie::new(vocab.iter().filter(|(_, _, a)| a.any(searched)).map(|(id, t, _)| (t.as_bytes(), id)));
+        let pieces = Sorted::new(vocab, vocab.iter().filter(|(_, _, a)| a.any(searched)).map(|(id, _, _)| id));
         let normal = vocab.iter().filter(|(_, _, a)| a.any(Attributes::NORMAL));
         let lowest = normal.map(|(id, _, _)| vocab.score(id)).fold(f32::MAX, f32::min);
         let unknown_score = f64::from(lowest) - UNKNOWN_PENALTY;
@@ -48,7 +48,7 @@ impl Unigram {
         Ok(Self { pieces, unknown, unknown_score, charsmap, add_space_prefix, merge_spaces })
     }
 
-    /// Appends the tokens of `text`. Linear in the text times the longest token.
+    /// Appends the tokens of `text`. Linear in the text times the longest token and the logarithm of the vocabulary.
     pub(super) fn encode(&self, vocab: &Vocab, text: &str, out: &mut Vec<u32>) -> Result<(), Error> {
         let text = self.normalize(text)?;
         let mut best = vec![Best { token: self.unknown, from: 0, score: f64::NEG_INFINITY }; text.len() + 1];
@@ -63,7 +63,7 @@ impl Unigram {
                     *slot = Best { token, from: at, score };
                 }
             };
-            for (length, token) in self.pieces.prefixes(&text.as_bytes()[at..]) {
+            for (length, token) in self.pieces.prefixes(vocab, &text.as_bytes()[at..]) {
                 covered |= length == c.len_utf8();
                 let user_defined = vocab.attributes(token).any(Attributes::USER_DEFINED);
                 let score = if user_defined { 0.0 } else { f64::from(vocab.score(token)) };

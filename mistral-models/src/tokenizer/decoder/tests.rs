@@ -13,13 +13,15 @@ const WORDS: [&str; 16] = [
 fn decoders() -> Vec<Value> {
     let replace = |from: Value, to: &str| json!({"type": "Replace", "pattern": from, "content": to});
     let strip = |content: &str, start: u32, stop: u32| json!({"type": "Strip", "content": content, "start": start, "stop": stop});
-    let metaspace = |scheme: &str| json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": true});
+    let metaspace =
+        |scheme: &str| json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": true});
     let chain = |parts: &[Value]| json!({"type": "Sequence", "decoders": parts});
     let (bytes, fuse) = (json!({"type": "ByteFallback"}), json!({"type": "Fuse"}));
     let spaces = || replace(json!({"String": "▁"}), " ");
     let byte_level = json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true});
     let suffix = json!({"type": "BPEDecoder", "suffix": "</w>"});
-    let ctc = |cleanup: bool| json!({"type": "CTC", "pad_token": "<s>", "word_delimiter_token": "|", "cleanup": cleanup});
+    let ctc =
+        |cleanup: bool| json!({"type": "CTC", "pad_token": "<s>", "word_delimiter_token": "|", "cleanup": cleanup});
     let pieces = |cleanup: bool| json!({"type": "WordPiece", "prefix": "##", "cleanup": cleanup});
     vec![
         Value::Null,
