@@ -216,7 +216,11 @@ fn contradictions_are_named() {
     config(changed("spm", "scores", Value::Array(Array::F32(vec![0.0; 3]))), "scores");
     config(changed("spm", "token_type", Value::Array(Array::I32(vec![1; 3]))), "token_type");
     config(changed("spm", "token_type", Value::U32(1)), "token_type");
-    config(changed("bpe", "tokens", strings(&["a", "b", "a"])), "tokens");
+    let all = own("bpe");
+    let texts = all.strings("tokenizer.ggml.tokens").unwrap().unwrap();
+    let twice = texts.iter().enumerate().map(|(id, text)| if id == 5 { texts.get(3).unwrap() } else { text }).collect();
+    config(changed("bpe", "tokens", Value::Array(Array::Str(twice))), "tokens");
+    config(changed("bpe", "tokens", strings(&["a", "b", "c"])), "token_type");
     config(changed("bpe", "tokens", strings(&[])), "tokens");
     config(changed("bpe", "merges", strings(&["a b", "ab"])), "merges");
     config(changed("bpe", "merges", strings(&["a "])), "merges");

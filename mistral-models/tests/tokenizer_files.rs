@@ -80,7 +80,8 @@ fn files_next_to_tokenizer_json_are_read_as_transformers_does() {
                 check(role, json!(found), &case["roles"][role]);
             }
         }
-        for (at, text) in texts.iter().enumerate() {
+        let count = case["ids"].as_array().unwrap().len();
+        for (at, text) in texts.iter().enumerate().take(count) {
             let bare = tokenizer.encode(text, EncodeOptions::TEMPLATE).unwrap();
             check(text, json!(bare), &case["bare"][at]);
             let ids = tokenizer.encode(text, EncodeOptions::new(true, true)).unwrap();

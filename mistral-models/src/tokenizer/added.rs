@@ -99,7 +99,11 @@ pub(super) fn add(tokenizer: &mut tokenizers::Tokenizer, files: Files) -> Result
     super::hf::guard(|| tokenizer.add_tokens(tokens).map_err(super::failed))?;
 
     let class = settings.get("tokenizer_class").and_then(Value::as_str).unwrap_or_default();
-    for (role, text) in roles_of_class(class.strip_suffix("Fast").unwrap_or(class)) {
+    let class = class.strip_suffix("Fast").unwrap_or(class);
+    // Llama 3 and others call themselves so and are byte-level; transformers then takes no class.
+    let is_bytes = || serde_json::to_string(&tokenizer.get_decoder()).is_ok_and(|json| json.contains("ByteLevel"));
+    let of_class = if class == "LlamaTokenizer" && is_bytes() { &[] } else { roles_of_class(class) };
+    for (role, text) in of_class {
         if !settings.contains_key(*role) && tokenizer.token_to_id(text).is_some() {
             roles.0.insert(role, (*text).to_owned());
         }

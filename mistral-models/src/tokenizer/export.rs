@@ -163,6 +163,9 @@ impl Tokenizer {
             let read_back = Self::from_gguf(&metadata)?;
             if let Some(text) = PROBES.iter().find(|text| self.differs(&read_back, text)) {
                 differs = differs.or(Some(*text));
+                // A token that only stands in this text may be the reason.
+                let is_reason = |(token, _): &&(AddedToken, String)| token.single_word && text.contains(&token.content);
+                of_added = of_added.or(around.iter().find(is_reason));
                 continue;
             }
             match around.iter().find(|(_, text)| self.differs(&read_back, text)) {
@@ -217,6 +220,8 @@ fn around_added(hf: &Hf) -> Vec<(AddedToken, String)> {
             ("", ""),
             ("", "hello"),
             (" ", " "),
+            (" ", "hello"),
+            ("hello", " "),
             ("hello", "hello"),
             ("hello ", " hello"),
             ("hello  ", "  hello"),

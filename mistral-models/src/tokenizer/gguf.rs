@@ -1,11 +1,13 @@
 //! The tokenizer that the `tokenizer.ggml.*` keys of a GGUF file describe. Defaults and rules are llama.cpp's.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::bpe::{self, Bpe, char_byte};
 use super::eog;
-use super::partition::{Fragment, Partition};
+use super::partition::{Fragment, MATCHED, Partition};
 use super::pre::{Spaces, pre};
+use super::sorted::Sorted;
 use super::split::Splitter;
 use super::spm::Spm;
 use super::stream::{Pieces, Texts, Trim};
@@ -88,12 +90,9 @@ impl Vocabulary {
         let mut roles = Roles { metadata, size: vocab.len(), warnings: Vec::new() };
         let mut role = |key: &str, default| roles.get(key, default);
 
-        let bos = role("tokenizer.ggml.bos_token_id", None)?;
-        let bos = match (bos, model) {
-            (None, "bert") => role("tokenizer.ggml.cls_token_id", defaults.bos)?,
-            (None, _) => role("tokenizer.ggml.bos_token_id", defaults.bos)?,
-            (found, _) => found,
-        };
+        const BOS: &str = "tokenizer.ggml.bos_token_id";
+        let is_cls = model == "bert" && metadata.get(BOS).is_none();
+        let bos = role(if is_cls { "tokenizer.ggml.cls_token_id" } else { BOS }, defaults.bos)?;
         let eos = role("tokenizer.ggml.eos_token_id", defaults.eos)?;
         let unk = role("tokenizer.ggml.unknown_token_id", defaults.unk)?;
         let sep = role("tokenizer.ggml.seperator_token_id", defaults.sep)?;
@@ -118,6 +117,9 @@ impl Vocabulary {
             around(add_eos, eos, "tokenizer.ggml.add_eos_token")
         };
 
+        // Unigram walks over all tokens; then it is they that are also cut out before.
+        strip_attributes(metadata, &mut vocab)?;
+        let tokens = Arc::new(Sorted::new(&vocab, |attributes| model == "t5" || attributes.any(MATCHED)));
         let kind = match model {
             "llama" => Kind::Spm { model: Spm::new(&vocab, unk), add_space_prefix },
             "bert" => {
@@ -131,7 +133,8 @@ impl Vocabulary {
                     Error::config("tokenizer.ggml.unknown_token_id", "a t5 vocabulary needs an unknown token in range")
                 })?;
                 let charsmap = charsmap(metadata)?;
-                Kind::Unigram(Unigram::new(&vocab, unknown, charsmap.as_deref(), add_space_prefix, merge_spaces)?)
+                let charsmap = charsmap.as_deref();
+                Kind::Unigram(Unigram::new(&vocab, tokens.clone(), unknown, charsmap, add_space_prefix, merge_spaces)?)
             }
             _ => {
                 let pre = pre(name)?;
@@ -143,8 +146,7 @@ impl Vocabulary {
             }
         };
         let pieces = pieces(&vocab, &kind);
-        strip_attributes(metadata, &mut vocab)?;
-        let partition = Partition::new(&vocab);
+        let partition = Partition::new(tokens);
         let vocabulary = Self { vocab, partition, kind, before, after };
         Ok((vocabulary, pieces, Ids { bos, pad, unk, ends, warnings }))
     }

@@ -116,14 +116,18 @@ struct Ids {
 }
 
 impl Tokenizer {
-    /// From the files of a Hugging Face checkpoint: `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`.
+    /// Reads the files of a Hugging Face checkpoint: `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`.
     ///
-    /// BOS and EOS are added as the post-processor of `tokenizer.json` says; without one, as `add_bos_token` and
-    /// `add_eos_token` of the configuration say. A generation ends at `eos_token_id` of `generation_config.json` and
-    /// `eos_token`; without the former, also at tokens whose names are known to end turns.
+    /// Tokens that only the configuration names (`added_tokens_decoder`, `extra_special_tokens`, `additional_special_tokens`, tokens
+    /// with a role) are added, in the order of Hugging Face transformers 5. BOS and EOS are put around a text as the post-processor of
+    /// `tokenizer.json` says; `add_bos_token`, `add_eos_token` and `add_prefix_space` of the configuration change nothing, as there.
+    ///
+    /// A generation ends at `eos_token_id` of `generation_config.json` and `eos_token`. Without the former, it also ends at tokens
+    /// whose names are known to end turns.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for files that do not parse; [`Error::Unsupported`] for a decoder that cannot be streamed.
+    /// [`Error::Malformed`] for files that do not parse; [`Error::Config`] for an entry that is not a token;
+    /// [`Error::Unsupported`] for an unknown kind of decoder.
     pub fn from_json(
         tokenizer_json: &[u8],
         config: Option<&[u8]>,
@@ -134,9 +138,10 @@ impl Tokenizer {
         Ok(Self::new(Model::Hf(Box::new(model)), pieces, ids))
     }
 
-    /// From a checkpoint: the vocabulary of a GGUF file, or `tokenizer.json` and the files beside it.
+    /// Reads a checkpoint: the vocabulary of a GGUF file, or `tokenizer.json` and the files next to it.
     ///
-    /// `special_tokens_map.json` fills in for `tokenizer_config.json`, and `config.json` for `generation_config.json`.
+    /// Where `tokenizer_config.json` has no `added_tokens_decoder`, `special_tokens_map.json` and `added_tokens.json` count too.
+    /// `config.json` stands in for a missing `generation_config.json`.
     ///
     /// # Errors
     /// [`Error::Missing`] for a checkpoint without a tokenizer; otherwise as [`from_gguf`](Self::from_gguf) and
@@ -164,7 +169,10 @@ impl Tokenizer {
         Ok(Self::new(Model::Hf(Box::new(model)), pieces, ids))
     }
 
-    /// From the keys `tokenizer.ggml.*` of a GGUF file: kinds `llama`, `gpt2`, `gemma4`, `whitespace`, `bert` and `t5`.
+    /// Reads the keys `tokenizer.ggml.*` of a GGUF file: kinds `llama`, `gpt2`, `gemma4`, `whitespace`, `bert` and `t5`.
+    ///
+    /// A role of a token beyond the vocabulary is left out and listed in [`warnings`](Self::warnings). The texts of the tokens are
+    /// shared with `metadata`.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for another kind, or a `tokenizer.ggml.pre` whose meaning is not known: the ids would be

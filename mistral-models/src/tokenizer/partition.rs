@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::sorted::Sorted;
 use super::vocab::{Attributes, Vocab};
@@ -22,16 +23,19 @@ pub(super) enum Fragment {
 /// Tokens that are matched only where the caller asked to parse special tokens.
 const SPECIAL: Attributes = Attributes::CONTROL.with(Attributes::UNKNOWN);
 
+/// Tokens that are matched before the model sees the text.
+pub(super) const MATCHED: Attributes = SPECIAL.with(Attributes::USER_DEFINED);
+
 /// The tokens to look for.
 #[derive(Debug, Clone)]
 pub(super) struct Partition {
-    tokens: Sorted,
+    tokens: Arc<Sorted>,
 }
 
 impl Partition {
-    pub(super) fn new(vocab: &Vocab) -> Self {
-        let matched = SPECIAL.with(Attributes::USER_DEFINED);
-        Self { tokens: Sorted::new(vocab, vocab.iter().filter(|(_, _, a)| a.any(matched)).map(|(id, _, _)| id)) }
+    /// Of `tokens` those that are [`MATCHED`].
+    pub(super) fn new(tokens: Arc<Sorted>) -> Self {
+        Self { tokens }
     }
 
     /// Cuts `text`. Costs one walk over the text and one search for each kind of token that occurs in it.
@@ -45,7 +49,10 @@ impl Partition {
         for at in 0..text.len() {
             present.extend(self.tokens.prefixes(vocab, &text.as_bytes()[at..]).map(|(_, id)| id));
         }
-        let wanted = |id: &u32| parse_special || !vocab.attributes(*id).any(SPECIAL);
+        let wanted = |id: &u32| {
+            let attributes = vocab.attributes(*id);
+            attributes.any(MATCHED) && (parse_special || !attributes.any(SPECIAL))
+        };
         let mut present: Vec<u32> = present.into_iter().filter(wanted).collect();
         present.sort_unstable_by_key(|id| (Reverse(vocab.text(*id).map_or(0, str::len)), *id));
         for id in present {

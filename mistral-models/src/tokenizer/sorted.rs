@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::vocab::Vocab;
+use super::vocab::{Attributes, Vocab};
 
 /// A set of tokens of a vocabulary, which is passed in.
 #[derive(Debug, Clone)]
@@ -13,11 +13,13 @@ pub(super) struct Sorted {
 }
 
 impl Sorted {
-    /// Tokens without text are left out.
-    pub(super) fn new(vocab: &Vocab, ids: impl Iterator<Item = u32>) -> Self {
+    /// The tokens whose attributes are wanted; tokens without text are left out.
+    pub(super) fn new(vocab: &Vocab, wanted: impl Fn(Attributes) -> bool) -> Self {
         let text = |id: u32| vocab.text(id).unwrap_or_default();
-        let mut ids: Vec<u32> = ids.filter(|id| !text(*id).is_empty()).collect();
-        ids.shrink_to_fit();
+        let found = || vocab.iter().filter(|(_, text, a)| !text.is_empty() && wanted(*a)).map(|(id, _, _)| id);
+        // Counted first, as a vector that grows would take twice its size.
+        let mut ids = Vec::with_capacity(found().count());
+        ids.extend(found());
         ids.sort_unstable_by(|a, b| text(*a).cmp(text(*b)));
         let mut first = Box::new([0; 257]);
         for id in &ids {
@@ -82,7 +84,7 @@ mod tests {
         let mut metadata = Metadata::default();
         metadata.insert("tokenizer.ggml.tokens", Value::Array(Array::Str(texts)));
         let vocab = Vocab::new(&metadata).unwrap();
-        let sorted = Sorted::new(&vocab, 0..7);
+        let sorted = Sorted::new(&vocab, |_| true);
         let found = |text: &str| sorted.prefixes(&vocab, text.as_bytes()).collect::<Vec<_>>();
         assert_eq!(found("abcd"), [(1, 1), (3, 3)]);
         assert_eq!(found("abcdefg"), [(1, 1), (3, 3), (6, 6)]);
@@ -90,6 +92,6 @@ mod tests {
         assert_eq!(found("ba"), [(1, 5)]);
         assert_eq!(found("éa"), [(2, 4)]);
         assert!(found("c").is_empty() && found("").is_empty() && found("è").is_empty());
-        assert_eq!(Sorted::new(&vocab, 0..0).prefixes(&vocab, b"a").count(), 0);
+        assert_eq!(Sorted::new(&vocab, |_| false).prefixes(&vocab, b"a").count(), 0);
     }
 }
