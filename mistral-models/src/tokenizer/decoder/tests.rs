@@ -83,8 +83,8 @@ proptest! {
     ) {
         let decoder = &decoders()[which];
         let reference = reference(decoder);
-        // The crate fails on an empty list of tokens.
-        prop_assume!(!(skip && ids.iter().all(|id| *id == 9)));
+        // The crate fails on an empty list of tokens, which is what special tokens and padding (CTC) leave.
+        prop_assume!(ids.iter().any(|id| *id != 9));
         let ours = ours(&reference);
         let wanted = reference.decode(&ids, skip).unwrap();
         prop_assert_eq!(ours.decode(&ids, skip).unwrap(), wanted.clone(), "{}", decoder);
