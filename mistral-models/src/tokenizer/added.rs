@@ -1,4 +1,4 @@
-//! What the files beside `tokenizer.json` add to it: tokens, and which of them have a role.
+//! Tokens and roles from the files next to `tokenizer.json`.
 //!
 //! The order and the rules are those of Hugging Face transformers 5 (`tokenization_utils_base.py`, `tokenization_utils_tokenizers.py`):
 //! a token that `tokenizer.json` lacks gets the next free id, whatever id the other file gives it, and flags of
@@ -19,7 +19,7 @@ const LISTED: &str = "added_tokens_decoder";
 const EXTRA: &str = "extra_special_tokens";
 const EXTRA_BEFORE: &str = "additional_special_tokens";
 
-/// The files beside `tokenizer.json`, `Null` where there are none.
+/// The files next to `tokenizer.json`, `Null` where there are none.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     /// tokenizer_config.json
@@ -61,11 +61,12 @@ pub(super) fn add(tokenizer: &mut tokenizers::Tokenizer, files: Files) -> Result
         // Files of older versions count only where the newer one has no list.
         settings.extend(map);
         rename_extra(&mut settings);
+        let named = ROLES.iter().filter_map(|role| settings.get(*role)).chain(extra(&settings));
+        let named: HashSet<&str> = named.filter_map(content).collect();
         for (text, id) in object("added_tokens.json", files.added)? {
             let wrong = || Error::config("added_tokens.json", format!("`{id}` is not the id of `{text}`"));
             let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(wrong)?;
-            let named = ROLES.iter().filter_map(|role| settings.get(*role)).chain(extra(&settings));
-            let special = named.filter_map(content).any(|named| named == text);
+            let special = named.contains(text.as_str());
             listed.insert(id, AddedToken::from(text, special));
         }
         listed.extend(own.iter().map(|(id, token)| (*id, token.clone())));
@@ -100,7 +101,7 @@ pub(super) fn add(tokenizer: &mut tokenizers::Tokenizer, files: Files) -> Result
 
     let class = settings.get("tokenizer_class").and_then(Value::as_str).unwrap_or_default();
     let class = class.strip_suffix("Fast").unwrap_or(class);
-    // Llama 3 and others call themselves so and are byte-level; transformers then takes no class.
+    // Byte-level tokenizers use this name too; transformers then takes no class.
     let is_bytes = || serde_json::to_string(&tokenizer.get_decoder()).is_ok_and(|json| json.contains("ByteLevel"));
     let of_class = if class == "LlamaTokenizer" && is_bytes() { &[] } else { roles_of_class(class) };
     for (role, text) in of_class {

@@ -107,7 +107,7 @@ fn parts(merge: &str) -> Option<(&str, &str)> {
 /// A merge that is not two texts with a space between; a list that is too long to be numbered.
 pub(super) fn check(merges: &Strings) -> Result<(), Error> {
     const KEY: &str = "tokenizer.ggml.merges";
-    // With the symbols that they mention, so many can still be numbered next to the tokens.
+    // The symbols of this many merges can still be numbered next to the tokens.
     if merges.len() > 1 << 29 {
         return Err(Error::config(KEY, format!("holds {} merges", merges.len())));
     }
@@ -208,11 +208,8 @@ impl Bpe {
                 let symbols = word.char_indices().map(|(at, c)| {
                     let end = at + c.len_utf8();
                     let text = &word[at..end];
-                    (
-                        vocab.id(text).or_else(|| Some(vocab.len() as u32 + self.extra.get(text)?)).unwrap_or(NONE),
-                        at,
-                        end,
-                    )
+                    let of_extra = || Some(vocab.len() as u32 + self.extra.get(text)?);
+                    (vocab.id(text).or_else(of_extra).unwrap_or(NONE), at, end)
                 });
                 link(symbols, word.len(), &mut scratch.symbols);
             }

@@ -3,7 +3,9 @@
 //! GGUF keeps less than `tokenizer.json` says: the name of a pre-tokenizer instead of its patterns, scores instead of merges for
 //! SentencePiece. The name is found by cutting a probe with every pre-tokenizer that is known, and the result is accepted only if
 //! it gives the same ids as the original on all probes, and around each added token (GGUF cannot say that a token takes the space next
-//! to it, must be a word of its own, or is looked for in normalized text). Keys and token types: the GGUF specification; llama.cpp `convert_hf_to_gguf.py`.
+//! to it, must be a word of its own, or is looked for in normalized text).
+//!
+//! Keys and token types: the GGUF specification; llama.cpp `convert_hf_to_gguf.py`.
 
 use std::collections::HashMap;
 
@@ -155,7 +157,7 @@ impl Tokenizer {
         }
         let around = around_added(hf);
         let mut differs = None;
-        let mut of_added = None;
+        let mut of_added: Option<(&AddedToken, &str)> = None;
         for addition in additions {
             for (key, value) in &addition {
                 metadata.insert(key.clone(), value.clone());
@@ -164,8 +166,9 @@ impl Tokenizer {
             if let Some(text) = PROBES.iter().find(|text| self.differs(&read_back, text)) {
                 differs = differs.or(Some(*text));
                 // A token that only stands in this text may be the reason.
-                let is_reason = |(token, _): &&(AddedToken, String)| token.single_word && text.contains(&token.content);
-                of_added = of_added.or(around.iter().find(is_reason));
+                let mut tokens = around.iter().map(|(token, _)| token);
+                let reason = tokens.find(|token| token.single_word && text.contains(&token.content));
+                of_added = of_added.or(reason.map(|token| (token, *text)));
                 continue;
             }
             match around.iter().find(|(_, text)| self.differs(&read_back, text)) {
@@ -173,7 +176,7 @@ impl Tokenizer {
                     let ends = self.other_ends(&read_back)?;
                     return Ok(keys.into_iter().chain(addition).chain(ends).collect());
                 }
-                Some(found) => of_added = of_added.or(Some(found)),
+                Some((token, text)) => of_added = of_added.or(Some((token, text))),
             }
         }
         let detail = match (of_added, differs) {
@@ -207,7 +210,7 @@ impl Tokenizer {
 
 /// Texts in which the added tokens stand between words, spaces, lines, and each other, so that flags and overlaps show.
 fn around_added(hf: &Hf) -> Vec<(AddedToken, String)> {
-    /// So many tokens that begin as another ends are tried for each of its ends.
+    /// The number of tokens that are tried for each end of another with which they begin.
     const OVERLAPS: usize = 4;
     let added = hf.tokenizer().get_added_tokens_decoder();
     let mut tokens: Vec<&AddedToken> = added.values().collect();

@@ -117,8 +117,8 @@ impl Vocabulary {
             around(add_eos, eos, "tokenizer.ggml.add_eos_token")
         };
 
-        // Unigram walks over all tokens; then it is they that are also cut out before.
         strip_attributes(metadata, &mut vocab)?;
+        // Unigram walks over all tokens and shares the list.
         let tokens = Arc::new(Sorted::new(&vocab, |attributes| model == "t5" || attributes.any(MATCHED)));
         let kind = match model {
             "llama" => Kind::Spm { model: Spm::new(&vocab, unk), add_space_prefix },
@@ -276,7 +276,7 @@ fn ends(roles: &mut Roles<'_>, vocab: &mut Vocab, eos: Option<u32>) -> Result<Ve
     Ok(ends)
 }
 
-/// White space beside some tokens goes with them; GGUF has no key for it, so llama.cpp knows the models by name.
+/// White space next to some tokens goes with them; GGUF has no key for it, so llama.cpp knows the models by name.
 fn strip_attributes(metadata: &Metadata, vocab: &mut Vocab) -> Result<(), Error> {
     let pre = metadata.str("tokenizer.ggml.pre")?.unwrap_or_default();
     let architecture = metadata.str("general.architecture")?.unwrap_or_default();

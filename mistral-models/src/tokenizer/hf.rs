@@ -1,4 +1,4 @@
-//! `tokenizer.json` and the files beside it, through the `tokenizers` crate.
+//! `tokenizer.json` and the files next to it, through the `tokenizers` crate.
 //!
 //! Encoding is the crate's; decoding is done by [`decoder`].
 
@@ -44,12 +44,12 @@ impl Hf {
             .map_err(|e| malformed(e.to_string()))?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
-        let files_beside = Files {
+        let files_next = Files {
             config: json("tokenizer_config.json", files.config)?,
             map: json("special_tokens_map.json", files.map)?,
             added: json("added_tokens.json", files.added)?,
         };
-        let roles = added::add(&mut tokenizer, files_beside)?;
+        let roles = added::add(&mut tokenizer, files_next)?;
         let generation = json("generation_config.json", files.generation)?;
         let mut pieces = decoder::pieces(&tokenizer)?;
 

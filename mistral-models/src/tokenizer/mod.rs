@@ -285,7 +285,7 @@ impl Tokenizer {
         &self.inner.ids.warnings
     }
 
-    /// The texts of the special tokens, as chat templates want them.
+    /// Returns the texts of the special tokens, as chat templates want them.
     pub fn special_tokens_map(&self) -> &SpecialTokens {
         &self.inner.special
     }

@@ -1,7 +1,7 @@
 //! Cuts text at the tokens that are matched before the model sees it: user-defined and control tokens.
 //!
 //! The order is that of llama.cpp (`tokenizer_st_partition`): longer tokens first over the whole text, then from left to
-//! right; white space beside a token that strips it goes with the token.
+//! right; white space next to a token that strips it goes with the token.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;

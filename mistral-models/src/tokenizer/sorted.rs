@@ -39,7 +39,7 @@ impl Sorted {
             let byte = usize::from(*byte);
             self.first[byte] as usize..self.first[byte + 1] as usize
         });
-        // So many bytes of all texts in the range are those of `bytes`.
+        // The number of bytes at the start of all texts in the range that are those of `bytes`.
         let mut depth = 1;
         std::iter::from_fn(move || {
             loop {

@@ -173,7 +173,7 @@ fn cut_thousands(text: &str, start: usize, end: usize, push: &mut impl FnMut(usi
 }
 
 /// Cuts a run of white space into the largest powers of two that leave one character before a word; returns where the
-/// search goes on.
+/// search continues.
 fn cut_by_powers(text: &str, start: usize, end: usize, push: &mut impl FnMut(usize)) -> usize {
     let ends: Vec<usize> =
         text.get(start..end).unwrap_or_default().char_indices().map(|(at, c)| start + at + c.len_utf8()).collect();
