@@ -106,6 +106,12 @@ impl Model {
         self.handle.text().dialect(true)
     }
 
+    /// Returns the names of the checkpoint's chat templates; most have one, `default`. Of several, a request with tools takes
+    /// `tool_use`, any other request `default`, and [`Request::chat_template`] takes a template by its name.
+    pub fn chat_templates(&self) -> impl Iterator<Item = &str> {
+        self.handle.text().template_names()
+    }
+
     /// The tokenizer of the checkpoint, if it has one.
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
         self.handle.text().tokenizer()

@@ -108,6 +108,12 @@ impl Request {
         self
     }
 
+    /// Takes the chat template of this name, one of [`Model::chat_templates`](crate::Model::chat_templates); heard by chat prompts only.
+    /// Short for the template variable `chat_template`.
+    pub fn chat_template(self, name: impl Into<String>) -> Self {
+        self.template_variable(crate::text::TEMPLATE_NAME, name.into())
+    }
+
     /// Sets all sampling parameters at once.
     pub fn sampling(mut self, sampling: Sampling) -> Self {
         self.sampling = sampling;

@@ -1,5 +1,6 @@
 //! The text side of a checkpoint: prompt to token ids before a request enters the engine.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use mistral_models::{ChatTemplate, ChatTemplates, Checkpoint, EncodeOptions, TemplateInput, Tokenizer};
@@ -26,10 +27,30 @@ struct Templates {
     sources: ChatTemplates,
     /// `bos_token` and its like.
     variables: Map<String, Value>,
-    plain: OnceLock<Result<ChatTemplate, Error>>,
-    with_tools: OnceLock<Result<ChatTemplate, Error>>,
-    /// How the template without and the one with tools take calls, found with the first call.
+    compiled: BTreeMap<String, Compiled>,
+}
+
+/// One of the templates.
+#[derive(Debug, Default)]
+struct Compiled {
+    template: OnceLock<Result<ChatTemplate, Error>>,
+    /// How the template takes calls without and with tools, found with the first call.
     histories: [OnceLock<CallHistory>; 2],
+}
+
+/// The variable of a request that names its template.
+pub(crate) const TEMPLATE_NAME: &str = "chat_template";
+
+impl Templates {
+    /// The template that a request names, else the one that is meant for it.
+    fn get(&self, named: Option<&str>, has_tools: bool) -> Result<(&ChatTemplate, &OnceLock<CallHistory>), Error> {
+        let name = named.or_else(|| self.sources.name(has_tools)).unwrap_or("default");
+        let Some(compiled) = self.compiled.get(name) else {
+            return Err(self.sources.template(name).map_or_else(Error::from, |_| Error::NoChatTemplate));
+        };
+        let template = compiled.template.get_or_init(|| Ok(self.sources.template(name)?));
+        Ok((template.as_ref().map_err(Error::clone)?, &compiled.histories[usize::from(has_tools)]))
+    }
 }
 
 impl TextModel {
@@ -43,12 +64,9 @@ impl TextModel {
         ];
         let variables =
             names.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::String(text?)))).collect();
-        let compile = |sources| Templates {
-            sources,
-            variables,
-            plain: OnceLock::new(),
-            with_tools: OnceLock::new(),
-            histories: Default::default(),
+        let compile = |sources: ChatTemplates| {
+            let compiled = sources.names().map(|name| (name.to_owned(), Compiled::default())).collect();
+            Templates { sources, variables, compiled }
         };
         Self { tokenizer, templates: templates.map(compile).map(Arc::new), token_table: Arc::default() }
     }
@@ -58,7 +76,6 @@ impl TextModel {
     /// # Errors
     /// The tokenizer's, when there is one and it cannot be used, and those of reading files.
     pub(crate) fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let config = checkpoint.file("tokenizer_config.json")?;
         let tokenizer = match checkpoint.metadata() {
             Some(metadata) => match metadata.str("tokenizer.ggml.model")? {
                 // How converters say that there is none.
@@ -68,10 +85,12 @@ impl TextModel {
             None if checkpoint.file("tokenizer.json")?.is_none() => None,
             None => Some(Tokenizer::from_checkpoint(checkpoint)?),
         };
-        let jinja = checkpoint.file("chat_template.jinja")?;
-        let jinja = jinja.as_deref().map(String::from_utf8_lossy);
-        let templates = ChatTemplates::from_parts(config.as_deref(), jinja.as_deref(), checkpoint.metadata())?;
-        Ok(Self::new(tokenizer, templates))
+        Ok(Self::new(tokenizer, ChatTemplates::from_checkpoint(checkpoint)?))
+    }
+
+    /// The names of the chat templates.
+    pub(crate) fn template_names(&self) -> impl Iterator<Item = &str> {
+        self.templates.iter().flat_map(|templates| templates.sources.names())
     }
 
     /// The tokenizer, if there is one.
@@ -109,13 +128,8 @@ impl TextModel {
     /// # Errors
     /// [`Error::NoChatTemplate`], or the template's own.
     pub(crate) fn dialect(&self, has_tools: bool) -> Result<Option<Dialect>, Error> {
-        Ok(Dialect::detect(self.template(has_tools)?.source()))
-    }
-
-    fn template(&self, has_tools: bool) -> Result<&ChatTemplate, Error> {
         let templates = self.templates.as_ref().ok_or(Error::NoChatTemplate)?;
-        let cell = if has_tools { &templates.with_tools } else { &templates.plain };
-        cell.get_or_init(|| Ok(templates.sources.select(has_tools)?)).as_ref().map_err(Error::clone)
+        Ok(Dialect::detect(templates.get(None, has_tools)?.0.source()))
     }
 
     /// The text of a conversation, up to where the model is to go on.
@@ -127,7 +141,8 @@ impl TextModel {
     ) -> Result<String, Error> {
         let templates = self.templates.as_ref().ok_or(Error::NoChatTemplate)?;
         let has_tools = !tools.is_empty();
-        let template = self.template(has_tools)?;
+        let named = variables.get(TEMPLATE_NAME).and_then(Value::as_str);
+        let (template, found) = templates.get(named, has_tools)?;
         let tools: Vec<Value> = tools.iter().map(ToolSpec::to_json).collect();
         let mut all = templates.variables.clone();
         all.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -136,7 +151,6 @@ impl TextModel {
             template.render(&if has_tools { input.tools(&tools) } else { input })
         };
         let dialect = Dialect::detect(template.source()).unwrap_or(Dialect::Json);
-        let found = &templates.histories[usize::from(has_tools)];
         let history = match found.get() {
             _ if messages.iter().all(|message| message.tool_calls.is_empty()) => CallHistory::Objects,
             Some(history) => *history,
@@ -183,6 +197,24 @@ mod tests {
         let shown = text.render(&messages, &[], &Map::new()).unwrap();
         let call = "<|tool_call_start|>[add(a=1)]<|tool_call_end|>";
         assert_eq!(shown, format!("user: Hi\nassistant: {call}\ntool: 2\n<|tool_call_start|>"));
+    }
+
+    #[test]
+    fn templates_are_picked_by_tools_and_by_name() {
+        let mut templates = ChatTemplates::default();
+        templates.insert("default", "[plain]{{ messages[0].content }}");
+        templates.insert("tool_use", "[tools:{{ tools|length }}]{{ messages[0].content }}");
+        templates.insert("rag", "[rag]{{ messages[0].content }}");
+        let text = TextModel::new(None, Some(templates));
+        assert_eq!(text.template_names().collect::<Vec<_>>(), ["default", "rag", "tool_use"]);
+        let messages = [Message::user("Hi")];
+        let tool = ToolSpec::new("f", "", serde_json::json!({"type": "object"})).unwrap();
+        assert_eq!(text.render(&messages, &[], &Map::new()).unwrap(), "[plain]Hi");
+        assert_eq!(text.render(&messages, std::slice::from_ref(&tool), &Map::new()).unwrap(), "[tools:1]Hi");
+        let named = |name: &str| Map::from_iter([(TEMPLATE_NAME.to_owned(), Value::String(name.into()))]);
+        assert_eq!(text.render(&messages, &[tool], &named("rag")).unwrap(), "[rag]Hi");
+        let error = text.render(&messages, &[], &named("none")).unwrap_err().to_string();
+        assert!(error.contains("no chat template `none`; the checkpoint has `default`, `rag`, `tool_use`"), "{error}");
     }
 
     #[test]

@@ -68,6 +68,14 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// The checkpoint has chat templates, but not the one that was asked for.
+    #[error("no chat template `{name}`; the checkpoint has {}", list(known))]
+    UnknownTemplate {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
     /// A tensor has another shape than the configuration asks for.
     #[error("tensor `{tensor}`: expected shape {expected:?}, found {found:?}")]
     Shape {
@@ -173,4 +181,8 @@ impl Error {
     pub(crate) fn unsupported(what: &'static str, detail: impl Into<String>) -> Self {
         Self::Unsupported { what, detail: detail.into() }
     }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { format!("`{}`", names.join("`, `")) }
 }

@@ -68,4 +68,4 @@ pub use metadata::{Array, ByteStrings, Metadata, Strings, Value};
 pub use quantize::{Calibration, GgufPlan, Importance, Mix, QuantizeProgress, QuantizedWeights, Quantizer, TensorPlan};
 pub use spec::{AttentionSpec, DecoderSpec, FfnSpec, LayerSpec, Mixer, NormSpec, Placement, RopeScaling, RopeSpec};
 pub use template::{ChatTemplate, ChatTemplates, TemplateInput, TemplateLimits};
-pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer};
+pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer, TokenizerWarning};

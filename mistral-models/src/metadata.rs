@@ -2,52 +2,82 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::Error;
 
-/// A list of strings in one buffer: an offset a string, no allocation a string.
+/// A list of strings in one buffer: four bytes per string in addition to its text. Cheap to clone: clones share the buffer until one
+/// of them is changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strings {
+    packed: Arc<Packed>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Packed {
     text: String,
-    ends: Vec<usize>,
+    /// Where each string ends, without multiples of 4 GiB.
+    ends: Vec<u32>,
+    /// The first string that ends beyond each multiple of 4 GiB.
+    wraps: Vec<usize>,
+}
+
+impl Packed {
+    fn end(&self, index: usize) -> Option<usize> {
+        let low = u64::from(*self.ends.get(index)?);
+        let wraps = self.wraps.partition_point(|first| *first <= index) as u64;
+        usize::try_from(wraps << 32 | low).ok()
+    }
 }
 
 impl Strings {
-    /// An empty list with room for `strings` strings of `bytes` bytes together.
+    /// Returns an empty list with room for `strings` strings of `bytes` bytes together.
     pub fn with_capacity(strings: usize, bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes), ends: Vec::with_capacity(strings) }
+        let (text, ends) = (String::with_capacity(bytes), Vec::with_capacity(strings));
+        Self { packed: Arc::new(Packed { text, ends, wraps: Vec::new() }) }
     }
 
-    /// Gives unused room back.
+    /// Frees unused room.
     pub fn shrink_to_fit(&mut self) {
-        self.text.shrink_to_fit();
-        self.ends.shrink_to_fit();
+        let packed = Arc::make_mut(&mut self.packed);
+        packed.text.shrink_to_fit();
+        packed.ends.shrink_to_fit();
     }
 
     /// Appends a string.
     pub fn push(&mut self, s: &str) {
-        self.text.push_str(s);
-        self.ends.push(self.text.len());
+        let packed = Arc::make_mut(&mut self.packed);
+        packed.text.push_str(s);
+        let end = packed.text.len() as u64;
+        while packed.wraps.len() < (end >> 32) as usize {
+            packed.wraps.push(packed.ends.len());
+        }
+        packed.ends.push((end & u64::from(u32::MAX)) as u32);
     }
 
-    /// The number of strings.
+    /// Returns the number of strings.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.packed.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.packed.ends.is_empty()
     }
 
-    /// The string at `index`.
+    /// Returns the bytes of all strings together.
+    pub fn bytes(&self) -> usize {
+        self.packed.text.len()
+    }
+
+    /// Returns the string at `index`.
     pub fn get(&self, index: usize) -> Option<&str> {
-        let end = *self.ends.get(index)?;
-        let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).copied().unwrap_or(0);
-        self.text.get(start..end)
+        let end = self.packed.end(index)?;
+        let start = index.checked_sub(1).and_then(|before| self.packed.end(before)).unwrap_or(0);
+        self.packed.text.get(start..end)
     }
 
-    /// All strings in order.
+    /// Returns all strings in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.len()).map(|i| self.get(i).unwrap_or_default())
     }

@@ -226,10 +226,7 @@ fn describe(checkpoint: &Checkpoint, spec: &DecoderSpec, metadata: &mut Metadata
     } else {
         metadata.insert("tokenizer.ggml.model", Value::Str("none".into()));
     }
-    let config = checkpoint.file("tokenizer_config.json")?;
-    let jinja = checkpoint.file("chat_template.jinja")?;
-    let jinja = jinja.as_deref().map(String::from_utf8_lossy);
-    if let Some(templates) = ChatTemplates::from_parts(config.as_deref(), jinja.as_deref(), None)? {
+    if let Some(templates) = ChatTemplates::from_checkpoint(checkpoint)? {
         const KEY: &str = "tokenizer.chat_template";
         let further: Strings = templates.names().filter(|name| *name != "default").collect();
         for name in templates.names() {

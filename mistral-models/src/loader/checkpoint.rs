@@ -396,4 +396,14 @@ impl Checkpoint {
             None => Ok(bytes),
         }
     }
+
+    /// The names of the files in a folder next to safetensors weights, in order; none where there is no such folder.
+    pub(crate) fn names_in(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let Some(folder) = self.directory.as_ref().map(|directory| directory.join(folder)).filter(|path| path.is_dir())
+        else {
+            return Ok(Vec::new());
+        };
+        let paths = list(&folder, self.limits.metadata_entries)?;
+        Ok(paths.iter().map(|path| file_name(path).to_owned()).collect())
+    }
 }

@@ -206,7 +206,12 @@ fn select<'a>(files: &[&'a str], gguf: Option<&str>) -> Result<Vec<&'a str>, Str
         }
         if !weights.is_empty() {
             let sidecars = SIDECARS.iter().filter_map(|name| files.iter().find(|file| *file == name));
-            return Ok(sidecars.copied().chain(weights).collect());
+            let is_template = |name: &&&str| {
+                let name = name.strip_prefix("additional_chat_templates/");
+                name.is_some_and(|name| !name.contains('/') && name.ends_with(".jinja"))
+            };
+            let templates = files.iter().filter(is_template);
+            return Ok(sidecars.copied().chain(weights).chain(templates.copied()).collect());
         }
     }
     let is_gguf = |name: &&str| name.to_ascii_lowercase().ends_with(".gguf") && !name.contains("mmproj");
@@ -244,6 +249,8 @@ mod tests {
     fn safetensors_come_with_what_belongs_to_them() {
         let files = [
             "README.md",
+            "additional_chat_templates/tool_use.jinja",
+            "additional_chat_templates/old/x.jinja",
             "config.json",
             "consolidated.safetensors",
             "model-00001-of-00002.safetensors",
@@ -259,6 +266,7 @@ mod tests {
             "model.safetensors.index.json",
             "model-00001-of-00002.safetensors",
             "model-00002-of-00002.safetensors",
+            "additional_chat_templates/tool_use.jinja",
         ];
         assert_eq!(select(&files, None).unwrap(), wanted);
         let files = ["model.safetensors", "model.safetensors.index.json", "config.json", "m-Q8_0.gguf"];

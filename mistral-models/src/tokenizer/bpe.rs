@@ -3,8 +3,9 @@
 //! Sources: Sennrich et al. 2016; GPT-2 for the alphabet of 256 printable characters that stand for bytes.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
+use super::index::Index;
 use super::split::Splitter;
 use super::vocab::Vocab;
 use crate::Error;
@@ -29,10 +30,94 @@ pub(super) struct Bpe {
     alphabet: Alphabet,
     /// A word that is a token is that token, whatever the merges say.
     ignore_merges: bool,
-    /// Symbols beyond the vocabulary: texts that only merges mention.
-    extra: HashMap<Box<str>, u32, ahash::RandomState>,
-    /// By left and right symbol: rank and merged symbol.
-    merges: HashMap<(u32, u32), (u32, u32), ahash::RandomState>,
+    extra: Extra,
+    merges: Merges,
+}
+
+/// Symbols beyond the vocabulary: texts that only merges mention.
+#[derive(Debug, Clone, Default)]
+struct Extra {
+    texts: Strings,
+    index: Index,
+    hasher: ahash::RandomState,
+}
+
+impl Extra {
+    fn get(&self, text: &str) -> Option<u32> {
+        self.index.get(self.hasher.hash_one(text), |at| self.texts.get(at as usize) == Some(text))
+    }
+
+    fn insert(&mut self, text: &str) -> u32 {
+        let (texts, hasher) = (&self.texts, &self.hasher);
+        let hash_of = |at: u32| hasher.hash_one(texts.get(at as usize).unwrap_or_default());
+        let next = texts.len() as u32;
+        let former = self.index.insert(next, hasher.hash_one(text), |at| texts.get(at as usize) == Some(text), hash_of);
+        former.unwrap_or_else(|| {
+            self.texts.push(text);
+            next
+        })
+    }
+}
+
+/// Pairs of symbols that become one, in the order of their ranks.
+#[derive(Debug, Clone)]
+struct Merges {
+    index: Index,
+    /// Left, right and merged symbol.
+    list: Vec<[u32; 3]>,
+    hasher: ahash::RandomState,
+}
+
+impl Merges {
+    fn with_capacity(merges: usize) -> Self {
+        let (index, list) = (Index::with_capacity(merges), Vec::with_capacity(merges));
+        Self { index, list, hasher: ahash::RandomState::new() }
+    }
+
+    /// Of equal pairs the first one counts.
+    fn push(&mut self, pair: (u32, u32), merged: u32) {
+        let list = &self.list;
+        let pair_at = |at: u32| list.get(at as usize).map(|&[left, right, _]| (left, right));
+        let hash_of = |at: u32| self.hasher.hash_one(pair_at(at));
+        let next = list.len() as u32;
+        let former = self.index.insert(next, self.hasher.hash_one(Some(pair)), |at| pair_at(at) == Some(pair), hash_of);
+        if former.is_none() {
+            self.list.push([pair.0, pair.1, merged]);
+        }
+    }
+
+    /// Rank and merged symbol.
+    fn get(&self, pair: (u32, u32)) -> Option<(u32, u32)> {
+        let is = |at: u32| self.list.get(at as usize).is_some_and(|&[left, right, _]| (left, right) == pair);
+        let rank = self.index.get(self.hasher.hash_one(Some(pair)), is)?;
+        self.list.get(rank as usize).map(|&[_, _, merged]| (rank, merged))
+    }
+}
+
+/// The two symbols of a merge. The first one may begin with a space itself, hence the search from the second character on.
+fn parts(merge: &str) -> Option<(&str, &str)> {
+    let first = merge.chars().next().map_or(0, char::len_utf8);
+    let space = merge.get(first..)?.find(' ')? + first;
+    Some((merge.get(..space)?, merge.get(space + 1..)?)).filter(|(left, right)| !left.is_empty() && !right.is_empty())
+}
+
+/// Checks a list of merges before anything is made from it.
+///
+/// # Errors
+/// A merge that is not two texts with a space between; a list that is too long to be numbered.
+pub(super) fn check(merges: &Strings) -> Result<(), Error> {
+    const KEY: &str = "tokenizer.ggml.merges";
+    // The symbols of this many merges can still be numbered next to the tokens.
+    if merges.len() > 1 << 29 {
+        return Err(Error::config(KEY, format!("holds {} merges", merges.len())));
+    }
+    match merges.iter().enumerate().find(|(_, merge)| parts(merge).is_none()) {
+        None => Ok(()),
+        Some((rank, merge)) => {
+            let detail = format!("merge {rank} is `{merge}`, not two texts with a space between");
+            Err(Error::config(KEY, detail))
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,38 +141,24 @@ struct Scratch {
 }
 
 impl Bpe {
-    /// # Errors
-    /// A merge that is not two texts with a space between.
+    /// Of merges that have passed [`check`].
     pub(super) fn new(
         vocab: &Vocab,
         merges: &Strings,
         splitter: Splitter,
         chars: Option<bool>,
         ignore_merges: bool,
-    ) -> Result<Self, Error> {
-        let mut extra = HashMap::with_hasher(ahash::RandomState::new());
-        let mut symbol = |text: &str| {
-            vocab.id(text).unwrap_or_else(|| {
-                let next = (vocab.len() + extra.len()) as u32;
-                *extra.entry(text.into()).or_insert(next)
-            })
-        };
+    ) -> Self {
+        let mut extra = Extra::default();
+        let mut symbol = |text: &str| vocab.id(text).unwrap_or_else(|| vocab.len() as u32 + extra.insert(text));
         let mut merged = String::new();
-        let mut ranked = HashMap::with_capacity_and_hasher(merges.len(), ahash::RandomState::new());
-        for (rank, merge) in merges.iter().enumerate() {
-            // The first part may begin with a space itself, hence the search from the second character on.
-            let first = merge.chars().next().map_or(0, char::len_utf8);
-            let space = merge.get(first..).and_then(|rest| rest.find(' ')).map(|at| at + first);
-            let parts = space.and_then(|at| Some((merge.get(..at)?, merge.get(at + 1..)?)));
-            let Some((left, right)) = parts.filter(|(l, r)| !l.is_empty() && !r.is_empty()) else {
-                let detail = format!("merge {rank} is `{merge}`, not two texts with a space between");
-                return Err(Error::config("tokenizer.ggml.merges", detail));
-            };
-            let pair = (symbol(left), symbol(right));
+        let mut ranked = Merges::with_capacity(merges.len());
+        for (left, right) in merges.iter().filter_map(parts) {
             merged.clear();
             merged.extend([left, right]);
-            ranked.entry(pair).or_insert((rank as u32, symbol(&merged)));
+            ranked.push((symbol(left), symbol(right)), symbol(&merged));
         }
+        let of_extra = |text: &str| Some(vocab.len() as u32 + extra.get(text)?);
         let alphabet = match chars {
             Some(newline_words) => Alphabet::Chars { newline_words },
             None => {
@@ -95,12 +166,12 @@ impl Bpe {
                 for (byte, slot) in bytes.iter_mut().enumerate() {
                     let mut buffer = [0; 4];
                     let text = &*byte_char(byte as u8).encode_utf8(&mut buffer);
-                    *slot = vocab.id(text).or_else(|| extra.get(text).copied()).unwrap_or(NONE);
+                    *slot = vocab.id(text).or_else(|| of_extra(text)).unwrap_or(NONE);
                 }
                 Alphabet::Bytes(bytes)
             }
         };
-        Ok(Self { splitter, alphabet, ignore_merges, extra, merges: ranked })
+        Self { splitter, alphabet, ignore_merges, extra, merges: ranked }
     }
 
     /// Appends the tokens of `text`. O(n log n) in the longest word, linear in the number of words.
@@ -137,7 +208,8 @@ impl Bpe {
                 let symbols = word.char_indices().map(|(at, c)| {
                     let end = at + c.len_utf8();
                     let text = &word[at..end];
-                    (vocab.id(text).or_else(|| self.extra.get(text).copied()).unwrap_or(NONE), at, end)
+                    let of_extra = || Some(vocab.len() as u32 + self.extra.get(text)?);
+                    (vocab.id(text).or_else(of_extra).unwrap_or(NONE), at, end)
                 });
                 link(symbols, word.len(), &mut scratch.symbols);
             }
@@ -150,8 +222,8 @@ impl Bpe {
         let candidate = |symbols: &[Symbol], left: Option<usize>, right: Option<usize>| {
             let (left, right) = (left?, right?);
             let (l, r) = (symbols.get(left)?.id, symbols.get(right)?.id);
-            let (rank, _) = self.merges.get(&(l, r))?;
-            Some(Reverse((*rank, left, right, l, r)))
+            let (rank, _) = self.merges.get((l, r))?;
+            Some(Reverse((rank, left, right, l, r)))
         };
         queue.clear();
         queue.extend((1..symbols.len()).filter_map(|right| candidate(symbols, Some(right - 1), Some(right))));
@@ -161,7 +233,7 @@ impl Bpe {
             if a.start == a.end || b.start == b.end || a.id != l || b.id != r || a.next != Some(right) {
                 continue;
             }
-            let Some(&(_, merged)) = self.merges.get(&(l, r)) else { continue };
+            let Some((_, merged)) = self.merges.get((l, r)) else { continue };
             symbols[left] = Symbol { id: merged, end: b.end, next: b.next, ..a };
             symbols[right].end = b.start;
             if let Some(next) = b.next {

@@ -84,8 +84,8 @@ pub(super) const FILL_PARTS: &[&[&str]] = &[
     ],
 ];
 
-/// Of the ids that end a generation by name, those that do not beside certain others: harmony's `<|end|>` separates
-/// messages where `<|return|>` ends them, and `</s>` is text beside `<|tool_response>`.
+/// Of the ids that end a generation by name, those that do not where certain others are: harmony's `<|end|>` separates
+/// messages where `<|return|>` ends them, and `</s>` is text where `<|tool_response>` is.
 pub(super) fn not_ends(id: impl Fn(&str) -> Option<u32>) -> Vec<u32> {
     let has = |name: &str| id(name).is_some();
     let mut not = Vec::new();

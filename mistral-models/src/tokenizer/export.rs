@@ -2,12 +2,15 @@
 //!
 //! GGUF keeps less than `tokenizer.json` says: the name of a pre-tokenizer instead of its patterns, scores instead of merges for
 //! SentencePiece. The name is found by cutting a probe with every pre-tokenizer that is known, and the result is accepted only if
-//! it gives the same ids as the original on all probes. Keys and token types: the GGUF specification; llama.cpp `convert_hf_to_gguf.py`.
+//! it gives the same ids as the original on all probes, and around each added token (GGUF cannot say that a token takes the space next
+//! to it, must be a word of its own, or is looked for in normalized text).
+//!
+//! Keys and token types: the GGUF specification; llama.cpp `convert_hf_to_gguf.py`.
 
 use std::collections::HashMap;
 
 use serde_json::Value as Json;
-use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 use super::hf::Hf;
 use super::pre::{self, pre};
@@ -87,7 +90,7 @@ impl Tokenizer {
             set("scores", Value::Array(Array::F32(scores)));
             let candidates =
                 [true, false].map(|space| vec![("tokenizer.ggml.add_space_prefix".to_owned(), Value::Bool(space))]);
-            return self.first_faithful(described, keys, candidates.into());
+            return self.first_faithful(hf, described, keys, candidates.into());
         }
         set("model", Value::Str("gpt2".into()));
         let joined: Vec<String> = merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
@@ -99,7 +102,7 @@ impl Tokenizer {
             (!whole, KNOWN.iter().position(|known| known == name).unwrap_or(KNOWN.len()))
         });
         let candidates = names.iter().map(|name| vec![("tokenizer.ggml.pre".to_owned(), Value::Str((*name).into()))]);
-        self.first_faithful(described, keys, candidates.collect())
+        self.first_faithful(hf, described, keys, candidates.collect())
     }
 
     /// Tokens and their types; rows of the embedding without a token are unused tokens.
@@ -147,43 +150,50 @@ impl Tokenizer {
     }
 
     /// The keys with the first addition under which the file gives the ids of this tokenizer.
-    fn first_faithful(&self, described: &Metadata, keys: Keys, additions: Vec<Keys>) -> Result<Keys, Error> {
+    fn first_faithful(&self, hf: &Hf, described: &Metadata, keys: Keys, additions: Vec<Keys>) -> Result<Keys, Error> {
         let mut metadata = described.clone();
         for (key, value) in &keys {
             metadata.insert(key.clone(), value.clone());
         }
+        let around = around_added(hf);
         let mut differs = None;
+        let mut of_added: Option<(&AddedToken, &str)> = None;
         for addition in additions {
             for (key, value) in &addition {
                 metadata.insert(key.clone(), value.clone());
             }
             let read_back = Self::from_gguf(&metadata)?;
-            match self.first_difference(&read_back)? {
+            if let Some(text) = PROBES.iter().find(|text| self.differs(&read_back, text)) {
+                differs = differs.or(Some(*text));
+                // A token that only stands in this text may be the reason.
+                let mut tokens = around.iter().map(|(token, _)| token);
+                let reason = tokens.find(|token| token.single_word && text.contains(&token.content));
+                of_added = of_added.or(reason.map(|token| (token, *text)));
+                continue;
+            }
+            match around.iter().find(|(_, text)| self.differs(&read_back, text)) {
                 None => {
                     let ends = self.other_ends(&read_back)?;
                     return Ok(keys.into_iter().chain(addition).chain(ends).collect());
                 }
-                Some(text) => differs = differs.or(Some(text)),
+                Some((token, text)) => of_added = of_added.or(Some((token, text))),
             }
         }
-        let detail = match differs {
-            Some(text) => format!("in a GGUF file it would give other ids for {text:?}"),
-            None => "its pre-tokenizer has no name in GGUF files".into(),
+        let detail = match (of_added, differs) {
+            (Some((token, text)), _) => {
+                format!("added token {}: in a GGUF file {text:?} would have other ids", described_token(token))
+            }
+            (None, Some(text)) => format!("in a GGUF file it would give other ids for {text:?}"),
+            (None, None) => "its pre-tokenizer has no name in GGUF files".into(),
         };
         Err(Error::unsupported("tokenizer", detail))
     }
 
-    fn first_difference(&self, other: &Self) -> Result<Option<&'static str>, Error> {
-        for text in PROBES {
-            for options in [EncodeOptions::TEXT, EncodeOptions::TEMPLATE] {
-                // What the original cannot encode at all is no measure.
-                let Ok(wanted) = self.encode(text, options) else { continue };
-                if other.encode(text, options)? != wanted {
-                    return Ok(Some(text));
-                }
-            }
-        }
-        Ok(None)
+    /// Whether `other` gives other ids for a text. What this tokenizer cannot encode at all is no measure.
+    fn differs(&self, other: &Self, text: &str) -> bool {
+        [EncodeOptions::TEXT, EncodeOptions::TEMPLATE].into_iter().any(|options| {
+            self.encode(text, options).is_ok_and(|wanted| other.encode(text, options).ok() != Some(wanted))
+        })
     }
 
     /// Tokens that end a generation and are not known by their names.
@@ -195,6 +205,62 @@ impl Tokenizer {
             return Err(Error::unsupported("tokenizer", detail));
         }
         Ok(keys.iter().zip(left).map(|(key, id)| ((*key).to_owned(), Value::U32(id))).collect())
+    }
+}
+
+/// Texts in which the added tokens stand between words, spaces, lines, and each other, so that flags and overlaps show.
+fn around_added(hf: &Hf) -> Vec<(AddedToken, String)> {
+    /// The number of tokens that are tried for each end of another with which they begin.
+    const OVERLAPS: usize = 4;
+    let added = hf.tokenizer().get_added_tokens_decoder();
+    let mut tokens: Vec<&AddedToken> = added.values().collect();
+    tokens.sort_by(|a, b| a.content.cmp(&b.content));
+    let mut texts = Vec::new();
+    for token in &tokens {
+        let t = token.content.as_str();
+        let mut push = |text: String| texts.push(((*token).clone(), text));
+        for (before, after) in [
+            ("", ""),
+            ("", "hello"),
+            (" ", " "),
+            (" ", "hello"),
+            ("hello", " "),
+            ("hello", "hello"),
+            ("hello ", " hello"),
+            ("hello  ", "  hello"),
+            ("\n", "\n"),
+            ("hello\n", "\nhello"),
+            ("hello,", ".hello"),
+            ("hello\u{a0}", "\u{a0}hello"),
+        ] {
+            push(format!("{before}{t}{after}"));
+        }
+        push(format!("{t}{t} {t}"));
+        for (at, _) in t.char_indices().skip(1) {
+            let end = &t[at..];
+            let from = tokens.partition_point(|other| other.content.as_str() < end);
+            let overlapping = tokens.iter().skip(from).take_while(|other| other.content.starts_with(end));
+            for other in overlapping.take(OVERLAPS) {
+                push(format!("{t}{}", &other.content[end.len()..]));
+            }
+        }
+    }
+    texts
+}
+
+/// A token with what it asks for.
+fn described_token(token: &AddedToken) -> String {
+    let flags = [
+        ("single_word", token.single_word),
+        ("lstrip", token.lstrip),
+        ("rstrip", token.rstrip),
+        ("normalized", token.normalized),
+    ];
+    let flags: Vec<&str> = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect();
+    if flags.is_empty() {
+        format!("`{}`", token.content)
+    } else {
+        format!("`{}` ({})", token.content, flags.join(", "))
     }
 }
 
@@ -249,3 +315,6 @@ fn cut_alike(hf: &Hf) -> Result<Vec<&'static str>, Error> {
     }
     Ok(alike)
 }
+
+#[cfg(test)]
+mod tests;

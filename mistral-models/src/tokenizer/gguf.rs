@@ -1,17 +1,21 @@
 //! The tokenizer that the `tokenizer.ggml.*` keys of a GGUF file describe. Defaults and rules are llama.cpp's.
 
-use super::bpe::{Bpe, char_byte};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::bpe::{self, Bpe, char_byte};
 use super::eog;
-use super::partition::{Fragment, Partition};
-use super::pre::pre;
+use super::partition::{Fragment, MATCHED, Partition};
+use super::pre::{Spaces, pre};
+use super::sorted::Sorted;
 use super::split::Splitter;
 use super::spm::Spm;
-use super::stream::{Lead, Pieces};
+use super::stream::{Pieces, Texts, Trim};
 use super::unigram::Unigram;
 use super::vocab::{Attributes, Vocab, byte_of_text};
 use super::wordpiece::Words;
-use super::{EncodeOptions, Ids};
-use crate::metadata::{Array, Metadata};
+use super::{EncodeOptions, Ids, TokenizerWarning};
+use crate::metadata::{Array, Metadata, Strings};
 use crate::{Error, Value};
 
 /// A vocabulary with its model.
@@ -27,15 +31,8 @@ pub(super) struct Vocabulary {
 
 #[derive(Debug)]
 enum Kind {
-    Spm {
-        model: Spm,
-        add_space_prefix: bool,
-    },
-    /// `escape`: spaces are spelled `▁`.
-    Bpe {
-        model: Bpe,
-        escape: bool,
-    },
+    Spm { model: Spm, add_space_prefix: bool },
+    Bpe { model: Bpe, spaces: Spaces, lowercase: bool },
     Words(Box<Words>),
     Unigram(Unigram),
 }
@@ -59,7 +56,11 @@ impl Vocabulary {
         const MODEL: &str = "tokenizer.ggml.model";
         let model = metadata.str(MODEL)?.ok_or_else(|| Error::Missing { kind: "key", name: MODEL.into() })?;
         let name = metadata.str("tokenizer.ggml.pre")?.unwrap_or_default();
-        let name = if model == "gemma4" { "gemma4" } else { name };
+        let name = match model {
+            "gemma4" => "gemma4",
+            "whitespace" if name.is_empty() => "whitespace",
+            _ => name,
+        };
         let defaults = match model {
             "llama" => Defaults {
                 bos: Some(1),
@@ -69,7 +70,7 @@ impl Vocabulary {
                 add_space_prefix: true,
                 ..Defaults::default()
             },
-            "gpt2" | "gemma4" => Defaults { add_bos: pre(name)?.add_bos, ..Defaults::default() },
+            "gpt2" | "gemma4" | "whitespace" => Defaults { add_bos: pre(name)?.add_bos, ..Defaults::default() },
             "bert" => Defaults {
                 bos: Some(101),
                 unk: Some(100),
@@ -82,44 +83,49 @@ impl Vocabulary {
             "t5" => Defaults { eos: Some(1), unk: Some(2), pad: Some(0), add_eos: true, ..Defaults::default() },
             other => return Err(Error::unsupported("tokenizer", format!("kind `{other}` ({MODEL})"))),
         };
+        let is_bpe = matches!(model, "gpt2" | "gemma4" | "whitespace");
+        let merges = if is_bpe { Some(merges(metadata)?) } else { None };
         let mut vocab = Vocab::new(metadata)?;
         let flag = |key: &str, default: bool| Ok::<bool, Error>(metadata.bool(key)?.unwrap_or(default));
-        let role = |key: &str, default| role(metadata, key, default, vocab.len());
+        let mut roles = Roles { metadata, size: vocab.len(), warnings: Vec::new() };
+        let mut role = |key: &str, default| roles.get(key, default);
 
-        let bos = role("tokenizer.ggml.bos_token_id", None)?;
-        let bos = match (bos, model) {
-            (None, "bert") => role("tokenizer.ggml.cls_token_id", defaults.bos)?,
-            (None, _) => role("tokenizer.ggml.bos_token_id", defaults.bos)?,
-            (found, _) => found,
-        };
+        const BOS: &str = "tokenizer.ggml.bos_token_id";
+        let is_cls = model == "bert" && metadata.get(BOS).is_none();
+        let bos = role(if is_cls { "tokenizer.ggml.cls_token_id" } else { BOS }, defaults.bos)?;
         let eos = role("tokenizer.ggml.eos_token_id", defaults.eos)?;
         let unk = role("tokenizer.ggml.unknown_token_id", defaults.unk)?;
         let sep = role("tokenizer.ggml.seperator_token_id", defaults.sep)?;
         let pad = role("tokenizer.ggml.padding_token_id", defaults.pad)?;
-        let ends = ends(metadata, &mut vocab, eos)?;
+        let ends = ends(&mut roles, &mut vocab, eos)?;
 
         let add_bos = flag("tokenizer.ggml.add_bos_token", defaults.add_bos)? || name == "gemma4";
         let add_eos = flag("tokenizer.ggml.add_eos_token", defaults.add_eos)?;
         let add_sep = flag("tokenizer.ggml.add_sep_token", defaults.add_sep)?;
         let add_space_prefix = flag("tokenizer.ggml.add_space_prefix", defaults.add_space_prefix)?;
-        let need = |add: bool, id: Option<u32>, key: &str| match (add, id) {
-            (true, None) => Err(Error::config(key, "is true, but there is no such token")),
-            (true, id) => Ok(id),
-            (false, _) => Ok(None),
+        let mut warnings = roles.warnings;
+        let mut around = |add: bool, id: Option<u32>, key: &str| {
+            if add && id.is_none() {
+                warnings.push(TokenizerWarning::NotAdded { key: key.into() });
+            }
+            id.filter(|_| add)
         };
-        let before = need(add_bos, bos, "tokenizer.ggml.add_bos_token")?;
+        let before = around(add_bos, bos, "tokenizer.ggml.add_bos_token");
         let after = if model == "bert" {
-            need(add_sep, sep, "tokenizer.ggml.add_sep_token")?
+            around(add_sep, sep, "tokenizer.ggml.add_sep_token")
         } else {
-            need(add_eos, eos, "tokenizer.ggml.add_eos_token")?
+            around(add_eos, eos, "tokenizer.ggml.add_eos_token")
         };
 
+        strip_attributes(metadata, &mut vocab)?;
+        // Unigram walks over all tokens and shares the list.
+        let tokens = Arc::new(Sorted::new(&vocab, |attributes| model == "t5" || attributes.any(MATCHED)));
         let kind = match model {
             "llama" => Kind::Spm { model: Spm::new(&vocab, unk), add_space_prefix },
             "bert" => {
                 let lowercase = flag("tokenizer.ggml.normalizer.lowercase", true)?;
                 let strip_accents = flag("tokenizer.ggml.normalizer.strip_accents", lowercase)?;
-                Kind::Words(Box::new(Words::new(&vocab, unk, lowercase, strip_accents)?))
+                Kind::Words(Box::new(Words::new(unk, lowercase, strip_accents)?))
             }
             "t5" => {
                 let merge_spaces = flag("tokenizer.ggml.remove_extra_whitespaces", false)?;
@@ -127,22 +133,22 @@ impl Vocabulary {
                     Error::config("tokenizer.ggml.unknown_token_id", "a t5 vocabulary needs an unknown token in range")
                 })?;
                 let charsmap = charsmap(metadata)?;
-                Kind::Unigram(Unigram::new(&vocab, unknown, charsmap.as_deref(), add_space_prefix, merge_spaces)?)
+                let charsmap = charsmap.as_deref();
+                Kind::Unigram(Unigram::new(&vocab, tokens.clone(), unknown, charsmap, add_space_prefix, merge_spaces)?)
             }
             _ => {
-                const MERGES: &str = "tokenizer.ggml.merges";
                 let pre = pre(name)?;
-                let missing = || Error::Missing { kind: "key", name: MERGES.into() };
-                let merges = metadata.strings(MERGES)?.ok_or_else(missing)?;
                 let splitter = Splitter::new(pre.stages)?;
-                let model = Bpe::new(&vocab, merges, splitter, pre.chars, pre.ignore_merges)?;
-                Kind::Bpe { model, escape: pre.chars.is_some() }
+                let model =
+                    Bpe::new(&vocab, merges.unwrap_or(&Strings::default()), splitter, pre.chars, pre.ignore_merges);
+                let lowercase = pre.spaces == Spaces::Drop && flag("tokenizer.ggml.normalizer.lowercase", false)?;
+                Kind::Bpe { model, spaces: pre.spaces, lowercase }
             }
         };
         let pieces = pieces(&vocab, &kind);
-        strip_attributes(metadata, &mut vocab)?;
-        let partition = Partition::new(&vocab);
-        Ok((Self { vocab, partition, kind, before, after }, pieces, Ids { bos, pad, unk, ends }))
+        let partition = Partition::new(tokens);
+        let vocabulary = Self { vocab, partition, kind, before, after };
+        Ok((vocabulary, pieces, Ids { bos, pad, unk, ends, warnings }))
     }
 
     pub(super) fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>, Error> {
@@ -151,7 +157,7 @@ impl Vocabulary {
             out.extend(self.before);
         }
         let mut after_special = true;
-        for fragment in self.partition.split(text, options.parse_special) {
+        for fragment in self.partition.split(&self.vocab, text, options.parse_special) {
             let part = match fragment {
                 Fragment::Token(id) => {
                     out.push(id);
@@ -165,9 +171,15 @@ impl Vocabulary {
                     let prefix = if *add_space_prefix && after_special { "▁" } else { "" };
                     model.encode(&self.vocab, &format!("{prefix}{}", part.replace(' ', "▁")), &mut out);
                 }
-                Kind::Bpe { model, escape: true } => model.encode(&self.vocab, &part.replace(' ', "▁"), &mut out),
-                Kind::Bpe { model, escape: false } => model.encode(&self.vocab, part, &mut out),
-                Kind::Words(model) => model.encode(part, &mut out)?,
+                Kind::Bpe { model, spaces: Spaces::Keep, .. } => model.encode(&self.vocab, part, &mut out),
+                Kind::Bpe { model, spaces: Spaces::Escape, .. } => {
+                    model.encode(&self.vocab, &part.replace(' ', "▁"), &mut out);
+                }
+                Kind::Bpe { model, spaces: Spaces::Drop, lowercase } => {
+                    let part = if *lowercase { Cow::Owned(part.to_lowercase()) } else { Cow::Borrowed(part) };
+                    part.split_whitespace().for_each(|word| model.encode(&self.vocab, word, &mut out));
+                }
+                Kind::Words(model) => model.encode(&self.vocab, part, &mut out)?,
                 Kind::Unigram(model) => model.encode(&self.vocab, part, &mut out)?,
             }
             after_special = false;
@@ -179,40 +191,67 @@ impl Vocabulary {
     }
 
     pub(super) fn id(&self, text: &str) -> Option<u32> {
-        self.vocab.id(text)
+        self.vocab.named(text)
     }
 
-    pub(super) fn text(&self, id: u32) -> Option<&str> {
-        self.vocab.text(id)
+    pub(super) fn text(&self, id: u32) -> Option<String> {
+        self.vocab.name(id)
     }
 }
 
-/// The id under `key`, else the default where it is in range.
-fn role(metadata: &Metadata, key: &str, default: Option<u32>, size: usize) -> Result<Option<u32>, Error> {
-    match metadata.u64(key)? {
+/// The merges of a BPE model, checked before anything is made from them.
+fn merges(metadata: &Metadata) -> Result<&Strings, Error> {
+    const MERGES: &str = "tokenizer.ggml.merges";
+    let merges = metadata.strings(MERGES)?.ok_or_else(|| Error::Missing { kind: "key", name: MERGES.into() })?;
+    bpe::check(merges)?;
+    Ok(merges)
+}
+
+/// Reads the ids of tokens with a role.
+struct Roles<'m> {
+    metadata: &'m Metadata,
+    size: usize,
+    warnings: Vec<TokenizerWarning>,
+}
+
+impl Roles<'_> {
+    /// The id under `key`, else the default where it is in range.
+    fn get(&mut self, key: &str, default: Option<u32>) -> Result<Option<u32>, Error> {
+        let used = default.filter(|&id| (id as usize) < self.size);
+        let Some(value) = self.metadata.get(key) else { return Ok(used) };
+        let found = value.as_u64().map(i128::from).or_else(|| value.as_f64().map(|id| id as i128));
+        let Some(id) = found.filter(|_| !matches!(value, Value::F32(_) | Value::F64(_))) else {
+            return Err(Error::config(key, "is not an integer"));
+        };
         // Written by converters for "none".
-        Some(id) if id == u64::from(u32::MAX) => Ok(None),
-        Some(id) if id < size as u64 => Ok(Some(id as u32)),
-        Some(id) => Err(Error::config(key, format!("token {id} is beyond the vocabulary of {size}"))),
-        None => Ok(default.filter(|&id| (id as usize) < size)),
+        if id == i128::from(u32::MAX) {
+            return Ok(None);
+        }
+        match u32::try_from(id) {
+            Ok(id) if (id as usize) < self.size => Ok(Some(id)),
+            _ => {
+                let (key, vocab_size) = (key.to_owned(), self.size);
+                self.warnings.push(TokenizerWarning::SpecialToken { key, id, vocab_size, used });
+                Ok(used)
+            }
+        }
     }
 }
 
 /// Every token that ends a generation, EOS first. Tokens known by name become control tokens whatever the file says.
-fn ends(metadata: &Metadata, vocab: &mut Vocab, eos: Option<u32>) -> Result<Vec<u32>, Error> {
-    let size = vocab.len();
+fn ends(roles: &mut Roles<'_>, vocab: &mut Vocab, eos: Option<u32>) -> Result<Vec<u32>, Error> {
     let find = |vocab: &Vocab, names: &[&str]| names.iter().find_map(|name| vocab.id(name));
     let mut control = Vec::new();
     let mut ends = Vec::new();
 
-    let eot = role(metadata, "tokenizer.ggml.eot_token_id", None, size)?;
+    let eot = roles.get("tokenizer.ggml.eot_token_id", None)?;
     let found = if eot.is_none() { find(vocab, eog::END_OF_TURN) } else { None };
     control.extend(found);
     let eot = eot.or(found);
-    let eom = role(metadata, "tokenizer.ggml.eom_token_id", None, size)?;
+    let eom = roles.get("tokenizer.ggml.eom_token_id", None)?;
     let fill_keys = ["fim_pad_token_id", "fim_rep_token_id", "fim_sep_token_id"];
     for (key, names) in fill_keys.iter().zip(eog::FILL_ENDS) {
-        let id = role(metadata, &format!("tokenizer.ggml.{key}"), None, size)?;
+        let id = roles.get(&format!("tokenizer.ggml.{key}"), None)?;
         let found = if id.is_none() { find(vocab, names) } else { None };
         control.extend(found);
         ends.extend(id.or(found));
@@ -237,7 +276,7 @@ fn ends(metadata: &Metadata, vocab: &mut Vocab, eos: Option<u32>) -> Result<Vec<
     Ok(ends)
 }
 
-/// White space beside some tokens goes with them; GGUF has no key for it, so llama.cpp knows the models by name.
+/// White space next to some tokens goes with them; GGUF has no key for it, so llama.cpp knows the models by name.
 fn strip_attributes(metadata: &Metadata, vocab: &mut Vocab) -> Result<(), Error> {
     let pre = metadata.str("tokenizer.ggml.pre")?.unwrap_or_default();
     let architecture = metadata.str("general.architecture")?.unwrap_or_default();
@@ -279,30 +318,33 @@ fn charsmap(metadata: &Metadata) -> Result<Option<Vec<u8>>, Error> {
 /// The bytes each token stands for.
 fn pieces(vocab: &Vocab, kind: &Kind) -> Pieces {
     let special = Attributes::CONTROL.with(Attributes::UNKNOWN);
-    let mut pieces = Pieces::default();
-    for (_, text, attributes) in vocab.iter() {
+    let escaped = !matches!(kind, Kind::Bpe { spaces: Spaces::Keep | Spaces::Drop, .. });
+    let is_bytes = matches!(kind, Kind::Bpe { spaces: Spaces::Keep, .. });
+    let mut pieces = Pieces::new(Texts::with_capacity(vocab.len(), vocab.bytes()));
+    for (id, text, attributes) in vocab.iter() {
+        if attributes.any(special) {
+            pieces.set_special(id, true);
+        }
         // Some converters leave runs of spaces escaped where they are tokens of their own.
-        let spaces = !matches!(kind, Kind::Bpe { escape: false, .. }) && text.chars().all(|c| c == '▁');
-        if attributes.any(Attributes::USER_DEFINED) && spaces {
-            pieces.push(text.replace('▁', " ").as_bytes(), attributes.any(special));
-        } else if attributes.any(special.with(Attributes::USER_DEFINED)) {
-            pieces.push(text.as_bytes(), attributes.any(special));
+        let spaces = || escaped && attributes.any(Attributes::USER_DEFINED) && text.chars().all(|c| c == '▁');
+        if attributes.any(special.with(Attributes::USER_DEFINED)) && !spaces() {
+            pieces.inner.push(text.bytes());
         } else if attributes.any(Attributes::BYTE) {
-            pieces.push(byte_of_text(text).as_slice(), false);
-        } else if !attributes.any(Attributes::NORMAL) {
-            pieces.push(&[], false);
-        } else if let Kind::Bpe { escape: false, .. } = kind {
-            match text.chars().map(char_byte).collect::<Option<Vec<u8>>>() {
-                Some(bytes) => pieces.push(&bytes, false),
-                None => pieces.push(text.as_bytes(), false),
-            }
+            pieces.inner.push(byte_of_text(text));
+        } else if !attributes.any(Attributes::NORMAL.with(Attributes::USER_DEFINED)) {
+            pieces.inner.push([]);
+        } else if escaped {
+            pieces.inner.push(text.replace('▁', " ").into_bytes());
+        } else if is_bytes && text.chars().all(|c| char_byte(c).is_some()) {
+            pieces.inner.push(text.chars().filter_map(char_byte));
         } else {
-            pieces.push(text.replace('▁', " ").as_bytes(), false);
+            pieces.inner.push(text.bytes());
         }
     }
+    pieces.inner.shrink();
     pieces.lead = match kind {
-        Kind::Spm { add_space_prefix: true, .. } | Kind::Words(_) | Kind::Unigram(_) => Lead::Spaces(1),
-        _ => Lead::Keep,
+        Kind::Spm { add_space_prefix: true, .. } | Kind::Words(_) | Kind::Unigram(_) => Trim::spaces(1),
+        _ => Trim::default(),
     };
     pieces
 }

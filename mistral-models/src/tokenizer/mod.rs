@@ -3,27 +3,32 @@
 //! `tokenizer.json` runs on the `tokenizers` crate, which defines it. GGUF keeps less than that file says, and llama.cpp
 //! defines what it means; the models here (byte-level BPE, SentencePiece BPE, WordPiece, Unigram) give the same ids.
 
+mod added;
 mod bpe;
+mod decoder;
 mod eog;
 mod export;
 mod gguf;
 mod hf;
+mod index;
 mod partition;
 mod pre;
+mod sorted;
 mod split;
 mod spm;
 mod stream;
-mod trie;
 mod unigram;
 mod vocab;
+mod warning;
 mod wordpiece;
 
 use std::sync::Arc;
 
 pub use stream::TextStream;
+pub use warning::TokenizerWarning;
 
 use crate::{Checkpoint, Error, Metadata};
-use stream::{Lead, Pieces};
+use stream::Pieces;
 
 /// How text is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,29 +112,36 @@ struct Ids {
     unk: Option<u32>,
     /// Every token that ends a generation, EOS first.
     ends: Vec<u32>,
+    warnings: Vec<TokenizerWarning>,
 }
 
 impl Tokenizer {
-    /// From the files of a Hugging Face checkpoint: `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`.
+    /// Reads the files of a Hugging Face checkpoint: `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`.
     ///
-    /// BOS and EOS are added as the post-processor of `tokenizer.json` says; without one, as `add_bos_token` and
-    /// `add_eos_token` of the configuration say. A generation ends at `eos_token_id` of `generation_config.json` and
-    /// `eos_token`; without the former, also at tokens whose names are known to end turns.
+    /// Tokens that only the configuration names (`added_tokens_decoder`, `extra_special_tokens`, `additional_special_tokens`, tokens
+    /// with a role) are added, in the order of Hugging Face transformers 5. BOS and EOS are put around a text as the post-processor of
+    /// `tokenizer.json` says; `add_bos_token`, `add_eos_token` and `add_prefix_space` of the configuration change nothing, as there.
+    ///
+    /// A generation ends at `eos_token_id` of `generation_config.json` and `eos_token`. Without the former, it also ends at tokens
+    /// whose names are known to end turns.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for files that do not parse; [`Error::Unsupported`] for a decoder that cannot be streamed.
+    /// [`Error::Malformed`] for files that do not parse; [`Error::Config`] for an entry that is not a token;
+    /// [`Error::Unsupported`] for an unknown kind of decoder.
     pub fn from_json(
         tokenizer_json: &[u8],
         config: Option<&[u8]>,
         generation_config: Option<&[u8]>,
     ) -> Result<Self, Error> {
-        let (model, pieces, ids) = hf::Hf::new(tokenizer_json, config, None, generation_config)?;
+        let files = hf::Sidecars { config, generation: generation_config, ..Default::default() };
+        let (model, pieces, ids) = hf::Hf::new(tokenizer_json, &files)?;
         Ok(Self::new(Model::Hf(Box::new(model)), pieces, ids))
     }
 
-    /// From a checkpoint: the vocabulary of a GGUF file, or `tokenizer.json` and the files beside it.
+    /// Reads a checkpoint: the vocabulary of a GGUF file, or `tokenizer.json` and the files next to it.
     ///
-    /// `special_tokens_map.json` fills in for `tokenizer_config.json`, and `config.json` for `generation_config.json`.
+    /// Where `tokenizer_config.json` has no `added_tokens_decoder`, `special_tokens_map.json` and `added_tokens.json` count too.
+    /// `config.json` stands in for a missing `generation_config.json`.
     ///
     /// # Errors
     /// [`Error::Missing`] for a checkpoint without a tokenizer; otherwise as [`from_gguf`](Self::from_gguf) and
@@ -142,15 +154,25 @@ impl Tokenizer {
         let json = checkpoint.file("tokenizer.json")?.ok_or_else(missing)?;
         let config = checkpoint.file("tokenizer_config.json")?;
         let map = checkpoint.file("special_tokens_map.json")?;
+        let added = checkpoint.file("added_tokens.json")?;
         let generation = match checkpoint.file("generation_config.json")? {
             Some(bytes) => Some(bytes),
             None => checkpoint.config_json().map(serde_json::to_vec).transpose().map_err(failed)?,
         };
-        let (model, pieces, ids) = hf::Hf::new(&json, config.as_deref(), map.as_deref(), generation.as_deref())?;
+        let files = hf::Sidecars {
+            config: config.as_deref(),
+            map: map.as_deref(),
+            added: added.as_deref(),
+            generation: generation.as_deref(),
+        };
+        let (model, pieces, ids) = hf::Hf::new(&json, &files)?;
         Ok(Self::new(Model::Hf(Box::new(model)), pieces, ids))
     }
 
-    /// From the keys `tokenizer.ggml.*` of a GGUF file: kinds `llama`, `gpt2`, `gemma4`, `bert` and `t5`.
+    /// Reads the keys `tokenizer.ggml.*` of a GGUF file: kinds `llama`, `gpt2`, `gemma4`, `whitespace`, `bert` and `t5`.
+    ///
+    /// A role of a token beyond the vocabulary is left out and listed in [`warnings`](Self::warnings). The texts of the tokens are
+    /// shared with `metadata`.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for another kind, or a `tokenizer.ggml.pre` whose meaning is not known: the ids would be
@@ -200,14 +222,13 @@ impl Tokenizer {
 
     /// Decodes ids one by one; see [`TextStream`].
     pub fn stream(&self, skip_special: bool) -> TextStream {
-        TextStream::new(self.pieces.clone(), skip_special, self.pieces.lead)
+        TextStream::new(self.pieces.clone(), skip_special, false)
     }
 
     /// Like [`stream`](Self::stream), for ids that continue `before`: after text, the space that begins a word is kept.
     pub fn stream_after(&self, before: &[u32], skip_special: bool) -> TextStream {
         let after_text = before.last().is_some_and(|&id| !self.is_special(id));
-        let lead = if after_text { Lead::Keep } else { self.pieces.lead };
-        TextStream::new(self.pieces.clone(), skip_special, lead)
+        TextStream::new(self.pieces.clone(), skip_special, after_text)
     }
 
     /// One more than the highest id. The model's own `vocab_size` may be larger: rows of padding have no token.
@@ -259,7 +280,12 @@ impl Tokenizer {
         self.inner.ids.unk
     }
 
-    /// The texts of the special tokens, as chat templates want them.
+    /// Returns what the tokenizer was loaded without, such as the role of a token beyond the vocabulary.
+    pub fn warnings(&self) -> &[TokenizerWarning] {
+        &self.inner.ids.warnings
+    }
+
+    /// Returns the texts of the special tokens, as chat templates want them.
     pub fn special_tokens_map(&self) -> &SpecialTokens {
         &self.inner.special
     }
@@ -268,7 +294,7 @@ impl Tokenizer {
 impl Model {
     fn text(&self, id: u32) -> Option<String> {
         match self {
-            Self::Gguf(model) => model.text(id).map(str::to_owned),
+            Self::Gguf(model) => model.text(id),
             Self::Hf(model) => model.text(id),
         }
     }

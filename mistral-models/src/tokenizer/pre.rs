@@ -14,11 +14,22 @@ pub(super) struct Pre {
     pub(super) ignore_merges: bool,
     /// BOS is added where the file does not say.
     pub(super) add_bos: bool,
-    /// Symbols are characters with `▁` for the space, not bytes; says whether words of newlines are looked up whole.
+    /// Symbols are characters, not bytes; says whether words of newlines are looked up whole.
     pub(super) chars: Option<bool>,
+    pub(super) spaces: Spaces,
 }
 
-const BYTES: Pre = Pre { stages: &[], ignore_merges: false, add_bos: false, chars: None };
+/// How spaces are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spaces {
+    Keep,
+    /// Spelled `▁`.
+    Escape,
+    /// All white space only separates words.
+    Drop,
+}
+
+const BYTES: Pre = Pre { stages: &[], ignore_merges: false, add_bos: false, chars: None, spaces: Spaces::Keep };
 
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+";
 const GPT2_STAGE: Stage = Stage::Any(&[GPT2, SPACES]);
@@ -50,6 +61,12 @@ const KANA_AND_HAN: Stage = Stage::Any(&["[一-龥\u{3040}-ゟ゠-ヿ]+"]);
 const DEEPSEEK3_WORDS: &str =
     r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"##;
 const DEEPSEEK3: Stage = Stage::Any(&[DEEPSEEK3_WORDS, r" ?[\p{P}\p{S}]+[\r\n]*", NEWLINES, SPACES]);
+/// Han, kana, Lao, Thai from U+0E40 on, Khmer, Myanmar, Hangul, in the blocks that AFMoE lists.
+const ASIAN: Stage = Stage::Any(&[concat!(
+    r"[\u{4E00}-\u{9FFF}\u{3400}-\u{4DBF}\u{F900}-\u{FAFF}\u{3040}-\u{30FF}\u{FF65}-\u{FF9F}\u{2F00}-\u{2FDF}",
+    r"\u{0E40}-\u{0EFF}\u{1780}-\u{17FF}\u{1000}-\u{109F}\u{AA60}-\u{AA7F}\u{A9E0}-\u{A9FF}\u{AC00}-\u{D7AF}",
+    r"\u{1100}-\u{11FF}]+"
+)]);
 const NEWLINE: Stage = Stage::Any(&[r"[\r\n]"]);
 const HAN_AND_HANGUL: Stage = Stage::Any(&["[一-龥\u{800}-一가-\u{D7FF}]+"]);
 const BLOOM: Stage = Stage::Any(&[r" ?[^(\s|.,!?…。，、।۔،)]+"]);
@@ -69,6 +86,7 @@ const CASED: &str = concat!(
 pub(super) const NAMES: &[&str] = &[
     "",
     "a.x-4.0",
+    "afmoe",
     "bailingmoe",
     "bailingmoe2",
     "bloom",
@@ -93,11 +111,13 @@ pub(super) const NAMES: &[&str] = &[
     "gemma4",
     "gigachat",
     "glm4",
+    "glm5",
     "gpt-2",
     "gpt-4o",
     "gpt3-finnish",
     "granite-docling",
     "granite-embed-multi-311m",
+    "granite-embed-multi-97m",
     "grok-2",
     "hunyuan",
     "hunyuan-dense",
@@ -154,6 +174,7 @@ pub(super) const NAMES: &[&str] = &[
     "trillion",
     "ufakzeka",
     "viking",
+    "whitespace",
     "youtu",
 ];
 
@@ -172,7 +193,8 @@ pub(super) fn pre(name: &str) -> Result<Pre, Error> {
         ]),
         "llama3" | "llama-v3" | "llama-bpe" | "falcon3" | "falcon-h1" | "pixtral" | "midm-2.0" | "lfm2"
         | "jina-v5-nano" => Pre { ignore_merges: true, add_bos: true, ..bytes(&[LLAMA3]) },
-        "dbrx" | "smaug-bpe" | "glm4" | "chatglm-bpe" => bytes(&[LLAMA3]),
+        // llama.cpp has no `glm5`; the tokenizer of GLM-5 is that of GLM-4, and converters call it so.
+        "dbrx" | "smaug-bpe" | "glm4" | "glm5" | "chatglm-bpe" => bytes(&[LLAMA3]),
         "minicpm5" => Pre {
             ignore_merges: true,
             ..bytes(&[UP_TO_THREE_DIGITS, Stage::Any(&[SUFFIXES, WORDS, r"\p{N}+", SYMBOLS, NEWLINES, SPACES])])
@@ -254,8 +276,11 @@ pub(super) fn pre(name: &str) -> Result<Pre, Error> {
         "tiny_aya" | "cohere2moe" => bytes(&[Stage::Thousands { word_end: true }, O200K]),
         "superbpe" => bytes(&[Stage::Any(&[r"\p{N}+"]), Stage::Thousands { word_end: false }]),
         "kimi-k2" => bytes(&[KIMI]),
-        "gemma4" | "granite-embed-multi-311m" => Pre { chars: Some(true), ..bytes(&[LINES]) },
-        "sarvam-moe" => Pre { chars: Some(false), ..bytes(&[LINES]) },
+        "granite-embed-multi-97m" => Pre { ignore_merges: true, ..bytes(&[O200K]) },
+        "afmoe" => bytes(&[Stage::NumberThousands, ASIAN, DEEPSEEK3]),
+        "gemma4" | "granite-embed-multi-311m" => Pre { chars: Some(true), spaces: Spaces::Escape, ..bytes(&[LINES]) },
+        "sarvam-moe" => Pre { chars: Some(false), spaces: Spaces::Escape, ..bytes(&[LINES]) },
+        "whitespace" => Pre { chars: Some(false), spaces: Spaces::Drop, ..bytes(&[Stage::Any(&[r"\S+"])]) },
         _ => return Err(Error::unsupported("pre-tokenizer", format!("`{name}` (tokenizer.ggml.pre)"))),
     })
 }
@@ -310,13 +335,16 @@ mod tests {
         assert_eq!(pieces("gpt-4o", "iPhoneXL's"), ["i", "Phone", "XL's"]);
         assert_eq!(pieces("superbpe", "ab 1234567 c"), ["ab ", "1", "234", "567", " c"]);
         assert_eq!(pieces("tiny_aya", "1234567 1234a"), ["1", "234", "567", " ", "123", "4", "a"]);
+        assert_eq!(pieces("afmoe", "a1234567½ 日本語x"), ["a", "12", "345", "67½", " ", "日本語", "x"]);
+        assert_eq!(pieces("granite-embed-multi-97m", "iPhoneXL's"), ["i", "Phone", "XL's"]);
+        assert_eq!(pieces("whitespace", " a\u{3000}b,c\n"), [" ", "a", "\u{3000}", "b,c", "\n"]);
         assert_eq!(pieces("jais-2", &" ".repeat(8)), [" ".repeat(8)]);
         assert_eq!(pieces("jais-2", "         x"), ["        ", " x"]);
     }
 
     #[test]
     fn unknown_names_are_refused() {
-        for name in ["afmoe", "whitespace", "QWEN2", "llama-4", "bert-bge"] {
+        for name in ["glm6", "QWEN2", "llama-4", "bert-bge"] {
             assert!(matches!(pre(name), Err(Error::Unsupported { .. })), "{name}");
         }
     }

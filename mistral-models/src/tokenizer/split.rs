@@ -26,6 +26,8 @@ pub(super) enum Stage {
         /// Whether the run must end at a word boundary.
         word_end: bool,
     },
+    /// Runs of `\p{N}` into threes from the right.
+    NumberThousands,
 }
 
 /// The stages of one pre-tokenizer, ready to run. Cheap to clone.
@@ -74,6 +76,9 @@ impl Splitter {
                     // Oniguruma, for which the pattern was written, counts the Latin-1 numbers as parts of words.
                     let word = word_end.then(|| build(&[r"\A[\w²³¹¼-¾]"])).transpose()?;
                     Compiled { regex: build(&[r"\d+"])?, rule: Rule::Thousands { word } }
+                }
+                Stage::NumberThousands => {
+                    Compiled { regex: build(&[r"\p{N}+"])?, rule: Rule::Thousands { word: None } }
                 }
             })
         };
@@ -168,7 +173,7 @@ fn cut_thousands(text: &str, start: usize, end: usize, push: &mut impl FnMut(usi
 }
 
 /// Cuts a run of white space into the largest powers of two that leave one character before a word; returns where the
-/// search goes on.
+/// search continues.
 fn cut_by_powers(text: &str, start: usize, end: usize, push: &mut impl FnMut(usize)) -> usize {
     let ends: Vec<usize> =
         text.get(start..end).unwrap_or_default().char_indices().map(|(at, c)| start + at + c.len_utf8()).collect();

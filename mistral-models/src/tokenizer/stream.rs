@@ -2,79 +2,161 @@
 
 use std::sync::Arc;
 
+use super::decoder::Change;
 use crate::Error;
 
-/// The bytes that each token stands for, in one buffer, and the rule for white space at the start of a text.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Pieces {
+/// Texts of tokens in one buffer: four bytes per token in addition to the text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Texts {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
-    /// Tokens left out where special tokens are skipped.
-    special: Vec<bool>,
-    pub(super) lead: Lead,
+    /// Where each text ends. The makers of vocabularies refuse more than 4 GiB of text.
+    ends: Vec<u32>,
 }
 
-/// Which spaces at the start of a decoded text belong to the spelling of words and not to the text.
+impl Texts {
+    pub(super) fn with_capacity(tokens: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(tokens) }
+    }
+
+    pub(super) fn push(&mut self, text: impl IntoIterator<Item = u8>) {
+        self.bytes.extend(text);
+        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Returns unused room.
+    pub(super) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+
+    fn get(&self, id: u32) -> Option<&[u8]> {
+        let id = id as usize;
+        let end = *self.ends.get(id)? as usize;
+        let start = id.checked_sub(1).and_then(|i| self.ends.get(i)).copied().unwrap_or(0) as usize;
+        self.bytes.get(start..end)
+    }
+}
+
+/// A character that is left out at an end of a text, and how often at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Lead {
-    /// None.
-    #[default]
-    Keep,
-    /// Up to so many.
-    Spaces(usize),
-    /// All those of the first token.
-    FirstToken,
+pub(super) struct Trim {
+    pub(super) content: char,
+    pub(super) most: usize,
+}
+
+impl Trim {
+    /// Spaces that belong to the spelling of words and not to the text.
+    pub(super) const fn spaces(most: usize) -> Self {
+        Self { content: ' ', most }
+    }
+}
+
+/// The bytes that each token stands for, and the rules for the text that they make up.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pieces {
+    /// Inside a text.
+    pub(super) inner: Texts,
+    /// At the start of a text, at its end, and (where the end makes a difference) alone.
+    pub(super) first: Option<Texts>,
+    pub(super) last: Option<Texts>,
+    pub(super) only: Option<Texts>,
+    /// Tokens left out where special tokens are skipped, one bit each.
+    special: Vec<u64>,
+    /// Of tokens with the same number that follow each other only the first counts, and empty ones do not count at all (CTC).
+    pub(super) groups: Option<Vec<u32>>,
+    pub(super) lead: Trim,
+    pub(super) tail: Trim,
+    /// Changes of the whole text, after all of the above.
+    pub(super) changes: Vec<Change>,
 }
 
 impl Pieces {
-    pub(super) fn push(&mut self, piece: &[u8], special: bool) {
-        self.bytes.extend_from_slice(piece);
-        self.ends.push(self.bytes.len());
-        self.special.push(special);
+    /// Tokens that stand for the same bytes wherever they are.
+    pub(super) fn new(inner: Texts) -> Self {
+        Self { inner, ..Self::default() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.inner.ends.len()
     }
 
-    /// Sets whether a token is special; nothing beyond the last token.
+    /// Sets whether a token is special.
     pub(super) fn set_special(&mut self, id: u32, special: bool) {
-        if let Some(slot) = self.special.get_mut(id as usize) {
-            *slot = special;
+        let (word, bit) = (id as usize / 64, 1 << (id % 64));
+        if special && self.special.len() <= word {
+            self.special.resize(word + 1, 0);
+        }
+        if let Some(word) = self.special.get_mut(word) {
+            if special { *word |= bit } else { *word &= !bit }
         }
     }
 
+    /// The bytes of a token inside a text.
     pub(super) fn get(&self, id: u32) -> Option<&[u8]> {
-        let id = id as usize;
-        let end = *self.ends.get(id)?;
-        let start = id.checked_sub(1).and_then(|i| self.ends.get(i)).copied().unwrap_or(0);
-        self.bytes.get(start..end)
+        self.inner.get(id)
     }
 
     pub(super) fn is_special(&self, id: u32) -> bool {
-        self.special.get(id as usize).copied().unwrap_or(false)
+        self.special.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
+    }
+
+    fn form(&self, id: u32, is_first: bool, is_last: bool) -> &[u8] {
+        let other = match (is_first, is_last) {
+            (true, true) => self.only.as_ref().or(self.first.as_ref()),
+            (true, false) => self.first.as_ref(),
+            (false, true) => self.last.as_ref(),
+            (false, false) => None,
+        };
+        other.unwrap_or(&self.inner).get(id).unwrap_or_default()
     }
 }
 
 /// Decodes a sequence of ids as they come. Made by [`Tokenizer::stream`](super::Tokenizer::stream).
 ///
-/// The pieces given by [`push`](Self::push) and [`finish`](Self::finish), one after another, are exactly what
-/// [`Tokenizer::decode`](super::Tokenizer::decode) gives for all ids. Bytes of an incomplete UTF-8 character are held
+/// The pieces that [`push`](Self::push) and [`finish`](Self::finish) return, one after another, are exactly the text that
+/// [`Tokenizer::decode`](super::Tokenizer::decode) returns for all ids. Bytes of an incomplete UTF-8 character are held
 /// back (at most three); bytes that cannot become one are U+FFFD. A push costs the length of its token.
+///
+/// A few tokenizers change the end of a text, or the text as a whole (a `Replace` after `Fuse`). Of the former, the stream holds back
+/// the end; of the latter, it returns everything at [`finish`](Self::finish).
 #[derive(Debug, Clone)]
 pub struct TextStream {
     pieces: Arc<Pieces>,
     skip_special: bool,
-    /// Spaces at the start still to be left out.
-    lead: Lead,
+    started: bool,
+    /// The number in [`Pieces::groups`] of the token before.
+    group: Option<u32>,
+    /// The token before, where its end depends on whether another token follows.
+    open: Option<Open>,
+    writer: Writer,
+}
+
+/// A token of which only a part is written.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    id: u32,
+    is_first: bool,
+    written: usize,
+}
+
+/// Turns bytes into text that is certain.
+#[derive(Debug, Clone, Default)]
+struct Writer {
     /// The beginning of a UTF-8 character.
     held: Vec<u8>,
+    /// Characters at the start that may still be left out.
+    lead: usize,
+    /// Characters at the end that are left out if the text ends there.
+    tail: usize,
+    /// The text so far, where it is changed as a whole.
+    whole: String,
     text: String,
 }
 
 impl TextStream {
-    pub(super) fn new(pieces: Arc<Pieces>, skip_special: bool, lead: Lead) -> Self {
-        Self { pieces, skip_special, lead, held: Vec::new(), text: String::new() }
+    /// `continues`: other text stands before this one.
+    pub(super) fn new(pieces: Arc<Pieces>, skip_special: bool, continues: bool) -> Self {
+        let writer = Writer { lead: if continues { 0 } else { pieces.lead.most }, ..Writer::default() };
+        Self { pieces, skip_special, started: continues, group: None, open: None, writer }
     }
 
     /// Takes the next id and returns the text that is now certain; often empty inside a character of several tokens.
@@ -82,19 +164,35 @@ impl TextStream {
     /// # Errors
     /// [`Error::Tokenizer`] for an id beyond the vocabulary; the stream stays as it was.
     pub fn push(&mut self, id: u32) -> Result<&str, Error> {
-        self.text.clear();
-        let piece = self.pieces.get(id).ok_or_else(|| super::beyond(id, self.pieces.len()))?;
-        if !(self.skip_special && self.pieces.is_special(id)) {
-            let piece = skip_lead(piece, &mut self.lead);
-            if self.held.is_empty() {
-                append(piece, &mut self.held, &mut self.text);
-            } else {
-                let mut bytes = std::mem::take(&mut self.held);
-                bytes.extend_from_slice(piece);
-                append(&bytes, &mut self.held, &mut self.text);
-            }
+        let Self { pieces, writer, .. } = self;
+        writer.text.clear();
+        if id as usize >= pieces.len() {
+            return Err(super::beyond(id, pieces.len()));
         }
-        Ok(&self.text)
+        if self.skip_special && pieces.is_special(id) {
+            return Ok("");
+        }
+        if let Some(groups) = &pieces.groups {
+            let group = groups.get(id as usize).copied();
+            if self.group == group || pieces.form(id, false, false).is_empty() {
+                self.group = group;
+                return Ok("");
+            }
+            self.group = group;
+        }
+        if let Some(Open { id, is_first, written }) = self.open.take() {
+            writer.write(pieces.form(id, is_first, false).get(written..).unwrap_or_default(), pieces);
+        }
+        let is_first = !std::mem::replace(&mut self.started, true);
+        let form = pieces.form(id, is_first, false);
+        let mut written = form.len();
+        if pieces.last.is_some() {
+            let last = pieces.form(id, is_first, true);
+            written = form.iter().zip(last).take_while(|(a, b)| a == b).count();
+            self.open = Some(Open { id, is_first, written });
+        }
+        writer.write(form.get(..written).unwrap_or_default(), pieces);
+        Ok(&writer.text)
     }
 
     /// Returns the text of a special token that this stream leaves out; `None` for every other token.
@@ -103,15 +201,21 @@ impl TextStream {
         std::str::from_utf8(self.pieces.get(id).filter(|_| skipped)?).ok()
     }
 
-    /// Ends the stream: what was held back, as U+FFFD. Afterwards the stream is empty.
+    /// Ends the stream: what was held back, an incomplete character as U+FFFD. Afterwards the stream is empty.
     pub fn finish(&mut self) -> &str {
-        self.text.clear();
-        if !self.held.is_empty() {
-            // What is held is one truncated character.
-            self.text.push(char::REPLACEMENT_CHARACTER);
-            self.held.clear();
+        let Self { pieces, writer, .. } = self;
+        writer.text.clear();
+        if let Some(Open { id, is_first, written }) = self.open.take() {
+            writer.write(pieces.form(id, is_first, true).get(written..).unwrap_or_default(), pieces);
         }
-        &self.text
+        if !std::mem::take(&mut writer.held).is_empty() {
+            // What is held is one truncated character.
+            writer.trim("\u{fffd}", pieces);
+        }
+        writer.tail = 0;
+        let whole = std::mem::take(&mut writer.whole);
+        writer.text.push_str(&pieces.changes.iter().fold(whole, |text, change| change.apply(text)));
+        &writer.text
     }
 
     /// Appends the certain text of one token to `out`; the building block of decode.
@@ -121,38 +225,56 @@ impl TextStream {
     }
 }
 
-fn skip_lead<'p>(piece: &'p [u8], lead: &mut Lead) -> &'p [u8] {
-    let spaces = piece.iter().take_while(|&&b| b == b' ').count();
-    let (skipped, left) = match *lead {
-        Lead::Keep => (0, Lead::Keep),
-        _ if piece.is_empty() => (0, *lead),
-        Lead::FirstToken => (spaces, Lead::Keep),
-        Lead::Spaces(most) if spaces == piece.len() && spaces < most => (spaces, Lead::Spaces(most - spaces)),
-        Lead::Spaces(most) => (spaces.min(most), Lead::Keep),
-    };
-    *lead = left;
-    piece.get(skipped..).unwrap_or_default()
-}
-
-/// Appends `bytes` to `text` as `String::from_utf8_lossy` would, except for a character cut off at the end, which is held.
-fn append(bytes: &[u8], held: &mut Vec<u8>, text: &mut String) {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match std::str::from_utf8(rest) {
-            Ok(valid) => {
-                text.push_str(valid);
-                return;
-            }
-            Err(error) => {
-                let (valid, after) = rest.split_at(error.valid_up_to());
-                text.push_str(std::str::from_utf8(valid).unwrap_or_default());
-                let Some(bad) = error.error_len() else {
-                    held.extend_from_slice(after);
-                    return;
-                };
-                text.push(char::REPLACEMENT_CHARACTER);
-                rest = after.get(bad..).unwrap_or_default();
+impl Writer {
+    /// Appends `bytes` as `String::from_utf8_lossy` would, except for a character cut off at the end, which is held.
+    fn write(&mut self, bytes: &[u8], pieces: &Pieces) {
+        let mut joined = std::mem::take(&mut self.held);
+        let mut rest = if joined.is_empty() {
+            bytes
+        } else {
+            joined.extend_from_slice(bytes);
+            joined.as_slice()
+        };
+        while !rest.is_empty() {
+            match std::str::from_utf8(rest) {
+                Ok(valid) => return self.trim(valid, pieces),
+                Err(error) => {
+                    let (valid, after) = rest.split_at(error.valid_up_to());
+                    self.trim(std::str::from_utf8(valid).unwrap_or_default(), pieces);
+                    let Some(bad) = error.error_len() else {
+                        self.held = after.to_vec();
+                        return;
+                    };
+                    self.trim("\u{fffd}", pieces);
+                    rest = after.get(bad..).unwrap_or_default();
+                }
             }
         }
+    }
+
+    /// Leaves out what the rules say at the start, and holds back what they may say at the end.
+    fn trim(&mut self, mut text: &str, pieces: &Pieces) {
+        while self.lead > 0 && !text.is_empty() {
+            let Some(rest) = text.strip_prefix(pieces.lead.content) else {
+                self.lead = 0;
+                break;
+            };
+            text = rest;
+            self.lead -= 1;
+        }
+        let out = if pieces.changes.is_empty() { &mut self.text } else { &mut self.whole };
+        let Trim { content, most } = pieces.tail;
+        if most == 0 {
+            return out.push_str(text);
+        }
+        let kept = text.trim_end_matches(content);
+        let run = text.get(kept.len()..).unwrap_or_default().chars().count();
+        let before = if kept.is_empty() { self.tail + run } else { run };
+        if !kept.is_empty() {
+            out.extend(std::iter::repeat_n(content, self.tail));
+            out.push_str(kept);
+        }
+        self.tail = before.min(most);
+        out.extend(std::iter::repeat_n(content, before - self.tail));
     }
 }

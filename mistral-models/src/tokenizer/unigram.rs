@@ -3,9 +3,13 @@
 //! Sources: Kudo 2018, "Subword Regularization"; SentencePiece for the normalizer and its precompiled table of
 //! replacements, an XOR-compressed double array (Kanda 2018); llama.cpp for what GGUF keys mean.
 
-use super::trie::Trie;
+use std::sync::Arc;
+
+use super::sorted::Sorted;
 use super::vocab::{Attributes, Vocab};
 use crate::Error;
+
+const SEARCHED: Attributes = Attributes::NORMAL.with(Attributes::USER_DEFINED).with(Attributes::UNUSED);
 
 /// Added to the lowest score for a character that no token covers.
 const UNKNOWN_PENALTY: f64 = 10.0;
@@ -13,7 +17,7 @@ const UNKNOWN_PENALTY: f64 = 10.0;
 /// The Unigram model with its normalizer.
 #[derive(Debug, Clone)]
 pub(super) struct Unigram {
-    pieces: Trie,
+    pieces: Arc<Sorted>,
     unknown: u32,
     unknown_score: f64,
     charsmap: Option<Charsmap>,
@@ -30,17 +34,18 @@ struct Best {
 }
 
 impl Unigram {
+    /// Of `pieces` those count that are normal, user-defined or unused tokens.
+    ///
     /// # Errors
     /// A table of replacements that is cut short.
     pub(super) fn new(
         vocab: &Vocab,
+        pieces: Arc<Sorted>,
         unknown: u32,
         charsmap: Option<&[u8]>,
         add_space_prefix: bool,
         merge_spaces: bool,
     ) -> Result<Self, Error> {
-        let searched = Attributes::NORMAL.with(Attributes::USER_DEFINED).with(Attributes::UNUSED);
-        let pieces = Trie::new(vocab.iter().filter(|(_, _, a)| a.any(searched)).map(|(id, t, _)| (t.as_bytes(), id)));
         let normal = vocab.iter().filter(|(_, _, a)| a.any(Attributes::NORMAL));
         let lowest = normal.map(|(id, _, _)| vocab.score(id)).fold(f32::MAX, f32::min);
         let unknown_score = f64::from(lowest) - UNKNOWN_PENALTY;
@@ -48,7 +53,7 @@ impl Unigram {
         Ok(Self { pieces, unknown, unknown_score, charsmap, add_space_prefix, merge_spaces })
     }
 
-    /// Appends the tokens of `text`. Linear in the text times the longest token.
+    /// Appends the tokens of `text`. Linear in the text times the longest token and the logarithm of the vocabulary.
     pub(super) fn encode(&self, vocab: &Vocab, text: &str, out: &mut Vec<u32>) -> Result<(), Error> {
         let text = self.normalize(text)?;
         let mut best = vec![Best { token: self.unknown, from: 0, score: f64::NEG_INFINITY }; text.len() + 1];
@@ -63,9 +68,13 @@ impl Unigram {
                     *slot = Best { token, from: at, score };
                 }
             };
-            for (length, token) in self.pieces.prefixes(&text.as_bytes()[at..]) {
+            for (length, token) in self.pieces.prefixes(vocab, &text.as_bytes()[at..]) {
+                let attributes = vocab.attributes(token);
+                if !attributes.any(SEARCHED) {
+                    continue;
+                }
                 covered |= length == c.len_utf8();
-                let user_defined = vocab.attributes(token).any(Attributes::USER_DEFINED);
+                let user_defined = attributes.any(Attributes::USER_DEFINED);
                 let score = if user_defined { 0.0 } else { f64::from(vocab.score(token)) };
                 offer(at + length, token, here + score);
             }

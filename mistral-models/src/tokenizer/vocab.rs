@@ -2,11 +2,9 @@
 //!
 //! Keys and token types as the GGUF specification names them (`tokenizer.ggml.*`).
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
+use super::index::Index;
 use crate::Error;
-use crate::metadata::{Array, Metadata};
+use crate::metadata::{Array, Metadata, Strings};
 
 /// What a token is; several can hold at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,7 +38,7 @@ impl Attributes {
         self.0 & other.0 != 0
     }
 
-    pub(super) fn with(self, other: Self) -> Self {
+    pub(super) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -50,17 +48,21 @@ impl Attributes {
 }
 
 /// Tokens by id and ids by text.
+///
+/// The texts are shared with the metadata. In addition to them, a token takes about six bytes, and four for its score.
 #[derive(Debug, Clone)]
 pub(super) struct Vocab {
-    texts: Vec<Arc<str>>,
-    ids: HashMap<Arc<str>, u32, ahash::RandomState>,
+    texts: Strings,
+    index: Index,
+    hasher: ahash::RandomState,
     attributes: Vec<Attributes>,
+    /// Empty where the file has none.
     scores: Vec<f32>,
     longest: usize,
 }
 
 impl Vocab {
-    /// Reads `tokenizer.ggml.tokens`, `scores` and `token_type`.
+    /// Reads `tokenizer.ggml.tokens`, `scores` and `token_type`. All lengths are compared before any table is made.
     ///
     /// # Errors
     /// A list that is missing, of another type or length, a token that occurs twice, a score that is not a number.
@@ -68,57 +70,93 @@ impl Vocab {
         const TOKENS: &str = "tokenizer.ggml.tokens";
         const SCORES: &str = "tokenizer.ggml.scores";
         const TYPES: &str = "tokenizer.ggml.token_type";
-        let tokens = metadata.strings(TOKENS)?.ok_or_else(|| Error::Missing { kind: "key", name: TOKENS.into() })?;
-        let size = tokens.len();
+        let texts = metadata.strings(TOKENS)?.ok_or_else(|| Error::Missing { kind: "key", name: TOKENS.into() })?;
+        let size = texts.len();
         if size == 0 || size > i32::MAX as usize {
             return Err(Error::config(TOKENS, format!("holds {size} tokens")));
+        }
+        if u32::try_from(texts.bytes()).is_err() {
+            let (found, limit) = (texts.bytes() as u64, u64::from(u32::MAX));
+            return Err(Error::Limit { what: format!("the number of bytes in {TOKENS}"), limit, found });
         }
         let same_length = |key: &str, found: usize| {
             let wrong = || Error::config(key, format!("has {found} entries for {size} tokens"));
             if found == size { Ok(()) } else { Err(wrong()) }
         };
-
-        let mut texts = Vec::with_capacity(size);
-        let mut ids = HashMap::with_capacity_and_hasher(size, ahash::RandomState::new());
-        let mut longest = 0;
-        for (id, text) in tokens.iter().enumerate() {
-            let text: Arc<str> = if text.is_empty() { format!("[EMPTY_{id}]").into() } else { text.into() };
-            longest = longest.max(text.len());
-            if let Some(former) = ids.insert(text.clone(), id as u32) {
-                return Err(Error::config(TOKENS, format!("token `{text}` has the ids {former} and {id}")));
-            }
-            texts.push(text);
-        }
-
-        let scores = match metadata.get(SCORES).map(|v| v.as_array()) {
-            None => vec![0.0; size],
-            Some(Some(Array::F32(scores))) => scores.clone(),
-            Some(Some(Array::I32(scores))) => scores.iter().map(|&s| s as f32).collect(),
+        let types = metadata.i32s(TYPES)?;
+        same_length(TYPES, types.map_or(size, <[i32]>::len))?;
+        let listed = match metadata.get(SCORES).map(|v| v.as_array()) {
+            None => None,
+            Some(Some(scores @ (Array::F32(_) | Array::I32(_)))) => Some(scores),
             Some(_) => return Err(Error::config(SCORES, "is not an array of f32")),
         };
-        same_length(SCORES, scores.len())?;
+        let scores = match listed {
+            Some(Array::F32(scores)) => {
+                same_length(SCORES, scores.len())?;
+                scores.clone()
+            }
+            Some(Array::I32(scores)) => {
+                same_length(SCORES, scores.len())?;
+                scores.iter().map(|&s| s as f32).collect()
+            }
+            _ => Vec::new(),
+        };
         if let Some(id) = scores.iter().position(|s| s.is_nan()) {
             return Err(Error::config(SCORES, format!("the score of token {id} is not a number")));
         }
 
-        let attributes = match metadata.i32s(TYPES)? {
+        let hasher = ahash::RandomState::new();
+        let mut index = Index::with_capacity(size);
+        let mut longest = 0;
+        let text_of = |id: u32| texts.get(id as usize).unwrap_or_default();
+        let hash_of = |id: u32| hasher.hash_one(text_of(id));
+        for (id, text) in (0u32..).zip(texts.iter()) {
+            longest = longest.max(text.len());
+            let former = if text.is_empty() {
+                None
+            } else {
+                index.insert(id, hasher.hash_one(text), |other| text_of(other) == text, hash_of)
+            };
+            if let Some(former) = former {
+                return Err(Error::config(TOKENS, format!("token `{text}` has the ids {former} and {id}")));
+            }
+        }
+        let attributes = match types {
             None => vec![Attributes::NORMAL; size],
             Some(types) => types.iter().map(|&t| Attributes::from_type(t)).collect(),
         };
-        same_length(TYPES, attributes.len())?;
-        Ok(Self { texts, ids, attributes, scores, longest })
+        Ok(Self { texts: texts.clone(), index, hasher, attributes, scores, longest })
     }
 
     pub(super) fn len(&self) -> usize {
         self.texts.len()
     }
 
-    pub(super) fn id(&self, text: &str) -> Option<u32> {
-        self.ids.get(text).copied()
+    /// Bytes of all texts together.
+    pub(super) fn bytes(&self) -> usize {
+        self.texts.bytes()
     }
 
+    /// The token with this text.
+    pub(super) fn id(&self, text: &str) -> Option<u32> {
+        self.index.get(self.hasher.hash_one(text), |id| self.text(id) == Some(text))
+    }
+
+    /// The text of a token as the file has it.
     pub(super) fn text(&self, id: u32) -> Option<&str> {
-        self.texts.get(id as usize).map(|t| &**t)
+        self.texts.get(id as usize)
+    }
+
+    /// The token with this name.
+    pub(super) fn named(&self, name: &str) -> Option<u32> {
+        let empty = || name.strip_prefix("[EMPTY_")?.strip_suffix(']')?.parse().ok();
+        self.id(name).or_else(|| empty().filter(|id| self.text(*id) == Some("")))
+    }
+
+    /// The text of a token; one without text has llama.cpp's name for it.
+    pub(super) fn name(&self, id: u32) -> Option<String> {
+        let text = self.text(id)?;
+        Some(if text.is_empty() { format!("[EMPTY_{id}]") } else { text.to_owned() })
     }
 
     pub(super) fn attributes(&self, id: u32) -> Attributes {
@@ -147,7 +185,7 @@ impl Vocab {
 
     /// Id, text and attributes of every token.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &str, Attributes)> {
-        self.texts.iter().zip(&self.attributes).enumerate().map(|(id, (text, a))| (id as u32, &**text, *a))
+        self.texts.iter().zip(&self.attributes).enumerate().map(|(id, (text, a))| (id as u32, text, *a))
     }
 }
 

@@ -1,68 +1,79 @@
 //! WordPiece (`tokenizer.ggml.model` = `bert`): BERT's normalizer and word splitting, then the longest piece first.
 //!
-//! Runs on the `tokenizers` crate, which is where the published vocabularies come from. GGUF spells the pieces another
-//! way, `▁word` and `piece` for `word` and `##piece`; it is undone here.
+//! Normalizer and word splitting are those of the `tokenizers` crate, which is where the published vocabularies come from. GGUF spells
+//! the pieces another way, `▁word` and `piece` for `word` and `##piece`.
 
-use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::{NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 use super::vocab::Vocab;
 use crate::Error;
 
-/// The WordPiece model.
+/// Words of more characters are unknown.
+const LONGEST_WORD: usize = 100;
+
+/// The WordPiece model. Its vocabulary is passed in: pieces are looked up in it by text.
 #[derive(Debug, Clone)]
 pub(super) struct Words {
-    tokenizer: tokenizers::Tokenizer,
+    normalizer: BertNormalizer,
+    unknown: u32,
 }
 
 impl Words {
     /// # Errors
-    /// Two tokens that are one piece in the spelling of BERT; no unknown token.
-    pub(super) fn new(
-        vocab: &Vocab,
-        unknown: Option<u32>,
-        lowercase: bool,
-        strip_accents: bool,
-    ) -> Result<Self, Error> {
-        let mut pieces = ahash::AHashMap::with_capacity(vocab.len());
-        let mut unknown_piece = None;
-        for (id, text, _) in vocab.iter() {
-            let piece = match text.strip_prefix('▁') {
-                Some(word) => word.to_owned(),
-                None if text.starts_with('[') && text.ends_with(']') => text.to_owned(),
-                None => format!("##{text}"),
-            };
-            if Some(id) == unknown {
-                unknown_piece = Some(piece.clone());
-            }
-            if let Some(former) = pieces.insert(piece, id) {
-                let detail = format!("tokens {former} and {id} are the same piece `{text}`");
-                return Err(Error::config("tokenizer.ggml.tokens", detail));
-            }
-        }
-        let unknown_piece = unknown_piece.ok_or_else(|| {
+    /// No unknown token.
+    pub(super) fn new(unknown: Option<u32>, lowercase: bool, strip_accents: bool) -> Result<Self, Error> {
+        let unknown = unknown.ok_or_else(|| {
             Error::config("tokenizer.ggml.unknown_token_id", "a bert vocabulary needs an unknown token in range")
         })?;
-        let model = WordPiece::builder()
-            .vocab(pieces)
-            .unk_token(unknown_piece)
-            .continuing_subword_prefix("##".into())
-            .max_input_chars_per_word(100)
-            .build()
-            .map_err(super::failed)?;
-        let mut tokenizer = tokenizers::Tokenizer::new(model);
-        tokenizer
-            .with_normalizer(Some(BertNormalizer::new(true, true, Some(strip_accents), lowercase)))
-            .map_err(super::failed)?
-            .with_pre_tokenizer(Some(BertPreTokenizer));
-        Ok(Self { tokenizer })
+        Ok(Self { normalizer: BertNormalizer::new(true, true, Some(strip_accents), lowercase), unknown })
     }
 
-    /// Appends the tokens of `text`.
-    pub(super) fn encode(&self, text: &str, out: &mut Vec<u32>) -> Result<(), Error> {
-        let encoding = self.tokenizer.encode_fast(text, false).map_err(super::failed)?;
-        out.extend_from_slice(encoding.get_ids());
+    /// Appends the tokens of `text`. Linear in the number of words.
+    pub(super) fn encode(&self, vocab: &Vocab, text: &str, out: &mut Vec<u32>) -> Result<(), Error> {
+        let mut normalized = NormalizedString::from(text);
+        self.normalizer.normalize(&mut normalized).map_err(super::failed)?;
+        let mut words = PreTokenizedString::from(normalized);
+        BertPreTokenizer.pre_tokenize(&mut words).map_err(super::failed)?;
+        let mut marked = String::new();
+        for (word, _, _) in words.get_splits(OffsetReferential::Normalized, OffsetType::Byte) {
+            marked.clear();
+            marked.extend(["▁", word]);
+            let start = out.len();
+            if word.chars().count() > LONGEST_WORD || !pieces(vocab, &marked, out) {
+                out.truncate(start);
+                out.push(self.unknown);
+            }
+        }
         Ok(())
     }
+}
+
+/// Appends the longest piece that the marked word begins with, then the longest of the rest, and so on. Returns false where there is none.
+fn pieces(vocab: &Vocab, marked: &str, out: &mut Vec<u32>) -> bool {
+    let mut rest = marked;
+    while !rest.is_empty() {
+        let is_first = rest.len() == marked.len();
+        // Of later pieces none has the mark or is in brackets: such tokens are words.
+        let fits = |piece: &str| {
+            if is_first { piece.len() > '▁'.len_utf8() } else { !piece.starts_with('▁') && !is_bracketed(piece) }
+        };
+        let ends = rest.char_indices().rev().map(|(at, c)| at + c.len_utf8());
+        let found = ends.filter_map(|end| rest.get(..end)).filter(|piece| fits(piece)).find_map(|piece| {
+            let id = vocab.id(piece).or_else(|| {
+                let word = piece.strip_prefix('▁').filter(|word| is_first && is_bracketed(word))?;
+                vocab.id(word)
+            })?;
+            Some((id, piece.len()))
+        });
+        let Some((id, length)) = found else { return false };
+        out.push(id);
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    true
+}
+
+fn is_bracketed(piece: &str) -> bool {
+    piece.starts_with('[') && piece.ends_with(']')
 }
