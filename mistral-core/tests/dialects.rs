@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use mistral_core::tools::dialect::{self, CallHistory, Dialect};
+use mistral_core::tools::dialect::{self, CallForm, CallHistory, Dialect};
 use mistral_core::tools::{Message, ToolCall, ToolSpec};
 use mistral_models::{ChatTemplate, TemplateInput};
 use serde_json::{Value, json};
@@ -18,17 +18,17 @@ const UNDETECTED: &[(&str, &str)] = &[
 ];
 
 /// Templates that do not take calls as objects, and what they take.
-const OTHER: &[(&str, CallHistory)] = &[
-    ("HuggingFaceTB-SmolLM3-3B", CallHistory::Content),
+const OTHER: &[(&str, CallForm)] = &[
+    ("HuggingFaceTB-SmolLM3-3B", CallForm::Content),
     // It appends to a list, which transformers forbids.
-    ("Kimi-K2-Instruct", CallHistory::Content),
-    ("Kimi-K2-Thinking", CallHistory::Content),
-    ("LFM2-8B-A1B", CallHistory::Content),
-    ("LFM2.5-Instruct", CallHistory::Content),
-    ("deepseek-ai-DeepSeek-R1-Distill-Llama-8B", CallHistory::TextAlone),
-    ("google-gemma-2-2b-it", CallHistory::Content),
-    ("meetkai-functionary-medium-v3.2", CallHistory::Text),
-    ("microsoft-Phi-3.5-mini-instruct", CallHistory::Content),
+    ("Kimi-K2-Instruct", CallForm::Content),
+    ("Kimi-K2-Thinking", CallForm::Content),
+    ("LFM2-8B-A1B", CallForm::Content),
+    ("LFM2.5-Instruct", CallForm::Content),
+    ("deepseek-ai-DeepSeek-R1-Distill-Llama-8B", CallForm::TextAlone),
+    ("google-gemma-2-2b-it", CallForm::Content),
+    ("meetkai-functionary-medium-v3.2", CallForm::Text),
+    ("microsoft-Phi-3.5-mini-instruct", CallForm::Content),
 ];
 
 /// Templates that fail if there are tools, in transformers too. Tools are described in a message then.
@@ -37,7 +37,7 @@ const WITHOUT_TOOLS: &[&str] = &["llama-cpp-deepseek-r1"];
 /// Templates that leave out null and what is empty.
 const SPARSE: &[&str] = &["MiniMax-M3"];
 
-/// Templates that render one call a turn: they refuse more, or leave them out.
+/// Templates that render one call of a message: they refuse more, or leave them out.
 const SINGLE: &[&str] = &[
     "GigaChat3-10B-A1.8B",
     "GigaChat3.1-10B-A1.8B",
@@ -94,12 +94,12 @@ impl Published {
         let specs = tools();
         let tools = specs.iter().map(ToolSpec::to_json).filter(|_| !WITHOUT_TOOLS.contains(&name)).collect();
         let mut published =
-            Self { template, dialect: dialect.unwrap_or(Dialect::Json), history: CallHistory::Objects, specs, tools };
+            Self { template, dialect: dialect.unwrap_or(Dialect::Json), history: CallHistory::default(), specs, tools };
         let history = CallHistory::of(published.dialect, |messages| published.messages(messages, false).ok());
         published.history = history.unwrap_or_else(|| panic!("{name} renders no calls"));
-        let listed =
-            OTHER.iter().find(|(listed, _)| *listed == name).map_or(CallHistory::Objects, |(_, history)| *history);
-        assert_eq!(published.history, listed, "{name}");
+        let listed = OTHER.iter().find(|(listed, _)| *listed == name).map_or(CallForm::Objects, |(_, form)| *form);
+        assert_eq!(published.history.form, listed, "{name}");
+        assert_eq!(published.history.single, SINGLE.contains(&name), "{name} takes one call to a message");
         published
     }
 
@@ -114,11 +114,7 @@ impl Published {
     fn render(&self, turn: Option<Turn<'_>>, thinks: bool) -> Result<String, String> {
         let mut messages = vec![Message::user("Weather in Oslo?")];
         if let Some(turn) = turn {
-            let call = |(i, (name, arguments)): (usize, &(&str, Value))| ToolCall {
-                id: Some(id(i)),
-                name: (*name).to_owned(),
-                arguments: arguments.clone(),
-            };
+            let call = |(i, (name, arguments)): (usize, &(&str, Value))| ToolCall::new(*name, arguments).with_id(id(i));
             messages.push(Message::assistant("").with_tool_calls(turn.iter().enumerate().map(call)));
         }
         let mut messages = self.history.messages(self.dialect, &messages);

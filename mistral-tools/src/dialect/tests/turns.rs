@@ -4,7 +4,7 @@ use super::examples::{read, read_after};
 use super::*;
 
 fn call(arguments: serde_json::Value) -> crate::ToolCall {
-    crate::ToolCall { id: None, name: "add".into(), arguments }
+    crate::ToolCall::new("add", arguments)
 }
 
 /// What stands around calls and between them is text; only whole messages are calls without a mark.
