@@ -44,12 +44,35 @@ impl CallArguments {
         serde_json::from_str(self.as_str()).unwrap_or_default()
     }
 
-    /// What chat templates read. A value that would lose something stands as [`RawValue`] does: its text under the key of that.
+    /// What chat templates read. A number that a [`Value`] cannot hold stands as [`RawValue`] does: its text under the key of that.
     pub(crate) fn to_template(&self) -> Value {
-        match serde_json::from_str(self.as_str()) {
-            Ok(value) if keeps_numbers(self.as_str()) => value,
-            _ => serde_json::json!({RAW_VALUE: self.as_str()}),
+        template(self.as_str(), 0)
+    }
+}
+
+/// Deeper values are nothing that a [`Value`] holds.
+const DEPTH: usize = 128;
+
+fn template(text: &str, depth: usize) -> Value {
+    let value = || serde_json::from_str(text).unwrap_or_default();
+    match text.bytes().next() {
+        Some(b'{') if depth < DEPTH => {
+            let members = members(text).unwrap_or_default().into_iter();
+            Value::Object(members.map(|(key, text)| (key, template(text, depth + 1))).collect())
         }
+        Some(b'[') if depth < DEPTH => {
+            items(text).unwrap_or_default().into_iter().map(|text| template(text, depth + 1)).collect()
+        }
+        Some(b'-' | b'0'..=b'9') if !is_exact(text) => serde_json::json!({RAW_VALUE: text}),
+        _ => value(),
+    }
+}
+
+/// Whether a [`Value`] holds a number as Python reads it.
+fn is_exact(number: &str) -> bool {
+    match number.contains(['.', 'e', 'E']) {
+        true => serde_json::from_str::<f64>(number).is_ok(),
+        false => number != "-0" && (number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok()),
     }
 }
 
@@ -126,24 +149,6 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// Whether a [`Value`] holds every number of a JSON text.
-fn keeps_numbers(text: &str) -> bool {
-    let mut outside = true;
-    let mut escaped = false;
-    let is_outside = |c: char| {
-        if c == '"' && !escaped {
-            outside = !outside;
-        }
-        escaped = c == '\\' && !escaped;
-        if outside { c } else { '"' }
-    };
-    let bare: String = text.chars().map(is_outside).collect();
-    let numbers = bare.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.')));
-    let is_integer = |word: &&str| word.bytes().all(|c| c.is_ascii_digit() || c == b'-') && !word.is_empty();
-    let mut integers = numbers.filter(is_integer);
-    integers.all(|word| word != "-0" && (word.parse::<i64>().is_ok() || word.parse::<u64>().is_ok()))
-}
-
 /// The members of the object that a JSON text is, in its order; nothing if it is none.
 pub(crate) fn members(text: &str) -> Option<Vec<(String, &str)>> {
     struct Members;
@@ -196,7 +201,9 @@ mod tests {
         assert_eq!(serde_json::to_string(&[&arguments]).unwrap(), format!("[{TEXT}]"));
         assert_eq!((format!("{arguments}"), format!("{arguments:?}")), (TEXT.to_owned(), TEXT.to_owned()));
         assert_eq!(arguments.to_value(), Value::Null);
-        assert_eq!(arguments.to_template(), json!({RAW_VALUE: TEXT}));
+        let raw = |text: &str| json!({RAW_VALUE: text});
+        let wide = raw("123456789012345678901234567890");
+        assert_eq!(arguments.to_template(), json!({"z": wide, "b": 1.1, "a": raw("1e400")}));
         assert!("{\"a\": 01}".parse::<CallArguments>().is_err() && "{} x".parse::<CallArguments>().is_err());
         let value: CallArguments = serde_json::from_value(json!({"a": [1.5]})).unwrap();
         assert_eq!((value.as_str(), value.to_template()), ("{\"a\":[1.5]}", json!({"a": [1.5]})));
@@ -217,17 +224,16 @@ mod tests {
 
     #[test]
     fn numbers_that_a_value_loses_are_found() {
-        for (text, keeps) in [
-            ("{\"a\": 18446744073709551615, \"b\": -9223372036854775808, \"c\": 1.10}", true),
-            ("[18446744073709551616]", false),
-            ("[-9223372036854775809]", false),
-            ("-0", false),
-            ("[0.1, 1e30, -0.0]", true),
-            (r#"{"18446744073709551616\"-0": "18446744073709551616 \\"}"#, true),
-            (r#"["\\", 18446744073709551616]"#, false),
-        ] {
-            assert_eq!(keeps_numbers(text), keeps, "{text}");
+        for number in
+            ["18446744073709551615", "-9223372036854775808", "1.10", "0", "1e30", "-0.0", "123456789012345678901.0"]
+        {
+            assert!(is_exact(number), "{number}");
         }
+        for number in ["18446744073709551616", "-9223372036854775809", "-0", "1e400"] {
+            assert!(!is_exact(number), "{number}");
+        }
+        let deep: CallArguments = ["[".repeat(1_000), "]".repeat(1_000)].concat().parse().unwrap();
+        assert!(deep.to_template().is_array() && deep.to_value().is_null());
     }
 
     #[test]

@@ -71,7 +71,8 @@ impl CallHistory {
     }
 
     /// Returns the messages as the template takes them. Results that lack the id of their call or the name of their tool get it from the
-    /// call. Arguments whose numbers a [`Value`] cannot hold stand as [`RawValue`](serde_json::value::RawValue) writes them.
+    /// call. Numbers of arguments that a [`Value`] cannot hold stand as [`RawValue`](serde_json::value::RawValue) does in a `Value`: an object
+    /// of one key that holds their text.
     pub fn messages(self, dialect: Dialect, messages: &[Message]) -> Vec<Value> {
         let mut messages = linked(messages);
         if self.single {
@@ -257,7 +258,7 @@ mod tests {
         };
         assert_eq!(arguments("{\"a\": 1.10}"), json!({"a": 1.1}));
         let wide = "{\"a\": 123456789012345678901234567890}";
-        assert_eq!(arguments(wide), json!({"$serde_json::private::RawValue": wide}));
+        assert_eq!(arguments(wide), json!({"a": {"$serde_json::private::RawValue": "123456789012345678901234567890"}}));
         let text = history(CallForm::Content)
             .messages(Dialect::Lfm2, &[call("{\"a\": [1.10, 123456789012345678901234567890]}")]);
         assert_eq!(

@@ -11,6 +11,7 @@ mod value;
 use std::collections::BTreeSet;
 
 use self::string::{Piece, Place, piece, start};
+pub(super) use self::value::key;
 use self::value::{blank, value};
 use super::arguments::{Ending, Step};
 use super::cursor::{Cursor, Read, Stop, starts_with};
@@ -82,7 +83,7 @@ impl Literals {
                 return Ok(Step::End(cursor.at + 1, Ending::Whole));
             }
             At::Key => {
-                let key = value::key(&mut cursor, form)?;
+                let key = key(&mut cursor, form)?;
                 blank(&mut cursor, form)?;
                 if cursor.peek()? != form.assign || self.keys.contains(&key) {
                     return Err(Stop::No);
@@ -169,6 +170,6 @@ pub(super) fn transcribe(text: &str, form: &Literal) -> Option<String> {
     // The bracket ends a word or a number.
     let whole = [text, ")"].concat();
     let (mut cursor, mut json) = (Cursor::new(&whole), String::new());
-    value(&mut cursor, form, 0, &mut json).and_then(|()| blank(&mut cursor, form)).ok()?;
+    value(&mut cursor, form, 0, &mut json).and_then(|_| blank(&mut cursor, form)).ok()?;
     (cursor.at == text.len() && is_value(&json)).then_some(json)
 }

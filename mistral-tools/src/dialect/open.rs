@@ -8,6 +8,7 @@ use super::cursor::{self, Cursor, Read, Stop};
 use super::family::{Form, Literal, Named, Shape, Tagged};
 use super::ids::numbered;
 use super::json::is_value;
+use super::literal;
 use super::schema::Signatures;
 
 /// Keys of an envelope for the id of the call.
@@ -434,14 +435,10 @@ impl Literal {
         let length = cursor.at;
         cursor.space();
         if cursor.peek()? != close {
-            let rest = cursor.rest().as_bytes();
-            let key = rest.iter().take_while(|&&c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-').count();
-            if key == 0 || key > 128 {
-                return Err(Stop::No);
-            }
-            cursor.at += key;
+            let key = literal::key(&mut cursor, self)?;
             cursor.space();
-            if cursor.peek()? != self.assign {
+            let is_name = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
+            if key.len() > 128 || !key.bytes().all(is_name) || cursor.peek()? != self.assign {
                 return Err(Stop::No);
             }
         }

@@ -338,7 +338,7 @@ impl Parser {
             self.state = State::Prose(Prose { json, ..prose.after(&text[..read]) });
             return Ok(read);
         }
-        let active = |mark: Mark| match (mark, prose.reasoning) {
+        let active = |mark: Mark, prose: &Prose| match (mark, prose.reasoning) {
             (Mark::Answer(i), Some(reasoning)) => i == reasoning,
             (Mark::Open, Some(_)) => family.calls_end_reasoning,
             (_, Some(_)) | (Mark::Answer(_), None) => false,
@@ -348,7 +348,7 @@ impl Parser {
             (Mark::Think(_), None) => prose.leading != Leading::Text,
         };
         // An inactive mark is as good as none: no text begins with NUL.
-        let literals = self.marks.iter().map(|&(text, mark)| if active(mark) { text } else { "" });
+        let literals = self.marks.iter().map(|&(text, mark)| if active(mark, &prose) { text } else { "" });
         let found = find_from(text, literals, |c| self.starts[usize::from(c)]);
         let (Ok((at, _)) | Err(at)) = found;
         let before = &text[..at];
@@ -385,7 +385,7 @@ impl Parser {
             Mark::Noise if prose.leading == Leading::Text && !literal.ends_with('\n') => {
                 let mut cursor = Cursor { text, at: read };
                 cursor.space();
-                let others = self.marks.iter().filter(|&&(_, mark)| mark != Mark::Json && active(mark));
+                let others = self.marks.iter().filter(|&&(_, mark)| mark != Mark::Json && active(mark, &next));
                 let others: Vec<&str> = others.map(|&(text, _)| text).collect();
                 cursor.peek().and_then(|_| cursor.follows(others.iter())).map(|()| next)
             }

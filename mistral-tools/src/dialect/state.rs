@@ -81,7 +81,8 @@ impl Prose {
 
     /// Whether a header counts.
     pub(super) fn header(&self, leading: bool) -> bool {
-        self.reasoning.is_none() && (!leading || self.leading == Leading::Start)
+        let begins = if leading { self.leading == Leading::Start } else { self.leading != Leading::Text };
+        self.reasoning.is_none() && begins
     }
 
     /// The same after some text.

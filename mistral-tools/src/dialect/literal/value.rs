@@ -57,7 +57,7 @@ pub(super) fn word<'t>(cursor: &mut Cursor<'t>) -> Read<&'t str> {
 }
 
 /// A key of the arguments.
-pub(super) fn key(cursor: &mut Cursor<'_>, form: &Literal) -> Read<String> {
+pub(in super::super) fn key(cursor: &mut Cursor<'_>, form: &Literal) -> Read<String> {
     if !form.python
         && let Some((length, quote)) = start(cursor.rest(), form)?
     {
@@ -70,65 +70,76 @@ pub(super) fn key(cursor: &mut Cursor<'_>, form: &Literal) -> Read<String> {
     if word.is_empty() { Err(Stop::No) } else { Ok(word.to_owned()) }
 }
 
-/// Reads a value and gives its JSON.
-pub(super) fn value(cursor: &mut Cursor<'_>, form: &Literal, depth: usize, json: &mut String) -> Read<()> {
+/// Reads a value and writes its JSON. Whether it can be in a set of Python, which lists, sets and dictionaries cannot.
+pub(super) fn value(cursor: &mut Cursor<'_>, form: &Literal, depth: usize, json: &mut String) -> Read<bool> {
     value_in(cursor, form, Place::Item, depth, json)
 }
 
-fn value_in(cursor: &mut Cursor<'_>, form: &Literal, place: Place, depth: usize, json: &mut String) -> Read<()> {
+fn value_in(cursor: &mut Cursor<'_>, form: &Literal, place: Place, depth: usize, json: &mut String) -> Read<bool> {
     blank(cursor, form)?;
     let next = cursor.peek()?;
     if let Some((length, quote)) = start(cursor.rest(), form)? {
         cursor.at += length;
-        return string(cursor, quote, form, place, json);
+        return string(cursor, quote, form, place, json).map(|()| true);
     }
     if depth > DEPTH {
         return Err(Stop::No);
     }
     match next {
-        b'[' => items(cursor, form, b']', depth, json).map(|_| ()),
+        b'[' => items(cursor, form, b']', depth, json).map(|_| false),
         b'(' if form.python => {
-            let (from, single) = (json.len(), items(cursor, form, b')', depth, json)?);
+            let from = json.len();
+            let Items { single, hashable } = items(cursor, form, b')', depth, json)?;
             if single {
-                // A value in brackets is no list.
+                // A value in brackets is not a list.
                 json.pop();
                 json.remove(from);
             }
-            Ok(())
+            Ok(hashable)
         }
-        b'{' if form.python => braces(cursor, form, depth, json),
-        b'{' => members(cursor, form, depth, json),
-        _ if form.python => atom(cursor, form, json),
+        b'{' if form.python => braces(cursor, form, depth, json).map(|()| false),
+        b'{' => members(cursor, form, depth, json).map(|()| false),
+        _ if form.python => atom(cursor, form, json).map(|()| true),
         _ => {
-            // Words of other languages are no more than the schema makes of them.
-            let word = word(cursor)?;
-            match word {
+            match word(cursor)? {
                 "" => return Err(Stop::No),
+                // Templates print constants as Python does.
+                "True" => json.push_str("true"),
+                "False" => json.push_str("false"),
+                "None" => json.push_str("null"),
                 word if is_value(word) => json.push_str(word),
                 word => quoted(word, &mut |text| json.push_str(text)),
             }
-            Ok(())
+            Ok(true)
         }
     }
 }
 
-/// Reads a list up to its bracket. Whether it has one value and no comma.
-fn items(cursor: &mut Cursor<'_>, form: &Literal, end: u8, depth: usize, json: &mut String) -> Read<bool> {
+/// What a list or a tuple is like.
+struct Items {
+    /// Whether it has one value and no comma.
+    single: bool,
+    /// Whether all values can be in a set.
+    hashable: bool,
+}
+
+/// Reads a list or a tuple up to its bracket.
+fn items(cursor: &mut Cursor<'_>, form: &Literal, end: u8, depth: usize, json: &mut String) -> Read<Items> {
     cursor.at += 1;
     json.push('[');
-    let (mut count, mut commas) = (0usize, 0usize);
+    let (mut count, mut commas, mut hashable) = (0usize, 0usize, true);
     loop {
         blank(cursor, form)?;
         if cursor.peek()? == end {
             cursor.at += 1;
             json.push(']');
-            return Ok(count == 1 && commas == 0);
+            return Ok(Items { single: count == 1 && commas == 0, hashable });
         }
         if commas < count {
             return Err(Stop::No);
         }
         json.push_str(if count > 0 { "," } else { "" });
-        value(cursor, form, depth + 1, json)?;
+        hashable &= value(cursor, form, depth + 1, json)?;
         count += 1;
         blank(cursor, form)?;
         if cursor.peek()? == b',' {
@@ -150,7 +161,7 @@ fn braces(cursor: &mut Cursor<'_>, form: &Literal, depth: usize, json: &mut Stri
             break;
         }
         let mut first = String::new();
-        value(cursor, form, depth + 1, &mut first)?;
+        let hashable = value(cursor, form, depth + 1, &mut first)?;
         blank(cursor, form)?;
         if cursor.peek()? == b':' && set.is_empty() {
             cursor.at += 1;
@@ -163,7 +174,7 @@ fn braces(cursor: &mut Cursor<'_>, form: &Literal, depth: usize, json: &mut Stri
                     entries.push((key, second));
                 }
             }
-        } else if entries.is_empty() && !first.starts_with(['[', '{']) {
+        } else if entries.is_empty() && hashable {
             if known.insert(first.clone()) {
                 set.push(first);
             }

@@ -198,6 +198,88 @@ fn whole_messages_can_be_calls() {
 }
 
 #[test]
+fn answers_in_json_are_told_from_calls() {
+    let unknown = r#"{"name": "no_such_tool", "parameters": {"x": 1}}"#;
+    let known = r#"{"name": "add", "parameters": {"a": 1}}"#;
+    for dialect in [Dialect::Llama3, Dialect::Json] {
+        let read = |text: &str| read(dialect, text);
+        // A tool that does not exist is called as well: the registry tells the model.
+        for text in [
+            unknown.to_owned(),
+            format!("\n{unknown}\n"),
+            format!("```json\n{unknown}\n```"),
+            format!("```\n{unknown}\n```"),
+            unknown
+                .replace("parameters", "arguments")
+                .replace("{\"name", "{\"type\": \"function\", \"id\": null, \"name"),
+            r#"{"type": "function", "function": {"parameters": {"x": 1}, "name": "no_such_tool"}}"#.to_owned(),
+            r#"{"name": "no_such_tool", "arguments": "{\"x\": 1}"}"#.to_owned(),
+        ] {
+            let found = read(&text);
+            assert!(found[0].starts_with("c:no_such_tool {\"x\": 1}"), "{dialect:?} {found:?} from {text}");
+            assert_eq!(found.len(), 1, "{dialect:?} {found:?}");
+        }
+        let two = read(&format!("{unknown}; {known}"));
+        assert_eq!(two, ["c:no_such_tool {\"x\": 1}", "c:add {\"a\": 1}"], "{dialect:?}");
+        // Prose before.
+        for before in ["So: ", "Let me add.\n\n", "{braces} and [1] ", "Use `"] {
+            let expected = [format!("t:{before}"), "c:add {\"a\": 1}".into()];
+            assert_eq!(read(&format!("{before}{known}")), expected, "{dialect:?}");
+        }
+        assert_eq!(read(&format!("Well.\n{unknown}")), ["t:Well.\n", "c:no_such_tool {\"x\": 1}"]);
+        let fenced = read(&format!("Well.\n```\n{known}\n```\nDone."));
+        assert_eq!(fenced, ["t:Well.\n", "c:add {\"a\": 1}", "t:Done."]);
+        // Answers.
+        for answer in [
+            r#"{"name": "Bob", "age": 7}"#,
+            r#"{"name": "Bob"}"#,
+            r#"{"name": "Bob", "parameters": {}, "age": 7}"#,
+            r#"{"name": "Bob", "parameters": 7}"#,
+            r#"{"name": "Bob Smith", "parameters": {}}"#,
+            r#"{"title": "x", "name": "add", "parameters": {}}"#,
+            r#"{"plan": [{"name": "add", "parameters": {"a": 1}}, {"name": "add", "parameters": {}}]}"#,
+            "{\"plan\":\n  {\"name\": \"add\", \"parameters\": {\"a\": 1}}}",
+            r#"[{"city": "Oslo"}, {"name": "add", "parameters": {}}]"#,
+            r#"The form is {"name": "function name", "parameters": {"a": 1}}."#,
+            r#"The form is {"name": "no_such_tool", "parameters": {"a": 1}}."#,
+            r#"A person is {"name": "add"}."#,
+            "[1, 2]",
+            "{}",
+        ] {
+            let message = dialect.parser(&tools()).parse(answer);
+            let text = message.text() + message.fragment();
+            assert_eq!((text, message.calls().count()), (answer.to_owned(), 0), "{dialect:?}");
+            let text = format!("So:\n{answer}\nDone.");
+            assert_eq!(read(&text), [format!("t:{text}")], "{dialect:?}");
+        }
+    }
+}
+
+#[test]
+fn objects_of_several_tools_are_several_calls() {
+    assert_eq!(
+        read(Dialect::Apertus, "<|tools_prefix|>[{\"add\": {\"a\": 1}, \"now-2\": {}}, {\"add\": {}}]<|tools_suffix|>"),
+        ["c:add {\"a\": 1}", "c:now-2 {}", "c:add {}"]
+    );
+    assert_eq!(
+        read(
+            Dialect::Hermes,
+            "<tool_call>{\"name\": \"add\", \"arguments\": {\"a\": 1}, \"arguments\": {}}</tool_call>so"
+        ),
+        ["i:add {\"a\": 1}", "t:so"],
+        "one of the two is meant, and nobody knows which"
+    );
+}
+
+#[test]
+fn prompts_can_open_the_reasoning() {
+    let mut parser = Dialect::Hermes.parser_after("<|assistant|>\n<think>\n", &tools());
+    assert!(parser.in_reasoning());
+    assert_eq!(short(&parser.parse("a</think>b")), ["r:a", "t:b"]);
+    assert!(!parser.in_reasoning(), "the next turn begins in the answer");
+}
+
+#[test]
 fn literals_become_json() {
     let read = |arguments: &str| {
         let text = format!("<|tool_call_start|>[add({arguments})]<|tool_call_end|>");

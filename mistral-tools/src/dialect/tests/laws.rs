@@ -271,6 +271,53 @@ fn truncated_turns_are_beginnings() {
     });
 }
 
+/// Arguments in disorder, in the marks of a call: pieces of every notation.
+fn nearly_a_call(dialect: Dialect, random: &mut Random) -> String {
+    let grammar = dialect.grammar();
+    let mut pieces = vec![
+        "{", "}", "[", "]", "(", ")", "\"", "'", "'''", ",", ":", "=", " ", "\n", "\\", "\\x4", "\\ud83d", "\\101",
+        "a", "b=", "a='x'", "\"a\": ", "1", "-", "+", ".5", "1.", "0x1f", "007", "1_0", "1e", "True", "None", "null",
+        "r'", "b'", "f\"", "set()", "#", "é", "\u{1}",
+    ];
+    match grammar.arguments {
+        ArgumentsGrammar::Parameters { before_key, after_key, after_value, .. } => {
+            pieces.extend([before_key, after_key, after_value, "text", "count", "flag"]);
+        }
+        ArgumentsGrammar::Literals { quote, .. } => pieces.extend([quote, quote, quote]),
+        ArgumentsGrammar::Elements { mark } => {
+            pieces.extend([mark, "<text>", "</text>", "<list>", "</list>", "<item>"])
+        }
+        ArgumentsGrammar::Json => {}
+    }
+    let inside: String = (0..random.next(12)).map(|_| random.pick(&pieces)).collect();
+    [grammar.begin, grammar.before_name, "add", grammar.after_name, &inside, grammar.after_arguments, grammar.end]
+        .concat()
+}
+
+/// What is called complete is JSON, whatever the model wrote.
+#[test]
+fn complete_arguments_are_json() {
+    let tools = tools();
+    let complete = std::cell::Cell::new(0);
+    law(2_000, |dialect, random| {
+        let text = match random.next(4) {
+            0 => soup(dialect, random, &mut Vec::new()),
+            1 => turn(dialect, random).0,
+            _ => nearly_a_call(dialect, random),
+        };
+        let whole = in_chunks(&mut dialect.parser(&tools), std::iter::once(text.as_str()));
+        let parts = in_chunks(&mut dialect.parser(&tools), chunks(&text, random).into_iter());
+        prop_assert_eq!(&parts, &whole, "{}", text);
+        for call in whole.calls().filter(|call| call.complete) {
+            let read: Result<serde::de::IgnoredAny, _> = serde_json::from_str(&call.arguments);
+            prop_assert!(read.is_ok(), "{} from {}", call.arguments, text);
+            complete.set(complete.get() + 1);
+        }
+        Ok(())
+    });
+    assert!(complete.get() > 20_000, "{}", complete.get());
+}
+
 /// Words among marks in any order: each comes out once.
 #[test]
 fn no_word_is_lost() {
