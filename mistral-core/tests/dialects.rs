@@ -49,6 +49,9 @@ const SINGLE: &[&str] = &[
     "openai-gpt-oss-120b",
 ];
 
+/// Templates that know of no results of tools.
+const PLAIN_RESULTS: &[&str] = &["google-gemma-2-2b-it", "microsoft-Phi-3.5-mini-instruct"];
+
 fn tools() -> Vec<ToolSpec> {
     let weather = json!({"type": "object", "properties": {"city": {"type": "string", "description": "City"},
         "days": {"type": "integer", "description": "Days"}}, "required": ["city"]});
@@ -102,6 +105,7 @@ impl Published {
         let listed = OTHER.iter().find(|(listed, _)| *listed == name).map_or(CallForm::Objects, |(_, form)| *form);
         assert_eq!(published.history.form, listed, "{name}");
         assert_eq!(published.history.single, SINGLE.contains(&name), "{name} takes one call to a message");
+        assert_eq!(published.history.plain_results, PLAIN_RESULTS.contains(&name), "{name} knows no results");
         published
     }
 

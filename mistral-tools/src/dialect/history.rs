@@ -22,6 +22,9 @@ pub struct CallHistory {
     /// Whether a message has at most one call. The calls of a turn then become messages of their own, each with its result after it:
     /// Llama 3.1 to 3.3, gpt-oss, GigaChat.
     pub single: bool,
+    /// Whether results are messages of the user, as the template knows of no others: Gemma 2, Phi 3.5. Messages of the user that follow
+    /// each other then become one.
+    pub plain_results: bool,
 }
 
 /// In which form a chat template takes a call.
@@ -44,7 +47,7 @@ impl CallForm {
 }
 
 impl CallHistory {
-    /// Finds out how a template takes calls, by rendering some with it: at most six times. `render` returns nothing where the template
+    /// Finds out how a template takes calls, by rendering some with it: at most seven times. `render` returns nothing where the template
     /// fails; where it always does, nothing is found.
     pub fn of(dialect: Dialect, mut render: impl FnMut(&[Value]) -> Option<String>) -> Option<Self> {
         let call = |number: usize| {
@@ -56,7 +59,7 @@ impl CallHistory {
             texts.iter().filter(|shown| text.contains(**shown)).count()
         };
         let one = [Message::user("?"), Message::assistant("").with_tool_calls([call(0)])];
-        let histories = CallForm::ALL.map(|form| Self { form, single: false });
+        let histories = CallForm::ALL.map(|form| Self { form, ..Self::default() });
         let found = histories.into_iter().find(|&history| shown(history, &one, &["w7qkey", "w7qvalue0"]) == 2)?;
         let two = [
             Message::user("?"),
@@ -65,9 +68,12 @@ impl CallHistory {
             Message::tool("c00000001", "w7qresult1"),
         ];
         let all = ["w7qvalue0", "w7qvalue1", "w7qresult0", "w7qresult1"];
-        let (single, together) = (Self { single: true, ..found }, shown(found, &two, &all));
-        let is_better = together < all.len() && shown(single, &two, &all) > together;
-        Some(if is_better { single } else { found })
+        let (mut best, mut most) = (found, shown(found, &two, &all));
+        for other in [Self { single: true, ..found }, Self { plain_results: true, ..found }] {
+            let count = if most < all.len() { shown(other, &two, &all) } else { 0 };
+            (best, most) = if count > most { (other, count) } else { (best, most) };
+        }
+        Some(best)
     }
 
     /// Returns the messages as the template takes them. Results that lack the id of their call or the name of their tool get it from the
@@ -77,6 +83,9 @@ impl CallHistory {
         let mut messages = linked(messages);
         if self.single {
             messages = separated(messages);
+        }
+        if self.plain_results {
+            messages = told(messages);
         }
         let mut made = 0;
         messages.iter().map(|message| self.message(dialect, message, &mut made)).collect()
@@ -169,12 +178,31 @@ fn separated(messages: Vec<Message>) -> Vec<Message> {
     all
 }
 
+/// The same with results as what the user says.
+fn told(messages: Vec<Message>) -> Vec<Message> {
+    let mut all: Vec<Message> = Vec::with_capacity(messages.len());
+    for mut message in messages {
+        if message.role == Role::Tool {
+            let name = message.name.as_deref().unwrap_or("the tool");
+            message = Message::user(format!("Result of {name}:\n{}", message.content));
+        }
+        match all.last_mut() {
+            Some(last) if last.role == Role::User && message.role == Role::User => {
+                last.content.push_str("\n\n");
+                last.content.push_str(&message.content);
+            }
+            _ => all.push(message),
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const fn history(form: CallForm) -> CallHistory {
-        CallHistory { form, single: false }
+    fn history(form: CallForm) -> CallHistory {
+        CallHistory { form, ..CallHistory::default() }
     }
 
     #[test]
@@ -216,6 +244,19 @@ mod tests {
             Some(messages.iter().map(|m| [&m["tool_calls"][0], &m["content"]].map(Value::to_string).concat()).collect())
         };
         assert_eq!(CallHistory::of(Dialect::Llama3, first), single);
+        let spoken = |messages: &[Value]| {
+            let roles: Vec<&str> = messages.iter().filter_map(|m| m["role"].as_str()).collect();
+            let alternate =
+                roles.iter().zip(["user", "assistant"].iter().cycle()).all(|(role, expected)| role == expected);
+            alternate.then(|| messages.iter().filter_map(|m| m["content"].as_str()).collect())
+        };
+        let found = CallHistory::of(Dialect::Json, spoken).unwrap();
+        assert_eq!(found, CallHistory { plain_results: true, ..history(CallForm::Content) });
+        let call = ToolCall::new("now", json!({})).with_id("1");
+        let messages =
+            [Message::assistant("").with_tool_calls([call]), Message::tool("1", "noon"), Message::user("So?")];
+        let shown = found.messages(Dialect::Json, &messages);
+        assert_eq!(shown[1], json!({"role": "user", "content": "Result of now:\nnoon\n\nSo?"}));
     }
 
     #[test]
