@@ -3,9 +3,23 @@
 //! A [`Dialect`] is chosen from a model's chat template, [`Dialect::detect`]; its [`Parser`] turns text into [`Delta`]s as it comes,
 //! and its [`CallGrammar`] says what a call looks like, for constrained generation.
 //!
-//! What holds for every dialect: the result does not depend on how the text is cut into chunks; a mark in prose that no call follows
-//! is text; what is not markup comes out; arguments that are JSON are given exactly as written; no input makes a parser fail.
-//! Arguments are not checked here, as whoever checks them against a schema can tell the model what is wrong.
+//! These rules hold for every dialect:
+//! - The result does not depend on how the text is cut into chunks, and no input makes a parser fail.
+//! - A mark in prose that no call follows is text, and so is a closing mark inside of a value. What is not markup comes out.
+//! - Arguments that are JSON are handed on exactly as written. Arguments of a complete call are JSON; others make the call incomplete.
+//!   Arguments are not checked against a schema here, as whoever checks them can say to the model what is wrong.
+//! - In objects of JSON, keys that no call needs are passed over. A name that comes twice counts the last time, as for other readers of
+//!   JSON; arguments that come twice make the call incomplete.
+//!
+//! # Calls and answers in JSON
+//! [`Dialect::Llama3`] and [`Dialect::Json`] write a call as plain JSON, with no mark that tells it from an answer. An object is a call
+//! if it has a name under `name` or `function` and arguments under `arguments` or `parameters`:
+//! - At the beginning of a message and in a fence of Markdown, with or without `json`, a call of a known tool may have more keys or, alone
+//!   with its name, no arguments. A call of an unknown tool has its name, an object as arguments, and nothing but `id`, `type` or `index`.
+//! - After prose the object must have arguments. An unknown tool must also begin a line there.
+//! - A part of a larger object or list is never a call.
+//!
+//! A call of an unknown tool reaches the host as every other call; a registry answers it with the names that there are.
 //!
 //! | dialect | models | values of arguments | ids of calls |
 //! |---|---|---|---|
@@ -72,9 +86,10 @@ mod write;
 
 pub use delta::Delta;
 pub use grammar::{ArgumentsGrammar, CallGrammar};
-pub use history::CallHistory;
+pub use history::{CallForm, CallHistory};
 pub use message::{Message, ParsedCall, Part};
 pub use parser::Parser;
+pub use schema::JsonTypes;
 
 use crate::ToolSpec;
 
@@ -88,7 +103,7 @@ pub enum Dialect {
     QwenCoder,
     /// The same in `<seed:tool_call>`, values without line breaks around them: Seed-OSS.
     Seed,
-    /// `{"name": .., "parameters": ..}` as the whole message, with or without `<|python_tag|>`: Llama 3.
+    /// `{"name": .., "parameters": ..}`, with or without `<|python_tag|>`: Llama 3. See [calls and answers](self#calls-and-answers-in-json).
     Llama3,
     /// `[f(a=1)]` as the whole message, or between `<|python_start|>` and `<|python_end|>`: Llama 4.
     Llama4,
@@ -148,7 +163,8 @@ pub enum Dialect {
     Functionary,
     /// `<atem:function_calls><atem:invoke name="f"><atem:parameter name="a">1</atem:parameter>..`: Muse Glimmer.
     Muse,
-    /// `{"name": .., "arguments": ..}` as the whole message, in a fence or in `<tool_call>`: what models do that are only told to.
+    /// `{"name": .., "arguments": ..}`, in a fence, or in `<tool_call>`: what models do that are only asked to. See
+    /// [calls and answers](self#calls-and-answers-in-json).
     Json,
 }
 
@@ -191,9 +207,26 @@ impl Dialect {
         Self::Json,
     ];
 
-    /// A parser for turns in which some tools can be called. Their schemas tell text from numbers where the dialect does not;
-    /// calls without any mark are recognised for these tools only, or by their form alone if there are none.
+    /// Makes a parser for turns in which some tools can be called. Their schemas tell text from numbers where the dialect does not.
+    ///
+    /// The parser's first turn begins in the answer. Where the prompt may have opened the model's reasoning, as templates of Qwen 3 and
+    /// others do that end with `<think>`, use [`parser_after`](Self::parser_after); between turns, [`Parser::reset_after`].
     pub fn parser(self, tools: &[ToolSpec]) -> Parser {
         Parser::new(self.family(), tools)
+    }
+
+    /// Makes a parser for a turn that continues this rendered prompt. The turn begins in reasoning if the prompt has opened it.
+    ///
+    /// ```
+    /// use mistral_tools::dialect::Dialect;
+    ///
+    /// let mut parser = Dialect::Hermes.parser_after("<|im_start|>assistant\n<think>\n", &[]);
+    /// let message = parser.parse("Short and kind.\n</think>\n\nHello!");
+    /// assert_eq!((message.reasoning().as_str(), message.text().as_str()), ("Short and kind.\n", "Hello!"));
+    /// ```
+    pub fn parser_after(self, prompt: &str, tools: &[ToolSpec]) -> Parser {
+        let mut parser = self.parser(tools);
+        parser.reset_after(prompt);
+        parser
     }
 }
