@@ -21,11 +21,8 @@ fn say_fallbacks(tensors: &[TensorPlan]) {
         kinds.entry((wanted.name(), tensor.to.name())).or_default().push(&tensor.name);
     }
     for ((wanted, made), names) in kinds {
-        let count = names.len();
-        eprintln!(
-            "{count} tensors become {made} instead of {wanted}, which their rows do not fit, such as {}",
-            names[0]
-        );
+        let (count, first) = (names.len(), names[0]);
+        eprintln!("{made} instead of {wanted}, whose blocks the rows do not fill: {count} tensors, such as {first}");
     }
 }
 

@@ -156,6 +156,10 @@ fn temporary(target: &Path) -> Result<(PathBuf, File), Error> {
         match OpenOptions::new().write(true).create_new(true).open(&partial) {
             Ok(file) => return Ok((partial, file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let detail = "the directory for the file does not exist; make it first";
+                return Err(Error::io(target, io::Error::new(error.kind(), detail)));
+            }
             Err(error) => return Err(Error::io(target, error)),
         }
     }
