@@ -155,7 +155,7 @@ def literals():
             ("s='a' 'b', n=- 3, l=(1,)", {"s": "ab", "n": -3, "l": [1]}),
             ("s=b'x'", None),
             ("s=f'x'", None),
-            ("s='x', s='y'", None),
+            ("s='x', s='y'", {"s": "y"}),
             ("n=1 + 1", None),
             ("s=New York", None),
         ]:

@@ -1,14 +1,13 @@
 //! Arguments as literals, `a=1, b='x', c=[True, None]`, transcribed to a JSON object while they arrive.
 //!
 //! Strings of the outermost level are given on as they come; every other value is read whole first. Python's literals mean what
-//! `ast.literal_eval` makes of them. What it refuses makes the call incomplete, with four exceptions that models are known for:
-//! constants of JSON, a bare word, a line break within quotes, and quotes inside of quotes that no comma or bracket follows.
+//! `ast.literal_eval` makes of them. What it refuses makes the call incomplete, with five exceptions that models are known for:
+//! constants of JSON, a bare word, a line break within quotes, quotes inside of quotes that no comma or bracket follows, and a parameter
+//! that comes twice, which stands twice in the JSON too. Names of characters, `\N{BULLET}`, make the call incomplete.
 
 mod number;
 mod string;
 mod value;
-
-use std::collections::BTreeSet;
 
 use self::string::{Piece, Place, piece, start};
 pub(super) use self::value::key;
@@ -22,8 +21,8 @@ use super::json::{escape, is_value, quoted};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Literals {
     at: At,
-    /// The keys so far: Python refuses to have one twice.
-    keys: BTreeSet<String>,
+    /// Whether there was a key.
+    some: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -85,14 +84,13 @@ impl Literals {
             At::Key => {
                 let key = key(&mut cursor, form)?;
                 blank(&mut cursor, form)?;
-                if cursor.peek()? != form.assign || self.keys.contains(&key) {
+                if cursor.peek()? != form.assign {
                     return Err(Stop::No);
                 }
                 cursor.at += 1;
-                out(if self.keys.is_empty() { "" } else { "," });
+                out(if std::mem::replace(&mut self.some, true) { "," } else { "" });
                 quoted(&key, out);
                 out(":");
-                self.keys.insert(key);
                 self.at = At::Value;
             }
             _ if next == b',' => {
