@@ -10,6 +10,14 @@ pub enum Error {
         /// The name given.
         name: String,
     },
+    /// A tool that panicked when it was asked for its name, its description or its schema.
+    #[error("the tool {name:?} panicked when it was asked for its {asked}")]
+    Panicked {
+        /// The tool, as far as its name is known.
+        name: String,
+        /// What it was asked for.
+        asked: &'static str,
+    },
     /// Parameters that are not a JSON schema.
     #[error("the parameters of tool `{name}` are not a JSON object")]
     Parameters {

@@ -96,7 +96,7 @@ impl<A: Arguments, R: Serialize + Send + 'static> Tool for StaticTool<A, R> {
     }
 
     fn call(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
-        let written = self.attempt(invocation, arguments, reply).and_then(|result| reply.set_json(&result));
+        let written = self.attempt(invocation, arguments, reply).and_then(|result| reply.set_result(&result));
         let outcome = written.map_or_else(Outcome::Error, |()| Outcome::Success);
         reply.set_outcome(&outcome);
         outcome

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     Arguments, CallFuture, ChainControl, ChunkEmitter, Conversation, Error, ErrorFlow, ErrorKind, Invocation, Invoke,
-    OnError, OnRequest, OnResult, Outcome, PausedCall, Reply, RequestFlow, ResultFlow, Schema, Tool, ToolError,
-    block_on,
+    OnError, OnRequest, OnResult, Outcome, PausedCall, Reply, RequestFlow, ResultFlow, Schema, Streamed, Tool,
+    ToolError, block_on,
     chain::{Failure, Request, Success},
     json,
     registered_tool::unless_cancelled,
@@ -31,7 +31,8 @@ pub(crate) struct Description {
     pub(crate) name: Cow<'static, str>,
     pub(crate) description: Cow<'static, str>,
     pub(crate) request: Schema,
-    pub(crate) result: Schema,
+    /// None where nobody asked for one.
+    pub(crate) result: Option<Schema>,
 }
 
 /// The hooks of a tool, in the order in which they are asked.
@@ -74,6 +75,11 @@ where
     D: Send + Sync + 'static,
     F: Invoke<A, D, R>,
 {
+    pub(crate) fn new(description: Description, dependency: D, function: F) -> Self {
+        let hooks = Hooks { request: Vec::new(), error: Vec::new(), result: Vec::new() };
+        Self { description, dependency, function, hooks, stream_limit: Streamed::LIMIT, marker: PhantomData }
+    }
+
     /// Runs the function alone, on arguments that are there already: no hooks, no JSON. What a streaming function hands out is with whoever
     /// takes the chunks alone; its result is empty.
     ///
@@ -110,7 +116,7 @@ where
                     }
                 },
             };
-            return match self.after_result(&conversation, result).and_then(|result| reply.set_json(&result)) {
+            return match self.after_result(&conversation, result).and_then(|result| reply.set_result(&result)) {
                 Ok(()) => Outcome::Success,
                 Err(error) => Outcome::Error(error),
             };
@@ -217,7 +223,7 @@ where
     }
 
     fn result_schema(&self) -> Result<Option<Value>, Error> {
-        self.description.result.to_json(self.name(), Side::Result).map(Some)
+        self.description.result.as_ref().map(|schema| schema.to_json(self.name(), Side::Result)).transpose()
     }
 
     fn call(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
