@@ -430,14 +430,9 @@ impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static, F: I
     /// The tool.
     ///
     /// # Errors
-    /// [`Error::Name`] for an empty name, and [`Error::Parameters`] for a schema written by hand that is not a JSON object.
+    /// [`Error::Name`] for an empty name, and [`Error::Parameters`] for a schema written by hand that is not a JSON object;
+    /// with the feature `dynamic`, [`Error::Schema`] for one that is not a JSON schema.
     pub fn build(self) -> Result<TypedTool<A, R, D, F>, Error> {
-        let Description { name, request, result, .. } = &self.tool.description;
-        if name.is_empty() {
-            return Err(Error::Name { name: String::new() });
-        }
-        request.check(name)?;
-        result.as_ref().map_or(Ok(()), |result| result.check(name))?;
-        Ok(self.tool)
+        self.tool.checked()
     }
 }

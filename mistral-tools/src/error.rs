@@ -18,7 +18,15 @@ pub enum Error {
         /// What it was asked for.
         asked: &'static str,
     },
-    /// Parameters that are not a JSON schema.
+    /// A schema, of a tool found at run time or written by hand, that is not a JSON schema. Found with the feature `dynamic`.
+    #[error("the parameters of tool `{name}` are not a JSON schema: {reason}")]
+    Schema {
+        /// The tool.
+        name: String,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// Parameters that are not a JSON object.
     #[error("the parameters of tool `{name}` are not a JSON object")]
     Parameters {
         /// The tool.

@@ -75,7 +75,7 @@ use crate::{
 pub struct FunctionTool(Box<dyn Tool>);
 
 impl FunctionTool {
-    /// Makes a tool of a function. [`ToolRegistry::add`](crate::ToolRegistry::add) checks the name.
+    /// Makes a tool of a function. [`ToolRegistry::add`](crate::ToolRegistry::add) refuses an empty name.
     pub fn new<M, F>(name: impl Into<Cow<'static, str>>, description: impl Into<Cow<'static, str>>, function: F) -> Self
     where
         M: 'static,
@@ -84,15 +84,18 @@ impl FunctionTool {
         F::Result: Serialize,
     {
         let request = Schema::of::<F::Arguments>();
-        Self(erased(
-            Description { name: name.into(), description: description.into(), request, result: None },
-            function,
-        ))
+        let description = Description { name: name.into(), description: description.into(), request, result: None };
+        let function = Function(function, PhantomData);
+        Self(Box::new(TypedTool::<F::Arguments, F::Result, (), _>::new(description, (), function)))
     }
 }
 
-/// A tool of a function with a description of any kind.
-pub(crate) fn erased<M, F>(description: Description, function: F) -> Box<dyn Tool>
+/// A tool of a function with a schema of any kind.
+///
+/// # Errors
+/// Those of [`TypedTool::checked`].
+#[cfg(feature = "dynamic")]
+pub(crate) fn erased<M, F>(description: Description, function: F) -> Result<Box<dyn Tool>, Error>
 where
     M: 'static,
     F: ToolFunction<M>,
@@ -100,7 +103,7 @@ where
     F::Result: Serialize,
 {
     let function = Function(function, PhantomData);
-    Box::new(TypedTool::<F::Arguments, F::Result, (), _>::new(description, (), function))
+    Ok(Box::new(TypedTool::<F::Arguments, F::Result, (), _>::new(description, (), function).checked()?))
 }
 
 impl Tool for FunctionTool {

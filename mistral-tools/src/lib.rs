@@ -68,6 +68,8 @@ mod chunk;
 mod conversation;
 mod counter;
 pub mod dialect;
+#[cfg(feature = "dynamic")]
+mod dynamic_tool;
 mod emitter;
 mod error;
 mod extensions;
@@ -94,6 +96,11 @@ mod tool;
 mod tool_error;
 mod turn;
 mod typed_tool;
+#[cfg(feature = "dynamic")]
+mod validation;
+#[cfg(not(feature = "dynamic"))]
+#[path = "validation_off.rs"]
+mod validation;
 
 pub use approval::{Approval, PausedCall};
 pub use arguments::{Arguments, Borrowed, BorrowedArguments};
@@ -103,6 +110,8 @@ pub use chain::{ChainControl, ErrorFlow, IntoResultFlow, OnError, OnRequest, OnR
 pub use chunk::{Chunk, ChunkEmitter};
 pub use conversation::{Conversation, Execution};
 pub use counter::{CounterGroup, ErrorCounters, RelaxedCounter, Snapshot};
+#[cfg(feature = "dynamic")]
+pub use dynamic_tool::DynamicTool;
 pub use emitter::{Chunks, Emit, EmitError, Emitter, NoChunk, WhenFull};
 pub use error::Error;
 pub use extensions::Extensions;
@@ -132,3 +141,6 @@ pub use tool::{CallFuture, Invocation, Tool};
 pub use tool_error::{OrToolError, ToolError};
 pub use turn::{Answer, Call, OnAnswer, Turn};
 pub use typed_tool::TypedTool;
+
+pub use schemars;
+pub use serde_json;

@@ -14,6 +14,7 @@ use crate::{
     registered_tool::unless_cancelled,
     schema::Side,
     streamed::Collector,
+    validation::Validation,
 };
 
 pub(crate) type RequestHook<A, D> = Box<
@@ -50,6 +51,7 @@ pub struct TypedTool<A: Arguments, R, D, F> {
     pub(crate) hooks: Hooks<A, R, D>,
     /// Bytes of a streamed result.
     pub(crate) stream_limit: usize,
+    validation: Validation,
     pub(crate) marker: PhantomData<fn(A) -> R>,
 }
 
@@ -77,7 +79,24 @@ where
 {
     pub(crate) fn new(description: Description, dependency: D, function: F) -> Self {
         let hooks = Hooks { request: Vec::new(), error: Vec::new(), result: Vec::new() };
-        Self { description, dependency, function, hooks, stream_limit: Streamed::LIMIT, marker: PhantomData }
+        let (stream_limit, validation) = (Streamed::LIMIT, Validation::new());
+        Self { description, dependency, function, hooks, stream_limit, validation, marker: PhantomData }
+    }
+
+    /// The same tool, if it has a name and its schemas are what they should be.
+    ///
+    /// # Errors
+    /// [`Error::Name`], [`Error::Parameters`] and [`Error::Schema`].
+    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+        let Description { name, request, result, .. } = &self.description;
+        if name.is_empty() {
+            return Err(Error::Name { name: String::new() });
+        }
+        if let Some(given) = request.given(name)? {
+            self.validation = Validation::of(name, &given)?;
+        }
+        result.as_ref().map_or(Ok(None), |result| result.given(name))?;
+        Ok(self)
     }
 
     /// Runs the function alone, on arguments that are there already: no hooks, no JSON. What a streaming function hands out is with whoever
@@ -133,6 +152,10 @@ where
         let collector = Collector::new(self.stream_limit);
         let emitter = emitter.under(conversation.execution().token());
         let emitter = if F::STREAMS { emitter.collecting(&collector) } else { emitter };
+        let arguments = match self.validation.check(|| self.request_schema().ok(), arguments) {
+            Ok(arguments) => arguments,
+            Err(error) => return Attempt::Error(error),
+        };
         let read = match json::arguments::<A::At<'_>>(arguments, &mut reply.scratch) {
             Ok(read) => read,
             Err(error) => return Attempt::Error(error.into_tool_error()),
