@@ -5,7 +5,15 @@ use std::{borrow::Cow, marker::PhantomData};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, de::DeserializeOwned};
 
-/// What a tool takes: any type that serde reads, or [`Borrowed`] of a type with a lifetime.
+/// What a tool takes: any owned type that serde reads, or [`Borrowed`] of a type with a lifetime.
+///
+/// For `struct City<'a> { name: &'a str }` the compiler says that an "implementation of `Deserialize` is not general enough": the type
+/// reads from bytes of one lifetime only. Name it as `Borrowed<City<'static>>`, as [`BorrowedArguments`] shows, or make its fields owned.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the arguments of a tool",
+    label = "expected an owned type with `#[derive(serde::Deserialize)]`, or `Borrowed` of a type with a lifetime",
+    note = "a type with a lifetime is named as `Borrowed<MyArguments<'static>>`, and implements `BorrowedArguments`"
+)]
 pub trait Arguments: 'static {
     /// The arguments of a call whose bytes live as long as `'a`.
     type At<'a>: Deserialize<'a> + Send;
@@ -15,7 +23,9 @@ impl<T: DeserializeOwned + Send + 'static> Arguments for T {
     type At<'a> = T;
 }
 
-/// A type with a lifetime, as a family: what it is for bytes of each lifetime.
+/// A type with a lifetime, as a family: what it is for bytes of each lifetime. [`Borrowed`] of it is the arguments of a tool.
+///
+/// Without it, the compiler refuses the type as arguments: "implementation of `Deserialize` is not general enough".
 ///
 /// ```
 /// use mistral_tools::{BorrowedArguments, Borrowed, SchemaType, Tool, ToolBuilder, Invocation, Reply};

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Builds a tool: name, description, dependency (which may be left out), request schema, result schema, function and hooks, in
-/// this order.
+/// this order. [`FunctionTool`](crate::FunctionTool) is shorter, for a function without hooks whose types have schemas.
 ///
 /// ```
 /// use mistral_tools::{ErrorKind, Invocation, Reply, SchemaType, Tool, ToolBuilder, ToolError};
@@ -187,7 +187,8 @@ pub struct Described {
 }
 
 impl Described {
-    /// Something that all calls share and every function and hook gets a reference to. It is never cloned.
+    /// Adds something that all calls share and every function and hook gets a reference to. It is never cloned. Values of one run are
+    /// [`Extensions`](crate::Extensions).
     pub fn with<D: Send + Sync + 'static>(self, dependency: D) -> Dependent<D> {
         Dependent { described: self, dependency }
     }
@@ -243,7 +244,10 @@ pub struct Resulting<A, R, D> {
 }
 
 impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static> Resulting<A, R, D> {
-    /// A synchronous function of conversation, emitter, arguments and dependency (`()` if there is none).
+    /// Takes a synchronous function `|conversation, emitter, arguments, dependency| Ok(result)`. The dependency is `()` if there is none.
+    ///
+    /// The function returns `Result<R, ToolError>`, where `R` is the type of the result schema: `Ok(result)` is enough, and `?` converts
+    /// every error.
     pub fn on_invocation<F>(self, function: F) -> Callable<A, R, D, Blocking<F>>
     where
         F: for<'a> Fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<R, ToolError>
@@ -254,8 +258,10 @@ impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static> Resu
         self.function(Blocking(function))
     }
 
-    /// An asynchronous function: a closure `async |conversation, emitter, arguments, dependency| ...`, on no runtime in particular.
-    /// It owns nothing: what it needs is the dependency.
+    /// Takes an asynchronous function, `async |conversation, emitter, arguments, dependency| Ok(result)`, on no runtime in particular.
+    ///
+    /// What the function needs is the dependency, or is captured by `async move`. Each call takes a clone of the closure, so captured
+    /// values stand in an `Arc`.
     ///
     /// ```
     /// use mistral_tools::{Invocation, Reply, SchemaType, Tool, ToolBuilder, ToolError};

@@ -30,23 +30,12 @@ pub(crate) use snapshot::Tools;
 /// there is, so publish in batches.
 ///
 /// ```
-/// use mistral_tools::{ErrorKind, Invocation, Reply, SchemaType, Tool, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
-///
-/// let greet = ToolBuilder::named("greet")
-///     .description("Greets")
-///     .request_schema::<()>(SchemaType::Serde)
-///     .result_schema::<&str>(SchemaType::Serde)
-///     .on_invocation(|_, _, (), ()| Ok("Hello!"))
-///     .build()?;
-/// let discovered: Vec<Box<dyn Tool>> = Vec::new(); // at run time, from elsewhere
+/// use mistral_tools::{ErrorKind, FunctionTool, Invocation, Reply, Tool, ToolRegistry};
 ///
 /// let registry = ToolRegistry::new();
-/// let mut batch = ToolBatch::new();
-/// batch.add(greet);
-/// for tool in discovered {
-///     batch.add(tool);
-/// }
-/// registry.publish(batch)?;
+/// registry.add(FunctionTool::new("greet", "Greets", |_: ()| Ok("Hello!")))?;
+/// let discovered: Vec<Box<dyn Tool>> = Vec::new(); // at run time, from elsewhere
+/// registry.publish(discovered.into_iter().collect())?;
 ///
 /// let mut reply = Reply::new();
 /// assert!(registry.call("greet", &Invocation::default(), b"{}", &mut reply).is_success());
@@ -110,24 +99,22 @@ impl ToolRegistry {
         self
     }
 
-    /// The same registry; tools published through it from now on are called only if this hook lets the call pass. It is asked once a
-    /// call, before the tool's own hooks, and sees the arguments as the model wrote them: for rules about tools that know nothing of
-    /// the host.
+    /// The same registry; tools published through it from now on are called only if this hook lets the call pass. The hook is asked once
+    /// per call, before the tool's own hooks, with the tool's own name and the arguments as the model wrote them: for rules about tools
+    /// that know nothing of the host. If the hook panics, the call is denied, and the observer is told by
+    /// [`ResilienceEvent::GatePanicked`](crate::ResilienceEvent::GatePanicked).
     ///
     /// ```
-    /// use mistral_tools::{Approval, Invocation, Outcome, Reply, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
+    /// use mistral_tools::{Approval, FunctionTool, Invocation, Outcome, Reply, ToolRegistry};
     ///
     /// let registry = ToolRegistry::new().with_gate(|_, chain, tool, _| match tool {
     ///     "format_disk" => chain.deny("never"),
     ///     "delete_file" => chain.pause("Delete the file?"),
     ///     _ => chain.proceed(),
     /// });
-    /// let mut batch = ToolBatch::new();
     /// for name in ["format_disk", "delete_file", "list_files"] {
-    ///     let described = ToolBuilder::named(name).description("").request_schema::<()>(SchemaType::Serde);
-    ///     batch.add(described.result_schema::<()>(SchemaType::Serde).on_invocation(|_, _, (), ()| Ok(())).build()?);
+    ///     registry.add(FunctionTool::new(name, "", |_: ()| Ok(())))?;
     /// }
-    /// registry.publish(batch)?;
     ///
     /// let (invocation, mut reply) = (Invocation::default(), Reply::new());
     /// assert!(matches!(registry.call("format_disk", &invocation, b"{}", &mut reply), Outcome::Denied(_)));
@@ -212,7 +199,7 @@ impl ToolRegistry {
         self.tools().iter().filter_map(|tool| tool.spec().ok().cloned()).collect()
     }
 
-    /// Calls the tool of this name. A name that there is not ends as [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and the
+    /// Calls the tool of this name, or of this [alias](RegisteredTool::alias). A name that there is not ends as [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and the
     /// model is told the names that there are.
     pub fn call(&self, name: &str, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
         let tools = self.tools.load();
@@ -222,7 +209,8 @@ impl ToolRegistry {
         }
     }
 
-    /// Like [`call`](Self::call), asynchronously. A tool with a synchronous function runs within a poll.
+    /// Like [`call`](Self::call), asynchronously. A tool with a synchronous function runs within a poll; under a limit of time it runs on
+    /// a thread of its own, and the call ends at the limit even if the function does not.
     pub async fn call_async(
         &self,
         name: &str,

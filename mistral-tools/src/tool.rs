@@ -11,22 +11,23 @@ use serde_json::Value;
 
 use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error, Outcome, Reply, ToolSpec, spec};
 
-/// A tool with its types erased. [`ToolBuilder`](crate::ToolBuilder) and [`StaticTool`](crate::StaticTool) make tools from
-/// typed functions; whoever discovers tools at run time or calls them elsewhere implements this. Both live side by side in
-/// a `Vec<Box<dyn Tool>>` or a [`ToolRegistry`](crate::ToolRegistry).
+/// A tool with its types erased. [`FunctionTool`](crate::FunctionTool), [`ToolBuilder`](crate::ToolBuilder) and
+/// [`StaticTool`](crate::StaticTool) make tools of typed functions, and `DynamicTool` (feature `dynamic`) of functions whose schema is
+/// found at run time. Whoever calls tools in another way implements this. All live side by side in a `Vec<Box<dyn Tool>>` or a
+/// [`ToolRegistry`](crate::ToolRegistry).
 ///
-/// Tools that are discovered at run time need no other system: names, schemas and arguments may all come from elsewhere.
+/// Tools that are discovered at run time need no other system: names, schemas and arguments may all come from elsewhere. With hooks:
 ///
 /// ```
-/// use mistral_tools::{Invocation, Reply, SchemaType, Tool, ToolBuilder, ToolError};
-/// use serde_json::value::RawValue;
+/// use mistral_tools::{Invocation, Reply, SchemaType, Tool, ToolBuilder};
+/// use mistral_tools::serde_json::{json, value::RawValue};
 ///
-/// let discovered = [("upper", r#"{"type": "object"}"#), ("lower", r#"{"type": "object"}"#)];
+/// let discovered = [("upper", json!({"type": "object"})), ("lower", json!({"type": "object"}))];
 /// let tools = discovered.into_iter().map(|(name, schema)| {
 ///     let tool = ToolBuilder::named(name.to_owned())
 ///         .description("Found on a server")
 ///         .with(name)
-///         .request_schema::<Box<RawValue>>(SchemaType::JsonSchema(schema.to_owned()))
+///         .request_schema::<Box<RawValue>>(SchemaType::JsonSchema(schema))
 ///         .result_schema::<String>(SchemaType::Serde)
 ///         .on_invocation(|_, _, arguments, name| Ok(format!("{name} of {arguments}"))) // or asks the server
 ///         .build()?;

@@ -108,8 +108,7 @@ fn fault(error: &ValidationError<'_>) -> String {
 
 /// Whether a schema of a type uses a keyword that serde does not check.
 fn unchecked(schema: &Value) -> bool {
-    const KEYWORDS: [&str; 20] = [
-        "const",
+    const KEYWORDS: [&str; 19] = [
         "contains",
         "contentEncoding",
         "contentMediaType",
