@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 /// reads from bytes of one lifetime only. Name it as `Borrowed<City<'static>>`, as [`BorrowedArguments`] shows, or make its fields owned.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the arguments of a tool",
-    label = "expected an owned type with `#[derive(serde::Deserialize)]`, or `Borrowed` of a type with a lifetime",
+    label = "add `#[derive(serde::Deserialize)]` to `{Self}`",
     note = "a type with a lifetime is named as `Borrowed<MyArguments<'static>>`, and implements `BorrowedArguments`"
 )]
 pub trait Arguments: 'static {
@@ -19,9 +19,21 @@ pub trait Arguments: 'static {
     type At<'a>: Deserialize<'a> + Send;
 }
 
+#[diagnostic::do_not_recommend] // The text of the trait says what to derive.
 impl<T: DeserializeOwned + Send + 'static> Arguments for T {
     type At<'a> = T;
 }
+
+/// Arguments of the short path, for the sake of the compiler's text.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the arguments of a tool",
+    label = "add `#[derive(serde::Deserialize)]` to `{Self}`",
+    note = "arguments are of an owned type; those that borrow need `ToolBuilder` and `Borrowed`"
+)]
+pub trait OwnedArguments: DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned> OwnedArguments for T {}
 
 /// A type with a lifetime, as a family: what it is for bytes of each lifetime. [`Borrowed`] of it is the arguments of a tool.
 ///

@@ -2,12 +2,12 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    CallFuture, Error, Invocation, Outcome, Reply, Schema, Tool, ToolFunction, ToolSpec, function_tool, tool::forward,
-    typed_tool::Description,
+    CallFuture, Error, Invocation, Outcome, Reply, Schema, Tool, ToolFunction, ToolSpec, arguments::OwnedArguments,
+    function_tool, tool::forward, typed_tool::Description,
 };
 
 /// A tool that is found at run time: its schema is a JSON value, from an MCP server, a plugin or a file.
@@ -56,7 +56,7 @@ impl DynamicTool {
     where
         M: 'static,
         F: ToolFunction<M>,
-        F::Arguments: DeserializeOwned,
+        F::Arguments: OwnedArguments,
         F::Result: Serialize,
     {
         let (name, request) = (name.into(), Schema::from(schema));

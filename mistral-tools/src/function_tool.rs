@@ -2,14 +2,14 @@
 
 use std::{borrow::Cow, fmt, future::Future, marker::PhantomData};
 
-use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Arguments, CallFuture, ChunkEmitter, Conversation, Error, Invocation, Invoke, Outcome, Reply, Schema, Tool,
-    ToolError, ToolSpec,
-    invoke::sealed,
+    Arguments, CallFuture, ChunkEmitter, Conversation, Error, Invocation, Invoke, Outcome, Reply, SchemaSource,
+    SchemaType, Tool, ToolError, ToolSpec,
+    arguments::OwnedArguments,
+    invoke::{Cloned, sealed},
     tool::forward,
     typed_tool::{Description, TypedTool},
 };
@@ -80,10 +80,11 @@ impl FunctionTool {
     where
         M: 'static,
         F: ToolFunction<M>,
-        F::Arguments: DeserializeOwned + JsonSchema,
+        F::Arguments: OwnedArguments,
+        SchemaType::Serde: SchemaSource<F::Arguments>,
         F::Result: Serialize,
     {
-        let request = Schema::of::<F::Arguments>();
+        let request = SchemaSource::<F::Arguments>::schema(SchemaType::Serde);
         let description = Description { name: name.into(), description: description.into(), request, result: None };
         let function = Function(function, PhantomData);
         Self(Box::new(TypedTool::<F::Arguments, F::Result, (), _>::new(description, (), function)))
@@ -206,7 +207,7 @@ where
     A: Send + 'static,
     R: Send + 'static,
     // `AsyncFn` refuses a closure that changes what it captures: the change would be lost with the clone.
-    F: AsyncFn(A) -> Result<R, ToolError> + FnOnce(A) -> O + Clone + Send + Sync + 'static,
+    F: AsyncFn(A) -> Result<R, ToolError> + FnOnce(A) -> O + Cloned + Send + Sync + 'static,
     O: Future<Output = Result<R, ToolError>> + Send,
 {
     type Arguments = A;
@@ -224,7 +225,7 @@ where
     R: Send + 'static,
     F: for<'a> AsyncFn(A, &'a Invocation<'a>) -> Result<R, ToolError>
         + for<'a> CalledWith<'a, A, R>
-        + Clone
+        + Cloned
         + Send
         + Sync
         + 'static,

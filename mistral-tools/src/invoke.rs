@@ -103,6 +103,16 @@ impl<A: Arguments, D: Sync + 'static, I: Invoke<A, D, ()>> Invoke<A, D, Streamed
     }
 }
 
+/// An asynchronous closure that each call clones, for the sake of the compiler's text.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` captures something that cannot be cloned",
+    label = "each call clones what an asynchronous closure captures: wrap it in `Arc`"
+)]
+pub trait Cloned: Clone {}
+
+#[diagnostic::do_not_recommend]
+impl<F: Clone> Cloned for F {}
+
 /// An asynchronous closure whose future can be sent to another thread.
 ///
 /// `AsyncFn` cannot say that the future is `Send`. A closure that captures something lends it to its future, which `Fn` cannot say
@@ -132,7 +142,7 @@ impl<'a, A, D, R, F, O> AsyncFunction<'a, A, D, R> for F
 where
     A: Arguments,
     D: 'a,
-    F: FnOnce(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> O + Clone + Send + Sync,
+    F: FnOnce(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> O + Cloned + Send + Sync,
     O: Future<Output = Result<R, ToolError>> + Send + 'a,
 {
     type Future = O;

@@ -65,7 +65,7 @@ impl Reply {
     /// assert_eq!(reply.as_str(), r#"["a","b"]"#);
     /// reply.set_result(&Json("a"))?;
     /// assert_eq!(reply.as_str(), r#""a""#);
-    /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    /// # Ok::<(), mistral_tools::ToolError>(())
     /// ```
     ///
     /// # Errors

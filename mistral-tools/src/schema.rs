@@ -34,12 +34,19 @@ pub mod SchemaType {
     pub struct Inline(pub &'static [Parameter]);
 }
 
-/// A way to come by the schema of `T`.
+/// A way to come by the schema of `T`: one of the three of [`SchemaType`].
+#[diagnostic::on_unimplemented(
+    message = "no schema of `{T}` comes from `{Self}`",
+    label = "add `#[derive(schemars::JsonSchema)]` to `{T}`",
+    note = "without a dependency on `schemars` 1: `#[derive(mistral_tools::schemars::JsonSchema)]` and `#[schemars(crate = \"mistral_tools::schemars\")]`",
+    note = "the schema of a foreign type is given by hand: `ToolBuilder` with `SchemaType::JsonSchema(..)` or `SchemaType::Inline(..)`"
+)]
 pub trait SchemaSource<T: ?Sized> {
     /// The schema.
     fn schema(self) -> Schema;
 }
 
+#[diagnostic::do_not_recommend] // The text of the trait says more than "JsonSchema is not implemented".
 impl<T: JsonSchema + ?Sized> SchemaSource<T> for SchemaType::Serde {
     fn schema(self) -> Schema {
         Schema::of::<T>()

@@ -5,6 +5,7 @@ use std::{
     task::Poll,
 };
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
