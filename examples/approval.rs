@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use mistral_core::models::loader::OutputFile;
-use mistral_core::tools::{Approval, PausedCall, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
+use mistral_core::tools::{Approval, PausedCall, SchemaType, ToolBuilder, ToolError, ToolRegistry};
 use mistral_core::{Agent, AgentEvent, Message, Model, Stop, Suspended};
 use serde::Deserialize;
 
@@ -32,9 +32,7 @@ fn agent(model: Model) -> Result<Agent, mistral_examples::Failure> {
             product.ok_or(ToolError::handler("only products"))
         })
         .build()?;
-    let mut batch = ToolBatch::new();
-    batch.add(calculator);
-    registry.publish(batch)?;
+    registry.add(calculator)?;
     Ok(Agent::new(model, registry))
 }
 

@@ -7,9 +7,8 @@
 
 use std::io::{self, Write};
 
-use mistral_core::tools::{ToolBatch, ToolRegistry};
+use mistral_core::tools::{ToolRegistry, builtin::Calculator};
 use mistral_core::{Agent, AgentEvent, AgentLimits, Message};
-use mistral_tools::builtin::Calculator;
 
 fn main() -> Result<(), mistral_examples::Failure> {
     let mut args = mistral_examples::arguments(include_str!("tools.rs"));
@@ -19,9 +18,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
     mistral_examples::finish(args)?;
 
     let registry = ToolRegistry::new();
-    let mut batch = ToolBatch::new();
-    batch.add(Calculator::new().tool().build()?);
-    registry.publish(batch)?;
+    registry.add(Calculator::new().tool().build()?)?;
 
     let limits = AgentLimits::default().max_turns(4).max_tokens(max_tokens);
     let agent = Agent::new(builder.load()?, registry).limits(limits);

@@ -79,3 +79,12 @@ fn candle_brings_no_c_no_runtime_and_no_network() {
     assert_pure_rust("mistral-quant", &all);
     assert!(all.contains("candle-core"));
 }
+
+#[test]
+fn tools_bring_no_c_no_runtime_and_no_network() {
+    for package in ["mistral-tools", "mistral-core"] {
+        let all = tree(package, "builtin,dynamic", "normal,build");
+        assert_pure_rust(package, &all);
+        assert!(all.contains("jsonschema") && all.contains("fend-core"));
+    }
+}

@@ -5,17 +5,39 @@ use std::{borrow::Cow, marker::PhantomData};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, de::DeserializeOwned};
 
-/// What a tool takes: any type that serde reads, or [`Borrowed`] of a type with a lifetime.
+/// What a tool takes: any owned type that serde reads, or [`Borrowed`] of a type with a lifetime.
+///
+/// For `struct City<'a> { name: &'a str }` the compiler says that an "implementation of `Deserialize` is not general enough": the type
+/// reads from bytes of one lifetime only. Name it as `Borrowed<City<'static>>`, as [`BorrowedArguments`] shows, or make its fields owned.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the arguments of a tool",
+    label = "add `#[derive(serde::Deserialize)]` to `{Self}`",
+    note = "a type with a lifetime is named as `Borrowed<MyArguments<'static>>`, and implements `BorrowedArguments`"
+)]
 pub trait Arguments: 'static {
     /// The arguments of a call whose bytes live as long as `'a`.
     type At<'a>: Deserialize<'a> + Send;
 }
 
+#[diagnostic::do_not_recommend] // The text of the trait says what to derive.
 impl<T: DeserializeOwned + Send + 'static> Arguments for T {
     type At<'a> = T;
 }
 
-/// A type with a lifetime, as a family: what it is for bytes of each lifetime.
+/// Arguments of the short path, for the sake of the compiler's text.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the arguments of a tool",
+    label = "add `#[derive(serde::Deserialize)]` to `{Self}`",
+    note = "arguments are of an owned type; those that borrow need `ToolBuilder` and `Borrowed`"
+)]
+pub trait OwnedArguments: DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned> OwnedArguments for T {}
+
+/// A type with a lifetime, as a family: what it is for bytes of each lifetime. [`Borrowed`] of it is the arguments of a tool.
+///
+/// Without it, the compiler refuses the type as arguments: "implementation of `Deserialize` is not general enough".
 ///
 /// ```
 /// use mistral_tools::{BorrowedArguments, Borrowed, SchemaType, Tool, ToolBuilder, Invocation, Reply};
@@ -32,7 +54,7 @@ impl<T: DeserializeOwned + Send + 'static> Arguments for T {
 ///     .description("Counts the bytes of a name")
 ///     .request_schema::<Borrowed<City<'static>>>(SchemaType::Serde)
 ///     .result_schema::<usize>(SchemaType::Serde)
-///     .on_invocation(|_, _, city, ()| Ok::<_, std::fmt::Error>(city.name.len()))
+///     .on_invocation(|_, _, city, ()| Ok(city.name.len()))
 ///     .build()?;
 /// let mut reply = Reply::new();
 /// assert!(tool.call(&Invocation::default(), br#"{"name": "\"Z\u00fcrich\""}"#, &mut reply).is_success());

@@ -1,7 +1,7 @@
 //! Tools that a language model may call: described, registered, called, watched. No model and no runtime is needed in the process.
 //!
 //! ```
-//! use mistral_tools::{Invocation, Reply, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
+//! use mistral_tools::{FunctionTool, Invocation, Reply, ToolRegistry};
 //!
 //! #[derive(serde::Deserialize, schemars::JsonSchema)]
 //! struct Numbers {
@@ -9,19 +9,10 @@
 //!     b: i64,
 //! }
 //!
-//! let multiply = ToolBuilder::named("multiply")
-//!     .description("Multiplies two numbers")
-//!     .request_schema::<Numbers>(SchemaType::Serde)
-//!     .result_schema::<i64>(SchemaType::Serde)
-//!     .on_invocation(|conversation, emitter, Numbers { a, b }, ()| {
-//!         a.checked_mul(b).ok_or(ToolError::handler("the product is too large"))
-//!     })
-//!     .build()?;
-//!
-//! let registry = ToolRegistry::new();
-//! let mut batch = ToolBatch::new();
-//! batch.add(multiply);
-//! registry.publish(batch)?;
+//! let multiply = FunctionTool::new("multiply", "Multiplies two numbers", |Numbers { a, b }: Numbers| {
+//!     Ok(a.checked_mul(b).ok_or("the product is too large")?)
+//! });
+//! let registry = ToolRegistry::try_from([multiply])?;
 //!
 //! let specs = registry.specs(); // what the model is told; chat templates render it into the prompt
 //! assert_eq!(specs[0].parameters()["required"], serde_json::json!(["a", "b"]));
@@ -33,11 +24,21 @@
 //! # Ok::<(), mistral_tools::Error>(())
 //! ```
 //!
+//! A function returns `Ok(result)`. A string result reaches the model as text, everything else as JSON (structured output). `?` takes
+//! every error: a string is for the model to read, a foreign error only for the host.
+//!
+//! The program needs `mistral-tools`, `serde` with its feature `derive`, and `schemars` 1. In place of `schemars`, the re-export does, with
+//! an attribute on each type: `#[derive(mistral_tools::schemars::JsonSchema)] #[schemars(crate = "mistral_tools::schemars")]`.
+//!
 //! | to | see |
 //! |---|---|
-//! | make a tool | [`ToolBuilder`]; [`StaticTool`] for constants; [`Tool`] for tools found at run time |
+//! | make a tool of a function | [`FunctionTool`], with a schema from its types |
+//! | make a tool with hooks, a schema by hand, a streamed result, or arguments that borrow | [`ToolBuilder`] |
+//! | make a tool that is a constant | [`StaticTool`] |
+//! | take tools found at run time, as from an MCP server | `DynamicTool`, with the feature `dynamic`; [`Tool`] |
 //! | keep tools | [`ToolRegistry`], published in batches; [`StaticToolRegistry`], sorted by the compiler |
 //! | call one, or all of a turn | [`ToolRegistry::call`] and [`ToolRegistry::call_async`]; [`Turn`] |
+//! | reach values of the run: the user, a database handle | [`Extensions`], lent to a [`Conversation`] |
 //! | see the conversation, hand out chunks, be cancelled | [`Conversation`], [`ChunkEmitter`], [`CancellationToken`] |
 //! | make the chunks the result | [`Resulting::on_stream`], [`Streamed`] |
 //! | step in | [`ChainControl`] and the hooks of [`Callable`]; [`ToolRegistry::with_gate`]; [`PausedCall`] |
@@ -45,16 +46,22 @@
 //! | read calls out of a model's text | [`dialect`] |
 //!
 //! # Cost
-//! A call through a registry of a synchronous tool takes well under a microsecond beside the tool's own work and allocates nothing,
+//! A call through a registry of a synchronous tool takes well under a microsecond next to the tool's own work and allocates nothing,
 //! errors included: arguments are [borrowed](BorrowedArguments) from the model's bytes, and the result goes to a reused [`Reply`]. A test
 //! counts allocations over a million calls. Exceptions: `String` fields and other owned arguments are the tool's own; an asynchronous
-//! function costs the allocation of its future; a retry that sleeps, a limit of time for a synchronous function, a call that waits
-//! under a token, and a pause for approval allocate a little each; the first call of a tool makes its latency histogram.
+//! function costs the allocation of its future, and a clone of what its closure captures; a retry that sleeps, a limit of time for a
+//! synchronous function, a call that waits under a token, and a pause for approval allocate a little each. A synchronous function that is
+//! called asynchronously under a limit of time costs a thread and a copy of the conversation. Arguments that are held against a schema
+//! (feature `dynamic`) are read twice. The first call of a tool makes its latency histogram.
 //!
 //! # Features
 //! - `builtin`, off by default: the tools of the module `builtin`, a calculator, a clock, and reading of files and directories
 //!   within granted directories. It adds fend-core for arithmetic, cap-std for paths that stay where they belong, and infer,
 //!   encoding_rs and chardetng to tell text from the rest: 23 crates on Linux, pure Rust, without a runtime and a network.
+//! - `dynamic`, off by default: `DynamicTool`, for tools found at run time, and arguments held against their schema before a function
+//!   runs. Schemas given as a text or a value are checked in full; schemas of types are checked if they have a keyword that serde does
+//!   not check, such as `format` or `minLength`. It adds jsonschema without its defaults: 47 crates, pure Rust, without a
+//!   runtime and a network. Without the feature, arguments are checked by the type that reads them.
 #![forbid(unsafe_code)]
 
 mod approval;
@@ -69,8 +76,12 @@ mod chunk;
 mod conversation;
 mod counter;
 pub mod dialect;
+#[cfg(feature = "dynamic")]
+mod dynamic_tool;
 mod emitter;
 mod error;
+mod extensions;
+mod function_tool;
 mod histogram;
 mod invoke;
 mod json;
@@ -93,6 +104,11 @@ mod tool;
 mod tool_error;
 mod turn;
 mod typed_tool;
+#[cfg(feature = "dynamic")]
+mod validation;
+#[cfg(not(feature = "dynamic"))]
+#[path = "validation_off.rs"]
+mod validation;
 
 pub use approval::{Approval, PausedCall};
 pub use arguments::{Arguments, Borrowed, BorrowedArguments};
@@ -103,11 +119,15 @@ pub use chain::{ChainControl, ErrorFlow, IntoResultFlow, OnError, OnRequest, OnR
 pub use chunk::{Chunk, ChunkEmitter};
 pub use conversation::{Conversation, Execution};
 pub use counter::{CounterGroup, ErrorCounters, RelaxedCounter, Snapshot};
+#[cfg(feature = "dynamic")]
+pub use dynamic_tool::DynamicTool;
 pub use emitter::{Chunks, Emit, EmitError, Emitter, NoChunk, WhenFull};
 pub use error::Error;
+pub use extensions::Extensions;
+pub use function_tool::{FunctionTool, ToolFunction};
 pub use histogram::{LatencyHistogram, LatencySnapshot};
 pub use invoke::{AsyncFunction, Asynchronous, Blocking, Invoke, Streaming};
-pub use json::ArgumentError;
+pub use json::{ArgumentError, text::Json};
 pub use kinds::ErrorKinds;
 pub use message::{Message, Role, ToolCall};
 pub use outcome::{ErrorKind, Outcome, Text};
@@ -130,3 +150,6 @@ pub use tool::{CallFuture, Invocation, Tool};
 pub use tool_error::{OrToolError, ToolError};
 pub use turn::{Answer, Call, OnAnswer, Turn};
 pub use typed_tool::TypedTool;
+
+pub use schemars;
+pub use serde_json;

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::outcome::boundary;
 
 /// The result of a streaming function ([`on_stream`](crate::Resulting::on_stream)): its chunks one after the other, with nothing in
-/// between. The JSON that the model reads is that text as a string.
+/// between. The model reads that text.
 ///
 /// It is kept up to a [limit](crate::Callable::stream_limit), cut at a character; what is beyond still reaches those who watch, and
 /// the model reads how much of it there was. Every attempt of a call that is tried again begins with an empty text; those who

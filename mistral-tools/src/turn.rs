@@ -270,7 +270,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{SchemaType, ToolBatch, ToolBuilder, ToolError, block_on};
+    use crate::{SchemaType, ToolBatch, ToolBuilder, block_on};
 
     /// How many are under way, and the most that ever were.
     #[derive(Default)]
@@ -303,7 +303,7 @@ mod tests {
                     gauge.enter();
                     barrier.wait();
                     gauge.leave();
-                    Ok::<_, ToolError>(number)
+                    Ok(number)
                 })
                 .build()
                 .unwrap(),
@@ -324,7 +324,7 @@ mod tests {
                     })
                     .await;
                     gauge.leave();
-                    Ok::<_, ToolError>(number)
+                    Ok(number)
                 })
                 .build()
                 .unwrap(),
@@ -434,7 +434,7 @@ mod tests {
                 for number in 0..to {
                     emitter.emit(number.to_string()).await?;
                 }
-                Ok::<_, crate::EmitError<Chunk>>(to)
+                Ok(to)
             })
             .build()
             .unwrap();

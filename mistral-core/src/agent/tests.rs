@@ -107,7 +107,7 @@ fn tools() -> ToolBatch {
                 for number in ["one", "two", "three"] {
                     emitter.emit_blocking(number)?;
                 }
-                Ok::<_, mistral_tools::EmitError<mistral_tools::Chunk>>(3)
+                Ok(3)
             })
             .build()
             .unwrap(),
@@ -316,7 +316,7 @@ fn long_results_are_cut_before_the_model_reads_them() {
         .description("")
         .request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY))
         .result_schema::<String>(SchemaType::Serde)
-        .on_invocation(|_, _, Nothing {}, ()| Ok::<_, ToolError>("é".repeat(50_000)))
+        .on_invocation(|_, _, Nothing {}, ()| Ok("é".repeat(50_000)))
         .build()
         .unwrap();
     let registry = ToolRegistry::new();
@@ -345,7 +345,7 @@ fn resumed_calls_run_together_and_hand_out_chunks() {
             .on_invocation(|_, emitter, Nothing {}, barrier| {
                 emitter.emit_blocking("here")?;
                 barrier.wait();
-                Ok::<_, mistral_tools::EmitError<mistral_tools::Chunk>>(7)
+                Ok(7)
             })
             .build()
             .unwrap();
@@ -403,7 +403,7 @@ fn calls_of_a_turn_run_together_within_the_limit() {
             .on_invocation(|_, _, Nothing {}, (now, most, barrier)| {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 barrier.wait(); // with fewer at once none would end
-                Ok::<_, ToolError>(now.fetch_sub(1, Ordering::SeqCst))
+                Ok(now.fetch_sub(1, Ordering::SeqCst))
             })
             .build()
             .unwrap();

@@ -3,9 +3,10 @@
 //! | what runs | at the limit |
 //! |---|---|
 //! | a future | it is dropped, where it last waited; nothing of it runs after |
-//! | a function on the caller's thread | its token is cancelled; the caller waits until it returns, and its late result is discarded |
+//! | a synchronous function, called asynchronously | its token is cancelled and the call ends; the function is left behind on a thread of its own, and its late result is discarded |
+//! | a synchronous function, called synchronously | its token is cancelled; the caller waits until it returns, and its late result is discarded |
 //!
-//! Nothing can stop a function of the same process from outside. One that never looks at its token never ends.
+//! Nothing can stop a function of the same process from outside. One that never looks at its token never ends, and keeps its thread.
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,11 @@ use crate::CancellationToken;
 use crate::time::{Moment, Sleep, Timer};
 
 /// How long a call may take, and each attempt of it. Without a limit it may take for ever.
+///
+/// A limit ends every call of an asynchronous function, and every asynchronous call of a synchronous function:
+/// [`call_async`](crate::ToolRegistry::call_async) runs the function on a thread of its own, and leaves the thread behind at the limit.
+/// A synchronous [`call`](crate::ToolRegistry::call) of a synchronous function waits until the function returns. A function that never
+/// looks at its [token](crate::Execution::token) holds that call past the limit.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,14 +43,15 @@ impl TimeoutPolicy {
     /// No limits.
     pub const NONE: Self = Self { call: None, attempt: None };
 
-    /// All attempts and the pauses between them, together.
+    /// Limits all attempts and the pauses between them, together. A synchronous call of a synchronous function ends no sooner than the
+    /// function returns.
     #[must_use]
     pub const fn call(mut self, limit: Duration) -> Self {
         self.call = Some(limit);
         self
     }
 
-    /// Each attempt alone.
+    /// Limits each attempt alone. A synchronous call of a synchronous function ends no sooner than the function returns.
     #[must_use]
     pub const fn attempt(mut self, limit: Duration) -> Self {
         self.attempt = Some(limit);

@@ -1,0 +1,16 @@
+use mistral_tools::FunctionTool;
+
+#[derive(serde::Deserialize, mistral_tools::schemars::JsonSchema)]
+#[schemars(crate = "mistral_tools::schemars")]
+struct Numbers {
+    a: i64,
+    b: i64,
+}
+
+fn read(numbers: Numbers) -> std::io::Result<i64> {
+    Ok(numbers.a + numbers.b)
+}
+
+fn main() {
+    let _ = FunctionTool::new("f", "", read);
+}

@@ -1,0 +1,14 @@
+use mistral_tools::FunctionTool;
+
+struct Total(i64);
+
+#[derive(serde::Deserialize, mistral_tools::schemars::JsonSchema)]
+#[schemars(crate = "mistral_tools::schemars")]
+struct Numbers {
+    a: i64,
+    b: i64,
+}
+
+fn main() {
+    let _ = FunctionTool::new("f", "", |numbers: Numbers| Ok(Total(numbers.a + numbers.b)));
+}

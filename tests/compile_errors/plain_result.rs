@@ -1,0 +1,12 @@
+use mistral_tools::FunctionTool;
+
+#[derive(serde::Deserialize, mistral_tools::schemars::JsonSchema)]
+#[schemars(crate = "mistral_tools::schemars")]
+struct Numbers {
+    a: i64,
+    b: i64,
+}
+
+fn main() {
+    let _ = FunctionTool::new("f", "", |numbers: Numbers| numbers.a + numbers.b);
+}
