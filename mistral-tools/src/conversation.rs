@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use crate::{CancellationToken, Message, Role};
+use crate::{CancellationToken, Extensions, Message, Role};
 
 /// A read-only view of the messages and of the state of the call itself. It borrows everything, is copied for free, and
 /// iterates without allocating.
@@ -20,12 +20,14 @@ use crate::{CancellationToken, Message, Role};
 pub struct Conversation<'a> {
     messages: &'a [Message],
     execution: Execution<'a>,
+    extensions: Option<&'a Extensions>,
 }
 
 impl<'a> Conversation<'a> {
     /// A view of these messages, in the first turn.
     pub const fn new(messages: &'a [Message]) -> Self {
-        Self { messages, execution: Execution { turn: 0, attempt: 0, call_id: None, approved: false, token: None } }
+        let execution = Execution { turn: 0, attempt: 0, call_id: None, approved: false, token: None };
+        Self { messages, execution, extensions: None }
     }
 
     /// The same in another turn.
@@ -67,6 +69,28 @@ impl<'a> Conversation<'a> {
     pub const fn with_token(mut self, token: &'a CancellationToken) -> Self {
         self.execution.token = Some(token);
         self
+    }
+
+    /// Lends values of the run to the tools that are called.
+    #[must_use]
+    pub const fn with_extensions(mut self, extensions: &'a Extensions) -> Self {
+        self.extensions = Some(extensions);
+        self
+    }
+
+    /// Returns the value of this type that the host [lent](Self::with_extensions) to the run.
+    ///
+    /// ```
+    /// use mistral_tools::{Conversation, Extensions};
+    ///
+    /// struct User(&'static str);
+    ///
+    /// let values = Extensions::new().with(User("Ada"));
+    /// let conversation = Conversation::default().with_extensions(&values);
+    /// assert_eq!(conversation.get::<User>().map(|user| user.0), Some("Ada"));
+    /// ```
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<&'a T> {
+        self.extensions.and_then(Extensions::get)
     }
 
     /// The same after this many more retries.
