@@ -55,7 +55,7 @@ pub use agent::{
     Stop, Suspended, ToolChoice,
 };
 pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
-pub use constraint::{CallConstraint, CallMask, Constraint, TokenTable};
+pub use constraint::{CallConstraint, CallMask, Constraint, TokenTable, Treatment, Unenforced};
 pub use decoder::embedded;
 pub use engine::{Engine, Step};
 pub use error::Error;
