@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use mistral_core::tools::{Approval, PausedCall, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
-use mistral_core::{Agent, AgentEvent, Message, Model, Stop, Suspended};
+use mistral_core::{Agent, AgentEvent, AgentStop, Message, Model, Suspended};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
 
     let model = builder.load()?;
     let answer = agent(model.clone())?.run([Message::user("What is 37 * 43?")])?.complete()?;
-    let (Stop::Paused, Some(suspended)) = (answer.stop, answer.suspended) else {
+    let (AgentStop::Paused, Some(suspended)) = (answer.stop, answer.suspended) else {
         return Err(format!("the model made no call: {}", answer.text).into());
     };
     let mut json = serde_json::to_string_pretty(&suspended)?;

@@ -51,8 +51,8 @@ mod text;
 mod worker;
 
 pub use agent::{
-    Agent, AgentAnswer, AgentEvent, AgentEvents, AgentLimits, AgentRun, CallEnd, Exchange, Next, Price, RequestedCall,
-    Stop, Suspended, ToolChoice,
+    Agent, AgentAnswer, AgentEvent, AgentEvents, AgentLimits, AgentRun, AgentStep, AgentStop, CallEnd, ChatRun,
+    Exchange, IntoMessages, RequestedCall, Suspended, TokenPrice, ToolChoice,
 };
 pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
 pub use constraint::{CallConstraint, CallMask, Constraint, TokenTable, Treatment, Unenforced};

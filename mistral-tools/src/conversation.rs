@@ -93,6 +93,10 @@ impl<'a> Conversation<'a> {
         self.extensions.and_then(Extensions::get)
     }
 
+    pub(crate) const fn extensions(&self) -> Option<&'a Extensions> {
+        self.extensions
+    }
+
     /// The same after this many more retries.
     pub(crate) const fn retried(mut self, retries: u32) -> Self {
         self.execution.attempt = self.execution.attempt.saturating_add(retries);

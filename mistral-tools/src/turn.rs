@@ -16,8 +16,8 @@ use std::{
 use futures_core::Stream;
 
 use crate::{
-    Approval, CancellationToken, Chunk, Chunks, Conversation, Emitter, ErrorKind, Invocation, Message, Outcome,
-    PausedCall, Reply, ToolError, ToolRegistry, WhenFull, block_on, registered_tool::unless_cancelled,
+    Approval, CancellationToken, Chunk, Chunks, Conversation, Emitter, ErrorKind, Extensions, Invocation, Message,
+    Outcome, PausedCall, Reply, ToolError, ToolRegistry, WhenFull, block_on, registered_tool::unless_cancelled,
 };
 
 /// A call as the model made it.
@@ -211,6 +211,7 @@ impl<'a> Turn<'a> {
         let order = Order {
             registry: registry.clone(),
             messages: Arc::clone(messages.get_or_init(|| self.conversation.messages().into())),
+            extensions: self.conversation.extensions().cloned().unwrap_or_default(),
             turn: execution.turn(),
             token: parent.child(),
             emitter: self.emitter.cloned(),
@@ -289,6 +290,7 @@ enum OwnedJob {
 struct Order {
     registry: ToolRegistry,
     messages: Arc<[Message]>,
+    extensions: Extensions,
     turn: u32,
     token: CancellationToken,
     emitter: Option<Emitter<Chunk>>,
@@ -298,8 +300,8 @@ struct Order {
 
 impl Order {
     fn carry_out(self) -> Answer {
-        let Self { registry, messages, turn, token, emitter, place, job } = self;
-        let conversation = Conversation::new(&messages).turn(turn).with_token(&token);
+        let Self { registry, messages, extensions, turn, token, emitter, place, job } = self;
+        let conversation = Conversation::new(&messages).turn(turn).with_token(&token).with_extensions(&extensions);
         let job = match &job {
             OwnedJob::Call { id, name, arguments } => Job::Call(Call { id: id.as_deref(), name, arguments }),
             OwnedJob::Resume(resumed) => Job::Resume(&resumed.0, &resumed.1),
