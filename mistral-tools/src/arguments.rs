@@ -32,7 +32,7 @@ impl<T: DeserializeOwned + Send + 'static> Arguments for T {
 ///     .description("Counts the bytes of a name")
 ///     .request_schema::<Borrowed<City<'static>>>(SchemaType::Serde)
 ///     .result_schema::<usize>(SchemaType::Serde)
-///     .on_invocation(|_, _, city, ()| Ok::<_, std::fmt::Error>(city.name.len()))
+///     .on_invocation(|_, _, city, ()| Ok(city.name.len()))
 ///     .build()?;
 /// let mut reply = Reply::new();
 /// assert!(tool.call(&Invocation::default(), br#"{"name": "\"Z\u00fcrich\""}"#, &mut reply).is_success());

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::{
     Arguments, ChainControl, ChunkEmitter, Conversation, Error, ErrorFlow, IntoResultFlow, Invoke, OnError, OnRequest,
-    OnResult, RequestFlow, Schema, SchemaSource, Streamed, Streaming, ToolError, ToolSpec, TypedTool,
+    OnResult, RequestFlow, Schema, SchemaSource, Streamed, Streaming, ToolError, TypedTool,
     invoke::{AsyncFunction, Asynchronous, Blocking},
-    typed_tool::{Description, Hooks},
+    typed_tool::Description,
 };
 
 /// Builds a tool: name, description, dependency (which may be left out), request schema, result schema, function and hooks, in
@@ -87,12 +87,12 @@ use crate::{
 /// ```compile_fail,E0599
 /// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
 /// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde)
-///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(()));
+///     .on_invocation(|_, _, (), ()| Ok(()));
 /// ```
 /// ```
 /// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
 /// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde)
-///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(()));
+///     .on_invocation(|_, _, (), ()| Ok(()));
 /// ```
 ///
 /// No function:
@@ -105,7 +105,7 @@ use crate::{
 /// ```
 /// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
 /// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde)
-///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(())).build();
+///     .on_invocation(|_, _, (), ()| Ok(())).build();
 /// ```
 ///
 /// A dependency after the schemas, before the description, or twice:
@@ -137,12 +137,12 @@ use crate::{
 /// ```compile_fail,E0599
 /// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
 /// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde)
-///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(())).on_invocation(|_, _, (), ()| Ok::<_, ToolError>(()));
+///     .on_invocation(|_, _, (), ()| Ok(())).on_invocation(|_, _, (), ()| Ok(()));
 /// ```
 /// ```
 /// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
 /// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<()>(SchemaType::Serde)
-///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(())).on_result(|_, _, result, ()| result);
+///     .on_invocation(|_, _, (), ()| Ok(())).on_result(|_, _, result, ()| result);
 /// ```
 ///
 /// [`SchemaType::Serde`](crate::SchemaType::Serde) of a type without a schema:
@@ -166,7 +166,8 @@ pub struct ToolBuilder {
 }
 
 impl ToolBuilder {
-    /// Starts with what the model calls the tool by: 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`.
+    /// Starts with the name, which is not empty. Models write 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`; a tool with another
+    /// name is told to them under an [alias](crate::RegisteredTool::alias).
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: name.into() }
     }
@@ -227,7 +228,7 @@ impl<A: Arguments, D: Send + Sync + 'static> Requested<A, D> {
     /// The result, and where its schema comes from.
     pub fn result_schema<R: Serialize + Send + 'static>(self, schema: impl SchemaSource<R>) -> Resulting<A, R, D> {
         let Self { described: Described { name, description }, dependency, request, .. } = self;
-        let description = Description { name, description, request, result: schema.schema() };
+        let description = Description { name, description, request, result: Some(schema.schema()) };
         Resulting { description, dependency, marker: PhantomData }
     }
 }
@@ -243,15 +244,14 @@ pub struct Resulting<A, R, D> {
 
 impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static> Resulting<A, R, D> {
     /// A synchronous function of conversation, emitter, arguments and dependency (`()` if there is none).
-    pub fn on_invocation<F, E>(self, function: F) -> Callable<A, R, D, Blocking<F, E>>
+    pub fn on_invocation<F>(self, function: F) -> Callable<A, R, D, Blocking<F>>
     where
-        E: Into<ToolError> + 'static,
-        F: for<'a> Fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<R, E>
+        F: for<'a> Fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<R, ToolError>
             + Send
             + Sync
             + 'static,
     {
-        self.function(Blocking(function, PhantomData))
+        self.function(Blocking(function))
     }
 
     /// An asynchronous function: a closure `async |conversation, emitter, arguments, dependency| ...`, on no runtime in particular.
@@ -267,29 +267,25 @@ impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static> Resu
     ///     .result_schema::<String>(SchemaType::Serde)
     ///     .on_invocation_async(async |_, _, word, and| {
     ///         let word = std::future::ready(word).await;
-    ///         Ok::<_, ToolError>(format!("{word} {and}{word}"))
+    ///         Ok(format!("{word} {and}{word}"))
     ///     })
     ///     .build()?;
     /// let mut reply = Reply::new();
     /// assert!(tool.call(&Invocation::default(), br#""on""#, &mut reply).is_success());
-    /// assert_eq!(reply.as_str(), r#""on and on""#);
+    /// assert_eq!(reply.as_str(), "on and on");
     /// # Ok::<(), mistral_tools::Error>(())
     /// ```
-    pub fn on_invocation_async<F, E>(self, function: F) -> Callable<A, R, D, Asynchronous<F, E>>
+    pub fn on_invocation_async<F>(self, function: F) -> Callable<A, R, D, Asynchronous<F>>
     where
-        E: Into<ToolError> + Send + 'static,
-        F: for<'a> AsyncFn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<R, E>
-            + for<'a> AsyncFunction<'a, A, D, R, E>
+        F: for<'a> AsyncFn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<R, ToolError>
+            + for<'a> AsyncFunction<'a, A, D, R>
             + 'static,
     {
-        self.function(Asynchronous(function, PhantomData))
+        self.function(Asynchronous(function))
     }
 
     fn function<F: Invoke<A, D, R>>(self, function: F) -> Callable<A, R, D, F> {
-        let Self { description, dependency, .. } = self;
-        let hooks = Hooks { request: Vec::new(), error: Vec::new(), result: Vec::new() };
-        let stream_limit = Streamed::LIMIT;
-        Callable { tool: TypedTool { description, dependency, function, hooks, stream_limit, marker: PhantomData } }
+        Callable { tool: TypedTool::new(self.description, self.dependency, function) }
     }
 }
 
@@ -304,7 +300,12 @@ impl<A: Arguments, D: Send + Sync + 'static> Resulting<A, Streamed, D> {
     ///     .description("Counts")
     ///     .request_schema::<u32>(SchemaType::JsonSchema(r#"{"type": "integer"}"#))
     ///     .result_schema::<Streamed>(SchemaType::Serde)
-    ///     .on_stream(|_, emitter, to, ()| (1..=to).try_for_each(|number| emitter.emit_blocking(format!("{number};"))))
+    ///     .on_stream(|_, emitter, to, ()| {
+    ///         for number in 1..=to {
+    ///             emitter.emit_blocking(format!("{number};"))?;
+    ///         }
+    ///         Ok(())
+    ///     })
     ///     .build()?;
     ///
     /// let (emitter, chunks) = Emitter::bounded(8, WhenFull::Block, CancellationToken::new());
@@ -312,7 +313,7 @@ impl<A: Arguments, D: Send + Sync + 'static> Resulting<A, Streamed, D> {
     /// assert!(tool.call(&Invocation::default().with_emitter(&emitter), b"3", &mut reply).is_success());
     /// drop(emitter);
     /// assert_eq!(chunks.map(|chunk| chunk.text).collect::<Vec<_>>(), ["1;", "2;", "3;"]);
-    /// assert_eq!(reply.as_str(), r#""1;2;3;""#);
+    /// assert_eq!(reply.as_str(), "1;2;3;");
     /// # Ok::<(), mistral_tools::Error>(())
     /// ```
     ///
@@ -321,33 +322,31 @@ impl<A: Arguments, D: Send + Sync + 'static> Resulting<A, Streamed, D> {
     /// ```compile_fail,E0599
     /// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
     /// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<String>(SchemaType::Serde)
-    ///     .on_stream(|_, _, (), ()| Ok::<_, ToolError>(()));
+    ///     .on_stream(|_, _, (), ()| Ok(()));
     /// ```
     /// ```
     /// # use mistral_tools::{SchemaType, Streamed, ToolBuilder, ToolError};
     /// ToolBuilder::named("f").description("F").request_schema::<()>(SchemaType::Serde).result_schema::<Streamed>(SchemaType::Serde)
-    ///     .on_stream(|_, _, (), ()| Ok::<_, ToolError>(()));
+    ///     .on_stream(|_, _, (), ()| Ok(()));
     /// ```
-    pub fn on_stream<F, E>(self, function: F) -> Callable<A, Streamed, D, Streaming<Blocking<F, E>>>
+    pub fn on_stream<F>(self, function: F) -> Callable<A, Streamed, D, Streaming<Blocking<F>>>
     where
-        E: Into<ToolError> + 'static,
-        F: for<'a> Fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<(), E>
+        F: for<'a> Fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<(), ToolError>
             + Send
             + Sync
             + 'static,
     {
-        self.function(Streaming(Blocking(function, PhantomData)))
+        self.function(Streaming(Blocking(function)))
     }
 
     /// As [`on_stream`](Self::on_stream), asynchronously.
-    pub fn on_stream_async<F, E>(self, function: F) -> Callable<A, Streamed, D, Streaming<Asynchronous<F, E>>>
+    pub fn on_stream_async<F>(self, function: F) -> Callable<A, Streamed, D, Streaming<Asynchronous<F>>>
     where
-        E: Into<ToolError> + Send + 'static,
-        F: for<'a> AsyncFn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<(), E>
-            + for<'a> AsyncFunction<'a, A, D, (), E>
+        F: for<'a> AsyncFn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<(), ToolError>
+            + for<'a> AsyncFunction<'a, A, D, ()>
             + 'static,
     {
-        self.function(Streaming(Asynchronous(function, PhantomData)))
+        self.function(Streaming(Asynchronous(function)))
     }
 }
 
@@ -376,7 +375,7 @@ impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static, F: I
     ///     .description("Deletes a file")
     ///     .request_schema::<String>(SchemaType::JsonSchema(r#"{"type": "string"}"#))
     ///     .result_schema::<()>(SchemaType::Serde)
-    ///     .on_invocation(|_, _, path, ()| Ok::<_, ToolError>(()))
+    ///     .on_invocation(|_, _, path, ()| Ok(()))
     ///     .on_request(|_, chain, path, ()| match path.as_str() {
     ///         path if path.starts_with('/') => chain.deny("only relative paths"),
     ///         path => chain.pause(format!("Delete {path}?")),
@@ -431,12 +430,9 @@ impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static, F: I
     /// The tool.
     ///
     /// # Errors
-    /// [`Error::Name`], and [`Error::Parameters`] for a schema written by hand that is no JSON object.
+    /// [`Error::Name`] for an empty name, and [`Error::Parameters`] for a schema written by hand that is not a JSON object;
+    /// with the feature `dynamic`, [`Error::Schema`] for one that is not a JSON schema.
     pub fn build(self) -> Result<TypedTool<A, R, D, F>, Error> {
-        let Description { name, request, result, .. } = &self.tool.description;
-        ToolSpec::check_name(name)?;
-        request.check(name)?;
-        result.check(name)?;
-        Ok(self.tool)
+        self.tool.checked()
     }
 }

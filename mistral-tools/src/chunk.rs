@@ -40,7 +40,7 @@ pub struct Chunk {
 ///         for number in 1..=to {
 ///             emitter.emit_blocking_with(|| number.to_string())?; // ends the tool when nobody wants it any more
 ///         }
-///         Ok::<_, mistral_tools::EmitError<mistral_tools::Chunk>>(to)
+///         Ok(to)
 ///     })
 ///     .build()?;
 ///
@@ -71,6 +71,11 @@ impl<'a> ChunkEmitter<'a> {
     /// Hands out to nobody.
     pub const fn silent() -> Self {
         Self { emitter: None, call: 0, token: None, collector: None }
+    }
+
+    /// The emitter and the place of the call, for a thread that may be left behind.
+    pub(crate) fn detached(&self) -> Option<(Emitter<Chunk>, usize)> {
+        self.emitter.map(|emitter| (emitter.detached(), self.call))
     }
 
     /// The same for a call under this token.

@@ -93,6 +93,14 @@ impl<'a> Conversation<'a> {
         self.extensions.and_then(Extensions::get)
     }
 
+    pub(crate) const fn of(
+        messages: &'a [Message],
+        execution: Execution<'a>,
+        extensions: Option<&'a Extensions>,
+    ) -> Self {
+        Self { messages, execution, extensions }
+    }
+
     pub(crate) const fn extensions(&self) -> Option<&'a Extensions> {
         self.extensions
     }
@@ -132,6 +140,16 @@ pub struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
+    pub(crate) const fn of(
+        turn: u32,
+        attempt: u32,
+        call_id: Option<&'a str>,
+        approved: bool,
+        token: Option<&'a CancellationToken>,
+    ) -> Self {
+        Self { turn, attempt, call_id, approved, token }
+    }
+
     /// The turn of the model that made the call, from 0.
     pub const fn turn(&self) -> u32 {
         self.turn

@@ -132,11 +132,14 @@ pub struct Emitter<T> {
 /// Closes the queue with the last emitter.
 struct EmittingEnd<T> {
     shared: Arc<Shared<T>>,
+    closes: bool,
 }
 
 impl<T> Drop for EmittingEnd<T> {
     fn drop(&mut self) {
-        self.shared.close();
+        if self.closes {
+            self.shared.close();
+        }
     }
 }
 
@@ -154,7 +157,7 @@ impl<T> Emitter<T> {
             dropped: RelaxedCounter::new(),
         });
         let chunks = Chunks { shared: shared.clone(), chunk: None, cancelled: None };
-        (Self { end: Arc::new(EmittingEnd { shared }) }, chunks)
+        (Self { end: Arc::new(EmittingEnd { shared, closes: true }) }, chunks)
     }
 
     /// Emits a chunk, if that is possible now.
@@ -228,6 +231,11 @@ impl<T> Emitter<T> {
     /// How many chunks were forgotten by [`WhenFull::DropOldest`].
     pub fn dropped(&self) -> u64 {
         self.shared().dropped.get()
+    }
+
+    /// Returns an emitter into the same queue that does not keep the queue open: for a thread that may be left behind.
+    pub(crate) fn detached(&self) -> Self {
+        Self { end: Arc::new(EmittingEnd { shared: self.end.shared.clone(), closes: false }) }
     }
 
     /// Whether to emit may mean to wait.

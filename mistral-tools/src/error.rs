@@ -10,7 +10,23 @@ pub enum Error {
         /// The name given.
         name: String,
     },
-    /// Parameters that are not a JSON schema.
+    /// A tool that panicked when it was asked for its name, its description or its schema.
+    #[error("the tool {name:?} panicked when it was asked for its {asked}")]
+    Panicked {
+        /// The tool, as far as its name is known.
+        name: String,
+        /// What it was asked for.
+        asked: &'static str,
+    },
+    /// A schema, of a tool found at run time or written by hand, that is not a JSON schema. Found with the feature `dynamic`.
+    #[error("the parameters of tool `{name}` are not a JSON schema: {reason}")]
+    Schema {
+        /// The tool.
+        name: String,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// Parameters that are not a JSON object.
     #[error("the parameters of tool `{name}` are not a JSON object")]
     Parameters {
         /// The tool.

@@ -1,9 +1,6 @@
 //! Functions of tools: synchronous and asynchronous ones behind one trait.
 
-use std::{
-    future::{self, Future},
-    marker::PhantomData,
-};
+use std::future::{self, Future};
 
 use crate::{Arguments, ChunkEmitter, Conversation, Streamed, ToolError};
 
@@ -24,22 +21,28 @@ pub trait Invoke<A: Arguments, D, R>: sealed::Sealed + Send + Sync + 'static {
     ) -> impl Future<Output = Result<R, ToolError>> + Send;
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
+
+    /// Only this crate has one.
+    #[derive(Debug)]
+    pub struct Token;
 }
 
 /// A synchronous function.
-pub struct Blocking<F, E>(pub(crate) F, pub(crate) PhantomData<fn() -> E>);
+pub struct Blocking<F>(pub(crate) F);
 
-impl<F, E> sealed::Sealed for Blocking<F, E> {}
+impl<F> sealed::Sealed for Blocking<F> {}
 
-impl<A, D, R, E, F> Invoke<A, D, R> for Blocking<F, E>
+impl<A, D, R, F> Invoke<A, D, R> for Blocking<F>
 where
     A: Arguments,
     D: 'static,
     R: Send + 'static,
-    E: Into<ToolError> + 'static,
-    F: for<'a> Fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<R, E> + Send + Sync + 'static,
+    F: for<'a> Fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> Result<R, ToolError>
+        + Send
+        + Sync
+        + 'static,
 {
     const BLOCKING: bool = true;
 
@@ -50,33 +53,32 @@ where
         arguments: A::At<'a>,
         dependency: &'a D,
     ) -> impl Future<Output = Result<R, ToolError>> + Send {
-        future::ready(self.0(conversation, emitter, arguments, dependency).map_err(Into::into))
+        future::ready(self.0(conversation, emitter, arguments, dependency))
     }
 }
 
 /// An asynchronous function.
-pub struct Asynchronous<F, E>(pub(crate) F, pub(crate) PhantomData<fn() -> E>);
+pub struct Asynchronous<F>(pub(crate) F);
 
-impl<F, E> sealed::Sealed for Asynchronous<F, E> {}
+impl<F> sealed::Sealed for Asynchronous<F> {}
 
-impl<A, D, R, E, F> Invoke<A, D, R> for Asynchronous<F, E>
+impl<A, D, R, F> Invoke<A, D, R> for Asynchronous<F>
 where
     A: Arguments,
     D: Sync + 'static,
     R: Send + 'static,
-    E: Into<ToolError> + Send + 'static,
-    F: for<'a> AsyncFunction<'a, A, D, R, E> + 'static,
+    F: for<'a> AsyncFunction<'a, A, D, R> + 'static,
 {
     const BLOCKING: bool = false;
 
-    async fn invoke<'a>(
+    fn invoke<'a>(
         &'a self,
         conversation: &'a Conversation<'a>,
         emitter: &'a ChunkEmitter<'a>,
         arguments: A::At<'a>,
         dependency: &'a D,
-    ) -> Result<R, ToolError> {
-        self.0.start(conversation, emitter, arguments, dependency).await.map_err(Into::into)
+    ) -> impl Future<Output = Result<R, ToolError>> + Send {
+        self.0.start(conversation, emitter, arguments, dependency)
     }
 }
 
@@ -101,12 +103,22 @@ impl<A: Arguments, D: Sync + 'static, I: Invoke<A, D, ()>> Invoke<A, D, Streamed
     }
 }
 
-/// What `AsyncFn` cannot say: that the future can be sent to another thread. Every asynchronous closure whose future can has it.
-pub trait AsyncFunction<'a, A: Arguments, D, R, E>: Send + Sync {
-    /// What the closure returns.
-    type Future: Future<Output = Result<R, E>> + Send + 'a;
+/// An asynchronous closure whose future can be sent to another thread.
+///
+/// `AsyncFn` cannot say that the future is `Send`. A closure that captures something lends it to its future, which `Fn` cannot say
+/// either; so each call takes a clone of the closure, which costs what a clone of its captures costs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an asynchronous function of a tool",
+    label = "expected `async |conversation, emitter, arguments, dependency| Ok(result)`",
+    note = "captured values are moved into the closure (`async move |..|`), cloned for each call (wrap them in `Arc`), and `Send + Sync`",
+    note = "the future must be `Send`: nothing like `Rc`, `RefCell` or a lock guard may be held across an `.await`",
+    note = "what all calls share can also be a dependency: `.with(value)` after the description"
+)]
+pub trait AsyncFunction<'a, A: Arguments, D, R>: Send + Sync {
+    /// The future that the closure returns.
+    type Future: Future<Output = Result<R, ToolError>> + Send + 'a;
 
-    /// Calls it.
+    /// Calls the closure.
     fn start(
         &self,
         conversation: &'a Conversation<'a>,
@@ -116,12 +128,12 @@ pub trait AsyncFunction<'a, A: Arguments, D, R, E>: Send + Sync {
     ) -> Self::Future;
 }
 
-impl<'a, A, D, R, E, F, O> AsyncFunction<'a, A, D, R, E> for F
+impl<'a, A, D, R, F, O> AsyncFunction<'a, A, D, R> for F
 where
     A: Arguments,
     D: 'a,
-    F: Fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> O + Send + Sync,
-    O: Future<Output = Result<R, E>> + Send + 'a,
+    F: FnOnce(&'a Conversation<'a>, &'a ChunkEmitter<'a>, A::At<'a>, &'a D) -> O + Clone + Send + Sync,
+    O: Future<Output = Result<R, ToolError>> + Send + 'a,
 {
     type Future = O;
 
@@ -132,6 +144,6 @@ where
         arguments: A::At<'a>,
         dependency: &'a D,
     ) -> O {
-        self(conversation, emitter, arguments, dependency)
+        self.clone()(conversation, emitter, arguments, dependency)
     }
 }

@@ -68,9 +68,12 @@ mod chunk;
 mod conversation;
 mod counter;
 pub mod dialect;
+#[cfg(feature = "dynamic")]
+mod dynamic_tool;
 mod emitter;
 mod error;
 mod extensions;
+mod function_tool;
 mod histogram;
 mod invoke;
 mod json;
@@ -93,6 +96,11 @@ mod tool;
 mod tool_error;
 mod turn;
 mod typed_tool;
+#[cfg(feature = "dynamic")]
+mod validation;
+#[cfg(not(feature = "dynamic"))]
+#[path = "validation_off.rs"]
+mod validation;
 
 pub use approval::{Approval, PausedCall};
 pub use arguments::{Arguments, Borrowed, BorrowedArguments};
@@ -102,12 +110,15 @@ pub use chain::{ChainControl, ErrorFlow, IntoResultFlow, OnError, OnRequest, OnR
 pub use chunk::{Chunk, ChunkEmitter};
 pub use conversation::{Conversation, Execution};
 pub use counter::{CounterGroup, ErrorCounters, RelaxedCounter, Snapshot};
+#[cfg(feature = "dynamic")]
+pub use dynamic_tool::DynamicTool;
 pub use emitter::{Chunks, Emit, EmitError, Emitter, NoChunk, WhenFull};
 pub use error::Error;
 pub use extensions::Extensions;
+pub use function_tool::{FunctionTool, ToolFunction};
 pub use histogram::{LatencyHistogram, LatencySnapshot};
 pub use invoke::{AsyncFunction, Asynchronous, Blocking, Invoke, Streaming};
-pub use json::ArgumentError;
+pub use json::{ArgumentError, text::Json};
 pub use kinds::ErrorKinds;
 pub use message::{Message, Role, ToolCall};
 pub use outcome::{ErrorKind, Outcome, Text};
@@ -130,3 +141,6 @@ pub use tool::{CallFuture, Invocation, Tool};
 pub use tool_error::{OrToolError, ToolError};
 pub use turn::{Answer, Call, OnAnswer, Turn};
 pub use typed_tool::TypedTool;
+
+pub use schemars;
+pub use serde_json;

@@ -3,6 +3,7 @@
 //! From the outside in: fallback, statistics, gate, deadline, retry, circuit breaker, limit of one attempt, the tool. Without a
 //! policy all of it is two looks at the clock and two counters.
 
+mod aside;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,7 @@ use crate::{
     BreakerState, CancellationToken, ChainControl, CircuitBreaker, Conversation, Error, ErrorKind, Fallback,
     Invocation, Moment, Observer, OnRequest, Outcome, PausedCall, Permit, Reply, RequestFlow, ResilienceEvent,
     ResiliencePolicy, RetryDecision, Substitute, Timer, Tool, ToolError, ToolSpec, ToolStatistics, block_on,
-    chain::Request, registry::Tools, run_until, statistics::Statistics, timeout_at,
+    chain::Request, registry::Tools, resilience::events::tell, run_until, statistics::Statistics, timeout_at,
 };
 
 /// What is done about a tool that fails, beside what its own hooks do.
@@ -64,8 +65,8 @@ impl From<ResiliencePolicy> for ToolPolicy {
     }
 }
 
-/// Is told what was done about the tools of a registry, at once and by the thread of the call: be quick, and do not panic.
-/// Closures observe.
+/// Is told what was done about the tools of a registry, at once and by the thread of the call: be quick. A panic of an observer is
+/// contained, and the event is lost. Closures observe.
 pub trait ToolObserver: Send + Sync {
     /// It happened to a call of this tool.
     fn observe(&self, tool: &str, event: &ResilienceEvent);
@@ -101,22 +102,31 @@ impl Observer for Named {
     }
 }
 
+impl Named {
+    fn tell(&self, event: ResilienceEvent) {
+        tell(self, &event);
+    }
+}
+
 type Breaker = CircuitBreaker<Arc<dyn Timer>, Named>;
 type Admission<'a> = Permit<'a, Arc<dyn Timer>, Named>;
 
-/// Asked before any call of a registry: with the conversation, the choices, the name of the tool and the bytes of its arguments.
+/// Asked before any call of a registry: with the conversation, the choices, the tool's own name and the bytes of its arguments.
 pub type Gate =
     dyn for<'a> Fn(&Conversation<'a>, ChainControl<'a, OnRequest>, &str, &[u8]) -> RequestFlow + Send + Sync;
 
 /// A tool in a registry, with its policy, its circuit breaker and its statistics. A panic of its function ends the call and nothing
 /// else.
 pub struct RegisteredTool {
-    tool: Box<dyn Tool>,
+    tool: Arc<dyn Tool>,
+    /// Where the model cannot write the name.
+    alias: Option<Arc<str>>,
+    blocking: bool,
     spec: OnceLock<Result<ToolSpec, Error>>,
     policy: ResiliencePolicy,
     fallback: Option<Fallback<String>>,
-    breaker: Option<Breaker>,
-    statistics: Statistics,
+    breaker: Option<Arc<Breaker>>,
+    statistics: Arc<Statistics>,
     timer: Arc<dyn Timer>,
     observer: Named,
     gate: Option<Arc<Gate>>,
@@ -132,26 +142,58 @@ enum Mode {
 }
 
 impl RegisteredTool {
+    /// # Errors
+    /// [`Error::Name`] for a tool without a name, [`Error::Panicked`].
     pub(crate) fn new(
-        tool: Box<dyn Tool>,
+        tool: Arc<dyn Tool>,
         policy: ToolPolicy,
         surroundings: &Surroundings,
         siblings: Weak<ArcSwap<Tools>>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
+        let panicked = || Error::Panicked { name: String::new(), asked: "name" };
+        let (name, blocking) = caught(|| (Arc::<str>::from(tool.name()), tool.is_blocking())).ok_or_else(panicked)?;
+        if name.is_empty() {
+            return Err(Error::Name { name: String::new() });
+        }
         let Surroundings { policy: outer, timer, observer, gate } = surroundings.clone();
         let ToolPolicy { resilience, fallback } = policy;
         let policy = resilience.or(outer);
-        let observer = Named { name: tool.name().into(), observer };
+        let observer = Named { name, observer };
         let breaker = policy
             .breaker_policy()
-            .map(|policy| CircuitBreaker::new(policy).with_clock(Arc::clone(&timer)).with_observer(observer.clone()));
-        let (spec, statistics) = (OnceLock::new(), Statistics::new());
-        Self { tool, spec, policy, fallback, breaker, statistics, timer, observer, gate, siblings }
+            .map(|policy| CircuitBreaker::new(policy).with_clock(Arc::clone(&timer)).with_observer(observer.clone()))
+            .map(Arc::new);
+        let (alias, spec, statistics) = (None, OnceLock::new(), Arc::new(Statistics::new()));
+        Ok(Self { tool, alias, blocking, spec, policy, fallback, breaker, statistics, timer, observer, gate, siblings })
     }
 
-    /// What the model calls it by.
+    /// The same tool under an alias, with the same breaker and statistics.
+    pub(crate) fn aliased(&self, alias: &str) -> Self {
+        Self {
+            tool: Arc::clone(&self.tool),
+            alias: Some(alias.into()),
+            blocking: self.blocking,
+            spec: OnceLock::new(),
+            policy: self.policy,
+            fallback: self.fallback.clone(),
+            breaker: self.breaker.clone(),
+            statistics: Arc::clone(&self.statistics),
+            timer: Arc::clone(&self.timer),
+            observer: self.observer.clone(),
+            gate: self.gate.clone(),
+            siblings: Weak::clone(&self.siblings),
+        }
+    }
+
+    /// The tool's own name.
     pub fn name(&self) -> &str {
         &self.observer.name
+    }
+
+    /// The name by which the model calls the tool: its own name, or an alias where not every dialect can write the name. No other
+    /// tool of the registry has it.
+    pub fn alias(&self) -> &str {
+        self.alias.as_deref().unwrap_or_else(|| self.name())
     }
 
     /// The tool itself, without what surrounds it.
@@ -159,12 +201,25 @@ impl RegisteredTool {
         &*self.tool
     }
 
+    /// Whether the function is synchronous, as the tool said when it was registered.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.blocking
+    }
+
     /// What the model is told about it; made at the first call of this function and kept.
     ///
     /// # Errors
-    /// [`Tool::spec`]'s.
+    /// [`Tool::spec`]'s, and [`Error::Panicked`]. The observer of the registry is told once, by [`ResilienceEvent::LeftOut`].
     pub fn spec(&self) -> Result<&ToolSpec, &Error> {
-        self.spec.get_or_init(|| self.tool.spec()).as_ref()
+        let make = || {
+            let panicked = || Error::Panicked { name: self.name().into(), asked: "description or schema" };
+            let spec = caught(|| self.tool.spec()).unwrap_or_else(|| Err(panicked()));
+            if spec.is_err() {
+                self.observer.tell(ResilienceEvent::LeftOut);
+            }
+            spec.map(|spec| if spec.name() == self.alias() { spec } else { spec.renamed(self.alias()) })
+        };
+        self.spec.get_or_init(make).as_ref()
     }
 
     /// What became of its calls.
@@ -174,7 +229,7 @@ impl RegisteredTool {
 
     /// The state of its circuit breaker, if it has one.
     pub fn breaker_state(&self) -> Option<BreakerState> {
-        self.breaker.as_ref().map(CircuitBreaker::state)
+        self.breaker.as_ref().map(|breaker| breaker.state())
     }
 
     /// Closes its circuit breaker, as when somebody has repaired what was broken.
@@ -189,7 +244,8 @@ impl RegisteredTool {
         block_on(self.execute(Mode::Blocking, invocation, arguments, reply))
     }
 
-    /// Calls it asynchronously. A tool with a synchronous function runs within a poll.
+    /// Calls it asynchronously. A tool with a synchronous function runs within a poll; under a limit of time it runs on a thread of its
+    /// own, and the call ends at the limit even if the function does not.
     pub async fn call_async(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
         self.execute(Mode::Async, invocation, arguments, reply).await
     }
@@ -220,7 +276,7 @@ impl RegisteredTool {
             }
         };
         self.statistics.fell_back();
-        self.observer.observe(&ResilienceEvent::FellBack { kind });
+        self.observer.tell(ResilienceEvent::FellBack { kind });
         substituted
     }
 
@@ -240,11 +296,15 @@ impl RegisteredTool {
         let gate = self.gate.as_ref()?;
         let conversation = invocation.conversation();
         let chain = ChainControl::new(conversation.execution());
-        match gate(conversation, chain, self.name(), arguments).0 {
-            Request::Proceed | Request::Call => None,
-            Request::End(outcome) => Some(outcome),
-            Request::Pause(question) => {
+        match caught(|| gate(conversation, chain, self.name(), arguments).0) {
+            Some(Request::Proceed | Request::Call) => None,
+            Some(Request::End(outcome)) => Some(outcome),
+            Some(Request::Pause(question)) => {
                 Some(PausedCall::outcome(self.name(), conversation.execution(), arguments, question))
+            }
+            None => {
+                self.observer.tell(ResilienceEvent::GatePanicked);
+                Some(Outcome::Denied("the check of this call failed, so the call was not made".into()))
             }
         }
     }
@@ -283,7 +343,7 @@ impl RegisteredTool {
             match retry.failed_with(error, self.timer.now()) {
                 RetryDecision::Again { after } => {
                     self.statistics.retried();
-                    self.observer.observe(&ResilienceEvent::Retry { attempts, kind, after });
+                    self.observer.tell(ResilienceEvent::Retry { attempts, kind, after });
                     let pause = self.timer.sleep(after);
                     if unless_cancelled(token, pause).await.is_none() {
                         return settled(reply, cancelled());
@@ -291,7 +351,7 @@ impl RegisteredTool {
                 }
                 RetryDecision::GiveUp(_) => {
                     if self.policy.retry_policy().attempts() > 1 {
-                        self.observer.observe(&ResilienceEvent::GaveUp { attempts, kind });
+                        self.observer.tell(ResilienceEvent::GaveUp { attempts, kind });
                     }
                     return outcome;
                 }
@@ -329,8 +389,9 @@ impl RegisteredTool {
             return settled(reply, cancelled());
         }
         let begun = if limit == Moment::FAR { limit } else { self.timer.now() };
-        let ended = if mode == Mode::Async && !self.tool.is_blocking() {
-            let call = unless_cancelled(token, unwound(self.tool.call_async(invocation, arguments, reply)));
+        let ended = if mode == Mode::Async && !self.blocking {
+            let call = async { self.tool.call_async(invocation, arguments, reply).await };
+            let call = unless_cancelled(token, unwound(call));
             let ended = match limit {
                 Moment::FAR => Ok(call.await),
                 limit => timeout_at(&self.timer, limit, call).await,
@@ -338,6 +399,10 @@ impl RegisteredTool {
             ended.map(|ended| ended.unwrap_or_else(|| Some(cancelled())))
         } else if limit == Moment::FAR {
             Ok(caught(|| self.tool.call(invocation, arguments, reply)))
+        } else if mode == Mode::Async {
+            let call = aside::call(&self.tool, &self.timer, limit, invocation, arguments, reply);
+            let ended = timeout_at(&self.timer, limit, unless_cancelled(token, call)).await;
+            ended.and_then(|ended| ended.unwrap_or_else(|| Ok(Some(cancelled()))))
         } else {
             let fresh = CancellationToken::default;
             let token = token.cloned().unwrap_or_else(fresh);
@@ -350,7 +415,7 @@ impl RegisteredTool {
             Ok(Some(outcome)) => outcome,
             Ok(None) => settled(reply, ToolError::handler("the tool panicked").into()),
             Err(_elapsed) => {
-                self.observer.observe(&ResilienceEvent::TimedOut { limit: limit.since(begun) });
+                self.observer.tell(ResilienceEvent::TimedOut { limit: limit.since(begun) });
                 settled(reply, ToolError::new(ErrorKind::Timeout, "the tool took too long").into())
             }
         }
@@ -367,7 +432,7 @@ fn settled(reply: &mut Reply, outcome: Outcome) -> Outcome {
     outcome
 }
 
-fn caught(call: impl FnOnce() -> Outcome) -> Option<Outcome> {
+fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).ok()
 }
 

@@ -4,7 +4,12 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -31,7 +36,7 @@ pub(crate) use snapshot::Tools;
 ///     .description("Greets")
 ///     .request_schema::<()>(SchemaType::Serde)
 ///     .result_schema::<&str>(SchemaType::Serde)
-///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>("Hello!"))
+///     .on_invocation(|_, _, (), ()| Ok("Hello!"))
 ///     .build()?;
 /// let discovered: Vec<Box<dyn Tool>> = Vec::new(); // at run time, from elsewhere
 ///
@@ -45,7 +50,7 @@ pub(crate) use snapshot::Tools;
 ///
 /// let mut reply = Reply::new();
 /// assert!(registry.call("greet", &Invocation::default(), b"{}", &mut reply).is_success());
-/// assert_eq!(reply.as_str(), "\"Hello!\"");
+/// assert_eq!(reply.as_str(), "Hello!");
 ///
 /// // An unknown name is an error that names what there is, for the host and for the model.
 /// assert_eq!(registry.get("great").unwrap_err().available().collect::<Vec<_>>(), ["greet"]);
@@ -120,7 +125,7 @@ impl ToolRegistry {
     /// let mut batch = ToolBatch::new();
     /// for name in ["format_disk", "delete_file", "list_files"] {
     ///     let described = ToolBuilder::named(name).description("").request_schema::<()>(SchemaType::Serde);
-    ///     batch.add(described.result_schema::<()>(SchemaType::Serde).on_invocation(|_, _, (), ()| Ok::<_, ToolError>(())).build()?);
+    ///     batch.add(described.result_schema::<()>(SchemaType::Serde).on_invocation(|_, _, (), ()| Ok(())).build()?);
     /// }
     /// registry.publish(batch)?;
     ///
@@ -143,18 +148,27 @@ impl ToolRegistry {
         self
     }
 
+    /// Adds one tool, or replaces the tool of the same name. Publish a [`ToolBatch`] to add many, or to add a tool with a policy.
+    ///
+    /// # Errors
+    /// [`Error::Name`] for a tool whose name is empty, [`Error::Panicked`] for one that cannot say its name.
+    pub fn add(&self, tool: impl Tool + 'static) -> Result<(), Error> {
+        let mut batch = ToolBatch::with_capacity(1);
+        batch.add(tool);
+        self.publish(batch)
+    }
+
     /// Makes all the changes of a batch visible at once.
     ///
     /// # Errors
-    /// [`Error::Name`] for a tool whose name no template can carry; then nothing is changed.
+    /// [`Error::Name`] for a tool whose name is empty, [`Error::Panicked`] for one that cannot say its name; then nothing is changed.
     pub fn publish(&self, batch: ToolBatch) -> Result<(), Error> {
         let mut changes = Vec::with_capacity(batch.changes.len());
         for change in batch.changes {
             changes.push(match change {
                 Staged::Add(tool, policy) => {
-                    ToolSpec::check_name(tool.name())?;
                     let siblings = Arc::downgrade(&self.tools);
-                    Change::Add(Arc::new(RegisteredTool::new(tool, policy, &self.surroundings, siblings)))
+                    Change::Add(Arc::new(RegisteredTool::new(tool, policy, &self.surroundings, siblings)?))
                 }
                 Staged::Remove(name) => Change::Remove(name),
             });
@@ -165,7 +179,7 @@ impl ToolRegistry {
         Ok(())
     }
 
-    /// The tool of this name.
+    /// Finds a tool by its own name, or by the [alias](RegisteredTool::alias) that models write for it.
     ///
     /// # Errors
     /// [`UnknownTool`], with the names that there are.
@@ -177,7 +191,7 @@ impl ToolRegistry {
             .ok_or_else(|| UnknownTool { name: Text::format(format_args!("{name}")), tools: Guard::into_inner(tools) })
     }
 
-    /// The tools of now, sorted by name; later publishes do not change the list.
+    /// The tools of now, sorted by the name that models write; later publishes do not change the list.
     pub fn tools(&self) -> Arc<[Arc<RegisteredTool>]> {
         self.tools.load().sorted().clone()
     }
@@ -261,6 +275,45 @@ impl fmt::Debug for ToolRegistry {
     }
 }
 
+/// Makes a registry of these tools.
+///
+/// ```
+/// use mistral_tools::{FunctionTool, ToolRegistry};
+/// let registry = ToolRegistry::try_from([
+///     FunctionTool::new("hello", "Greets", |_: ()| Ok("Hello!")),
+///     FunctionTool::new("bye", "Takes leave", |_: ()| Ok("Bye!")),
+/// ])?;
+/// assert_eq!(registry.len(), 2);
+/// # Ok::<(), mistral_tools::Error>(())
+/// ```
+impl<T: Tool + 'static, const N: usize> TryFrom<[T; N]> for ToolRegistry {
+    type Error = Error;
+
+    fn try_from(tools: [T; N]) -> Result<Self, Error> {
+        Self::try_from(ToolBatch::from_iter(tools))
+    }
+}
+
+/// Makes a registry of these tools.
+impl<T: Tool + 'static> TryFrom<Vec<T>> for ToolRegistry {
+    type Error = Error;
+
+    fn try_from(tools: Vec<T>) -> Result<Self, Error> {
+        Self::try_from(ToolBatch::from_iter(tools))
+    }
+}
+
+/// Makes a registry with these changes.
+impl TryFrom<ToolBatch> for ToolRegistry {
+    type Error = Error;
+
+    fn try_from(batch: ToolBatch) -> Result<Self, Error> {
+        let registry = Self::new();
+        registry.publish(batch)?;
+        Ok(registry)
+    }
+}
+
 /// Changes that a registry will see at once.
 #[derive(Default)]
 #[must_use = "a batch is to be published"]
@@ -269,7 +322,7 @@ pub struct ToolBatch {
 }
 
 enum Staged {
-    Add(Box<dyn Tool>, ToolPolicy),
+    Add(Arc<dyn Tool>, ToolPolicy),
     Remove(Cow<'static, str>),
 }
 
@@ -307,11 +360,11 @@ impl ToolBatch {
 
     /// Adds a tool with a policy of its own.
     pub fn add_with(&mut self, tool: impl Tool + 'static, policy: impl Into<ToolPolicy>) -> &mut Self {
-        self.changes.push(Staged::Add(Box::new(tool), policy.into()));
+        self.changes.push(Staged::Add(Arc::new(tool), policy.into()));
         self
     }
 
-    /// Removes the tool of this name, if there is one.
+    /// Removes the tool of this name, or of this alias, if there is one.
     pub fn remove(&mut self, name: impl Into<Cow<'static, str>>) -> &mut Self {
         self.changes.push(Staged::Remove(name.into()));
         self
@@ -323,11 +376,30 @@ impl fmt::Debug for ToolBatch {
         let mut list = formatter.debug_list();
         for change in &self.changes {
             match change {
-                Staged::Add(tool, _) => list.entry(&format_args!("+{}", tool.name())),
+                Staged::Add(tool, _) => match catch_unwind(AssertUnwindSafe(|| tool.name())) {
+                    Ok(name) => list.entry(&format_args!("+{name}")),
+                    Err(_) => list.entry(&format_args!("+?")),
+                },
                 Staged::Remove(name) => list.entry(&format_args!("-{name}")),
             };
         }
         list.finish()
+    }
+}
+
+impl<T: Tool + 'static> FromIterator<T> for ToolBatch {
+    fn from_iter<I: IntoIterator<Item = T>>(tools: I) -> Self {
+        let mut batch = Self::new();
+        batch.extend(tools);
+        batch
+    }
+}
+
+impl<T: Tool + 'static> Extend<T> for ToolBatch {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, tools: I) {
+        for tool in tools {
+            self.add(tool);
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use crate::{ErrorKind, Outcome, Text, ToolError, registry::write_unknown};
+use crate::{ErrorKind, Outcome, Text, ToolError, json::text, registry::write_unknown};
 
-/// What the model reads of a call: the JSON of the result, or the text of the error. Its memory is kept from call to call, so
+/// What the model reads of a call: the text or the JSON of the result, or the text of the error. Its memory is kept from call to call, so
 /// that a loop over calls with one `Reply` stops allocating once the longest result has been seen.
 ///
 /// ```
@@ -53,10 +53,32 @@ impl Reply {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    /// Replaces the text by the result of a tool: a string as it is, without quotes and escapes, and the JSON of anything else.
+    /// [`Json`](crate::Json) keeps the quotes.
+    ///
+    /// ```
+    /// use mistral_tools::{Json, Reply};
+    /// let mut reply = Reply::new();
+    /// reply.set_result("line 1\nline \"2\"")?;
+    /// assert_eq!(reply.as_str(), "line 1\nline \"2\"");
+    /// reply.set_result(&["a", "b"])?;
+    /// assert_eq!(reply.as_str(), r#"["a","b"]"#);
+    /// reply.set_result(&Json("a"))?;
+    /// assert_eq!(reply.as_str(), r#""a""#);
+    /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A value that JSON cannot carry, for instance a map whose keys are not strings.
+    pub fn set_result<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ToolError> {
+        self.bytes.clear();
+        text::write(value, &mut self.bytes)
+    }
+
     /// Replaces the text by the JSON of a value.
     ///
     /// # Errors
-    /// A value that JSON cannot carry, for instance a map whose keys are no strings.
+    /// A value that JSON cannot carry, for instance a map whose keys are not strings.
     pub fn set_json<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ToolError> {
         self.bytes.clear();
         serde_json::to_writer(&mut self.bytes, value).map_err(ToolError::from)

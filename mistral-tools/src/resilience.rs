@@ -4,7 +4,7 @@
 //! in: deadline, retry, breaker, timeout of one attempt, the tool; and the fallback where all of it failed.
 
 mod breaker;
-mod events;
+pub(crate) mod events;
 mod fallback;
 mod policy;
 mod retry;

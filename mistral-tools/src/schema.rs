@@ -1,23 +1,31 @@
 //! Schemas of arguments and results: from the types, written by hand, or as a short list of parameters.
 
-use std::borrow::Cow;
-
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use crate::Error;
 
-/// Where a schema comes from. Each is a type, so that only [`Serde`](self::SchemaType::Serde) asks the arguments for
-/// `schemars::JsonSchema`.
+/// Where a schema comes from: one of three types, which reads like an enum.
+///
+/// | | the schema | asks of the type |
+/// |---|---|---|
+/// | [`SchemaType::Serde`](self::SchemaType::Serde) | from the type | `#[derive(schemars::JsonSchema)]` |
+/// | [`SchemaType::JsonSchema`](self::SchemaType::JsonSchema) | a text or a value | nothing |
+/// | [`SchemaType::Inline`](self::SchemaType::Inline) | a short list of [`Parameter`](crate::Parameter)s | nothing |
+///
+/// `schemars` is re-exported as `mistral_tools::schemars`, with `#[schemars(crate = "mistral_tools::schemars")]` on the type where it is
+/// not a dependency of its own.
 #[allow(non_snake_case)] // Reads as the enum that it would be if bounds could hang on a variant.
 pub mod SchemaType {
     use super::Parameter;
 
-    /// From the type itself, through `schemars`. It is made when it is asked for, not when the tool is built.
+    /// From the type itself: `#[derive(JsonSchema)]` of `schemars`, which reads serde's attributes and doc comments. The schema is made
+    /// when it is asked for, not when the tool is built.
     #[derive(Debug, Clone, Copy)]
     pub struct Serde;
 
-    /// Written by hand: the text of a JSON schema. It is checked when the tool is built to be a JSON object.
+    /// Written by hand or found at run time: the text of a JSON schema, a `&'static str` or a `String`, or a `serde_json::Value`. It is
+    /// checked when the tool is built to be a JSON object, and, with the feature `dynamic`, a JSON schema.
     #[derive(Debug, Clone, Copy)]
     pub struct JsonSchema<S>(pub S);
 
@@ -38,12 +46,30 @@ impl<T: JsonSchema + ?Sized> SchemaSource<T> for SchemaType::Serde {
     }
 }
 
-impl<T: ?Sized, S: Into<Cow<'static, str>>> SchemaSource<T> for SchemaType::JsonSchema<S> {
+impl<T: ?Sized, S: Into<Schema>> SchemaSource<T> for SchemaType::JsonSchema<S> {
     fn schema(self) -> Schema {
-        Schema(match self.0.into() {
-            Cow::Borrowed(text) => Source::Static(StaticSchema::text(text)),
-            Cow::Owned(text) => Source::Text(text),
-        })
+        self.0.into()
+    }
+}
+
+/// A text written by hand.
+impl From<&'static str> for Schema {
+    fn from(text: &'static str) -> Self {
+        Self(Source::Static(StaticSchema::text(text)))
+    }
+}
+
+/// A text written by hand, or found at run time.
+impl From<String> for Schema {
+    fn from(text: String) -> Self {
+        Self(Source::Text(text))
+    }
+}
+
+/// A schema found at run time.
+impl From<Value> for Schema {
+    fn from(schema: Value) -> Self {
+        Self(Source::Value(schema))
     }
 }
 
@@ -68,6 +94,7 @@ pub struct Schema(Source);
 enum Source {
     Static(StaticSchema),
     Text(String),
+    Value(Value),
 }
 
 /// A schema that a constant can hold.
@@ -87,12 +114,11 @@ impl Schema {
         Self(Source::Static(StaticSchema::of::<T>()))
     }
 
-    /// Whether a text written by hand is a JSON object; the others are.
-    pub(crate) fn check(&self, tool: &str) -> Result<(), Error> {
+    /// Returns what was written by hand or found at run time, a JSON object; none for what comes from a type or a list of parameters.
+    pub(crate) fn given(&self, tool: &str) -> Result<Option<Value>, Error> {
         match &self.0 {
-            Source::Static(StaticSchema(StaticSource::Derived(_) | StaticSource::Inline(_))) => Ok(()),
-            Source::Static(StaticSchema(StaticSource::Text(text))) => parse(tool, text).map(|_| ()),
-            Source::Text(text) => parse(tool, text).map(|_| ()),
+            Source::Static(StaticSchema(StaticSource::Derived(_) | StaticSource::Inline(_))) => Ok(None),
+            _ => self.to_json(tool, Side::Request).map(Some),
         }
     }
 
@@ -100,6 +126,8 @@ impl Schema {
         match &self.0 {
             Source::Static(schema) => schema.to_json(tool, side),
             Source::Text(text) => parse(tool, text),
+            Source::Value(schema) if schema.is_object() => Ok(schema.clone()),
+            Source::Value(_) => Err(Error::Parameters { name: tool.into() }),
         }
     }
 }
@@ -304,11 +332,11 @@ mod tests {
     #[test]
     fn text_by_hand_is_checked() {
         let schema = |text: &'static str| SchemaSource::<()>::schema(SchemaType::JsonSchema(text));
-        assert!(schema(r#"{"type": "object"}"#).check("f").is_ok());
+        assert!(schema(r#"{"type": "object"}"#).given("f").is_ok_and(|given| given.is_some()));
         for text in ["", "[]", "{", "1"] {
-            assert_eq!(schema(text).check("f"), Err(Error::Parameters { name: "f".into() }), "{text}");
+            assert_eq!(schema(text).given("f"), Err(Error::Parameters { name: "f".into() }), "{text}");
         }
         let owned = SchemaSource::<()>::schema(SchemaType::JsonSchema(String::from("{")));
-        assert!(owned.check("f").is_err() && owned.to_json("f", Side::Request).is_err());
+        assert!(owned.given("f").is_err() && owned.to_json("f", Side::Request).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! What a model is told about a tool: a name, a description and the JSON schema of its parameters.
 
+use std::{borrow::Cow, fmt::Write};
+
 use serde_json::{Value, json};
 
 use crate::Error;
@@ -42,7 +44,14 @@ impl ToolSpec {
         if is_name(name) { Ok(()) } else { Err(Error::Name { name: name.into() }) }
     }
 
-    /// What the model calls it by.
+    /// The same under another name.
+    pub(crate) fn renamed(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The name by which the model calls the tool. For a tool whose own name has other characters, like `files.read`, it is an alias,
+    /// like `files_read`; a [`ToolRegistry`](crate::ToolRegistry) finds the tool by either.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -63,6 +72,30 @@ impl ToolSpec {
         json!({"type": "function", "function": {"name": name, "description": description, "parameters": parameters}})
     }
 }
+
+/// Returns the name itself if every dialect can write it, else a name of the same look that every dialect can write.
+///
+/// Another character becomes `_`. What is too long is cut, and then ends in a hash of the whole name; so does the alias with
+/// `salt`, for names that would look the same.
+pub(crate) fn alias(name: &str, salt: Option<u32>) -> Cow<'_, str> {
+    if salt.is_none() && is_name(name) {
+        return name.into();
+    }
+    let kept = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
+    let mut alias: String = name.chars().map(|character| if kept(character) { character } else { '_' }).collect();
+    if salt.is_some() || alias.len() > NAME_LIMIT {
+        // FNV-1a: short, and the same in every process.
+        let hash = name.bytes().fold(0x811c_9dc5 ^ salt.unwrap_or_default(), |hash: u32, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        alias.truncate(NAME_LIMIT - HASH);
+        let _ = write!(alias, "_{hash:08x}");
+    }
+    alias.into()
+}
+
+/// An underscore and eight digits.
+const HASH: usize = 9;
 
 /// Whether every template and dialect can carry it.
 pub(crate) const fn is_name(name: &str) -> bool {
@@ -89,6 +122,25 @@ mod tests {
             assert!(matches!(spec(name), Err(Error::Name { .. })), "{name:?}");
         }
         assert!(matches!(ToolSpec::new("a", "", json!([])), Err(Error::Parameters { .. })));
+    }
+
+    #[test]
+    fn aliases_are_names_and_keep_their_look() {
+        for (name, expected) in [
+            ("files.read/v2", "files_read_v2"),
+            ("a b", "a_b"),
+            ("é", "_"),
+            ("plain-name_1", "plain-name_1"),
+            ("server:tool@1", "server_tool_1"),
+        ] {
+            assert_eq!(alias(name, None), expected);
+        }
+        let (long, longer) = ("x.".repeat(40), "x.".repeat(41));
+        assert!(is_name(&alias(&long, None)) && is_name(&alias("a.b", Some(0))));
+        assert_ne!(alias(&long, None), alias(&longer, None));
+        assert_ne!(alias("a.b", Some(0)), alias("a/b", Some(0)));
+        assert_ne!(alias("a.b", Some(0)), alias("a.b", Some(1)));
+        assert_eq!(alias("a.b", Some(0)), alias("a.b", Some(0)).into_owned());
     }
 
     #[test]

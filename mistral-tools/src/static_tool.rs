@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Arguments, CallFuture, ChunkEmitter, Conversation, Error, Invocation, Outcome, Reply, StaticSchema, Tool,
-    ToolError, json, schema::Side, spec,
+    ToolError, json, schema::Side, spec, validation::Validation,
 };
 
 /// A synchronous function of a tool that is a constant.
@@ -44,6 +44,7 @@ pub struct StaticTool<A: Arguments, R: 'static> {
     description: &'static str,
     schema: StaticSchema,
     function: StaticFunction<A, R>,
+    validation: Validation,
 }
 
 impl<A: Arguments, R: Serialize + Send + 'static> StaticTool<A, R> {
@@ -66,7 +67,11 @@ impl<A: Arguments, R: Serialize + Send + 'static> StaticTool<A, R> {
         schema: StaticSchema,
         function: StaticFunction<A, R>,
     ) -> Option<Self> {
-        if spec::is_name(name) { Some(Self { name, description, schema, function }) } else { None }
+        if spec::is_name(name) {
+            Some(Self { name, description, schema, function, validation: Validation::new() })
+        } else {
+            None
+        }
     }
 
     /// For a [`StaticToolRegistry`].
@@ -76,6 +81,7 @@ impl<A: Arguments, R: Serialize + Send + 'static> StaticTool<A, R> {
 
     fn attempt(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Result<R, ToolError> {
         let emitter = invocation.emitter().under(invocation.conversation().execution().token());
+        let arguments = self.validation.check(|| self.request_schema().ok(), arguments)?;
         let read =
             json::arguments::<A::At<'_>>(arguments, &mut reply.scratch).map_err(|error| error.into_tool_error())?;
         (self.function)(invocation.conversation(), &emitter, read)
@@ -96,7 +102,7 @@ impl<A: Arguments, R: Serialize + Send + 'static> Tool for StaticTool<A, R> {
     }
 
     fn call(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
-        let written = self.attempt(invocation, arguments, reply).and_then(|result| reply.set_json(&result));
+        let written = self.attempt(invocation, arguments, reply).and_then(|result| reply.set_result(&result));
         let outcome = written.map_or_else(Outcome::Error, |()| Outcome::Success);
         reply.set_outcome(&outcome);
         outcome

@@ -3,12 +3,13 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use serde_json::Value;
 
-use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error, Outcome, Reply, ToolSpec};
+use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error, Outcome, Reply, ToolSpec, spec};
 
 /// A tool with its types erased. [`ToolBuilder`](crate::ToolBuilder) and [`StaticTool`](crate::StaticTool) make tools from
 /// typed functions; whoever discovers tools at run time or calls them elsewhere implements this. Both live side by side in
@@ -27,7 +28,7 @@ use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error
 ///         .with(name)
 ///         .request_schema::<Box<RawValue>>(SchemaType::JsonSchema(schema.to_owned()))
 ///         .result_schema::<String>(SchemaType::Serde)
-///         .on_invocation(|_, _, arguments, name| Ok::<_, ToolError>(format!("{name} of {arguments}"))) // or asks the server
+///         .on_invocation(|_, _, arguments, name| Ok(format!("{name} of {arguments}"))) // or asks the server
 ///         .build()?;
 ///     Ok(Box::new(tool) as Box<dyn Tool>)
 /// });
@@ -35,11 +36,12 @@ use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error
 ///
 /// let mut reply = Reply::new();
 /// assert!(tools[1].call(&Invocation::default(), br#"{"text": 1.50}"#, &mut reply).is_success());
-/// assert_eq!(reply.as_str(), r#""lower of {\"text\": 1.50}""#);
+/// assert_eq!(reply.as_str(), r#"lower of {"text": 1.50}"#);
 /// # Ok::<(), mistral_tools::Error>(())
 /// ```
 pub trait Tool: Send + Sync {
-    /// What the model calls it by.
+    /// The name by which the host calls the tool, and the model too if every dialect can write the name; otherwise the model is told an
+    /// [alias](ToolSpec::name). A name is not empty.
     fn name(&self) -> &str;
 
     /// What it is for, in words for the model.
@@ -86,53 +88,72 @@ pub trait Tool: Send + Sync {
     /// # Errors
     /// [`Error::Name`] and [`Error::Parameters`].
     fn spec(&self) -> Result<ToolSpec, Error> {
-        ToolSpec::new(self.name(), self.description(), self.request_schema()?)
+        ToolSpec::new(spec::alias(self.name(), None), self.description(), self.request_schema()?)
     }
 }
 
-macro_rules! pointers {
-    ($($pointer:ty),*) => {$(
-        impl<T: Tool + ?Sized> Tool for $pointer {
-            fn name(&self) -> &str {
-                (**self).name()
-            }
-
-            fn description(&self) -> &str {
-                (**self).description()
-            }
-
-            fn request_schema(&self) -> Result<Value, Error> {
-                (**self).request_schema()
-            }
-
-            fn result_schema(&self) -> Result<Option<Value>, Error> {
-                (**self).result_schema()
-            }
-
-            fn call(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
-                (**self).call(invocation, arguments, reply)
-            }
-
-            fn call_async<'a>(
-                &'a self,
-                invocation: &'a Invocation<'a>,
-                arguments: &'a [u8],
-                reply: &'a mut Reply,
-            ) -> CallFuture<'a> {
-                (**self).call_async(invocation, arguments, reply)
-            }
-
-            fn is_blocking(&self) -> bool {
-                (**self).is_blocking()
-            }
-
-            fn spec(&self) -> Result<ToolSpec, Error> {
-                (**self).spec()
-            }
+/// The functions of a tool, handed on to another.
+macro_rules! forward {
+    (|$this:ident| $tool:expr) => {
+        fn name(&self) -> &str {
+            let $this = self;
+            $tool.name()
         }
-    )*};
+
+        fn description(&self) -> &str {
+            let $this = self;
+            $tool.description()
+        }
+
+        fn request_schema(&self) -> Result<Value, Error> {
+            let $this = self;
+            $tool.request_schema()
+        }
+
+        fn result_schema(&self) -> Result<Option<Value>, Error> {
+            let $this = self;
+            $tool.result_schema()
+        }
+
+        fn call(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
+            let $this = self;
+            $tool.call(invocation, arguments, reply)
+        }
+
+        fn call_async<'a>(
+            &'a self,
+            invocation: &'a Invocation<'a>,
+            arguments: &'a [u8],
+            reply: &'a mut Reply,
+        ) -> CallFuture<'a> {
+            let $this = self;
+            $tool.call_async(invocation, arguments, reply)
+        }
+
+        fn is_blocking(&self) -> bool {
+            let $this = self;
+            $tool.is_blocking()
+        }
+
+        fn spec(&self) -> Result<ToolSpec, Error> {
+            let $this = self;
+            $tool.spec()
+        }
+    };
 }
-pointers!(&T, Box<T>, std::sync::Arc<T>);
+pub(crate) use forward;
+
+impl<T: Tool + ?Sized> Tool for &T {
+    forward!(|this| (**this));
+}
+
+impl<T: Tool + ?Sized> Tool for Box<T> {
+    forward!(|this| (**this));
+}
+
+impl<T: Tool + ?Sized> Tool for Arc<T> {
+    forward!(|this| (**this));
+}
 
 /// What surrounds the arguments of a call.
 #[derive(Debug, Clone, Copy, Default)]
@@ -145,6 +166,15 @@ impl<'a> Invocation<'a> {
     /// A call within this conversation.
     pub const fn new(conversation: Conversation<'a>) -> Self {
         Self { conversation, emitter: ChunkEmitter::silent() }
+    }
+
+    pub(crate) const fn of(conversation: Conversation<'a>, emitter: ChunkEmitter<'a>) -> Self {
+        Self { conversation, emitter }
+    }
+
+    /// Returns the value of this type that the host lent to the run; see [`Conversation::get`].
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<&'a T> {
+        self.conversation.get()
     }
 
     /// The conversation.

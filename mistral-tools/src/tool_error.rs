@@ -1,15 +1,44 @@
 //! The error of a call, with the text for the model apart from what the host sees.
 
-use std::{any::Any, error::Error as StdError, fmt, io, num::NonZeroU32, time::Duration};
+use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, iter, num::NonZeroU32, time::Duration};
 
 use crate::{Chunk, EmitError, ErrorKind, Text};
 
+/// An error of any kind, boxed: what `?` turns foreign errors into.
+type Source = Box<dyn StdError + Send + Sync>;
+
 /// Why a call failed: a kind to decide by, a text that the model may read, and a source that only the host sees.
 ///
-/// Texts given as strings are meant for the model. A foreign error is not: `?` keeps it as the [`source`](Self::source), under a text
-/// that says nothing of it. Its kind is [`Handler`](ErrorKind::Handler), except for errors whose kind can be told: [`io::Error`] (not
-/// found, permission denied, timeout; [transient](Self::transient) if a connection was lost) and chunks of a call that was given up.
-/// [`OrToolError`] names the kind, and a text, where a function knows better.
+/// `?` takes every error that a function meets: types that implement [`std::error::Error`], `Box<dyn Error + Send + Sync>`,
+/// `anyhow::Error`, `String` and `&'static str`.
+///
+/// | error | the model reads | the host sees |
+/// |---|---|---|
+/// | a string, as in `Err("no such city")?` | the string | the string |
+/// | any other | "the tool failed" | the error, as the [`source`](Self::source) |
+///
+/// A string is what the author of a tool has to say to the model. A foreign error may hold paths, addresses and secrets, so the model
+/// never reads it. [`OrToolError`] names another kind, and a text, where a function knows better.
+///
+/// The kind is [`Handler`](ErrorKind::Handler), unless an [`io::Error`] is the error itself or the first of its sources: not found,
+/// permission denied, timeout, and [transient](Self::transient) if a connection was lost. A chunk of a call that was given up makes
+/// [`Cancelled`](ErrorKind::Cancelled).
+///
+/// ```
+/// use mistral_tools::{ErrorKind, ToolError};
+///
+/// fn days(text: &str) -> Result<u8, ToolError> {
+///     let days: u8 = text.parse()?; // a foreign error
+///     if days > 7 {
+///         return Err("the forecast ends after 7 days".into()); // a text for the model
+///     }
+///     Ok(days)
+/// }
+/// assert_eq!(days("9").unwrap_err().text(), "the forecast ends after 7 days");
+/// let foreign = days("soon").unwrap_err();
+/// assert_eq!(foreign.text(), "the tool failed");
+/// assert_eq!(foreign.source().unwrap().to_string(), "invalid digit found in string");
+/// ```
 ///
 /// ```
 /// use mistral_tools::{ErrorKind, OrToolError, ToolError};
@@ -50,8 +79,8 @@ use crate::{Chunk, EmitError, ErrorKind, Text};
 /// assert_eq!(tool(1).unwrap_err().is_transient(), Some(true));
 /// ```
 ///
-/// This type is no [`std::error::Error`] itself, like the carriers of other crates, or `?` could not take them all;
-/// [`into_source`](Self::into_source) gives the error inside.
+/// This type does not implement [`std::error::Error`] itself, like the carriers of other crates: otherwise `?` could not take them all.
+/// [`into_source`](Self::into_source) returns the error inside.
 pub struct ToolError {
     kind: ErrorKind,
     /// Whether another try may help, where that is known better than by the kind.
@@ -59,7 +88,7 @@ pub struct ToolError {
     /// Milliseconds.
     retry_after: Option<NonZeroU32>,
     text: Text,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Source>,
 }
 
 impl ToolError {
@@ -74,8 +103,8 @@ impl ToolError {
     }
 
     /// The same with an error for the host.
-    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.source = Some(Box::new(source));
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
         self
     }
 
@@ -137,22 +166,54 @@ impl ToolError {
     }
 }
 
-impl<E: StdError + Send + Sync + 'static> From<E> for ToolError {
+/// Strings become the text that the model reads. Every other error is kept as the source, out of the model's sight.
+impl<E: Into<Box<dyn StdError + Send + Sync>> + 'static> From<E> for ToolError {
     fn from(error: E) -> Self {
-        let foreign = Self::new(ErrorKind::Handler, "the tool failed");
-        let any: &dyn Any = &error;
-        let told = if let Some(error) = any.downcast_ref::<io::Error>() {
-            foreign.of_io(error.kind())
-        } else if let Some(EmitError::Cancelled(_)) = any.downcast_ref::<EmitError<Chunk>>() {
-            Self::new(ErrorKind::Cancelled, "the call was given up")
-        } else {
-            foreign
-        };
-        told.with_source(error)
+        match text(error) {
+            Ok(text) => Self::handler(text),
+            Err(error) => Self::foreign(error.into()),
+        }
     }
 }
 
+/// The text of an error that is a string, or the error again.
+fn text<E: 'static>(error: E) -> Result<Text, E> {
+    let mut slot = Some(error);
+    let any: &mut dyn Any = &mut slot;
+    if let Some(Some(text)) = any.downcast_ref::<Option<&'static str>>() {
+        return Ok((*text).into());
+    }
+    if let Some(text) = any.downcast_mut::<Option<String>>().and_then(Option::take) {
+        return Ok(text.into());
+    }
+    if let Some(text) = any.downcast_mut::<Option<Cow<'static, str>>>().and_then(Option::take) {
+        return Ok(match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        });
+    }
+    // Still there: only a string is taken out.
+    slot.map_or_else(|| Ok(FAILED.into()), Err)
+}
+
+/// The text of an error that the model must not read.
+const FAILED: &str = "the tool failed";
+
 impl ToolError {
+    fn foreign(source: Source) -> Self {
+        if let Some(EmitError::Cancelled(_)) = source.downcast_ref::<EmitError<Chunk>>() {
+            return Self::new(ErrorKind::Cancelled, "the call was given up").with_source(source);
+        }
+        let first: &(dyn StdError + 'static) = &*source;
+        let system = iter::successors(Some(first), |&error| error.source()).find_map(<dyn StdError>::downcast_ref);
+        let kind = system.map(io::Error::kind);
+        let error = Self::handler(FAILED).with_source(source);
+        match kind {
+            Some(kind) => error.of_io(kind),
+            None => error,
+        }
+    }
+
     /// The same as an error of the system is.
     fn of_io(self, kind: io::ErrorKind) -> Self {
         use io::ErrorKind as Io;
@@ -197,7 +258,7 @@ pub trait OrToolError<T>: Sized {
     fn or_tool_error(self, kind: ErrorKind, text: impl Into<Text>) -> Result<T, ToolError>;
 }
 
-impl<T, E: StdError + Send + Sync + 'static> OrToolError<T> for Result<T, E> {
+impl<T, E: Into<Box<dyn StdError + Send + Sync>>> OrToolError<T> for Result<T, E> {
     fn or_tool_error(self, kind: ErrorKind, text: impl Into<Text>) -> Result<T, ToolError> {
         self.map_err(|error| ToolError::new(kind, text).with_source(error))
     }
@@ -253,5 +314,34 @@ mod tests {
         assert_eq!(kind(EmitError::Cancelled(chunk())), ErrorKind::Cancelled);
         assert_eq!(kind(EmitError::Closed(chunk())), ErrorKind::Handler);
         assert_eq!(ToolError::from(fmt::Error).permanent().is_transient(), Some(false));
+    }
+
+    #[test]
+    fn strings_are_for_the_model_and_errors_are_not() {
+        let texts: [ToolError; 3] = ["no".into(), String::from("no").into(), Cow::Borrowed("no").into()];
+        for error in texts {
+            assert_eq!((error.kind(), error.text(), error.source().is_none()), (ErrorKind::Handler, "no", true));
+        }
+        let boxed: Source = "secret".into();
+        let error = ToolError::from(boxed);
+        assert_eq!((error.text(), error.source().unwrap().to_string().as_str()), (FAILED, "secret"));
+    }
+
+    #[test]
+    fn boxed_and_chained_errors_have_the_kind_of_the_system_error_inside() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("reading the settings")]
+        struct Settings(#[source] io::Error);
+
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let boxed: Source = Box::new(missing());
+        assert_eq!(ToolError::from(boxed).kind(), ErrorKind::NotFound);
+        let error = ToolError::from(Settings(missing()));
+        assert_eq!((error.kind(), error.text()), (ErrorKind::NotFound, FAILED));
+        assert!(error.source().unwrap().downcast_ref::<Settings>().is_some());
+        let cancelled: Source = Box::new(EmitError::Cancelled(Chunk { call: 0, text: "secret".into() }));
+        assert_eq!(ToolError::from(cancelled).kind(), ErrorKind::Cancelled);
+        let anyhow = anyhow::Error::from(missing()).context("reading the settings");
+        assert_eq!((ToolError::from(anyhow).kind()), ErrorKind::NotFound);
     }
 }

@@ -203,7 +203,9 @@ impl<'a> Turn<'a> {
         registry: &ToolRegistry,
         messages: &OnceLock<Arc<[Message]>>,
     ) -> Option<CallThread> {
-        if !registry.get(job.tool()).is_ok_and(|tool| tool.tool().is_blocking()) {
+        if matches!(job, Job::Resume(_, Approval::Denied(_)))
+            || !registry.get(job.tool()).is_ok_and(|tool| tool.is_blocking())
+        {
             return None;
         }
         let execution = self.conversation.execution();
@@ -405,7 +407,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{SchemaType, ToolBatch, ToolBuilder, ToolError, block_on};
+    use crate::{SchemaType, ToolBatch, ToolBuilder, block_on};
 
     /// How many are under way, and the most that ever were.
     #[derive(Default)]
@@ -438,7 +440,7 @@ mod tests {
                     gauge.enter();
                     barrier.wait();
                     gauge.leave();
-                    Ok::<_, ToolError>(number)
+                    Ok(number)
                 })
                 .build()
                 .unwrap(),
@@ -459,7 +461,7 @@ mod tests {
                     })
                     .await;
                     gauge.leave();
-                    Ok::<_, ToolError>(number)
+                    Ok(number)
                 })
                 .build()
                 .unwrap(),
@@ -628,7 +630,7 @@ mod tests {
                 for number in 0..to {
                     emitter.emit(number.to_string()).await?;
                 }
-                Ok::<_, crate::EmitError<Chunk>>(to)
+                Ok(to)
             })
             .build()
             .unwrap();

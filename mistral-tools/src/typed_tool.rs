@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use crate::{
     Arguments, CallFuture, ChainControl, ChunkEmitter, Conversation, Error, ErrorFlow, ErrorKind, Invocation, Invoke,
-    OnError, OnRequest, OnResult, Outcome, PausedCall, Reply, RequestFlow, ResultFlow, Schema, Tool, ToolError,
-    block_on,
+    OnError, OnRequest, OnResult, Outcome, PausedCall, Reply, RequestFlow, ResultFlow, Schema, Streamed, Tool,
+    ToolError, block_on,
     chain::{Failure, Request, Success},
     json,
     registered_tool::unless_cancelled,
     schema::Side,
     streamed::Collector,
+    validation::Validation,
 };
 
 pub(crate) type RequestHook<A, D> = Box<
@@ -31,7 +32,8 @@ pub(crate) struct Description {
     pub(crate) name: Cow<'static, str>,
     pub(crate) description: Cow<'static, str>,
     pub(crate) request: Schema,
-    pub(crate) result: Schema,
+    /// None where nobody asked for one.
+    pub(crate) result: Option<Schema>,
 }
 
 /// The hooks of a tool, in the order in which they are asked.
@@ -49,6 +51,7 @@ pub struct TypedTool<A: Arguments, R, D, F> {
     pub(crate) hooks: Hooks<A, R, D>,
     /// Bytes of a streamed result.
     pub(crate) stream_limit: usize,
+    validation: Validation,
     pub(crate) marker: PhantomData<fn(A) -> R>,
 }
 
@@ -74,6 +77,28 @@ where
     D: Send + Sync + 'static,
     F: Invoke<A, D, R>,
 {
+    pub(crate) fn new(description: Description, dependency: D, function: F) -> Self {
+        let hooks = Hooks { request: Vec::new(), error: Vec::new(), result: Vec::new() };
+        let (stream_limit, validation) = (Streamed::LIMIT, Validation::new());
+        Self { description, dependency, function, hooks, stream_limit, validation, marker: PhantomData }
+    }
+
+    /// The same tool, if it has a name and its schemas are what they should be.
+    ///
+    /// # Errors
+    /// [`Error::Name`], [`Error::Parameters`] and [`Error::Schema`].
+    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+        let Description { name, request, result, .. } = &self.description;
+        if name.is_empty() {
+            return Err(Error::Name { name: String::new() });
+        }
+        if let Some(given) = request.given(name)? {
+            self.validation = Validation::of(name, &given)?;
+        }
+        result.as_ref().map_or(Ok(None), |result| result.given(name))?;
+        Ok(self)
+    }
+
     /// Runs the function alone, on arguments that are there already: no hooks, no JSON. What a streaming function hands out is with whoever
     /// takes the chunks alone; its result is empty.
     ///
@@ -110,7 +135,7 @@ where
                     }
                 },
             };
-            return match self.after_result(&conversation, result).and_then(|result| reply.set_json(&result)) {
+            return match self.after_result(&conversation, result).and_then(|result| reply.set_result(&result)) {
                 Ok(()) => Outcome::Success,
                 Err(error) => Outcome::Error(error),
             };
@@ -127,6 +152,10 @@ where
         let collector = Collector::new(self.stream_limit);
         let emitter = emitter.under(conversation.execution().token());
         let emitter = if F::STREAMS { emitter.collecting(&collector) } else { emitter };
+        let arguments = match self.validation.check(|| self.request_schema().ok(), arguments) {
+            Ok(arguments) => arguments,
+            Err(error) => return Attempt::Error(error),
+        };
         let read = match json::arguments::<A::At<'_>>(arguments, &mut reply.scratch) {
             Ok(read) => read,
             Err(error) => return Attempt::Error(error.into_tool_error()),
@@ -217,7 +246,7 @@ where
     }
 
     fn result_schema(&self) -> Result<Option<Value>, Error> {
-        self.description.result.to_json(self.name(), Side::Result).map(Some)
+        self.description.result.as_ref().map(|schema| schema.to_json(self.name(), Side::Result)).transpose()
     }
 
     fn call(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {

@@ -109,7 +109,7 @@ fn tools() -> ToolBatch {
                 for number in ["one", "two", "three"] {
                     emitter.emit_blocking(number)?;
                 }
-                Ok::<_, mistral_tools::EmitError<mistral_tools::Chunk>>(3)
+                Ok(3)
             })
             .build()
             .unwrap(),
@@ -325,7 +325,7 @@ fn resumed_calls_run_together_and_hand_out_chunks() {
             .on_invocation(|_, emitter, Nothing {}, barrier| {
                 emitter.emit_blocking("here")?;
                 barrier.wait();
-                Ok::<_, mistral_tools::EmitError<mistral_tools::Chunk>>(7)
+                Ok(7)
             })
             .build()
             .unwrap();
@@ -383,7 +383,7 @@ fn calls_of_a_turn_run_together_within_the_limit() {
             .on_invocation(|_, _, Nothing {}, (now, most, barrier)| {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 barrier.wait(); // with fewer at once none would end
-                Ok::<_, ToolError>(now.fetch_sub(1, Ordering::SeqCst))
+                Ok(now.fetch_sub(1, Ordering::SeqCst))
             })
             .build()
             .unwrap();
@@ -497,7 +497,9 @@ fn approvals_survive_serialisation() {
         false => Approval::Denied("too easy".into()),
     });
     let run = run.as_mut().unwrap();
-    let told = answers(&events(run));
+    let mut told = answers(&events(run));
+    // Whichever ended first.
+    told.sort_by(|a, b| a.2.cmp(&b.2));
     assert_eq!(
         told,
         [("add".into(), CallEnd::Success, "42".into()), ("add".into(), CallEnd::Denied, "Denied: too easy".into())]
@@ -582,7 +584,7 @@ fn with_schemas(schemas: &[(&'static str, &str)]) -> ToolRegistry {
         let schema = format!(r#"{{"type": "object", "properties": {{"x": {x}}}, "required": ["x"]}}"#);
         let described = ToolBuilder::named(*name).description("");
         let tool = described.request_schema::<serde_json::Value>(SchemaType::JsonSchema(schema));
-        let tool = tool.result_schema::<u32>(SchemaType::Serde).on_invocation(|_, _, _, ()| Ok::<_, ToolError>(7));
+        let tool = tool.result_schema::<u32>(SchemaType::Serde).on_invocation(|_, _, _, ()| Ok(7));
         batch.add(tool.build().unwrap());
     }
     let registry = ToolRegistry::new();
@@ -659,14 +661,14 @@ fn values_of_a_run_reach_its_tools() {
     let name = |user: Option<&User>| user.map_or("nobody", |user| user.0).to_owned();
     batch.add(
         tool("blocking")
-            .on_invocation(move |conversation, _, _, ()| Ok::<_, ToolError>(name(conversation.get::<User>())))
+            .on_invocation(move |conversation, _, _, ()| Ok(name(conversation.get::<User>())))
             .build()
             .unwrap(),
     );
     batch.add(
         tool("polled")
             .on_invocation_async(async |conversation, _, _, ()| {
-                Ok::<_, ToolError>(conversation.get::<User>().map_or("nobody", |user| user.0).to_owned())
+                Ok(conversation.get::<User>().map_or("nobody", |user| user.0).to_owned())
             })
             .build()
             .unwrap(),
@@ -676,7 +678,7 @@ fn values_of_a_run_reach_its_tools() {
     let agent = Agent::new(model("<tool_call>", &[&calls, "Ok.", &calls, "Ok."], &Arc::default()), registry);
     for (agent, user) in [(agent.clone(), "nobody"), (agent.extension(User("Bob")).extension(User("Ada")), "Ada")] {
         let messages = ask(&agent).complete().unwrap().messages;
-        assert_eq!([&messages[1].content, &messages[2].content], [&format!("\"{user}\""), &format!("\"{user}\"")]);
+        assert_eq!([&messages[1].content, &messages[2].content], [user, user]);
     }
 }
 

@@ -9,10 +9,11 @@ mod access;
 mod lexer;
 #[cfg(test)]
 mod tests;
+pub(crate) mod text;
 
-use std::fmt;
+use std::{fmt, iter};
 
-use serde::de::{self, Unexpected, Visitor};
+use serde::de::{self, Unexpected, Visitor, value::MapDeserializer};
 
 use crate::{ErrorKind, Text, ToolError};
 use access::{Elements, Entries, RawText, Variant, VariantName};
@@ -281,7 +282,27 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         visitor.visit_unit()
     }
 
+    /// Null in place of the arguments of a call is an object without entries: some models call like that where nothing is required.
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.lexer.peek() {
+            Some(b'n') if self.depth == DEPTH => {
+                self.lexer.word("null")?;
+                visitor.visit_map(MapDeserializer::<_, ArgumentError>::new(iter::empty::<((), ())>()))
+            }
+            _ => self.any(visitor),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_map(visitor)
+    }
+
     serde::forward_to_deserialize_any! {
-        bool f32 f64 char str string seq tuple tuple_struct map struct identifier
+        bool f32 f64 char str string seq tuple tuple_struct identifier
     }
 }

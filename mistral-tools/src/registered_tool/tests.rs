@@ -7,8 +7,8 @@ use std::{
 
 use super::*;
 use crate::{
-    BreakerPolicy, Clock, Conversation, ErrorKinds, Jitter, ManualClock, RetryPolicy, SchemaType, TimeoutPolicy,
-    ToolBatch, ToolBuilder, ToolRegistry,
+    BreakerPolicy, Clock, Conversation, ErrorKinds, FunctionTool, Jitter, ManualClock, RetryPolicy, SchemaType,
+    TimeoutPolicy, ToolBatch, ToolBuilder, ToolRegistry,
 };
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -124,6 +124,13 @@ impl World {
         (reply.as_str().to_owned(), outcome.error_kind())
     }
 
+    /// Calls asynchronously, while the function moves the clock.
+    fn call_aside(&self, name: &str) -> (String, Option<ErrorKind>) {
+        let (invocation, mut reply) = (Invocation::default(), Reply::new());
+        let outcome = crate::block_on(self.registry.call_async(name, &invocation, b"{}", &mut reply));
+        (reply.as_str().to_owned(), outcome.error_kind())
+    }
+
     fn call(&self, name: &str) -> (String, Option<ErrorKind>) {
         let mut reply = Reply::new();
         let outcome = self.registry.call(name, &Invocation::default(), b"{}", &mut reply);
@@ -190,7 +197,7 @@ fn late_results_are_timeouts() {
     let policy = ResiliencePolicy::new().timeout(TimeoutPolicy::NONE.attempt(MILLI * 10));
     let world = World::new(policy);
     let late = ("Error (timeout): the tool took too long".to_owned(), Some(ErrorKind::Timeout));
-    for call in [World::call, World::call_async] {
+    for call in [World::call, World::call_aside] {
         world.script.then([Step::Take(MILLI * 9), Step::Take(MILLI * 10)]);
         assert_eq!(call(&world, "sync").0, "0");
         assert_eq!(call(&world, "sync"), late);
@@ -275,9 +282,9 @@ fn dropped_calls_give_their_probe_back() {
 
 #[test]
 fn fallbacks_stand_in_for_results() {
-    let world = World::new(ToolPolicy::default().fallback(Fallback::result("\"about 20\"".into())));
+    let world = World::new(ToolPolicy::default().fallback(Fallback::result("about 20".into())));
     world.script.then([Step::Fail(ErrorKind::Handler), Step::Fail(ErrorKind::InvalidArguments)]);
-    assert_eq!(world.call("sync"), ("\"about 20\"".into(), None));
+    assert_eq!(world.call("sync"), ("about 20".into(), None));
     assert_eq!(world.events(), ["sync FellBack { kind: Handler }"]);
     assert_eq!(world.call("sync").1, Some(ErrorKind::InvalidArguments), "for the model to correct");
     let statistics = world.statistics("sync");
@@ -312,11 +319,7 @@ fn policies_of_tools_go_before_those_of_the_registry() {
 
 fn always(name: &'static str) -> impl Tool {
     let described = ToolBuilder::named(name).description("").request_schema::<()>(SchemaType::Serde);
-    described
-        .result_schema::<u8>(SchemaType::Serde)
-        .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(1))
-        .build()
-        .unwrap()
+    described.result_schema::<u8>(SchemaType::Serde).on_invocation(|_, _, (), ()| Ok(1)).build().unwrap()
 }
 
 #[test]
@@ -399,4 +402,111 @@ fn the_gate_is_asked_before_the_hooks_of_tools_and_once_a_call() {
     assert_eq!(*asked.lock().unwrap(), [("a".to_owned(), true)]);
     let statistics = registry.get("a").unwrap().statistics();
     assert_eq!((statistics.calls(), statistics.paused(), statistics.skipped(), statistics.successes()), (4, 1, 2, 1));
+}
+
+#[test]
+fn a_function_that_never_returns_ends_its_asynchronous_call_at_the_limit() {
+    use std::sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    };
+
+    struct User(u8);
+    let policy = ResiliencePolicy::new().timeout(TimeoutPolicy::NONE.attempt(MILLI * 200));
+    let (released, seen) = mpsc::channel();
+    let stuck = Arc::new(AtomicBool::new(true));
+    let held = Arc::clone(&stuck);
+    let hang = FunctionTool::new("hang", "", move |text: String, call: &Invocation<'_>| {
+        let conversation = call.conversation();
+        let execution = conversation.execution();
+        let saw = (text, conversation.messages().len(), execution.turn(), execution.call_id().map(str::to_owned));
+        assert_eq!(saw, ("a".into(), 1, 3, Some("c1".into())));
+        assert_eq!(call.get::<User>().unwrap().0, 7);
+        assert!(call.emitter().try_emit("first").is_ok());
+        // Never looks at its token.
+        while held.load(Ordering::SeqCst) {
+            std::thread::sleep(MILLI);
+        }
+        released.send((execution.is_cancelled(), call.emitter().try_emit("late").is_err())).unwrap();
+        Ok(())
+    });
+    let registry = ToolRegistry::new();
+    let mut batch = ToolBatch::new();
+    batch.add_with(hang, policy);
+    registry.publish(batch).unwrap();
+
+    let (messages, values) = ([crate::Message::user("hi")], crate::Extensions::new().with(User(7)));
+    let conversation = Conversation::new(&messages).turn(3).call_id("c1").with_extensions(&values);
+    let (emitter, chunks) = crate::Emitter::bounded(4, crate::WhenFull::Block, CancellationToken::new());
+    let invocation = Invocation::new(conversation).with_emitter(&emitter);
+    let (begun, mut reply) = (std::time::Instant::now(), Reply::new());
+    let outcome = crate::block_on(registry.call_async("hang", &invocation, br#""a""#, &mut reply));
+    assert_eq!(outcome.error_kind(), Some(ErrorKind::Timeout));
+    assert_eq!(reply.as_str(), "Error (timeout): the tool took too long");
+    assert!(begun.elapsed() >= MILLI * 200 && begun.elapsed() < MILLI * 2000, "{:?}", begun.elapsed());
+    // The thread that was left behind does not keep the chunks open.
+    drop(emitter);
+    assert_eq!(chunks.map(|chunk| chunk.text).collect::<Vec<_>>(), ["first"]);
+    stuck.store(false, Ordering::SeqCst);
+    assert_eq!(seen.recv().unwrap(), (true, true), "the function is told, and what it still says is refused");
+}
+
+#[test]
+fn a_cancelled_asynchronous_call_does_not_wait_for_its_function() {
+    let policy = ResiliencePolicy::new().timeout(TimeoutPolicy::NONE.attempt(MILLI * 60_000));
+    let token = CancellationToken::new();
+    let wait = FunctionTool::new("wait", "", |_: (), call: &Invocation<'_>| {
+        while !call.conversation().execution().is_cancelled() {
+            std::thread::sleep(MILLI);
+        }
+        Ok(())
+    });
+    let registry = ToolRegistry::new();
+    let mut batch = ToolBatch::new();
+    batch.add_with(wait, policy);
+    registry.publish(batch).unwrap();
+    let (invocation, mut reply) = (Invocation::default().with_token(&token), Reply::new());
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(MILLI * 20);
+            token.cancel();
+        });
+        crate::block_on(registry.call_async("wait", &invocation, b"", &mut reply))
+    });
+    assert_eq!(outcome.error_kind(), Some(ErrorKind::Cancelled));
+}
+
+#[test]
+fn a_panicking_gate_denies_and_a_panicking_observer_is_contained() {
+    let tool = || FunctionTool::new("tool", "", |_: ()| Ok("ran"));
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let registry = ToolRegistry::new().with_gate(|_, _, _, _| panic!("the gate")).with_observer(
+        move |tool: &str, event: &ResilienceEvent| seen.lock().unwrap().push(format!("{tool} {event:?}")),
+    );
+    registry.add(tool()).unwrap();
+    let (invocation, mut reply) = (Invocation::default(), Reply::new());
+    for _ in 0..2 {
+        let outcome = registry.call("tool", &invocation, b"", &mut reply);
+        assert!(matches!(outcome, Outcome::Denied(_)), "{outcome:?}");
+        assert_eq!(reply.as_str(), "Denied: the check of this call failed, so the call was not made");
+        let outcome = crate::block_on(registry.call_async("tool", &invocation, b"", &mut reply));
+        assert!(matches!(outcome, Outcome::Denied(_)), "{outcome:?}");
+    }
+    assert_eq!(*events.lock().unwrap(), ["tool GatePanicked"; 4]);
+
+    // Retry, breaker, fallback: every event panics, and the call is none the worse.
+    let policy = ResiliencePolicy::new()
+        .retry(RetryPolicy::new(2).backoff(Duration::ZERO, 1, Duration::ZERO).on(ErrorKinds::ALL))
+        .breaker(BreakerPolicy::new().failures(2, 2));
+    let registry = ToolRegistry::new().with_observer(|_: &str, _: &ResilienceEvent| panic!("the observer"));
+    let fails = FunctionTool::new("fails", "", |_: ()| -> Result<(), ToolError> { Err("no".into()) });
+    let mut batch = ToolBatch::new();
+    batch.add_with(fails, ToolPolicy::new(policy).fallback(Fallback::result("instead".into())));
+    registry.publish(batch).unwrap();
+    for _ in 0..4 {
+        assert!(registry.call("fails", &invocation, b"", &mut reply).is_success());
+        assert_eq!(reply.as_str(), "instead");
+    }
+    assert_eq!(registry.get("fails").unwrap().breaker_state(), Some(BreakerState::Open));
 }

@@ -1,21 +1,26 @@
 //! The table of a registry at one moment.
 
 use std::{
+    collections::BTreeMap,
     hash::BuildHasher,
+    iter,
     sync::{Arc, OnceLock},
 };
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Change;
-use crate::RegisteredTool;
+use crate::{RegisteredTool, spec};
 
 /// Tools by the hash of their name. The hash is kept with the pointer, so that a copy hashes nothing.
 #[derive(Default)]
 pub(crate) struct Tools {
+    /// By their own names.
     table: HashTable<(u64, Arc<RegisteredTool>)>,
+    /// By the names that models write, where those are others.
+    aliases: BTreeMap<Box<str>, Arc<RegisteredTool>>,
     hasher: DefaultHashBuilder,
-    /// Sorted by name, once somebody wants a list.
+    /// Sorted by the name that models write, once somebody wants a list.
     sorted: OnceLock<Arc<[Arc<RegisteredTool>]>>,
 }
 
@@ -38,17 +43,49 @@ impl Tools {
                     }
                 }
                 Change::Remove(name) => {
-                    let hash = self.hasher.hash_one(name.as_ref());
+                    let named = self.get(name).filter(|tool| tool.alias() == name).map(|tool| tool.name());
+                    let name = named.unwrap_or(name);
+                    let hash = self.hasher.hash_one(name);
                     if let Ok(entry) = table.find_entry(hash, |(_, tool)| tool.name() == name) {
                         entry.remove();
                     }
                 }
             }
         }
-        Self { table, hasher: self.hasher.clone(), sorted: OnceLock::new() }
+        let mut tools = Self { table, hasher: self.hasher.clone(), ..Self::default() };
+        tools.assign_aliases();
+        tools
     }
 
+    /// Finds an alias for each tool whose name models cannot write. The aliases depend on the names alone, not on the order in which the
+    /// tools came: a name that models can write stays with its tool, then the others have their turn, sorted.
+    fn assign_aliases(&mut self) {
+        let odd = self.table.iter().filter(|(_, tool)| !spec::is_name(tool.name()));
+        let mut odd: Vec<_> = odd.map(|(_, tool)| Arc::clone(tool)).collect();
+        odd.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        for tool in odd {
+            let salts = iter::once(None).chain((0..).map(Some));
+            let mut aliases = salts.map(|salt| spec::alias(tool.name(), salt));
+            let free = |alias: &str| !self.aliases.contains_key(alias) && self.named(alias).is_none();
+            let Some(alias) = aliases.find(|alias| free(alias)) else { continue };
+            let hash = self.hasher.hash_one(tool.name());
+            let Some((_, entry)) = self.table.find_mut(hash, |(_, other)| other.name() == tool.name()) else {
+                continue;
+            };
+            if entry.alias() != alias {
+                *entry = Arc::new(tool.aliased(&alias));
+            }
+            let entry = Arc::clone(entry);
+            self.aliases.insert(alias.into_owned().into(), entry);
+        }
+    }
+
+    /// The tool of this name, its own or the one that models write.
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<RegisteredTool>> {
+        self.named(name).or_else(|| self.aliases.get(name))
+    }
+
+    fn named(&self, name: &str) -> Option<&Arc<RegisteredTool>> {
         let hash = self.hasher.hash_one(name);
         self.table.find(hash, |(_, tool)| tool.name() == name).map(|(_, tool)| tool)
     }
@@ -60,12 +97,12 @@ impl Tools {
     pub(super) fn sorted(&self) -> &Arc<[Arc<RegisteredTool>]> {
         self.sorted.get_or_init(|| {
             let mut tools: Vec<_> = self.table.iter().map(|(_, tool)| Arc::clone(tool)).collect();
-            tools.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+            tools.sort_unstable_by(|a, b| a.alias().cmp(b.alias()));
             tools.into()
         })
     }
 
     pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.sorted().iter().map(|tool| tool.name())
+        self.sorted().iter().map(|tool| tool.alias())
     }
 }

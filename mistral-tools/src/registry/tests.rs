@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::{ErrorKind, SchemaType, ToolBuilder, ToolError};
+use crate::{ErrorKind, SchemaType, ToolBuilder};
 
 fn tool(name: impl Into<Cow<'static, str>>, result: usize) -> impl Tool {
     ToolBuilder::named(name)
@@ -12,7 +12,7 @@ fn tool(name: impl Into<Cow<'static, str>>, result: usize) -> impl Tool {
         .with(result)
         .request_schema::<()>(SchemaType::Serde)
         .result_schema::<usize>(SchemaType::Serde)
-        .on_invocation(|_, _, (), result| Ok::<_, ToolError>(*result))
+        .on_invocation(|_, _, (), result| Ok(*result))
         .build()
         .unwrap()
 }
@@ -109,8 +109,8 @@ fn broken_tools_do_no_harm_to_others() {
     assert_eq!(result(&registry, "good").as_deref(), Ok("1"));
 
     let mut batch = ToolBatch::new();
-    batch.remove("good").add(Broken("no name"));
-    assert_eq!(registry.publish(batch), Err(Error::Name { name: "no name".into() }));
+    batch.remove("good").add(Broken(""));
+    assert_eq!(registry.publish(batch), Err(Error::Name { name: String::new() }));
     assert_eq!(result(&registry, "good").as_deref(), Ok("1"), "a refused batch changes nothing");
 }
 
@@ -147,5 +147,148 @@ fn readers_see_whole_batches_while_writers_publish() {
         }
         done.store(true, Ordering::Relaxed);
     });
+    assert_eq!(registry.len(), 2);
+}
+
+/// Panics where it is told to.
+struct Panics(&'static str);
+
+impl Panics {
+    fn at(&self, place: &str) {
+        assert!(self.0 != place, "on purpose");
+    }
+}
+
+impl Tool for Panics {
+    fn name(&self) -> &str {
+        self.at("name");
+        "panics"
+    }
+
+    fn description(&self) -> &str {
+        self.at("description");
+        ""
+    }
+
+    fn request_schema(&self) -> Result<serde_json::Value, Error> {
+        self.at("schema");
+        Ok(serde_json::json!({"type": "object"}))
+    }
+
+    fn call(&self, _: &Invocation<'_>, _: &[u8], _: &mut Reply) -> Outcome {
+        Outcome::Success
+    }
+
+    fn call_async<'a>(&'a self, _: &'a Invocation<'a>, _: &'a [u8], _: &'a mut Reply) -> crate::CallFuture<'a> {
+        self.at("future");
+        crate::CallFuture::new(async { Outcome::Success })
+    }
+
+    fn is_blocking(&self) -> bool {
+        self.at("blocking");
+        false
+    }
+}
+
+#[test]
+fn a_tool_that_panics_when_it_is_described_is_left_out_with_an_event() {
+    for place in ["description", "schema"] {
+        let events = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&events);
+        let registry = ToolRegistry::new().with_observer(move |tool: &str, event: &crate::ResilienceEvent| {
+            assert_eq!((tool, *event), ("panics", crate::ResilienceEvent::LeftOut));
+            seen.fetch_add(1, Ordering::SeqCst);
+        });
+        registry.add(Panics(place)).unwrap();
+        registry.add(tool("good", 1)).unwrap();
+        for _ in 0..3 {
+            assert_eq!(registry.specs().iter().map(ToolSpec::name).collect::<Vec<_>>(), ["good"]);
+        }
+        let panicked = Error::Panicked { name: "panics".into(), asked: "description or schema" };
+        assert_eq!(registry.get("panics").unwrap().spec(), Err(&panicked));
+        assert_eq!(events.load(Ordering::SeqCst), 1, "told once");
+    }
+    let registry = ToolRegistry::new();
+    registry.add(tool("good", 1)).unwrap();
+    for place in ["name", "blocking"] {
+        let mut batch = ToolBatch::new();
+        batch.remove("good").add(Panics(place));
+        assert!(format!("{batch:?}").starts_with("[-good, +"));
+        let panicked = Error::Panicked { name: String::new(), asked: "name" };
+        assert_eq!(registry.publish(batch), Err(panicked));
+        assert_eq!(result(&registry, "good").as_deref(), Ok("1"), "a refused batch changes nothing");
+    }
+    registry.add(Panics("future")).unwrap();
+    let (invocation, mut reply) = (Invocation::default(), Reply::new());
+    let outcome = crate::block_on(registry.call_async("panics", &invocation, b"", &mut reply));
+    assert_eq!(outcome.error_kind(), Some(ErrorKind::Handler));
+}
+
+#[test]
+fn names_that_models_cannot_write_have_aliases() {
+    let names =
+        |registry: &ToolRegistry| registry.specs().iter().map(|spec| spec.name().to_owned()).collect::<Vec<_>>();
+    let tools = [("files.read/v2", 1), ("a.b", 2), ("a/b", 3), ("plain", 4)];
+    let mut orders = [tools, tools];
+    orders[1].reverse();
+    for order in orders {
+        let registry = ToolRegistry::new();
+        for (name, value) in order {
+            registry.add(tool(name, value)).unwrap();
+        }
+        let told = names(&registry);
+        assert_eq!(
+            (told.len(), told[0].as_str(), &told[2..]),
+            (4, "a_b", &["files_read_v2".into(), "plain".into()][..])
+        );
+        // The order in which they came does not matter: `.` sorts before `/`.
+        for (alias, name, value) in
+            [("files_read_v2", "files.read/v2", "1"), ("a_b", "a.b", "2"), (&told[1], "a/b", "3")]
+        {
+            assert_eq!(result(&registry, alias).as_deref(), Ok(value), "{alias}");
+            assert_eq!(result(&registry, name).as_deref(), Ok(value), "{name}");
+            assert_eq!(registry.get(alias).unwrap().name(), name);
+            assert_eq!(registry.get(name).unwrap().alias(), alias);
+        }
+
+        // A name that models can write stays with its tool; the statistics of the other stay too.
+        registry.add(tool("a_b", 5)).unwrap();
+        let moved = registry.get("a.b").unwrap().alias().to_owned();
+        assert!(moved.starts_with("a_b_"), "{moved}");
+        assert_eq!(["a_b", "a.b", &moved].map(|name| result(&registry, name).unwrap()), ["5", "2", "2"]);
+        assert_eq!(registry.get("a.b").unwrap().statistics().calls(), 4);
+        assert!(names(&registry).is_sorted() && names(&registry).contains(&moved));
+
+        let mut batch = ToolBatch::new();
+        batch.remove("a_b").remove(moved);
+        registry.publish(batch).unwrap();
+        assert_eq!(names(&registry), ["a_b", "files_read_v2", "plain"]);
+        assert_eq!(registry.get("a_b").unwrap().name(), "a/b");
+        let outcome = registry.call("nothing", &Invocation::default(), b"", &mut Reply::new());
+        assert!(outcome.error().unwrap().text().starts_with("there is no tool `nothing`"));
+    }
+}
+
+#[test]
+fn paused_calls_of_aliased_tools_are_resumed() {
+    let registry = ToolRegistry::new().with_gate(|_, chain, tool, _| {
+        assert_eq!(tool, "a.b", "the gate knows the tool by its own name");
+        chain.pause("sure?")
+    });
+    registry.add(tool("a.b", 7)).unwrap();
+    let (invocation, mut reply) = (Invocation::default(), Reply::new());
+    let Outcome::Paused(paused) = registry.call("a_b", &invocation, b"{}", &mut reply) else { panic!() };
+    assert!(registry.resume(&paused, Approval::Approved, &invocation, &mut reply).is_success());
+    assert_eq!(reply.as_str(), "7");
+}
+
+#[test]
+fn a_registry_is_made_of_tools() {
+    let registry = ToolRegistry::try_from(vec![tool("a", 1), tool("b", 2)]).unwrap();
+    assert_eq!(registry.len(), 2);
+    assert!(ToolRegistry::try_from([tool("a", 1)]).is_ok_and(|registry| registry.len() == 1));
+    assert!(ToolRegistry::try_from([Broken("")]).is_err());
+    let erased: Vec<Box<dyn Tool>> = vec![Box::new(tool("a", 1)), Box::new(Broken("b"))];
+    registry.publish(erased.into_iter().collect()).unwrap();
     assert_eq!(registry.len(), 2);
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use crate::resilience::{Observer, ResilienceEvent};
+use crate::resilience::{Observer, ResilienceEvent, events::tell};
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Clock, Moment, SystemClock, nanos};
 
@@ -133,7 +133,7 @@ const COUNT_BITS: u32 = 5;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A moment as ticks of 2^`SHIFT` ns, modulo 2^`BITS`. Comparisons hold between moments that are less than half a turn apart.
+/// A moment as ticks of 2^`SHIFT` ns, modulo 2^`BITS`.
 struct Ticks<const SHIFT: u32, const BITS: u32>;
 
 type PauseTicks = Ticks<20, PAYLOAD_BITS>;
@@ -148,10 +148,12 @@ impl<const SHIFT: u32, const BITS: u32> Ticks<SHIFT, BITS> {
         (end >> SHIFT).wrapping_add(1) & Self::MASK
     }
 
-    /// How long it is until the tick; none when it has come.
-    fn until(now: Moment, end: u64) -> Option<Duration> {
+    /// Returns how long it is until the tick, or none when the tick has come. `duration` is what the tick was made
+    /// [`after`](Self::after): a longer rest cannot be, so the clock is past the tick, by however many years.
+    fn until(now: Moment, end: u64, duration: Duration) -> Option<Duration> {
         let left = end.wrapping_sub(now.as_nanos() >> SHIFT) & Self::MASK;
-        if left == 0 || left > Self::MASK / 2 {
+        let most = (nanos(duration.min(YEAR)) >> SHIFT) + 2;
+        if left == 0 || left > most {
             return None;
         }
         let within = now.as_nanos() & ((1 << SHIFT) - 1);
@@ -234,14 +236,14 @@ impl BreakerPolicy {
             Phase::Closed { .. } => Ok(word),
             Phase::Open { end } => {
                 let now = now();
-                PauseTicks::until(now, end).map_or_else(|| Ok(round(now)), Err)
+                PauseTicks::until(now, end, self.pause).map_or_else(|| Ok(round(now)), Err)
             }
             Phase::HalfOpen { end, taken, succeeded } if taken < u64::from(self.probes) => {
                 Ok(Word { phase: Phase::HalfOpen { end, taken: taken + 1, succeeded }, ..word })
             }
             Phase::HalfOpen { end, .. } => {
                 let now = now();
-                RoundTicks::until(now, end).map_or_else(|| Ok(round(now)), |_| Err(Duration::ZERO))
+                RoundTicks::until(now, end, self.probe_limit).map_or_else(|| Ok(round(now)), |_| Err(Duration::ZERO))
             }
         }
     }
@@ -304,7 +306,8 @@ impl BreakerPolicy {
 ///
 /// Limits. The pause is kept in steps of 1.05 ms and a round of probes in steps of 134 ms, both rounded up. A generation
 /// has 22 bits: the result of a call that lasts exactly 4,194,304 changes of state would be taken for a new one.
-/// A breaker that is not asked for more than 2 years may wait for up to 2 more before it gives up lost probes.
+/// Moments wrap: after a jump of the clock by exactly a multiple of 36 years (of 4.6 years for a round of probes), a breaker may
+/// wait once more for as long as its policy says, and never longer.
 ///
 /// # Synchronization
 /// | variable | written by | read by | order and reason |
@@ -391,7 +394,7 @@ impl<C: Clock, O: Observer> CircuitBreaker<C, O> {
             let next = match self.policy.admit(word, || self.clock.now()) {
                 Ok(next) => next,
                 Err(retry_after) => {
-                    self.observer.observe(&ResilienceEvent::Rejected { retry_after });
+                    tell(&self.observer, &ResilienceEvent::Rejected { retry_after });
                     return Err(Rejected { retry_after });
                 }
             };
@@ -447,7 +450,7 @@ impl<C: Clock, O: Observer> CircuitBreaker<C, O> {
             .map_err(Word::unpack)?;
         let (from, to) = (from.phase.state(), to.phase.state());
         if from != to {
-            self.observer.observe(&ResilienceEvent::Breaker { from, to });
+            tell(&self.observer, &ResilienceEvent::Breaker { from, to });
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What the resilience parts did, for those who want to know.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,9 +49,15 @@ pub enum ResilienceEvent {
         /// Why there was no result.
         kind: ErrorKind,
     },
+    /// The gate of a registry panicked. The call was denied.
+    GatePanicked,
+    /// The tool could not be described, by an error or a panic: no model is told of it.
+    /// [`RegisteredTool::spec`](crate::RegisteredTool::spec) says why.
+    LeftOut,
 }
 
-/// Someone who is told of [`ResilienceEvent`]s, at once and by the thread in which they happen: be quick, and do not panic.
+/// Someone who is told of [`ResilienceEvent`]s, at once and by the thread in which they happen: be quick. A panic of an observer is
+/// contained, and the event is lost.
 ///
 /// Nobody is `()`, for which the compiler leaves no code. Closures observe; so do options and shared references of
 /// observers, for a choice at run time.
@@ -70,6 +77,13 @@ pub enum ResilienceEvent {
 pub trait Observer: Send + Sync {
     /// It happened.
     fn observe(&self, event: &ResilienceEvent);
+}
+
+/// Tells an observer, and contains its panic.
+pub(crate) fn tell(observer: &impl Observer, event: &ResilienceEvent) {
+    let told = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
+    // The panic hook of the process has reported the panic.
+    drop(told);
 }
 
 impl Observer for () {

@@ -138,7 +138,7 @@ fn requests_pass_the_hooks_before_the_function() {
             .result_schema::<String>(SchemaType::Serde)
             .on_invocation(|_, _, text, ()| {
                 calls.fetch_add(1, Ordering::Relaxed);
-                Ok::<_, ToolError>(text)
+                Ok(text)
             })
     };
     let guarded = tool()
@@ -157,8 +157,8 @@ fn requests_pass_the_hooks_before_the_function() {
     assert_eq!(call(&guarded, r#""ask""#), ("Waiting for approval: Say it?".into(), "paused"));
     assert_eq!(call(&guarded, r#""too long""#).1, "denied");
     assert_eq!(calls.load(Ordering::Relaxed), 0);
-    assert_eq!(call(&guarded, r#""hi""#).0, r#""hi""#);
-    assert_eq!(call(&guarded, r#""trusted""#).0, r#""trusted""#);
+    assert_eq!(call(&guarded, r#""hi""#).0, "hi");
+    assert_eq!(call(&guarded, r#""trusted""#).0, "trusted");
     assert_eq!(calls.load(Ordering::Relaxed), 4);
 }
 
@@ -172,7 +172,7 @@ fn paused_calls_are_resumed_in_another_process() {
             .on_invocation(|conversation, _, path, ()| {
                 let execution = conversation.execution();
                 assert!(execution.is_approved());
-                Ok::<_, ToolError>(format!("{path} {:?} {}", execution.call_id(), execution.turn()))
+                Ok(format!("{path} {:?} {}", execution.call_id(), execution.turn()))
             })
             .on_request(|_, chain, path, ()| chain.pause(format!("Delete {path}?")))
             .on_request(|_, chain, path, ()| if path == "b" { chain.deny("no longer") } else { chain.proceed() })
@@ -191,7 +191,7 @@ fn paused_calls_are_resumed_in_another_process() {
     assert_eq!((paused.tool(), paused.arguments(), paused.question()), ("delete", r#" "a" "#, "Delete a?"));
     let mut reply = Reply::new();
     assert!(paused.resume(&tool(), Approval::Approved, &Invocation::default(), &mut reply).is_success());
-    assert_eq!(reply.as_str(), r#""a Some(\"c7\") 3""#);
+    assert_eq!(reply.as_str(), "a Some(\"c7\") 3");
     let outcome =
         block_on(paused.resume_async(&tool(), Approval::Denied("keep it".into()), &Invocation::default(), &mut reply));
     assert!(matches!(outcome, Outcome::Denied(_)));
@@ -230,11 +230,11 @@ fn asynchronous_functions_borrow_across_waits() {
             })
             .await;
             let user = conversation.last(Role::User).map_or("", |message| &message.content);
-            Ok::<_, ToolError>(words.join(separator) + user)
+            Ok(words.join(separator) + user)
         })
         .build()
         .unwrap();
-    assert_eq!(call(&tool, r#"["a", "b\n", "c"]"#), (r#""a+b\n+c""#.into(), "success"));
+    assert_eq!(call(&tool, r#"["a", "b\n", "c"]"#), ("a+b\n+c".into(), "success"));
     assert_eq!(call(&tool, r#"["a", 1]"#).1, "invalid_arguments");
 
     let messages = [Message::user("!"), Message::assistant("")];
@@ -246,7 +246,7 @@ fn asynchronous_functions_borrow_across_waits() {
     assert!(matches!(future.as_mut().poll(&mut context), Poll::Ready(Outcome::Success)));
     assert!(future.as_mut().poll(&mut context).is_pending(), "a future that has ended says no more");
     drop(future);
-    assert_eq!(reply.as_str(), r#""!""#);
+    assert_eq!(reply.as_str(), "!");
     assert_eq!(
         block_on(tool.invoke(&Conversation::default(), &ChunkEmitter::silent(), Words(vec!["x"]))).unwrap(),
         "x"
@@ -259,7 +259,7 @@ fn what_json_cannot_carry_is_an_error_of_the_tool() {
         .description("")
         .request_schema::<()>(SchemaType::Serde)
         .result_schema::<std::collections::BTreeMap<(u8, u8), u8>>(SchemaType::JsonSchema("{}"))
-        .on_invocation(|_, _, (), ()| Ok::<_, ToolError>([((1, 2), 3)].into()))
+        .on_invocation(|_, _, (), ()| Ok([((1, 2), 3)].into()))
         .build()
         .unwrap();
     assert_eq!(call(&tool, "{}"), ("Error (failed): the tool failed".into(), "handler"));
@@ -272,12 +272,13 @@ fn building_checks_names_and_texts() {
             .description("")
             .request_schema::<()>(SchemaType::JsonSchema(request))
             .result_schema::<()>(SchemaType::JsonSchema(result))
-            .on_invocation(|_, _, (), ()| Ok::<_, ToolError>(()))
+            .on_invocation(|_, _, (), ()| Ok(()))
             .build()
             .map(|tool| tool.spec().unwrap().name().to_owned())
     };
     assert_eq!(build("f", "{}", "{}").as_deref(), Ok("f"));
-    assert_eq!(build("f g", "{}", "{}"), Err(Error::Name { name: "f g".into() }));
+    assert_eq!(build("f g", "{}", "{}").as_deref(), Ok("f_g"), "an alias");
+    assert_eq!(build("", "{}", "{}"), Err(Error::Name { name: String::new() }));
     assert_eq!(build("f", "[]", "{}"), Err(Error::Parameters { name: "f".into() }));
     assert_eq!(build("f", "{}", "x"), Err(Error::Parameters { name: "f".into() }));
 }

@@ -188,7 +188,7 @@ fn results_that_were_shortened_are_shortened_in_the_session() {
         .description("")
         .request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY))
         .result_schema::<String>(SchemaType::Serde)
-        .on_invocation(|_, _, Nothing {}, ()| Ok::<_, ToolError>("x".repeat(9_000)))
+        .on_invocation(|_, _, Nothing {}, ()| Ok("x".repeat(9_000)))
         .build()
         .unwrap();
     let registry = ToolRegistry::new();

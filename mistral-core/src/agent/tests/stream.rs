@@ -226,7 +226,7 @@ fn results(run: &AgentRun) -> Vec<&str> {
     run.messages().iter().filter(|message| message.role == Role::Tool).map(|message| &*message.content).collect()
 }
 
-const RESTED: [&str; 3] = ["\"rested\"", "\"rested\"", "42"];
+const RESTED: [&str; 3] = ["rested", "rested", "42"];
 
 #[test]
 fn asynchronous_tools_find_the_runtime_that_polls_the_run() {

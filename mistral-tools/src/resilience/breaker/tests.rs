@@ -223,12 +223,13 @@ proptest! {
 
     #[test]
     fn a_tick_comes_after_its_moment_and_within_two_ticks(now in any::<u64>(), pause in 0u64..1 << 40) {
-        let end = PauseTicks::after(Moment::from_nanos(now), Duration::from_nanos(pause));
-        let left = PauseTicks::until(Moment::from_nanos(now), end).unwrap();
-        let nanos = u64::try_from(left.as_nanos()).unwrap();
-        prop_assert!(nanos > pause && nanos <= pause + (1 << 20));
-        prop_assert_eq!(PauseTicks::until(Moment::from_nanos(now.wrapping_add(nanos)), end), None);
-        let almost = PauseTicks::until(Moment::from_nanos(now.wrapping_add(nanos - 1)), end);
+        let (nanos, pause) = (pause, Duration::from_nanos(pause));
+        let end = PauseTicks::after(Moment::from_nanos(now), pause);
+        let left = PauseTicks::until(Moment::from_nanos(now), end, pause).unwrap();
+        let left = u64::try_from(left.as_nanos()).unwrap();
+        prop_assert!(left > nanos && left <= nanos + (1 << 20));
+        prop_assert_eq!(PauseTicks::until(Moment::from_nanos(now.wrapping_add(left)), end, pause), None);
+        let almost = PauseTicks::until(Moment::from_nanos(now.wrapping_add(left - 1)), end, pause);
         prop_assert_eq!(almost, Some(Duration::from_nanos(1)));
     }
 }
@@ -400,6 +401,35 @@ fn observers_are_told_of_changes_and_rejections() {
             change(BreakerState::HalfOpen, BreakerState::Closed),
         ]
     );
+}
+
+#[test]
+fn the_pause_is_over_after_a_jump_of_any_number_of_years() {
+    // Quarters of a year, as far as a moment goes. Half of the range of a tick is 18 years, and 2.3 years for a round.
+    for quarters in 1..2_000 {
+        let (breaker, clock) = opened(BreakerPolicy::new());
+        let jump = YEAR / 4 * quarters + SECOND * 61;
+        clock.advance(jump);
+        let permit = breaker.check().unwrap_or_else(|rejected| panic!("{rejected:?} after {quarters} quarters"));
+        // The probe is lost, and its round is given up.
+        std::mem::forget(permit);
+        assert!(breaker.check().is_err());
+        clock.advance(YEAR / 4 * (quarters % 99 + 1) + SECOND * 61);
+        assert!(breaker.check().is_ok(), "the round, after {quarters} quarters");
+    }
+}
+
+#[test]
+fn an_observer_that_panics_changes_nothing() {
+    let (policy, clock) = (BreakerPolicy::new().failures(1, 1), ManualClock::new());
+    let breaker =
+        CircuitBreaker::new(policy).with_clock(&clock).with_observer(|_: &ResilienceEvent| panic!("observer"));
+    breaker.check().unwrap().failure();
+    assert_eq!(breaker.state(), BreakerState::Open);
+    assert!(breaker.check().is_err());
+    clock.advance(policy.pause + SECOND);
+    breaker.check().unwrap().success();
+    assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
 #[test]
