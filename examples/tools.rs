@@ -7,8 +7,8 @@
 
 use std::io::{self, Write};
 
-use mistral_core::tools::{ToolBatch, ToolRegistry};
-use mistral_core::{Agent, AgentEvent, AgentLimits, Message};
+use mistral_core::tools::ToolRegistry;
+use mistral_core::{Agent, AgentEvent, AgentLimits};
 use mistral_tools::builtin::Calculator;
 
 fn main() -> Result<(), mistral_examples::Failure> {
@@ -19,13 +19,11 @@ fn main() -> Result<(), mistral_examples::Failure> {
     mistral_examples::finish(args)?;
 
     let registry = ToolRegistry::new();
-    let mut batch = ToolBatch::new();
-    batch.add(Calculator::new().tool().build()?);
-    registry.publish(batch)?;
+    registry.add(Calculator::new().tool().build()?)?;
 
     let limits = AgentLimits::default().max_turns(4).max_tokens(max_tokens);
     let agent = Agent::new(builder.load()?, registry).limits(limits);
-    for event in agent.run([Message::user(prompt)])? {
+    for event in agent.run(prompt)? {
         match event? {
             AgentEvent::Text(text) => {
                 print!("{text}");
@@ -33,6 +31,8 @@ fn main() -> Result<(), mistral_examples::Failure> {
             }
             AgentEvent::Call(call) => println!("[{} {}]", call.name, call.arguments),
             AgentEvent::Answer { text, end, .. } => println!("[{text}] {end:?}"),
+            AgentEvent::Shortened { kept, bytes, .. } => eprintln!("[the model reads {kept} of {bytes} bytes]"),
+            AgentEvent::Unenforced(part) => eprintln!("[{part}]"),
             AgentEvent::Usage { turn, .. } => eprintln!("[{} + {} tokens]", turn.prompt_tokens, turn.generated_tokens),
             AgentEvent::Finished(stop) => println!("\n({stop:?})"),
             _ => {}
