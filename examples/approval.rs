@@ -1,14 +1,15 @@
 //! A call that waits for somebody: `approval [--model PATH_OR_ID] [--ask] [--deny] [--state FILE]`.
 //!
-//! The model wants to call `calculator`, whose gate pauses every call. The exchange is written to a file as JSON, read again as
-//! another process would, and goes on as was decided: by `--ask` on the terminal, by `--deny`, or approved by default.
+//! The model wants to call `calculator`, whose gate pauses every call. The session is written to a file as JSON, with the call that waits,
+//! and read again as another process would. The chat then continues as was decided: by `--ask` on the terminal, by `--deny`, or approved
+//! by default.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use mistral_core::models::loader::OutputFile;
 use mistral_core::tools::{Approval, PausedCall, SchemaType, ToolBuilder, ToolError, ToolRegistry};
-use mistral_core::{Agent, AgentEvent, Message, Model, Stop, Suspended};
+use mistral_core::{Agent, AgentEvent, AgentStop, ChatSession, Model};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -57,24 +58,25 @@ fn main() -> Result<(), mistral_examples::Failure> {
     mistral_examples::finish(args)?;
 
     let model = builder.load()?;
-    let answer = agent(model.clone())?.run([Message::user("What is 37 * 43?")])?.complete()?;
-    let (Stop::Paused, Some(suspended)) = (answer.stop, answer.suspended) else {
+    let mut session = ChatSession::new();
+    let answer = agent(model.clone())?.chat(&mut session, "What is 37 * 43?")?.complete()?;
+    if answer.stop != AgentStop::Paused {
         return Err(format!("the model made no call: {}", answer.text).into());
-    };
-    let mut json = serde_json::to_string_pretty(&suspended)?;
+    }
+    let mut json = session.save();
     if let Some(path) = state {
         OutputFile::write(&path, json.as_bytes())?;
         json = std::fs::read_to_string(&path)?;
     }
 
-    // From here on nothing is left of the first exchange but the text.
-    let suspended: Suspended = serde_json::from_str(&json)?;
-    let decisions: Vec<Approval> =
-        suspended.paused().map(|paused| decide(paused, ask, deny)).collect::<Result<_, _>>()?;
+    // From here on nothing is left of the first process but the text.
+    let mut session = ChatSession::load(&json)?;
+    let waiting = session.suspended().into_iter().flat_map(|suspended| suspended.paused());
+    let decisions: Vec<Approval> = waiting.map(|paused| decide(paused, ask, deny)).collect::<Result<_, _>>()?;
     let mut decisions = decisions.into_iter();
-    let run =
-        agent(model)?.resume(suspended, |_| decisions.next().unwrap_or(Approval::Denied("nobody decided".into())))?;
-    for event in run {
+    let agent = agent(model)?;
+    let nobody = || Approval::Denied("nobody decided".into());
+    for event in agent.resume_chat(&mut session, |_| decisions.next().unwrap_or_else(nobody))? {
         match event? {
             AgentEvent::Answer { text, end, .. } => println!("[{text}] {end:?}"),
             AgentEvent::Text(text) => print!("{text}"),

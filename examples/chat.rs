@@ -5,20 +5,19 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use mistral_core::{Message, Model, Request};
+use mistral_core::tools::ToolRegistry;
+use mistral_core::{Agent, AgentEvent, ChatSession, Request};
 
-/// One turn: streams the answer to the screen and returns it.
-fn answer(model: &Model, request: Request) -> Result<String, mistral_examples::Failure> {
-    let mut text = String::new();
-    let mut generation = model.generate(request)?;
-    for piece in &mut generation {
-        let piece = piece?;
-        print!("{piece}");
-        io::stdout().flush()?;
-        text += &piece.text;
+/// One turn: streams the answer to the screen. The session keeps what was said, whatever happens.
+fn answer(agent: &Agent, session: &mut ChatSession, text: &str) -> Result<(), mistral_examples::Failure> {
+    for event in agent.chat(session, text)? {
+        if let AgentEvent::Text(piece) | AgentEvent::Reasoning(piece) = event? {
+            print!("{piece}");
+            io::stdout().flush()?;
+        }
     }
     println!();
-    Ok(text)
+    Ok(())
 }
 
 fn main() -> Result<(), mistral_examples::Failure> {
@@ -32,17 +31,15 @@ fn main() -> Result<(), mistral_examples::Failure> {
     let seed: Option<u64> = args.opt_value_from_str("--seed")?;
     mistral_examples::finish(args)?;
 
-    let model = builder.load()?;
-    let system: Vec<Message> = system.into_iter().map(Message::system).collect();
-    let request = |messages: &[Message]| {
-        let request = Request::chat(messages.to_vec()).max_tokens(max_tokens).temperature(temperature).top_p(top_p);
-        if let Some(seed) = seed { request.seed(seed) } else { request }
-    };
-    let mut messages = system.clone();
+    let mut request = Request::chat([]).max_tokens(max_tokens).temperature(temperature).top_p(top_p);
+    request.seed = seed;
+    let mut agent = Agent::new(builder.load()?, ToolRegistry::new()).request(request);
+    if let Some(system) = system {
+        agent = agent.instructions(system);
+    }
+    let mut session = ChatSession::new();
     if let Some(prompt) = prompt {
-        messages.push(Message::user(prompt));
-        answer(&model, request(&messages))?;
-        return Ok(());
+        return answer(&agent, &mut session, &prompt);
     }
     let ask = || {
         if io::stdin().is_terminal() {
@@ -53,17 +50,10 @@ fn main() -> Result<(), mistral_examples::Failure> {
     for line in io::stdin().lock().lines() {
         let line = line?;
         if line.trim().is_empty() {
-            messages.clone_from(&system);
-        } else {
-            messages.push(Message::user(line));
-            // A turn that cannot be answered (the context is full) is said and left out; the conversation goes on.
-            match answer(&model, request(&messages)) {
-                Ok(text) => messages.push(Message::assistant(text)),
-                Err(error) => {
-                    messages.pop();
-                    eprintln!("{error:?}");
-                }
-            }
+            session = ChatSession::new();
+        } else if let Err(error) = answer(&agent, &mut session, &line) {
+            // The conversation continues: a turn that could not begin is not in it.
+            eprintln!("{error:?}");
         }
         ask();
     }

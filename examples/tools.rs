@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 
 use mistral_core::tools::{ToolRegistry, builtin::Calculator};
-use mistral_core::{Agent, AgentEvent, AgentLimits, Message};
+use mistral_core::{Agent, AgentEvent, AgentLimits};
 
 fn main() -> Result<(), mistral_examples::Failure> {
     let mut args = mistral_examples::arguments(include_str!("tools.rs"));
@@ -22,7 +22,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
 
     let limits = AgentLimits::default().max_turns(4).max_tokens(max_tokens);
     let agent = Agent::new(builder.load()?, registry).limits(limits);
-    for event in agent.run([Message::user(prompt)])? {
+    for event in agent.run(prompt)? {
         match event? {
             AgentEvent::Text(text) => {
                 print!("{text}");
@@ -30,6 +30,8 @@ fn main() -> Result<(), mistral_examples::Failure> {
             }
             AgentEvent::Call(call) => println!("[{} {}]", call.name, call.arguments),
             AgentEvent::Answer { text, end, .. } => println!("[{text}] {end:?}"),
+            AgentEvent::Shortened { kept, bytes, .. } => eprintln!("[the model reads {kept} of {bytes} bytes]"),
+            AgentEvent::Unenforced(part) => eprintln!("[{part}]"),
             AgentEvent::Usage { turn, .. } => eprintln!("[{} + {} tokens]", turn.prompt_tokens, turn.generated_tokens),
             AgentEvent::Finished(stop) => println!("\n({stop:?})"),
             _ => {}

@@ -78,6 +78,24 @@ pub enum Error {
         /// What is wrong.
         detail: String,
     },
+    /// Request: a suspended exchange whose parts contradict each other, or of an unknown version.
+    #[error("not a suspended exchange: {detail}")]
+    MalformedSuspended {
+        /// The contradiction.
+        detail: String,
+    },
+    /// Request: calls of the session wait for approval, and must be answered before the conversation can continue.
+    #[error(
+        "{calls} calls of the session wait for approval: answer them by `Agent::resume_chat`, or drop them by \
+         `ChatSession::take_suspended`"
+    )]
+    SessionSuspended {
+        /// How many calls wait.
+        calls: usize,
+    },
+    /// Request: there is nothing to resume at the end of the session.
+    #[error("no calls at the end of the session wait for approval")]
+    SessionNotSuspended,
     /// Limit: as many requests as allowed are running and waiting. Try again when one has ended.
     #[error("the queue is full: {capacity} requests are running or waiting")]
     QueueFull {

@@ -52,11 +52,11 @@ mod text;
 mod worker;
 
 pub use agent::{
-    Agent, AgentAnswer, AgentEvent, AgentEvents, AgentLimits, AgentRun, CallEnd, Exchange, Next, Price, RequestedCall,
-    Stop, Suspended, ToolChoice,
+    Agent, AgentAnswer, AgentEvent, AgentEvents, AgentLimits, AgentRun, AgentStep, AgentStop, CallEnd, ChatRun,
+    Exchange, IntoMessages, RequestedCall, Suspended, TokenPrice, ToolChoice,
 };
 pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
-pub use constraint::{CallConstraint, CallMask, Constraint, TokenTable};
+pub use constraint::{CallConstraint, CallMask, Constraint, TokenTable, Treatment, Unenforced};
 pub use context::ContextWarning;
 pub use decoder::embedded;
 pub use engine::{Engine, Step};

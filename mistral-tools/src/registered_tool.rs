@@ -201,6 +201,11 @@ impl RegisteredTool {
         &*self.tool
     }
 
+    /// Whether the function is synchronous, as the tool said when it was registered.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.blocking
+    }
+
     /// What the model is told about it; made at the first call of this function and kept.
     ///
     /// # Errors

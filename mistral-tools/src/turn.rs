@@ -2,18 +2,23 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     num::NonZeroUsize,
     pin::Pin,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     thread,
 };
 
-use crate::{Approval, Chunk, Conversation, Emitter, Invocation, Outcome, PausedCall, Reply, ToolRegistry};
+use futures_core::Stream;
+
+use crate::{
+    Approval, CancellationToken, Chunk, Chunks, Conversation, Emitter, ErrorKind, Extensions, Invocation, Message,
+    Outcome, PausedCall, Reply, ToolError, ToolRegistry, WhenFull, block_on, registered_tool::unless_cancelled,
+};
 
 /// A call as the model made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +54,11 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
-/// The calls of one turn of the model. They run in parallel, as many at once as its limit says, and are answered in the order in
-/// which they were made.
+/// The calls of one turn of the model. They run in parallel, up to a limit, and are answered in the order in which they were made.
 ///
-/// Synchronously they run on scoped threads, of which the calling one is the first. Asynchronously they are joined in one
-/// future, whose polls poll all that are under way; tools with synchronous functions run one after the other there.
+/// [`call`](Self::call) runs them on scoped threads, of which the calling thread is the first. [`call_async`](Self::call_async) joins
+/// them in one future: asynchronous tools are polled where that future is polled, so a tool that needs a runtime finds the runtime of
+/// the caller; each synchronous tool runs on a thread of its own, so it holds no poll up.
 ///
 /// ```
 /// use mistral_tools::{Call, Conversation, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry, Turn};
@@ -89,11 +94,11 @@ pub struct Turn<'a> {
 /// What is done for a place of a turn.
 #[derive(Clone, Copy)]
 enum Job<'a> {
-    Call(&'a Call<'a>),
+    Call(Call<'a>),
     Resume(&'a PausedCall, &'a Approval),
 }
 
-/// Is told of each answer: the place of its call, and what came of it.
+/// Receives each answer: the place of its call, and what came of the call.
 pub type OnAnswer<'a> = dyn Fn(usize, &Answer) + Sync + 'a;
 
 impl<'a> Turn<'a> {
@@ -115,8 +120,8 @@ impl<'a> Turn<'a> {
         self
     }
 
-    /// Tells of each answer as soon as it is there: the place of the call, and what came of it. It is called by the thread that made
-    /// the call.
+    /// Passes each answer to `observer` as soon as there is one: the place of the call, and what came of it. The observer runs on the
+    /// thread that made the call, or in the poll of the future.
     pub const fn on_answer(mut self, observer: &'a OnAnswer<'a>) -> Self {
         self.observer = Some(observer);
         self
@@ -163,24 +168,65 @@ impl<'a> Turn<'a> {
         in_order(answers.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes the calls in one future, on no runtime in particular. To drop it is to drop the calls that are under way.
+    /// Makes the calls in one future, on no runtime in particular. Asynchronous tools are polled here, synchronous ones run on threads
+    /// of their own.
+    ///
+    /// Dropping the future drops the asynchronous calls and cancels the tokens of the others: a synchronous tool that never looks at
+    /// its token runs to its end, and nobody reads its result. So does one whose conversation is [cancelled](CancellationToken).
     pub async fn call_async(&self, registry: &ToolRegistry) -> Vec<Answer> {
+        let messages = OnceLock::new();
         let start = |place| {
             let (place, job) = self.take(place)?;
+            let messages = &messages;
             let future: AnswerFuture<'_> = Box::pin(async move {
-                let (invocation, mut reply) = (self.invocation(place, job), Reply::new());
-                let outcome = match job {
-                    Job::Call(call) => registry.call_async(call.name, &invocation, call.arguments, &mut reply).await,
-                    Job::Resume(paused, approval) => {
-                        registry.resume_async(paused, approval.clone(), &invocation, &mut reply).await
+                let answer = match self.thread_for(place, job, registry, messages) {
+                    Some(thread) => thread.answer().await,
+                    None => {
+                        let (invocation, mut reply) = (self.invocation(place, job), Reply::new());
+                        let outcome = job.make(registry, &invocation, &mut reply).await;
+                        Answer { reply, outcome }
                     }
                 };
-                (place, self.answered(place, Answer { reply, outcome }))
+                (place, self.answered(place, answer))
             });
             Some(future)
         };
         let answers = Vec::with_capacity(self.len());
         in_order(Join { start, next: 0, limit: self.limit.get(), running: Vec::new(), answers }.await)
+    }
+
+    /// Starts the thread of a call whose tool is synchronous. Without a thread to be had, the call is made in a poll.
+    fn thread_for(
+        &self,
+        place: usize,
+        job: Job<'a>,
+        registry: &ToolRegistry,
+        messages: &OnceLock<Arc<[Message]>>,
+    ) -> Option<CallThread> {
+        if matches!(job, Job::Resume(_, Approval::Denied(_)))
+            || !registry.get(job.tool()).is_ok_and(|tool| tool.is_blocking())
+        {
+            return None;
+        }
+        let execution = self.conversation.execution();
+        let parent = execution.token().cloned().unwrap_or_default();
+        let order = Order {
+            registry: registry.clone(),
+            messages: Arc::clone(messages.get_or_init(|| self.conversation.messages().into())),
+            extensions: self.conversation.extensions().cloned().unwrap_or_default(),
+            turn: execution.turn(),
+            token: parent.child(),
+            emitter: self.emitter.cloned(),
+            place,
+            job: job.to_owned(),
+        };
+        let (emitter, answer) = Emitter::bounded(1, WhenFull::Block, CancellationToken::new());
+        let call = CallThread { parent, token: order.token.clone(), answer };
+        let run = move || {
+            // Whether anybody still waits for it is not the tool's concern.
+            let _ = emitter.try_emit(order.carry_out());
+        };
+        thread::Builder::new().name("tool call".into()).spawn(run).ok().map(|_| call)
     }
 
     fn len(&self) -> usize {
@@ -189,7 +235,7 @@ impl<'a> Turn<'a> {
 
     fn take(&self, place: usize) -> Option<(usize, Job<'a>)> {
         let job = match place.checked_sub(self.calls.len()) {
-            None => self.calls.get(place).map(Job::Call),
+            None => self.calls.get(place).copied().map(Job::Call),
             Some(after) => self.resumed.get(after).map(|(paused, approval)| Job::Resume(paused, approval)),
         };
         job.map(|job| (place, job))
@@ -209,6 +255,97 @@ impl<'a> Turn<'a> {
         }
         answer
     }
+}
+
+impl<'a> Job<'a> {
+    fn tool(self) -> &'a str {
+        match self {
+            Self::Call(call) => call.name,
+            Self::Resume(paused, _) => paused.tool(),
+        }
+    }
+
+    async fn make(self, registry: &ToolRegistry, invocation: &Invocation<'_>, reply: &mut Reply) -> Outcome {
+        match self {
+            Self::Call(call) => registry.call_async(call.name, invocation, call.arguments, reply).await,
+            Self::Resume(paused, approval) => registry.resume_async(paused, approval.clone(), invocation, reply).await,
+        }
+    }
+
+    fn to_owned(self) -> OwnedJob {
+        match self {
+            Self::Call(Call { id, name, arguments }) => {
+                OwnedJob::Call { id: id.map(Into::into), name: name.into(), arguments: arguments.into() }
+            }
+            Self::Resume(paused, approval) => OwnedJob::Resume(Box::new((paused.clone(), approval.clone()))),
+        }
+    }
+}
+
+/// A [`Job`] for another thread.
+enum OwnedJob {
+    Call { id: Option<String>, name: String, arguments: Vec<u8> },
+    Resume(Box<(PausedCall, Approval)>),
+}
+
+/// A call of a synchronous tool, with everything that it needs on a thread of its own.
+struct Order {
+    registry: ToolRegistry,
+    messages: Arc<[Message]>,
+    extensions: Extensions,
+    turn: u32,
+    token: CancellationToken,
+    emitter: Option<Emitter<Chunk>>,
+    place: usize,
+    job: OwnedJob,
+}
+
+impl Order {
+    fn carry_out(self) -> Answer {
+        let Self { registry, messages, extensions, turn, token, emitter, place, job } = self;
+        let conversation = Conversation::new(&messages).turn(turn).with_token(&token).with_extensions(&extensions);
+        let job = match &job {
+            OwnedJob::Call { id, name, arguments } => Job::Call(Call { id: id.as_deref(), name, arguments }),
+            OwnedJob::Resume(resumed) => Job::Resume(&resumed.0, &resumed.1),
+        };
+        let mut turn = Turn::new(conversation, &[]);
+        turn.emitter = emitter.as_ref();
+        let (invocation, mut reply) = (turn.invocation(place, job), Reply::new());
+        let outcome = block_on(job.make(&registry, &invocation, &mut reply));
+        Answer { reply, outcome }
+    }
+}
+
+/// A call under way on its thread. Dropping it cancels the call.
+struct CallThread {
+    parent: CancellationToken,
+    token: CancellationToken,
+    answer: Chunks<Answer>,
+}
+
+impl CallThread {
+    async fn answer(mut self) -> Answer {
+        let parent = self.parent.clone();
+        let answer = poll_fn(|context| Pin::new(&mut self.answer).poll_next(context));
+        match unless_cancelled(Some(&parent), answer).await {
+            Some(Some(answer)) => answer,
+            // The thread ended without an answer: what it ran has killed it.
+            Some(None) => failed(ToolError::handler("the tool panicked")),
+            None => failed(ToolError::new(ErrorKind::Cancelled, "the call was given up")),
+        }
+    }
+}
+
+impl Drop for CallThread {
+    fn drop(&mut self) {
+        self.token.cancel();
+    }
+}
+
+fn failed(error: ToolError) -> Answer {
+    let (outcome, mut reply) = (Outcome::Error(error), Reply::new());
+    reply.set_outcome(&outcome);
+    Answer { reply, outcome }
 }
 
 fn in_order(mut answers: Vec<(usize, Answer)>) -> Vec<Answer> {
@@ -370,6 +507,65 @@ mod tests {
     }
 
     #[test]
+    fn synchronous_tools_hold_no_poll_up() {
+        // Calls meet in threes, so they must run at once; the one that polls is not among them.
+        let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(3)));
+        let registry = registry(&gauge, &barrier);
+        let paused = PausedCall::new("meet", "12", "Sure?").with_call_id("c");
+        let (calls, resumed) = (NUMBERS.map(|number| Call::new("meet", number)), [(paused, Approval::Approved)]);
+        let turn = Turn::new(Conversation::default(), &calls[1..]).resume(&resumed).limit(3);
+        let mut future = Box::pin(turn.call_async(&registry));
+        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(texts(&block_on(future)), [&NUMBERS[1..], &["12"]].concat());
+        assert_eq!(gauge.most.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn synchronous_calls_are_cancelled_by_a_drop_and_given_up_by_their_token() {
+        let (sender, said) = std::sync::mpsc::channel();
+        let wait = ToolBuilder::named("wait")
+            .description("")
+            .with(Mutex::new(sender))
+            .request_schema::<bool>(SchemaType::JsonSchema(r#"{"type": "boolean"}"#))
+            .result_schema::<()>(SchemaType::Serde)
+            .on_invocation(|conversation, _, deaf, sender| {
+                let say = |text| sender.lock().unwrap().send(text).unwrap();
+                say("begun");
+                while deaf || !conversation.execution().is_cancelled() {
+                    thread::sleep(std::time::Duration::from_millis(1));
+                }
+                say("cancelled");
+                Ok::<_, ToolError>(())
+            })
+            .build()
+            .unwrap();
+        let registry = ToolRegistry::new();
+        let mut batch = ToolBatch::new();
+        batch.add(wait);
+        registry.publish(batch).unwrap();
+        let calls = [Call::new("wait", "false")];
+        let turn = Turn::new(Conversation::default(), &calls);
+        let mut future = Box::pin(turn.call_async(&registry));
+        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(said.recv(), Ok("begun"));
+        drop(future);
+        assert_eq!(said.recv(), Ok("cancelled"));
+
+        let (token, calls) = (crate::CancellationToken::new(), [Call::new("wait", "true")]);
+        let turn = Turn::new(Conversation::default().with_token(&token), &calls);
+        thread::scope(|scope| {
+            let token = &token;
+            scope.spawn(move || {
+                assert_eq!(said.recv(), Ok("begun"));
+                token.cancel();
+            });
+            // The tool never looks at its token and never ends.
+            let answers = block_on(turn.call_async(&registry));
+            assert_eq!(texts(&answers), ["Error (cancelled): the call was given up"]);
+        });
+    }
+
+    #[test]
     fn executors_may_move_calls_between_threads() {
         fn sent<T: Send>(value: T) -> T {
             value
@@ -397,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn resumed_calls_run_beside_the_others() {
+    fn resumed_calls_run_together_with_the_others() {
         // Calls meet in fours: two new ones, and two that were approved.
         let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(4)));
         let registry = registry(&gauge, &barrier);

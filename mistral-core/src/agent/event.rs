@@ -1,20 +1,22 @@
-//! What an exchange tells while it goes on.
+//! The events of an exchange.
 
 use mistral_tools::{ErrorKind, Outcome, PausedCall};
 use serde::{Deserialize, Serialize};
 
-use super::Stop;
-use crate::Usage;
+use super::AgentStop;
+use crate::{Unenforced, Usage};
 
 /// Something that happened in an [`Exchange`](super::Exchange), in the order in which it happened.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum AgentEvent {
-    /// More of the answer, or of what the model says beside its calls.
+    /// A part of a tool's schema that calls are not held to while the model writes them. Comes at the beginning.
+    Unenforced(Unenforced),
+    /// More of the answer, or of what the model says next to its calls.
     Text(String),
     /// More of what the model thinks.
     Reasoning(String),
-    /// The model begins to write a call. It may still go wrong: what is made comes as [`Call`](Self::Call).
+    /// The model begins to write a call. The call may still go wrong: a call that is made comes as [`Call`](Self::Call).
     CallBegun {
         /// Counts the calls of the turn.
         index: usize,
@@ -23,18 +25,18 @@ pub enum AgentEvent {
     },
     /// More of the arguments of the call that was begun last.
     Arguments {
-        /// Of the call.
+        /// The index of the call.
         index: usize,
-        /// To be appended to what came before.
+        /// The text that follows the texts before.
         text: String,
     },
-    /// A turn of the model ended, and cost this.
+    /// A turn of the model ended.
     Usage {
-        /// The turn.
+        /// The tokens of the turn.
         turn: Usage,
-        /// All turns so far. Prompts count as often as they were given.
+        /// The tokens of all turns so far. A prompt counts each time that it is read.
         total: Usage,
-        /// What all turns cost by the price of the limits.
+        /// The cost of all turns, by the price of the limits.
         cost: f64,
     },
     /// A call is about to be made.
@@ -50,20 +52,31 @@ pub enum AgentEvent {
     Answer {
         /// The call.
         call: RequestedCall,
-        /// How it ended.
+        /// How the call ended.
         end: CallEnd,
-        /// What the model reads of it.
+        /// The whole text of the result, or of the error. If it is too long for the model, [`Shortened`](Self::Shortened) follows.
         text: String,
     },
-    /// The end; nothing comes after it.
-    Finished(Stop),
+    /// The model reads only the beginning of a result, because the whole exceeds a limit or does not fit the context. The same result
+    /// may be shortened again later.
+    Shortened {
+        /// The call's id.
+        id: String,
+        /// How many bytes of the result the model reads.
+        kept: usize,
+        /// How many bytes the result has.
+        bytes: usize,
+    },
+    /// The end; no event comes after this one.
+    Finished(AgentStop),
 }
 
 /// A call as the model made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RequestedCall {
-    /// Unique in the conversation: what the model wrote if the templates of its dialect take that, otherwise given by the exchange.
+    /// Unique in the conversation: the id that the model wrote if the templates of its dialect take it, otherwise one that the exchange
+    /// makes.
     pub id: String,
     /// The tool, as the model wrote it.
     pub name: String,
@@ -71,7 +84,7 @@ pub struct RequestedCall {
     pub arguments: String,
 }
 
-/// How a call ended: an [`Outcome`] without what only the tool's host needs.
+/// How a call ended: the kind of its [`Outcome`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallEnd {
@@ -83,7 +96,7 @@ pub enum CallEnd {
     Denied,
     /// Left out by a hook.
     Skipped,
-    /// It waits for an approval.
+    /// Waits for an approval.
     Paused(PausedCall),
 }
 
@@ -95,7 +108,7 @@ impl From<&Outcome> for CallEnd {
             Outcome::Denied(_) => Self::Denied,
             Outcome::Skipped(_) => Self::Skipped,
             Outcome::Paused(paused) => Self::Paused((**paused).clone()),
-            // A kind of outcome that this version does not know has no result to go on with.
+            // A kind of outcome that this version does not know has no result.
             _ => Self::Error(ErrorKind::Handler),
         }
     }

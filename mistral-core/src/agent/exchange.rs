@@ -1,14 +1,17 @@
 //! One exchange as a state machine: text of the model in, calls and events out. No model, thread, clock or tool in here.
 
+mod results;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use mistral_tools::dialect::{Delta, Dialect, Parser};
 use mistral_tools::{CallArguments, Chunk, ErrorKind, PausedCall, ToolSpec};
 
+use self::results::{cut, shortened};
 use super::suspended::{Slot, Suspended};
-use super::{AgentEvent, AgentLimits, CallEnd, RequestedCall, Stop};
-use crate::{FinishReason, Message, ToolCall, Usage};
+use super::{AgentEvent, AgentLimits, AgentStop, CallEnd, RequestedCall};
+use crate::{FinishReason, Message, ToolCall, Unenforced, Usage};
 
 /// What a user said, and what model and tools make of it until there is an answer. It says what is to be done next and is told
 /// what came of it; nothing happens between calls. [`Agent`](super::Agent) does what it says; programs that own their loop do it
@@ -23,21 +26,21 @@ use crate::{FinishReason, Message, ToolCall, Usage};
 ///
 /// ```
 /// use std::time::Instant;
-/// use mistral_core::{AgentLimits, CallEnd, Exchange, FinishReason, Message, Next, Usage};
+/// use mistral_core::{AgentLimits, CallEnd, Exchange, FinishReason, Message, AgentStep, Usage};
 /// use mistral_core::tools::dialect::Dialect;
 ///
 /// let question = vec![Message::user("What time is it?")];
 /// let mut exchange = Exchange::new(question, Dialect::Hermes, &[], AgentLimits::default(), Instant::now());
-/// assert_eq!(exchange.next(Instant::now()), Next::Generate { max_tokens: None });
+/// assert_eq!(exchange.next(Instant::now()), AgentStep::Generate { max_tokens: None });
 /// exchange.begin("<|im_start|>assistant\n");
 /// exchange.push("<tool_call>\n{\"name\": \"clock\", \"arguments\": {}}\n</tool_call>");
 /// exchange.end(FinishReason::EndOfText(2), Usage::default());
 ///
-/// assert_eq!(exchange.next(Instant::now()), Next::Call);
+/// assert_eq!(exchange.next(Instant::now()), AgentStep::Call);
 /// let (index, call) = exchange.calls().next().unwrap();
 /// assert_eq!(call.name, "clock");
 /// exchange.answer(index, CallEnd::Success, "noon");
-/// assert_eq!(exchange.next(Instant::now()), Next::Generate { max_tokens: None });
+/// assert_eq!(exchange.next(Instant::now()), AgentStep::Generate { max_tokens: None });
 /// assert_eq!(exchange.messages().last().unwrap().content, "noon");
 /// ```
 ///
@@ -46,7 +49,7 @@ use crate::{FinishReason, Message, ToolCall, Usage};
 /// ```
 /// use std::time::Instant;
 /// use mistral_core::tools::{Invocation, Parameter, Reply, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
-/// use mistral_core::{AgentLimits, CallEnd, Exchange, Message, Model, Next, Request, Stop};
+/// use mistral_core::{AgentLimits, CallEnd, Exchange, Message, Model, AgentStep, Request, AgentStop};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Calculation { expression: String }
@@ -72,7 +75,7 @@ use crate::{FinishReason, Message, ToolCall, Usage};
 /// let mut exchange = Exchange::new(question, dialect, &specs, AgentLimits::default(), Instant::now());
 /// let stop = loop {
 ///     match exchange.next(Instant::now()) {
-///         Next::Generate { max_tokens } => {
+///         AgentStep::Generate { max_tokens } => {
 ///             exchange.begin(&model.render(exchange.messages(), &specs)?);
 ///             let mut request = Request::chat(exchange.messages().to_vec()).tools(specs.clone()).special_text(true);
 ///             request.max_tokens = max_tokens;
@@ -83,7 +86,7 @@ use crate::{FinishReason, Message, ToolCall, Usage};
 ///             let reason = generation.reason().ok_or("the generation has ended")?;
 ///             exchange.end(reason, generation.usage().unwrap_or_default());
 ///         }
-///         Next::Call => {
+///         AgentStep::Call => {
 ///             let calls: Vec<_> = exchange.calls().map(|(index, call)| (index, call.clone())).collect();
 ///             for (index, call) in calls {
 ///                 let mut reply = Reply::new();
@@ -91,14 +94,14 @@ use crate::{FinishReason, Message, ToolCall, Usage};
 ///                 exchange.answer(index, CallEnd::from(&outcome), reply.as_str());
 ///             }
 ///         }
-///         Next::Finished(stop) => break stop,
+///         AgentStep::Finished(stop) => break stop,
 ///         other => return Err(format!("{other:?}").into()), // approvals: nothing here asks for one
 ///     }
 ///     while let Some(event) = exchange.poll_event() {
 ///         println!("{event:?}");
 ///     }
 /// };
-/// assert_eq!(stop, Stop::Answered);
+/// assert_eq!(stop, AgentStop::Answered);
 /// assert!(exchange.messages().last().unwrap().content.contains("1591"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -124,7 +127,7 @@ pub struct Exchange {
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Next {
+pub enum AgentStep {
     /// Ask the model to go on after the messages.
     Generate {
         /// At most so many tokens.
@@ -137,7 +140,7 @@ pub enum Next {
     /// All calls are answered except those that wait for an approval.
     Approve,
     /// Nothing.
-    Finished(Stop),
+    Finished(AgentStop),
 }
 
 #[derive(Debug)]
@@ -146,7 +149,7 @@ enum State {
     Generating,
     /// The calls of the last assistant message, in its order.
     Calling(Vec<Slot>),
-    Finished(Stop),
+    Finished(AgentStop),
 }
 
 /// What the model said in the turn that is under way.
@@ -216,7 +219,7 @@ impl Exchange {
     }
 
     /// What is to be done now. Checks the limits before the model is asked again.
-    pub fn next(&mut self, now: Instant) -> Next {
+    pub fn next(&mut self, now: Instant) -> AgentStep {
         if let State::Calling(slots) = &self.state
             && slots.iter().all(|slot| slot.result.is_some())
         {
@@ -229,14 +232,14 @@ impl Exchange {
                     self.said = Said::default();
                     self.turns += 1;
                     self.parser.reset();
-                    Next::Generate { max_tokens }
+                    AgentStep::Generate { max_tokens }
                 }
                 Err(stop) => self.finish(stop),
             },
-            State::Generating => Next::Push,
-            State::Calling(slots) if slots.iter().any(Slot::is_open) => Next::Call,
-            State::Calling(_) => Next::Approve,
-            State::Finished(stop) => Next::Finished(*stop),
+            State::Generating => AgentStep::Push,
+            State::Calling(slots) if slots.iter().any(Slot::is_open) => AgentStep::Call,
+            State::Calling(_) => AgentStep::Approve,
+            State::Finished(stop) => AgentStep::Finished(*stop),
         }
     }
 
@@ -267,39 +270,45 @@ impl Exchange {
         }
         let whole = match reason {
             FinishReason::EndOfText(_) | FinishReason::StopToken(_) | FinishReason::StopString(_) => None,
-            FinishReason::Length => Some(Stop::Length),
-            FinishReason::Deadline => Some(Stop::Time),
-            FinishReason::Cancelled => Some(Stop::Cancelled),
+            FinishReason::Length => Some(AgentStop::Length),
+            FinishReason::Deadline => Some(AgentStop::Time),
+            FinishReason::Cancelled => Some(AgentStop::Cancelled),
         };
-        let Self { parser, said, events, .. } = self;
-        parser.finish(&mut |delta| match delta {
-            // After a cut, what could be the beginning of markup is left out.
-            Delta::Fragment(_) if whole.is_some() => {}
-            Delta::Fragment(text) => said.hear(Delta::Text(text), events),
-            delta => said.hear(delta, events),
-        });
+        self.finish_text(whole.is_some());
         self.usage.prompt_tokens = self.usage.prompt_tokens.saturating_add(usage.prompt_tokens);
         self.usage.generated_tokens = self.usage.generated_tokens.saturating_add(usage.generated_tokens);
         let cost = self.limits.price.of(self.usage);
         self.events.push_back(AgentEvent::Usage { turn: usage, total: self.usage, cost });
 
-        let said = std::mem::take(&mut self.said);
-        let mut message = Message::assistant(said.text);
-        message.reasoning_content = (!said.reasoning.is_empty()).then_some(said.reasoning);
+        let (message, calls) = std::mem::take(&mut self.said).into_message();
         match whole {
             Some(stop) => {
-                // Calls of a turn that was cut short are not made, and a call without a result must not be in the history.
-                if !message.content.is_empty() || message.reasoning_content.is_some() {
-                    self.messages.push(message);
-                }
-                let stop = if stop == Stop::Length { self.limits.cut(self.usage) } else { stop };
+                self.keep(message);
+                let stop = if stop == AgentStop::Length { self.limits.cut(self.usage) } else { stop };
                 self.finish(stop);
             }
-            None if said.calls.is_empty() => {
+            None if calls.is_empty() => {
                 self.messages.push(message);
-                self.finish(Stop::Answered);
+                self.finish(AgentStop::Answered);
             }
-            None => self.request(message, said.calls),
+            None => self.request(message, calls),
+        }
+    }
+
+    /// The end of the text of a turn. After a cut, what could be the beginning of markup is left out.
+    fn finish_text(&mut self, cut: bool) {
+        let Self { parser, said, events, .. } = self;
+        parser.finish(&mut |delta| match delta {
+            Delta::Fragment(_) if cut => {}
+            Delta::Fragment(text) => said.hear(Delta::Text(text), events),
+            delta => said.hear(delta, events),
+        });
+    }
+
+    /// Keeps what was said in a turn that was cut short. Its calls are not made, and a call without a result must not be in the history.
+    fn keep(&mut self, message: Message) {
+        if !message.content.is_empty() || message.reasoning_content.is_some() {
+            self.messages.push(message);
         }
     }
 
@@ -308,15 +317,18 @@ impl Exchange {
         self.slots().iter().enumerate().filter(|(_, slot)| slot.is_open()).map(|(index, slot)| (index, &slot.call))
     }
 
-    /// What came of a call. A text beyond [`AgentLimits::result_bytes`] is cut. False if there is no such call or it is answered
+    /// Takes the result of a call, or the text of its error. The event has the whole text; the model reads at most
+    /// [`AgentLimits::result_bytes`] of it, and what [`fit`](Self::fit) leaves. Returns false if there is no such call or it is answered
     /// already.
-    pub fn answer(&mut self, index: usize, end: CallEnd, text: &str) -> bool {
+    pub fn answer(&mut self, index: usize, end: CallEnd, text: impl Into<String>) -> bool {
         let State::Calling(slots) = &mut self.state else { return false };
         let Some(slot) = slots.get_mut(index).filter(|slot| slot.result.is_none()) else { return false };
-        let text = cut(text, self.limits.result_bytes);
+        let text = text.into();
+        let read = cut(&text, self.limits.result_bytes);
+        let shortened = (read.len() < text.len()).then(|| shortened(slot.call.id.clone(), &read));
         match &end {
             CallEnd::Paused(paused) => slot.paused = Some(paused.clone()),
-            _ => slot.result = Some(text.clone()),
+            _ => slot.result = Some(read),
         }
         let call = slot.call.clone();
         // What a tool did not find is its answer; that there is no such tool is a call that cannot be made.
@@ -327,6 +339,7 @@ impl Exchange {
         };
         self.invalid = self.invalid.saturating_add(is_invalid.into());
         self.events.push_back(AgentEvent::Answer { call, end, text });
+        self.events.extend(shortened);
         true
     }
 
@@ -352,7 +365,7 @@ impl Exchange {
     /// [`answer`](Self::answer). False if it is not paused.
     pub fn deny(&mut self, index: usize, reason: &str) -> bool {
         self.paused().any(|(paused, _)| paused == index)
-            && self.answer(index, CallEnd::Denied, &format!("Denied: {reason}"))
+            && self.answer(index, CallEnd::Denied, format!("Denied: {reason}"))
     }
 
     /// What is needed to go on later, when calls wait for approvals and nothing else is to be done; the exchange is then at its
@@ -365,25 +378,38 @@ impl Exchange {
         let State::Calling(calls) = std::mem::replace(&mut self.state, State::Ready) else { return None };
         let suspended = Suspended::new(self.messages.clone(), self.given, calls, self.turns, self.usage, self.invalid);
         // Not `finish`: the calls of the last message have no results here.
-        self.state = State::Finished(Stop::Paused);
-        self.events.push_back(AgentEvent::Finished(Stop::Paused));
+        self.state = State::Finished(AgentStop::Paused);
+        self.events.push_back(AgentEvent::Finished(AgentStop::Paused));
         Some(suspended)
     }
 
-    /// Ends the exchange. Calls that are not answered are answered by an error, so that the messages stay whole.
-    pub fn cancel(&mut self, stop: Stop) {
-        if let State::Calling(slots) = &self.state {
-            let kind = if stop == Stop::Time { ErrorKind::Timeout } else { ErrorKind::Cancelled };
-            let open: Vec<usize> =
-                (0..slots.len()).filter(|&i| slots.get(i).is_some_and(|s| s.result.is_none())).collect();
-            for index in open {
-                self.answer(index, CallEnd::Error(kind), &format!("Error ({kind}): the call was given up"));
+    /// Ends the exchange for this reason. Calls that are not answered are answered by an error, so that every call in the history has
+    /// its result. What the model has said in the turn that is under way is kept.
+    pub fn cancel(&mut self, stop: AgentStop) {
+        match &self.state {
+            State::Finished(_) => return,
+            State::Ready => {}
+            State::Generating => {
+                self.finish_text(true);
+                let (message, _) = std::mem::take(&mut self.said).into_message();
+                self.keep(message);
             }
-            self.close_turn();
+            State::Calling(slots) => {
+                let kind = if stop == AgentStop::Time { ErrorKind::Timeout } else { ErrorKind::Cancelled };
+                let open = |slot: &(usize, &Slot)| slot.1.result.is_none();
+                let open: Vec<usize> = slots.iter().enumerate().filter(open).map(|(index, _)| index).collect();
+                for index in open {
+                    self.answer(index, CallEnd::Error(kind), format!("Error ({kind}): the call was given up"));
+                }
+                self.close_turn();
+            }
         }
-        if !matches!(self.state, State::Finished(_)) {
-            self.finish(stop);
-        }
+        self.finish(stop);
+    }
+
+    /// Reports what calls are not held to.
+    pub(super) fn report(&mut self, unenforced: &[Unenforced]) {
+        self.events.extend(unenforced.iter().cloned().map(AgentEvent::Unenforced));
     }
 
     /// The next event, oldest first; `None` when all have been handed out.
@@ -391,7 +417,7 @@ impl Exchange {
         self.events.pop_front()
     }
 
-    /// The conversation so far. Unless it is [paused](Stop::Paused), every call in it has its result.
+    /// The conversation so far. Unless it is [paused](AgentStop::Paused), every call in it has its result.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
@@ -399,6 +425,15 @@ impl Exchange {
     /// What this exchange has added to the conversation.
     pub fn added(&self) -> &[Message] {
         self.messages.get(self.given..).unwrap_or_default()
+    }
+
+    /// Those of the added messages after which every call has its result.
+    pub(super) fn settled(&self) -> &[Message] {
+        let added = self.added();
+        match (&self.state, added) {
+            (State::Calling(_) | State::Finished(AgentStop::Paused), [before @ .., _]) => before,
+            _ => added,
+        }
     }
 
     /// The tokens of all turns so far.
@@ -417,7 +452,7 @@ impl Exchange {
     }
 
     /// Why it ended, if it has.
-    pub fn stop(&self) -> Option<Stop> {
+    pub fn stop(&self) -> Option<AgentStop> {
         match self.state {
             State::Finished(stop) => Some(stop),
             _ => None,
@@ -431,22 +466,22 @@ impl Exchange {
         }
     }
 
-    fn finish(&mut self, stop: Stop) -> Next {
+    fn finish(&mut self, stop: AgentStop) -> AgentStep {
         self.state = State::Finished(stop);
         self.events.push_back(AgentEvent::Finished(stop));
-        Next::Finished(stop)
+        AgentStep::Finished(stop)
     }
 
     /// How many tokens the next turn may have, or why there is none.
-    fn permission(&self, now: Instant) -> Result<Option<usize>, Stop> {
+    fn permission(&self, now: Instant) -> Result<Option<usize>, AgentStop> {
         if self.invalid > self.limits.invalid_calls {
-            return Err(Stop::InvalidCalls);
+            return Err(AgentStop::InvalidCalls);
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(Stop::Time);
+            return Err(AgentStop::Time);
         }
         if self.turns >= self.limits.max_turns {
-            return Err(Stop::Turns);
+            return Err(AgentStop::Turns);
         }
         self.limits.tokens_left(self.usage)
     }
@@ -490,7 +525,7 @@ impl Exchange {
         self.messages.push(message);
         self.state = State::Calling(slots);
         for (index, Refusal { kind, text }) in refusals {
-            self.answer(index, CallEnd::Error(kind), &format!("Error ({kind}): {text}"));
+            self.answer(index, CallEnd::Error(kind), format!("Error ({kind}): {text}"));
         }
     }
 
@@ -506,17 +541,14 @@ impl Exchange {
     }
 }
 
-/// The beginning of a text up to a character, and how much is missing.
-fn cut(text: &str, most: usize) -> String {
-    if text.len() <= most {
-        return text.to_owned();
-    }
-    let end = (0..=most).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    let (kept, beyond) = text.split_at(end);
-    format!("{kept}\n[{} more bytes are left out]", beyond.len())
-}
-
 impl Said {
+    fn into_message(self) -> (Message, Vec<Written>) {
+        let Self { text, reasoning, calls } = self;
+        let mut message = Message::assistant(text);
+        message.reasoning_content = (!reasoning.is_empty()).then_some(reasoning);
+        (message, calls)
+    }
+
     fn hear(&mut self, delta: Delta<'_>, events: &mut VecDeque<AgentEvent>) {
         match delta {
             Delta::Text(text) => {

@@ -1,43 +1,45 @@
-//! What an exchange may cost, and why it ended.
+//! The bounds of an exchange, and why it ended.
 
 use std::time::Duration;
 
 use crate::Usage;
 
-/// Bounds of one [`Exchange`](super::Exchange). Each is checked before the model is asked again; tokens, time and cost also cut a
+/// Bounds of one [`Exchange`](super::Exchange). Each bound is checked before the model is asked again; tokens, time and cost also cut a
 /// turn short.
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_core::{AgentLimits, Price};
+/// use mistral_core::{AgentLimits, TokenPrice};
 /// let limits = AgentLimits::default()
 ///     .max_turns(4)
 ///     .max_tokens(2_000)
 ///     .max_time(Duration::from_secs(60))
-///     .max_cost(0.01, Price { prompt_token: 1e-6, generated_token: 4e-6 });
+///     .max_cost(0.01, TokenPrice { prompt_token: 1e-6, generated_token: 4e-6 });
 /// assert_eq!(limits.max_turns, 4);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct AgentLimits {
-    /// How often the model is asked. Default: 8.
+    /// The most turns of the model. Default: 8.
     pub max_turns: u32,
-    /// Tokens generated in all turns together. Default: no bound but the context.
+    /// The most tokens generated in all turns together. Default: no bound but the context.
     pub max_tokens: Option<usize>,
-    /// Time from the beginning. Waiting for an approval does not count: the time begins anew after it. Default: no bound.
+    /// The time from the beginning. Waiting for an approval does not count: the time starts again after it. Default: no bound.
     pub max_time: Option<Duration>,
-    /// What all turns together may cost, in the unit of `price`. A turn may exceed it by its prompt. Default: no bound.
+    /// The most that all turns together may cost, in the unit of `price`. A turn may exceed the bound by the cost of its prompt.
+    /// Default: no bound.
     pub max_cost: Option<f64>,
-    /// What tokens cost. Default: nothing.
-    pub price: Price,
-    /// Calls that cannot be made and go back to the model as errors: invalid arguments, unknown tools, calls cut off in the middle; not what a tool did not find.
-    /// One more ends the exchange. Default: 3.
+    /// The price of tokens. Default: 0.
+    pub price: TokenPrice,
+    /// The most calls that cannot be made and go back to the model as errors: invalid arguments, unknown tools, calls that break off.
+    /// Failures of a tool do not count. One call more ends the exchange. Default: 3.
     pub invalid_calls: u32,
-    /// Calls of one turn that are made; later ones are answered by an error. Default: 16.
+    /// The most calls of one turn that are made; later calls are answered by an error. Default: 16.
     pub calls_per_turn: usize,
-    /// Calls of one turn that run at once, resumed ones included. Default: 4.
+    /// The most calls of one turn that run at once, resumed calls included. Default: 4.
     pub parallel_calls: usize,
-    /// Bytes of a result that the model reads; what is longer is cut, and says so. Default: 64 KiB.
+    /// The most bytes of a result that the model reads, the note about what is left out included. Whatever this bound is, results are
+    /// also cut to what fits the context: see [`Exchange::fit`](super::Exchange::fit). Default: 64 KiB.
     pub result_bytes: usize,
 }
 
@@ -48,7 +50,7 @@ impl Default for AgentLimits {
             max_tokens: None,
             max_time: None,
             max_cost: None,
-            price: Price::default(),
+            price: TokenPrice::default(),
             invalid_calls: 3,
             calls_per_turn: 16,
             parallel_calls: 4,
@@ -77,7 +79,7 @@ impl AgentLimits {
     }
 
     /// See [`max_cost`](Self#structfield.max_cost).
-    pub fn max_cost(mut self, cost: f64, price: Price) -> Self {
+    pub fn max_cost(mut self, cost: f64, price: TokenPrice) -> Self {
         (self.max_cost, self.price) = (Some(cost), price);
         self
     }
@@ -107,16 +109,16 @@ impl AgentLimits {
     }
 
     /// What may still be generated after `used`, or which bound is reached.
-    pub(super) fn tokens_left(&self, used: Usage) -> Result<Option<usize>, Stop> {
+    pub(super) fn tokens_left(&self, used: Usage) -> Result<Option<usize>, AgentStop> {
         let by_tokens = self.max_tokens.map(|most| most.saturating_sub(used.generated_tokens));
         if by_tokens == Some(0) {
-            return Err(Stop::Tokens);
+            return Err(AgentStop::Tokens);
         }
         let Some(most) = self.max_cost else { return Ok(by_tokens) };
         let left = most - self.price.of(used);
-        // A cost that is no number is no permission to go on.
+        // A cost that is not a number permits nothing.
         if left.is_nan() || left <= 0.0 {
-            return Err(Stop::Cost);
+            return Err(AgentStop::Cost);
         }
         if self.price.generated_token <= 0.0 {
             return Ok(by_tokens);
@@ -127,28 +129,28 @@ impl AgentLimits {
     }
 
     /// Which bound cut a generation short that may have been cut by one.
-    pub(super) fn cut(&self, used: Usage) -> Stop {
+    pub(super) fn cut(&self, used: Usage) -> AgentStop {
         match self.max_tokens {
-            Some(most) if used.generated_tokens >= most => Stop::Tokens,
+            Some(most) if used.generated_tokens >= most => AgentStop::Tokens,
             _ if self.max_cost.is_some_and(|most| self.price.of(used) + self.price.generated_token > most) => {
-                Stop::Cost
+                AgentStop::Cost
             }
-            _ => Stop::Length,
+            _ => AgentStop::Length,
         }
     }
 }
 
-/// What tokens cost, in a unit of the caller's: money, joules, a quota.
+/// The price of tokens, in a unit of the host's: money, joules, a quota.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Price {
-    /// A token of a prompt. Every turn pays for its whole prompt.
+pub struct TokenPrice {
+    /// The price of a token of a prompt. Every turn pays for its whole prompt.
     pub prompt_token: f64,
-    /// A generated token.
+    /// The price of a generated token.
     pub generated_token: f64,
 }
 
-impl Price {
-    /// What this costs.
+impl TokenPrice {
+    /// Returns the cost of these tokens.
     pub fn of(&self, usage: Usage) -> f64 {
         self.prompt_token * usage.prompt_tokens as f64 + self.generated_token * usage.generated_tokens as f64
     }
@@ -157,10 +159,10 @@ impl Price {
 /// Why an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Stop {
+pub enum AgentStop {
     /// The model answered without calling a tool.
     Answered,
-    /// Calls wait for approval; [`Exchange::suspend`](super::Exchange::suspend) gives what is needed to go on.
+    /// Calls wait for approval; [`Exchange::suspend`](super::Exchange::suspend) returns what is needed to continue.
     Paused,
     /// [`AgentLimits::max_turns`]: the last turn made calls, whose results are in the messages.
     Turns,
@@ -174,6 +176,8 @@ pub enum Stop {
     InvalidCalls,
     /// A turn filled the context, or the `max_tokens` of the agent's request.
     Length,
-    /// Cancelled.
+    /// Cancelled, or dropped before the end.
     Cancelled,
+    /// An error of the model, its template or its engine. A run returns that error instead of [`Finished`](super::AgentEvent::Finished).
+    Failed,
 }

@@ -1,10 +1,13 @@
 //! Models that use tools: the loop from a question over calls and their results to an answer.
 //!
-//! [`Exchange`] is the loop as a state machine, [`Agent`] runs it over a [`Model`] and a [`ToolRegistry`].
+//! [`Exchange`] is the loop as a state machine, [`Agent`] runs it over a [`Model`] and a [`ToolRegistry`], and [`ChatRun`] keeps a session.
 
+mod calling;
+mod chat;
 mod event;
 mod exchange;
 mod limits;
+mod messages;
 mod run;
 mod suspended;
 #[cfg(test)]
@@ -15,23 +18,37 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mistral_tools::dialect::Dialect;
-use mistral_tools::{Approval, PausedCall, ToolRegistry, ToolSpec};
+use mistral_tools::{Approval, Extensions, PausedCall, Role, ToolRegistry, ToolSpec};
+use serde_json::Map;
 
+pub use chat::ChatRun;
 pub use event::{AgentEvent, CallEnd, RequestedCall};
-pub use exchange::{Exchange, Next};
-pub use limits::{AgentLimits, Price, Stop};
+pub use exchange::{AgentStep, Exchange};
+pub use limits::{AgentLimits, AgentStop, TokenPrice};
+pub use messages::IntoMessages;
 pub use run::{AgentAnswer, AgentEvents, AgentRun};
 pub use suspended::Suspended;
 
-use crate::{CallConstraint, Error, Message, Model, Request};
+use crate::{CallConstraint, Error, Message, Model, Prompt, Request, Unenforced};
 
-/// A model that may call the tools of a registry. It renders them by the model's own chat template, reads calls in the dialect that
-/// this template teaches, makes those of one turn in parallel, and gives results and errors back until there is an answer or a
-/// limit is reached. Cloning is cheap; each [`run`](Self::run) stands alone.
+/// A model that may call the tools of a registry. The agent renders the tools by the model's own chat template, reads calls in the
+/// dialect that this template teaches, makes the calls of one turn in parallel, and returns results and errors to the model until the
+/// model answers or a limit is reached.
+///
+/// ```
+/// use mistral_core::{Agent, Model, tools::ToolRegistry};
+///
+/// let agent = Agent::new(Model::embedded()?, ToolRegistry::new());
+/// let answer = agent.run("Hello, who are you?")?.complete()?;
+/// println!("{}", answer.text);
+/// # Ok::<(), mistral_core::Error>(())
+/// ```
+///
+/// With a tool, and with the events of the run:
 ///
 /// ```
 /// use mistral_core::tools::{SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
-/// use mistral_core::{Agent, AgentEvent, Message, Model};
+/// use mistral_core::{Agent, AgentEvent, Model};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Calculation { expression: String }
@@ -53,7 +70,7 @@ use crate::{CallConstraint, Error, Message, Model, Request};
 /// registry.publish(batch)?;
 ///
 /// let agent = Agent::new(Model::embedded()?, registry);
-/// let mut run = agent.run([Message::user("What is 37 * 43?")])?;
+/// let mut run = agent.run("What is 37 * 43?")?;
 /// for event in &mut run {
 ///     if let AgentEvent::Answer { call, text, .. } = event? {
 ///         println!("{} {} -> {text}", call.name, call.arguments);
@@ -63,13 +80,26 @@ use crate::{CallConstraint, Error, Message, Model, Request};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Tools run on threads of their own, so that neither a blocking reader nor an executor is held up by a slow one; asynchronous
-/// tools are driven there by [`block_on`](mistral_tools::block_on), so one that needs a runtime must bring its handle.
+/// | to | see |
+/// |---|---|
+/// | set a system prompt for every run | [`instructions`](Self::instructions) |
+/// | ask once, or with a conversation of your own | [`run`](Self::run), [`IntoMessages`] |
+/// | chat, with a history that is kept, trimmed and stored | [`chat`](Self::chat), [`ChatSession`](crate::ChatSession) |
+/// | hand values of the host to the tools of a run | [`extension`](Self::extension) |
+/// | bound turns, tokens, time and cost | [`limits`](Self::limits) |
+/// | ask a person before a call is made | [`ToolRegistry::with_gate`], [`resume`](Self::resume), [`resume_chat`](Self::resume_chat) |
+/// | force a call, for instance to get structured output | [`tool_choice`](Self::tool_choice) |
+/// | own the loop | [`Exchange`] |
+///
+/// Cloning is cheap, and each run stands alone. A run polls asynchronous tools where it is polled itself, and runs synchronous tools on
+/// threads of their own: see [`AgentRun`] about runtimes.
 #[derive(Clone)]
 pub struct Agent {
     model: Model,
     registry: Arc<ToolRegistry>,
     request: Request,
+    instructions: Option<String>,
+    extensions: Extensions,
     limits: AgentLimits,
     dialect: Option<Dialect>,
     choice: ToolChoice,
@@ -80,25 +110,26 @@ pub struct Agent {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToolChoice {
-    /// As it likes.
+    /// The model decides.
     #[default]
     Auto,
-    /// It is told of no tools.
+    /// The model learns of no tools.
     None,
-    /// In its first turn it must call one.
+    /// The model must call a tool in its first turn.
     Required,
-    /// In its first turn it must call this one.
+    /// The model must call this tool in its first turn. Its arguments then are structured output, which follow the tool's schema.
     Named(String),
 }
 
 impl Agent {
-    /// An agent with default limits, greedy sampling, and the dialect that the model's template teaches.
+    /// Makes an agent with default limits, greedy sampling, and the dialect that the model's template teaches.
     pub fn new(model: Model, registry: impl Into<Arc<ToolRegistry>>) -> Self {
-        let request = Request::chat([]);
         Self {
             model,
             registry: registry.into(),
-            request,
+            request: Request::chat([]),
+            instructions: None,
+            extensions: Extensions::new(),
             limits: AgentLimits::default(),
             dialect: None,
             choice: ToolChoice::Auto,
@@ -106,59 +137,111 @@ impl Agent {
         }
     }
 
-    /// How the model is asked in every turn: sampling, seed, stop strings, `max_tokens` of a turn, template variables. Messages and
-    /// tools of its prompt are not heard; special tokens are always in the text.
+    /// Sets the instructions of the agent: a system prompt that the model reads before the messages of every run.
+    ///
+    /// Instructions are part of the prompt and not of the history, so a conversation can change hands between agents. If the conversation
+    /// begins with a system message of its own, as that of a [session](crate::ChatSession::with_system) may, the model reads both as one
+    /// system message: the instructions, an empty line, and the text of the conversation.
+    pub fn instructions(mut self, text: impl Into<String>) -> Self {
+        self.instructions = Some(text.into());
+        self
+    }
+
+    /// Adds a value that the tools of every run can reach by its type, with
+    /// [`Conversation::get`](mistral_tools::Conversation::get); a value of the same type is replaced. For one run, add it to a clone.
+    ///
+    /// ```
+    /// use mistral_core::{Agent, Model, tools::ToolRegistry};
+    ///
+    /// struct User { name: String }
+    ///
+    /// let agent = Agent::new(Model::embedded()?, ToolRegistry::new());
+    /// let run = agent.clone().extension(User { name: "Ada".into() }).run("Where is my order?")?;
+    /// // In a function of a tool: conversation.get::<User>().map(|user| &user.name)
+    /// # drop(run);
+    /// # Ok::<(), mistral_core::Error>(())
+    /// ```
+    pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// Sets how the model is asked in every turn: sampling, seed, stop strings, `max_tokens` of a turn, template variables. Special tokens
+    /// are always in the text, where the agent reads calls. A prompt, tools, a constraint and log probabilities have no place here:
+    /// [`run`](Self::run) refuses them.
+    ///
+    /// ```
+    /// use mistral_core::{Agent, Error, Message, Model, Request, tools::ToolRegistry};
+    /// let agent = Agent::new(Model::embedded()?, ToolRegistry::new());
+    /// let agent = agent.request(Request::chat([]).temperature(0.7).seed(1).max_tokens(200));
+    /// assert!(agent.run("Hello!").is_ok());
+    /// let unheard = agent.request(Request::chat([Message::system("Be brief.")])); // `instructions` is the place for this
+    /// assert!(matches!(unheard.run("Hello!"), Err(Error::InvalidParameter { name: "request", .. })));
+    /// # Ok::<(), mistral_core::Error>(())
+    /// ```
     pub fn request(mut self, request: Request) -> Self {
         self.request = request;
         self
     }
 
-    /// The bounds of each exchange.
+    /// Sets the bounds of each exchange.
     pub fn limits(mut self, limits: AgentLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How the model writes calls. Default: what its chat template teaches; a template that knows no tools means
-    /// [`Dialect::Json`], and the system message must then say what the tools are.
+    /// Sets how the model writes calls. Default: the dialect that its chat template teaches; a template that knows no tools means
+    /// [`Dialect::Json`], and the instructions must then say what the tools are.
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = Some(dialect);
         self
     }
 
-    /// Whether the model must call a tool. Default: as it likes.
+    /// Sets whether the model must call a tool. Default: the model decides.
     pub fn tool_choice(mut self, choice: ToolChoice) -> Self {
         self.choice = choice;
         self
     }
 
-    /// Whether calls are held to the schemas of their tools while they are written, by a [`CallConstraint`]. Default: yes;
-    /// tools whose schemas it does not support are held to their names and to any arguments. Choices that must be kept need it
-    /// whatever is said here, and the whole schemas.
+    /// Sets whether calls are held to the schemas of their tools while they are written, by a [`CallConstraint`]. Default: yes. A
+    /// [tool choice](Self::tool_choice) that must be kept is enforced in any case.
+    ///
+    /// Where a schema cannot be enforced, the model is held to the rest of it, or to any arguments of that tool; other tools are not
+    /// affected. [`unenforced`](Self::unenforced) lists these places, and so does [`AgentEvent::Unenforced`] at the beginning of a run.
     pub fn constrain(mut self, constrain: bool) -> Self {
         self.constrain = constrain;
         self
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// The tools.
+    /// Returns the tools.
     pub fn registry(&self) -> &Arc<ToolRegistry> {
         &self.registry
     }
 
-    /// Begins an exchange after these messages. The tools are those that the registry has now; a call of one that is
-    /// published later is made as well.
+    /// Returns the parts of the tools' schemas that calls are not held to while the model writes them. Empty if calls are not constrained
+    /// at all.
     ///
     /// # Errors
-    /// [`Error::NoChatTemplate`], [`Error::NoTokenizer`], [`Error::UnsupportedConstraint`], [`Error::UnsupportedSchema`] and
-    /// [`Error::UnknownTool`] for a tool choice that cannot be kept, and [`Error::EmptyPrompt`] without messages. What goes wrong
-    /// later comes out of the run.
-    pub fn run(&self, messages: impl IntoIterator<Item = Message>) -> Result<AgentRun, Error> {
-        let messages: Vec<Message> = messages.into_iter().collect();
+    /// As [`run`](Self::run).
+    pub fn unenforced(&self) -> Result<Vec<Unenforced>, Error> {
+        let (dialect, specs) = self.prepare()?;
+        Ok(self.constraints(dialect, &specs)?.unenforced().to_vec())
+    }
+
+    /// Begins an exchange with a text of the user, or after a conversation. The tools are those that the registry has now; a call of a tool
+    /// that is published later is made as well.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`] without messages, [`Error::NoChatTemplate`], [`Error::NoTokenizer`], [`Error::InvalidParameter`] for a
+    /// [request](Self::request) that the agent cannot follow, [`Error::UnsupportedConstraint`] and [`Error::UnknownTool`] for a tool
+    /// choice that cannot be kept. Later errors come out of the run.
+    pub fn run(&self, messages: impl IntoMessages) -> Result<AgentRun, Error> {
+        let messages = messages.into_messages();
         if messages.is_empty() {
             return Err(Error::EmptyPrompt);
         }
@@ -168,8 +251,8 @@ impl Agent {
         Ok(AgentRun::new(self.clone(), exchange, specs, constraints, Vec::new()))
     }
 
-    /// Goes on with an exchange that was suspended: asks `decide` about each call that waits, makes those that it approves, and
-    /// tells the model about the others.
+    /// Continues an exchange that was suspended: asks `decide` about each call that waits, makes the approved calls, and tells the model
+    /// about the denied ones.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -186,7 +269,8 @@ impl Agent {
     }
 
     fn constraints(&self, dialect: Dialect, specs: &[ToolSpec]) -> Result<Constraints, Error> {
-        let later = if self.constrain { as_far_as_supported(dialect, specs) } else { None };
+        // A dialect without a grammar leaves calls free.
+        let later = self.constrain.then(|| CallConstraint::new(dialect, specs).ok()).flatten();
         let first = match &self.choice {
             ToolChoice::Auto | ToolChoice::None => later.clone(),
             ToolChoice::Required => Some(CallConstraint::new(dialect, specs)?.required(true)),
@@ -200,28 +284,66 @@ impl Agent {
     }
 
     fn prepare(&self) -> Result<(Dialect, Vec<ToolSpec>), Error> {
+        self.check_request()?;
         let specs = if self.choice == ToolChoice::None { Vec::new() } else { self.registry.specs() };
         let text = self.model.text();
         text.tokenizer().ok_or(Error::NoTokenizer)?;
         let detected = text.dialect(!specs.is_empty())?;
         Ok((self.dialect.or(detected).unwrap_or(Dialect::Json), specs))
     }
-}
 
-/// Calls held to their schemas, those of tools with an unsupported one to an object of any kind.
-fn as_far_as_supported(dialect: Dialect, specs: &[ToolSpec]) -> Option<CallConstraint> {
-    let mut specs = specs.to_vec();
-    for _ in 0..=specs.len() {
-        match CallConstraint::new(dialect, &specs) {
-            Ok(constraint) => return Some(constraint),
-            Err(Error::UnsupportedSchema { tool, .. }) => {
-                let spec = specs.iter_mut().find(|spec| spec.name() == tool)?;
-                *spec = ToolSpec::new(&tool, spec.description(), serde_json::json!({"type": "object"})).ok()?;
+    /// Refuses settings that no run would follow.
+    fn check_request(&self) -> Result<(), Error> {
+        let Request { prompt, constraint, logprobs, .. } = &self.request;
+        let detail = match prompt {
+            Prompt::Text(text) if !text.is_empty() => "a prompt: give it to `run`, or to `instructions`",
+            Prompt::Tokens(tokens) if !tokens.is_empty() => "a prompt: give text to `run`",
+            Prompt::Chat { messages, .. } if !messages.is_empty() => {
+                "messages: give them to `run`, or to `instructions`"
             }
-            Err(_) => return None,
+            Prompt::Chat { tools, .. } if !tools.is_empty() => "tools: an agent has those of its registry",
+            _ if constraint.is_some() => "a constraint: an agent makes its own, see `constrain` and `tool_choice`",
+            _ if logprobs.is_some() => "log probabilities, which the events of a run do not have",
+            _ => return Ok(()),
+        };
+        Err(Error::InvalidParameter { name: "request", detail: format!("the request of an agent has {detail}") })
+    }
+
+    /// What the model reads: the instructions and the messages.
+    fn render(&self, messages: &[Message], specs: &[ToolSpec]) -> Result<String, Error> {
+        let none = Map::new();
+        let variables = match &self.request.prompt {
+            Prompt::Chat { variables, .. } => variables,
+            _ => &none,
+        };
+        let Some(instructions) = &self.instructions else {
+            return self.model.text().render(messages, specs, variables);
+        };
+        let (system, rest) = match messages.split_first() {
+            Some((first, rest)) if first.role == Role::System => {
+                (Message::system(format!("{instructions}\n\n{}", first.content)), rest)
+            }
+            _ => (Message::system(instructions), messages),
+        };
+        let messages: Vec<Message> = std::iter::once(system).chain(rest.iter().cloned()).collect();
+        self.model.text().render(&messages, specs, variables)
+    }
+
+    /// Fits a prompt to a number of tokens by `fit`: with room for an answer, or if that is out of reach with room for a token.
+    fn fit(
+        &self,
+        specs: &[ToolSpec],
+        mut fit: impl FnMut(usize, &mut dyn FnMut(&[Message]) -> Result<usize, Error>) -> Result<usize, Error>,
+    ) -> Result<(), Error> {
+        let mut count =
+            |messages: &[Message]| Ok(self.model.text().rendered_tokens(&self.render(messages, specs)?)?.len());
+        let context = self.model.context_length();
+        let answer = self.request.max_tokens.unwrap_or(context / 4).clamp(1, (context / 2).max(1));
+        match fit(context.saturating_sub(answer), &mut count) {
+            Err(Error::PromptTooLong { .. }) => fit(context.saturating_sub(1), &mut count).map(drop),
+            fitted => fitted.map(drop),
         }
     }
-    None
 }
 
 /// What a run holds the model to: in its first turn, and in those after.
@@ -229,6 +351,13 @@ fn as_far_as_supported(dialect: Dialect, specs: &[ToolSpec]) -> Option<CallConst
 struct Constraints {
     first: Option<CallConstraint>,
     later: Option<CallConstraint>,
+}
+
+impl Constraints {
+    /// That of all tools if there is one: it has every part that the others have.
+    fn unenforced(&self) -> &[Unenforced] {
+        self.later.as_ref().or(self.first.as_ref()).map_or(&[], CallConstraint::unenforced)
+    }
 }
 
 impl fmt::Debug for Agent {

@@ -1,24 +1,28 @@
 //! An exchange that waits for approvals, as plain data.
 
-use mistral_tools::PausedCall;
+use std::collections::BTreeSet;
+
+use mistral_tools::{PausedCall, Role};
 use serde::{Deserialize, Serialize};
 
 use super::RequestedCall;
-use crate::{Message, Usage};
+use crate::{Error, Message, Usage};
 
 /// The only version there is.
 const VERSION: u32 = 1;
 
-/// An exchange whose next step is somebody's approval. As JSON it can be stored, and taken up by another process that has the same
-/// tools and a model whose template takes the same messages. Limits, tools and model are not in it: they are the host's.
+/// An exchange whose next step is somebody's approval, as plain data. It can be stored as JSON and continued by another process that
+/// has the same tools and a model whose template takes the same messages. Limits, tools, instructions and model are not part of it:
+/// they are the host's.
 ///
-/// The JSON is not signed: keep it where the model cannot write. A version that this program does not know is an error.
+/// The JSON is not signed: keep it where the model cannot write. A version that this program does not know is an error, and so are
+/// calls and messages that contradict each other: every value of this type can be resumed.
 ///
 /// ```
-/// use mistral_core::Suspended;
-/// let error = serde_json::from_str::<Suspended>(r#"{"version": 9, "messages": [], "given": 0, "calls": [], "turns": 0,
-///     "prompt_tokens": 0, "generated_tokens": 0, "invalid": 0}"#).unwrap_err();
-/// assert!(error.to_string().contains("version 9"));
+/// use mistral_core::{Error, Suspended};
+/// let empty = r#"{"version": 1, "messages": [], "given": 0, "calls": [], "turns": 0,
+///     "prompt_tokens": 0, "generated_tokens": 0, "invalid": 0}"#;
+/// assert!(matches!(Suspended::load(empty), Err(Error::MalformedSuspended { .. })));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
@@ -80,12 +84,26 @@ impl Suspended {
         Self { version: VERSION, messages, given, calls, turns, prompt_tokens, generated_tokens, invalid }
     }
 
-    /// The calls that wait for an approval.
+    /// Returns the exchange as JSON, for [`load`](Self::load). Serde writes the same.
+    pub fn save(&self) -> String {
+        // Strings, lists and JSON values have no way to fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads an exchange from the JSON that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`Error::MalformedSuspended`].
+    pub fn load(json: &str) -> Result<Self, Error> {
+        serde_json::from_str(json).map_err(|error| Error::MalformedSuspended { detail: error.to_string() })
+    }
+
+    /// Returns the calls that wait for an approval.
     pub fn paused(&self) -> impl Iterator<Item = &PausedCall> {
         self.calls.iter().filter(|slot| slot.is_paused()).filter_map(|slot| slot.paused.as_ref())
     }
 
-    /// The conversation up to the calls that wait.
+    /// Returns the conversation up to the calls that wait.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
@@ -97,8 +115,55 @@ impl TryFrom<Stored> for Suspended {
     fn try_from(stored: Stored) -> Result<Self, String> {
         let Stored { version, messages, given, calls, turns, prompt_tokens, generated_tokens, invalid } = stored;
         if version != VERSION {
-            return Err(format!("an exchange of version {version}, and only version {VERSION} is known"));
+            return Err(format!("the version is {version}, and only version {VERSION} is known"));
         }
-        Ok(Self { version, messages, given, calls, turns, prompt_tokens, generated_tokens, invalid })
+        let suspended = Self { version, messages, given, calls, turns, prompt_tokens, generated_tokens, invalid };
+        suspended.check().map(|()| suspended)
+    }
+}
+
+impl Suspended {
+    /// Holds for every suspended exchange; says what does not.
+    fn check(&self) -> Result<(), String> {
+        let Self { messages, given, calls, .. } = self;
+        let Some((last, before)) = messages.split_last() else { return Err("there are no messages".into()) };
+        if *given > before.len() {
+            return Err(format!("`given` is {given}, and the exchange began after at most {} messages", before.len()));
+        }
+        if last.role != Role::Assistant {
+            return Err("the last message is not the model's, so it makes no calls".into());
+        }
+        if calls.len() != last.tool_calls.len() {
+            return Err(format!(
+                "the last message makes {} calls, and `calls` has {}",
+                last.tool_calls.len(),
+                calls.len()
+            ));
+        }
+        let mut ids: BTreeSet<&str> =
+            before.iter().flat_map(|m| &m.tool_calls).filter_map(|c| c.id.as_deref()).collect();
+        for (index, (slot, made)) in calls.iter().zip(&last.tool_calls).enumerate() {
+            let RequestedCall { id, name, .. } = &slot.call;
+            if made.id.as_ref() != Some(id) || made.name != *name {
+                let of = made.id.as_deref().unwrap_or("no id");
+                return Err(format!(
+                    "call {index} is `{name}` ({id}), and in the last message it is `{}` ({of})",
+                    made.name
+                ));
+            }
+            if !ids.insert(id) {
+                return Err(format!("the id {id} of call {index} is that of another call"));
+            }
+            if let Some(paused) = slot.paused.as_ref().and_then(PausedCall::call_id).filter(|paused| paused != id) {
+                return Err(format!("call {index} has the id {id}, and {paused} where it is paused"));
+            }
+            if slot.is_open() {
+                return Err(format!("call {index} is neither answered nor paused"));
+            }
+        }
+        match calls.iter().any(Slot::is_paused) {
+            true => Ok(()),
+            false => Err("no call waits for an approval".into()),
+        }
     }
 }

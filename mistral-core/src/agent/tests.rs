@@ -1,5 +1,7 @@
 //! The loop against models whose words are written here: dialects, errors, bounds, chunks, cancellation, approvals.
 
+mod chat;
+mod results;
 mod stream;
 
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use super::*;
 use crate::engine::Limits;
 use crate::testing::{END, Scripted, byte_tokenizer, certain};
 use crate::text::TextModel;
-use crate::{Constraint, Engine, FinishReason, Role, TokenTable, Usage};
+use crate::{Engine, FinishReason, Role, Usage};
 
 /// The template of the tests: a line for each message, and a comment that teaches a dialect.
 fn template(marks: &str) -> String {
@@ -158,7 +160,7 @@ fn agent(marks: &str, turns: &[&str]) -> Agent {
 }
 
 fn ask(agent: &Agent) -> AgentRun {
-    agent.run([Message::user("Well?")]).unwrap()
+    agent.run("Well?").unwrap()
 }
 
 fn answers(events: &[AgentEvent]) -> Vec<(String, CallEnd, String)> {
@@ -190,10 +192,10 @@ fn calls_are_made_and_answered_in_the_dialect_of_the_template() {
         let mut run = ask(&agent);
         let events = events(&mut run);
         assert_eq!(answers(&events), [("add".into(), CallEnd::Success, "42".into())], "{dialect:?}");
-        assert_eq!(events.last(), Some(&AgentEvent::Finished(Stop::Answered)));
+        assert_eq!(events.last(), Some(&AgentEvent::Finished(AgentStop::Answered)));
         let usage = run.exchange().usage();
         let answer = run.complete().unwrap();
-        assert_eq!((answer.text.as_str(), answer.stop, answer.usage), ("It is 42.", Stop::Answered, usage));
+        assert_eq!((answer.text.as_str(), answer.stop, answer.usage), ("It is 42.", AgentStop::Answered, usage));
         assert_eq!(answer.messages.len(), 3);
         whole(&answer.messages);
         let seen = seen.lock().unwrap();
@@ -281,7 +283,7 @@ fn calls_that_cannot_be_made_go_back_a_bounded_number_of_times() {
             let turns = vec![wrong.as_str(); 8];
             let agent = agent("<tool_call>", &turns).limits(AgentLimits::default().invalid_calls(bound));
             let answer = ask(&agent).complete().unwrap();
-            assert_eq!(answer.stop, Stop::InvalidCalls);
+            assert_eq!(answer.stop, AgentStop::InvalidCalls);
             whole(&answer.messages);
             assert_eq!(answer.messages.len() as u32, 2 * (bound + 1));
         }
@@ -308,28 +310,6 @@ fn what_a_tool_does_not_find_is_no_invalid_call() {
     let answers = answers(&events(&mut run));
     assert!(answers.len() == 5 && answers.iter().all(|answer| answer.1 == CallEnd::Error(ErrorKind::NotFound)));
     assert_eq!(run.complete().unwrap().text, "It is not there.");
-}
-
-#[test]
-fn long_results_are_cut_before_the_model_reads_them() {
-    let repeat = ToolBuilder::named("repeat")
-        .description("")
-        .request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY))
-        .result_schema::<String>(SchemaType::Serde)
-        .on_invocation(|_, _, Nothing {}, ()| Ok("é".repeat(50_000)))
-        .build()
-        .unwrap();
-    let registry = ToolRegistry::new();
-    let mut batch = ToolBatch::new();
-    batch.add(repeat);
-    registry.publish(batch).unwrap();
-    // The context has 4,096 tokens, each a byte: the whole result would be the end of the exchange.
-    let model = model("<tool_call>", &[&hermes("repeat", "{}"), "Long."], &Arc::default());
-    let agent = Agent::new(model, registry).limits(AgentLimits::default().result_bytes(1000));
-    let answer = ask(&agent).complete().unwrap();
-    assert_eq!((answer.text.as_str(), answer.stop), ("Long.", Stop::Answered));
-    let result = &answer.messages[1].content;
-    assert_eq!(*result, format!("\"{}\n[99003 more bytes are left out]", "é".repeat(499)));
 }
 
 #[test]
@@ -428,26 +408,26 @@ fn turns_tokens_and_cost_are_bounded() {
     let unbounded = AgentLimits::default().max_turns(100);
     for bound in [0, 1, 3] {
         let answer = run(AgentLimits::default().max_turns(bound));
-        assert_eq!((answer.stop, answer.messages.len() as u32), (Stop::Turns, 2 * bound));
+        assert_eq!((answer.stop, answer.messages.len() as u32), (AgentStop::Turns, 2 * bound));
         whole(&answer.messages);
     }
     for tokens in [1, call.len() + 1, 2 * call.len(), 2 * call.len() + 7] {
         let answer = run(unbounded.max_tokens(tokens));
-        assert_eq!((answer.stop, answer.usage.generated_tokens), (Stop::Tokens, tokens));
+        assert_eq!((answer.stop, answer.usage.generated_tokens), (AgentStop::Tokens, tokens));
         whole(&answer.messages);
     }
-    let price = Price { prompt_token: 0.25, generated_token: 1.0 };
+    let price = TokenPrice { prompt_token: 0.25, generated_token: 1.0 };
     for cost in [0.0, 10.0, 150.0, 300.0] {
         let answer = run(unbounded.max_cost(cost, price));
-        assert_eq!(answer.stop, Stop::Cost, "{answer:?}");
+        assert_eq!(answer.stop, AgentStop::Cost, "{answer:?}");
         // A turn may exceed the bound by its prompt.
         assert!(price.of(answer.usage) <= cost + 0.25 * 200.0 + 2.0, "{answer:?}");
         whole(&answer.messages);
     }
-    assert_eq!(run(unbounded.max_cost(f64::NAN, price)).stop, Stop::Cost);
+    assert_eq!(run(unbounded.max_cost(f64::NAN, price)).stop, AgentStop::Cost);
     let narrow = agent("<tool_call>", &["a long answer"]).request(Request::new("").max_tokens(5));
     let answer = ask(&narrow).complete().unwrap();
-    assert_eq!((answer.stop, answer.text.as_str()), (Stop::Length, "a lon"));
+    assert_eq!((answer.stop, answer.text.as_str()), (AgentStop::Length, "a lon"));
 }
 
 #[test]
@@ -455,12 +435,12 @@ fn time_is_bounded_while_tools_run() {
     let agent = agent("<tool_call>", &[&hermes("sleep", "{}"), "never said"]);
     let mut run = ask(&agent.clone().limits(AgentLimits::default().max_time(Duration::from_millis(300))));
     let told = events(&mut run);
-    assert_eq!(told.last(), Some(&AgentEvent::Finished(Stop::Time)));
+    assert_eq!(told.last(), Some(&AgentEvent::Finished(AgentStop::Time)));
     assert!(run.exchange().messages().iter().all(|message| message.content != "never said"));
     whole(run.exchange().messages());
     assert_eq!(
         ask(&agent.limits(AgentLimits::default().max_time(Duration::ZERO))).complete().unwrap().stop,
-        Stop::Time
+        AgentStop::Time
     );
 }
 
@@ -470,18 +450,18 @@ fn cancelling_ends_generations_and_calls() {
     let agent = agent("<tool_call>", &[&call, "never said"]);
     // While a tool runs.
     let mut run = ask(&agent);
-    while !matches!(run.step().unwrap(), Some(AgentEvent::Call(_))) {}
+    while !matches!(run.iter().next(), Some(Ok(AgentEvent::Call(_)))) {}
     run.token().clone().cancel();
     let rest = events(&mut run);
-    assert_eq!(rest.last(), Some(&AgentEvent::Finished(Stop::Cancelled)), "{rest:?}");
+    assert_eq!(rest.last(), Some(&AgentEvent::Finished(AgentStop::Cancelled)), "{rest:?}");
     whole(run.exchange().messages());
-    assert_eq!(run.step().unwrap(), None);
+    assert!(run.iter().next().is_none());
     // While the model speaks.
     let talker = self::agent("", &[&"word ".repeat(700)]);
     let mut run = ask(&talker);
-    while !matches!(run.step().unwrap(), Some(AgentEvent::Text(_))) {}
+    while !matches!(run.iter().next(), Some(Ok(AgentEvent::Text(_)))) {}
     run.cancel();
-    assert_eq!(events(&mut run).last(), Some(&AgentEvent::Finished(Stop::Cancelled)));
+    assert_eq!(events(&mut run).last(), Some(&AgentEvent::Finished(AgentStop::Cancelled)));
     // Dropped.
     drop(ask(&agent));
 }
@@ -500,7 +480,7 @@ fn approvals_survive_serialisation() {
         [hermes("count", "{}"), hermes("add", r#"{"a": 2, "b": 40}"#), hermes("add", r#"{"a": 1, "b": 1}"#)].join("\n");
     let first = Agent::new(model("<tool_call>", &[&calls], &Arc::default()), gated());
     let stopped = ask(&first).complete().unwrap();
-    assert_eq!((stopped.stop, stopped.messages.len()), (Stop::Paused, 1));
+    assert_eq!((stopped.stop, stopped.messages.len()), (AgentStop::Paused, 1));
     let suspended = stopped.suspended.unwrap();
     let questions: Vec<_> = suspended.paused().map(|paused| (paused.question(), paused.arguments())).collect();
     assert_eq!(questions, [("May I add?", r#"{"a": 2, "b": 40}"#), ("May I add?", r#"{"a": 1, "b": 1}"#)]);
@@ -517,7 +497,9 @@ fn approvals_survive_serialisation() {
         false => Approval::Denied("too easy".into()),
     });
     let run = run.as_mut().unwrap();
-    let told = answers(&events(run));
+    let mut told = answers(&events(run));
+    // Whichever ended first.
+    told.sort_by(|a, b| a.2.cmp(&b.2));
     assert_eq!(
         told,
         [("add".into(), CallEnd::Success, "42".into()), ("add".into(), CallEnd::Denied, "Denied: too easy".into())]
@@ -527,8 +509,8 @@ fn approvals_survive_serialisation() {
     assert_eq!(run.exchange().added().len(), 5);
     // Turns count on.
     let once = AgentLimits::default().max_turns(1);
-    let run = second.limits(once).resume(suspended, |_| Approval::Approved).unwrap();
-    assert_eq!(run.complete().unwrap().stop, Stop::Turns);
+    let mut run = second.limits(once).resume(suspended, |_| Approval::Approved).unwrap();
+    assert_eq!(run.complete().unwrap().stop, AgentStop::Turns);
 }
 
 #[test]
@@ -546,27 +528,27 @@ fn the_state_machine_runs_by_hand_and_ignores_what_is_out_of_turn() {
     assert!(
         !exchange.answer(0, CallEnd::Success, "") && exchange.suspend().is_none() && exchange.poll_event().is_none()
     );
-    assert_eq!(exchange.next(now), Next::Generate { max_tokens: None });
-    assert_eq!(exchange.next(now), Next::Push);
+    assert_eq!(exchange.next(now), AgentStep::Generate { max_tokens: None });
+    assert_eq!(exchange.next(now), AgentStep::Push);
     exchange.push(&vec![hermes("f", "{}"); 3].join("\n"));
     exchange.end(FinishReason::EndOfText(0), Usage { prompt_tokens: 3, generated_tokens: 4 });
-    assert_eq!(exchange.next(now), Next::Call);
+    assert_eq!(exchange.next(now), AgentStep::Call);
     assert_eq!(exchange.calls().map(|(index, _)| index).collect::<Vec<_>>(), [0, 1], "the third is one too many");
     assert!(exchange.answer(1, CallEnd::Success, "second") && !exchange.answer(1, CallEnd::Success, "again"));
     assert!(!exchange.answer(2, CallEnd::Success, "refused already") && !exchange.deny(0, "not paused"));
-    assert_eq!(exchange.next(now), Next::Call);
+    assert_eq!(exchange.next(now), AgentStep::Call);
     let paused = PausedCall::new("f", "{}", "Sure?");
     assert!(exchange.answer(0, CallEnd::Paused(paused), ""));
-    assert_eq!(exchange.next(now), Next::Approve);
+    assert_eq!(exchange.next(now), AgentStep::Approve);
     assert!(exchange.deny(0, "no"));
-    assert_eq!(exchange.next(now), Next::Generate { max_tokens: None });
+    assert_eq!(exchange.next(now), AgentStep::Generate { max_tokens: None });
     let results: Vec<_> = exchange.added()[1..].iter().map(|message| message.content.as_str()).collect();
     assert_eq!(results, ["Denied: no", "second", "Error (too many calls): at most 2 calls in one turn; make it again"]);
     whole(exchange.messages());
     // A turn that is cut short makes no calls and leaves no half markup.
     exchange.push(&format!("Let me {} <tool", hermes("f", "{}")));
     exchange.end(FinishReason::Length, Usage::default());
-    assert_eq!(exchange.next(now), Next::Finished(Stop::Length));
+    assert_eq!(exchange.next(now), AgentStep::Finished(AgentStop::Length));
     let last = exchange.messages().last().unwrap();
     assert!(last.tool_calls.is_empty() && !last.content.contains('<'), "{last:?}");
 }
@@ -582,7 +564,7 @@ fn calls_are_held_to_the_schema_while_they_are_written() {
         let agent = agent(marks, &[&turn]).constrain(true).limits(AgentLimits::default().max_turns(1).max_tokens(300));
         let agent = agent.tool_choice(ToolChoice::Named("add".into()));
         let answer = ask(&agent).complete().unwrap();
-        assert_eq!(answer.stop, Stop::Turns, "{answer:?}");
+        assert_eq!(answer.stop, AgentStop::Turns, "{answer:?}");
         let call = &answer.messages[0].tool_calls[0];
         assert!(
             call.name == "add" && call.arguments.to_value()["a"].is_i64() && call.arguments.to_value()["b"].is_i64(),
@@ -598,32 +580,109 @@ fn calls_are_held_to_the_schema_while_they_are_written() {
     assert!(matches!(run("<tool_call>", ToolChoice::Named("x".into())), Err(Error::UnknownTool { .. })));
 }
 
+/// Tools that do nothing, each with a property `x` of this schema.
+fn with_schemas(schemas: &[(&'static str, &str)]) -> ToolRegistry {
+    let mut batch = ToolBatch::new();
+    for (name, x) in schemas {
+        let schema = format!(r#"{{"type": "object", "properties": {{"x": {x}}}, "required": ["x"]}}"#);
+        let described = ToolBuilder::named(*name).description("");
+        let tool = described.request_schema::<serde_json::Value>(SchemaType::JsonSchema(schema));
+        let tool = tool.result_schema::<u32>(SchemaType::Serde).on_invocation(|_, _, _, ()| Ok(7));
+        batch.add(tool.build().unwrap());
+    }
+    let registry = ToolRegistry::new();
+    registry.publish(batch).unwrap();
+    registry
+}
+
 #[test]
 fn one_schema_that_cannot_be_enforced_frees_only_its_own_tool() {
-    let spec = |name, x: serde_json::Value| {
-        ToolSpec::new(name, "", serde_json::json!({"type": "object", "properties": {"x": x}, "required": ["x"]}))
-            .unwrap()
-    };
-    let specs = [
-        spec("odd", serde_json::json!({"type": "string", "pattern": "(?=a)"})),
-        spec("plain", serde_json::json!({"type": "integer"})),
+    let schemas = [("odd", r#"{"type": "string", "pattern": "(?=a)"}"#), ("plain", r#"{"type": "integer"}"#)];
+    // It wants to write a text where `plain` wants a number.
+    for (choice, name) in [(ToolChoice::Required, "plain"), (ToolChoice::Named("odd".into()), "odd")] {
+        let wanted = hermes(name, r#"{"x": "text"}"#);
+        let model = model("<tool_call>", &[&wanted, "Done."], &Arc::default());
+        let limits = AgentLimits::default().max_turns(1).max_tokens(300);
+        let agent = Agent::new(model, with_schemas(&schemas)).tool_choice(choice).limits(limits);
+        assert!(agent.unenforced().unwrap().iter().all(|part| part.tool == "odd"));
+        let mut run = ask(&agent);
+        let events = events(&mut run);
+        assert!(matches!(&events[0], AgentEvent::Unenforced(part) if part.tool == "odd"), "{events:?}");
+        let call = &run.complete().unwrap().messages[0].tool_calls[0];
+        assert_eq!((call.name.as_str(), call.arguments["x"].is_i64()), (name, name == "plain"), "{call:?}");
+    }
+    assert!(agent("<tool_call>", &["x"]).unenforced().unwrap().is_empty());
+}
+
+#[test]
+fn settings_that_no_run_would_follow_are_refused() {
+    let tool = ToolSpec::new("f", "", serde_json::json!({"type": "object"})).unwrap();
+    let constraint = CallConstraint::new(Dialect::Hermes, std::slice::from_ref(&tool)).unwrap();
+    let refused = [
+        Request::new("text"),
+        Request::new(vec![1]),
+        Request::chat([Message::user("Hi")]),
+        Request::chat([]).tools([tool]),
+        Request::chat([]).constraint(constraint),
+        Request::chat([]).logprobs(1),
     ];
-    assert!(
-        matches!(CallConstraint::new(Dialect::Hermes, &specs), Err(Error::UnsupportedSchema { tool, .. }) if tool == "odd")
-    );
-    let constraint = as_far_as_supported(Dialect::Hermes, &specs).unwrap();
-    let tokens = Arc::new(TokenTable::from_tokens((0..256u32).map(|byte| (byte, vec![byte as u8], false))));
-    let may = |text: &str, next: u8| {
-        let mut mask = constraint.start(Arc::clone(&tokens), Vec::new());
-        text.bytes().for_each(|byte| mask.commit(byte.into()));
-        let mut logits = [0.0f32; 256];
-        mask.mask(&mut logits);
-        logits[usize::from(next)] == 0.0
+    for request in refused {
+        let agent = agent("<tool_call>", &["x"]).request(request);
+        assert!(matches!(agent.run("Well?"), Err(Error::InvalidParameter { name: "request", .. })));
+        assert!(agent.chat(&mut crate::ChatSession::new(), "Well?").is_err() && agent.unenforced().is_err());
+    }
+    let heard = Request::chat([]).template_variable("x", 1).temperature(0.0);
+    assert_eq!(ask(&agent("", &["x"]).request(heard)).complete().unwrap().text, "x");
+}
+
+#[test]
+fn instructions_go_before_the_conversation_and_are_not_part_of_it() {
+    let seen = Arc::default();
+    let agent = Agent::new(model("", &["Yes.", "Yes.", "Yes."], &seen), ToolRegistry::new()).instructions("Be brief.");
+    let mut run = agent.run("Well?").unwrap();
+    assert_eq!(run.complete().unwrap().text, "Yes.");
+    // The conversation as another agent would take it over.
+    assert_eq!(run.messages(), [Message::user("Well?"), Message::assistant("Yes.")]);
+    let own = [Message::system("It rains."), Message::user("Well?")];
+    agent.run(&own).unwrap().complete().unwrap();
+    agent.chat(&mut crate::ChatSession::with_system("It rains."), "And?").unwrap().complete().unwrap();
+    let [alone, both, session] = &seen.lock().unwrap()[..] else { panic!("three prompts") };
+    assert_eq!(alone, "system: Be brief.\nuser: Well?\nassistant: ");
+    assert_eq!(both, "system: Be brief.\n\nIt rains.\nuser: Well?\nassistant: ");
+    assert_eq!(*session, both.replace("Well?", "And?"));
+}
+
+#[test]
+fn values_of_a_run_reach_its_tools() {
+    struct User(&'static str);
+    let registry = ToolRegistry::new();
+    let mut batch = ToolBatch::new();
+    let tool = |name| {
+        let tool = ToolBuilder::named(name).description("").request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY));
+        tool.result_schema::<String>(SchemaType::Serde)
     };
-    let call = |name: &str| format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {{\"x\": ");
-    assert!(may(&call("odd"), b'"') && may(&call("odd"), b'1'));
-    assert!(may(&call("plain"), b'1') && !may(&call("plain"), b'"'));
-    assert!(!may("<tool_call>\n{\"name\": \"", b'n'));
+    let name = |user: Option<&User>| user.map_or("nobody", |user| user.0).to_owned();
+    batch.add(
+        tool("blocking")
+            .on_invocation(move |conversation, _, _, ()| Ok(name(conversation.get::<User>())))
+            .build()
+            .unwrap(),
+    );
+    batch.add(
+        tool("polled")
+            .on_invocation_async(async |conversation, _, _, ()| {
+                Ok(conversation.get::<User>().map_or("nobody", |user| user.0).to_owned())
+            })
+            .build()
+            .unwrap(),
+    );
+    registry.publish(batch).unwrap();
+    let calls = [hermes("blocking", "{}"), hermes("polled", "{}")].join("\n");
+    let agent = Agent::new(model("<tool_call>", &[&calls, "Ok.", &calls, "Ok."], &Arc::default()), registry);
+    for (agent, user) in [(agent.clone(), "nobody"), (agent.extension(User("Bob")).extension(User("Ada")), "Ada")] {
+        let messages = ask(&agent).complete().unwrap().messages;
+        assert_eq!([&messages[1].content, &messages[2].content], [user, user]);
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -652,7 +711,7 @@ fn the_model_inside_the_crate_calculates_by_calling() {
     let agent = Agent::new(Model::embedded().unwrap(), registry);
     for agent in [agent.clone(), agent.clone().tool_choice(ToolChoice::Required), agent.constrain(false)] {
         let answer = agent.run([Message::user("What is 37 * 43?")]).unwrap().complete().unwrap();
-        assert_eq!((answer.stop, answer.text.contains("1591")), (Stop::Answered, true), "{answer:?}");
+        assert_eq!((answer.stop, answer.text.contains("1591")), (AgentStop::Answered, true), "{answer:?}");
         let call = &answer.messages[0].tool_calls[0];
         assert_eq!(
             (call.name.as_str(), call.arguments.to_value()["expression"].as_str()),

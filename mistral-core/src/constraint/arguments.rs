@@ -1,11 +1,12 @@
 //! The arguments of a call in the form of a dialect: one JSON object, parameters between marks, or literals.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use mistral_tools::dialect::{ArgumentsGrammar, JsonTypes};
 
 use super::dfa::{Dfa, Refused};
 use super::grammar::{Grammar, Pattern, Rule};
+use super::report::Finding;
 use super::schema::{Compiled, Compiler, named_properties, other_properties, restricted};
 use super::style::{Style, is_bare, other_name};
 use super::text::STATES;
@@ -13,8 +14,12 @@ use super::text::STATES;
 /// JSON types but strings.
 const OTHERS: [&str; 6] = ["number", "integer", "boolean", "null", "array", "object"];
 
-/// The rule of arguments that follow a schema; `None` if none do.
-pub(super) fn arguments(grammar: &mut Grammar, form: ArgumentsGrammar, schema: &Value) -> Compiled {
+/// The rule of arguments that follow a schema, `None` if none do, and what of the schema it does not enforce.
+pub(super) fn arguments(
+    grammar: &mut Grammar,
+    form: ArgumentsGrammar,
+    schema: &Value,
+) -> Compiled<(Option<Rule>, Vec<Finding>)> {
     match form {
         ArgumentsGrammar::Parameters { before_key, after_key, after_key_json, after_value } => {
             let style = Style::Json { never: after_value.trim() };
@@ -26,7 +31,10 @@ pub(super) fn arguments(grammar: &mut Grammar, form: ArgumentsGrammar, schema: &
             literals(Compiler::new(grammar, schema, style)?, assign)
         }
         // The other forms there are.
-        _ => Compiler::new(grammar, schema, Style::Json { never: "" })?.arguments(),
+        _ => {
+            let mut compiler = Compiler::new(grammar, schema, Style::Json { never: "" })?;
+            Ok((compiler.arguments()?, compiler.found))
+        }
     }
 }
 
@@ -39,12 +47,13 @@ struct Parameters<'g> {
 }
 
 impl Parameters<'_> {
-    fn rule(mut self) -> Compiled {
+    fn rule(mut self) -> Compiled<(Option<Rule>, Vec<Finding>)> {
         let mut all = Vec::new();
         for schema in self.compiler.objects()? {
             all.extend(self.parameters(&schema)?);
         }
-        Ok((!all.is_empty()).then(|| self.compiler.grammar.choice(&all)))
+        let rule = (!all.is_empty()).then(|| self.compiler.grammar.choice(&all));
+        Ok((rule, self.compiler.found))
     }
 
     fn parameters(&mut self, schema: &Map<String, Value>) -> Compiled {
@@ -54,9 +63,8 @@ impl Parameters<'_> {
         for (key, schema, required) in &named {
             let odd = |c: char| c.is_control() || matches!(c, '"' | '<' | '>');
             if key.is_empty() || key.len() > 128 || key.contains(odd) {
-                return Err(self
-                    .compiler
-                    .problem(format!("has a parameter `{key}`, a name this dialect cannot write")));
+                self.compiler.leave_out(key);
+                continue;
             }
             let name = self.compiler.grammar.literal(&[self.before_key, key].concat());
             match self.parameter(name, key, schema)? {
@@ -87,7 +95,9 @@ impl Parameters<'_> {
         let except = self.except(key).map_err(|_| self.compiler.problem("has types that are not told apart"))?;
         let raw = Style::Raw { mark: self.after_value, never: self.after_value.trim(), except };
         let json = std::mem::replace(&mut self.compiler.style, raw);
-        let text = self.compiler.under(&format!("properties/{key}"), &restricted(schema, &["string"]));
+        let keys: &[&str] = if key.is_empty() { &["additionalProperties"] } else { &["properties", key] };
+        let strings = json!({"type": "string"});
+        let text = self.compiler.under_or(keys, &restricted(schema, &["string"]), &strings);
         self.compiler.style = json;
         if let Some(text) = text? {
             let after_key = self.compiler.grammar.literal(self.after_key);
@@ -99,9 +109,8 @@ impl Parameters<'_> {
             false => &[&OTHERS],
         };
         for names in kinds {
-            let Some(value) = self.compiler.under(&format!("properties/{key}"), &restricted(schema, names))? else {
-                continue;
-            };
+            let value = self.compiler.under_or(keys, &restricted(schema, names), &json!({"type": names}))?;
+            let Some(value) = value else { continue };
             let mark = self.after_key_json.replace("object", names.first().unwrap_or(&"object"));
             let (mark, end) = (self.compiler.grammar.literal(&mark), self.compiler.grammar.literal(self.after_value));
             all.push(self.compiler.grammar.sequence(&[name, mark, value, end]));
@@ -134,12 +143,13 @@ const READ_AS: [(JsonTypes, &str); 5] = [
 ];
 
 /// `key assign value` with commas between.
-fn literals(mut compiler: Compiler<'_>, assign: &str) -> Compiled {
+fn literals(mut compiler: Compiler<'_>, assign: &str) -> Compiled<(Option<Rule>, Vec<Finding>)> {
     let mut all = Vec::new();
     for schema in compiler.objects()? {
         all.extend(one_of_literals(&mut compiler, assign, &schema)?);
     }
-    Ok((!all.is_empty()).then(|| compiler.grammar.choice(&all)))
+    let rule = (!all.is_empty()).then(|| compiler.grammar.choice(&all));
+    Ok((rule, compiler.found))
 }
 
 fn one_of_literals(compiler: &mut Compiler<'_>, assign: &str, schema: &Map<String, Value>) -> Compiled {
@@ -150,7 +160,7 @@ fn one_of_literals(compiler: &mut Compiler<'_>, assign: &str, schema: &Map<Strin
         let known: Vec<&str> = named.iter().map(|(key, ..)| key.as_str()).collect();
         let name = other_name(compiler.grammar, &known);
         let name = name.map_err(|_| compiler.problem("has too many parameters"))?;
-        if let Some(value) = compiler.under("additionalProperties", &other)? {
+        if let Some(value) = compiler.under(&["additionalProperties"], &other)? {
             let assign = compiler.grammar.literal(assign);
             let member = compiler.grammar.sequence(&[name, assign, value]);
             let more = compiler.grammar.sequence(&[compiler.comma, member]);
@@ -161,9 +171,10 @@ fn one_of_literals(compiler: &mut Compiler<'_>, assign: &str, schema: &Map<Strin
     }
     for (key, schema, required) in named.iter().rev() {
         if !is_bare(key) {
-            return Err(compiler.problem(format!("has a parameter `{key}`, a name this dialect cannot write")));
+            compiler.leave_out(key);
+            continue;
         }
-        let Some(value) = compiler.under(&format!("properties/{key}"), schema)? else {
+        let Some(value) = compiler.under(&["properties", key], schema)? else {
             if *required {
                 return Ok(None);
             }

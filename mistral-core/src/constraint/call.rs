@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use mistral_tools::ToolSpec;
-use mistral_tools::dialect::{ArgumentsGrammar, Dialect, Parser};
+use mistral_tools::dialect::{ArgumentsGrammar, CallGrammar, Dialect, Parser};
 
 use super::arguments::arguments;
 use super::dfa::Dfa;
 use super::grammar::{Grammar, Pattern, Rule};
 use super::matcher::{Matcher, Place};
+use super::report::{Finding, Treatment, Unenforced};
 use super::schema::Problem;
 use super::terminal::Terminal;
 use super::text::STATES;
@@ -77,57 +80,58 @@ pub struct CallConstraint {
     triggers: Arc<[(&'static str, bool)]>,
     parser: Parser,
     required: bool,
+    unenforced: Arc<[Unenforced]>,
 }
 
 impl CallConstraint {
-    /// Calls of these tools in a dialect.
+    /// Compiles the schemas of these tools for calls in a dialect.
+    ///
+    /// A schema, or a part of one, that cannot be enforced does not keep the rest from being enforced:
+    /// [`unenforced`](Self::unenforced) lists such parts.
     ///
     /// # Errors
-    /// [`Error::UnsupportedConstraint`] without tools and for MiniMax M3, whose arguments are elements inside of elements;
-    /// [`Error::UnsupportedSchema`] for a schema that cannot be enforced.
+    /// [`Error::UnsupportedConstraint`] without tools, and for MiniMax M3, whose arguments are elements inside of elements.
     pub fn new(dialect: Dialect, tools: &[ToolSpec]) -> Result<Self, Error> {
         let form = dialect.grammar();
         if tools.is_empty() || matches!(form.arguments, ArgumentsGrammar::Elements { .. }) {
             return Err(Error::UnsupportedConstraint { dialect });
         }
-        let mut grammar = Grammar::default();
-        let mut calls = Vec::with_capacity(tools.len());
-        for tool in tools {
-            let error = |Problem { at, detail }| Error::UnsupportedSchema { tool: tool.name().into(), at, detail };
-            let compiled = arguments(&mut grammar, form.arguments, tool.parameters()).map_err(error)?;
-            let nothing = || Problem { at: String::new(), detail: "allows no arguments at all".into() };
-            let arguments = compiled.ok_or_else(nothing).map_err(error)?;
-            let name = grammar.literal(tool.name());
-            let (after_name, after) = (marks(&mut grammar, form.after_name), marks(&mut grammar, form.after_arguments));
-            calls.push((grammar.sequence(&[name, after_name, arguments, after]), arguments, tool));
-        }
-        let rules: Vec<_> = calls.iter().map(|(call, ..)| *call).collect();
-        let call = grammar.choice(&rules);
-        let (begin, before, end) =
-            (grammar.literal(form.begin), marks(&mut grammar, form.before_name), grammar.literal(form.end));
-        let mut all = vec![begin, before, call];
-        // Without an end, another call begins with a mark of its own.
-        if let Some(separator) = form.separator.filter(|_| !form.end.is_empty()) {
-            let separator = grammar.literal(separator);
-            let rule = grammar.sequence(&[separator, before, call]);
-            all.push(grammar.add(Pattern::Repeat { rule, min: 0, max: None }));
-        }
-        all.push(end);
-        let root = grammar.sequence(&all);
-        grammar.finish(root);
-        for (_, arguments, tool) in calls {
-            if !grammar.matches_something(arguments) {
-                let detail = "allows no arguments at all, as what it requires requires itself".into();
-                return Err(Error::UnsupportedSchema { tool: tool.name().into(), at: String::new(), detail });
+        // What a schema that requires itself allows is known only once the whole grammar is there.
+        let mut endless = vec![false; tools.len()];
+        loop {
+            let (grammar, arguments, unenforced) = compiled(&form, tools, &endless);
+            let before = endless.clone();
+            for (endless, arguments) in endless.iter_mut().zip(arguments) {
+                *endless |= !grammar.matches_something(arguments);
+            }
+            if endless == before {
+                let opening = [form.begin, form.before_name].concat();
+                // A mark that calls are not written with is for reading only.
+                let triggers = form.triggers.iter().filter(|trigger| opening.starts_with(**trigger));
+                let triggers = triggers.map(|&trigger| (trigger, trigger.len() == 1)).collect();
+                let (parser, unenforced) = (dialect.parser(tools), unenforced.into());
+                return Ok(Self { grammar: Arc::new(grammar), triggers, parser, required: false, unenforced });
             }
         }
-        let opening = [form.begin, form.before_name].concat();
-        // A mark that calls are not written with is for reading only.
-        let triggers = form.triggers.iter().filter(|trigger| opening.starts_with(**trigger));
-        let triggers = triggers.map(|&trigger| (trigger, trigger.len() == 1)).collect();
-        Ok(Self { grammar: Arc::new(grammar), triggers, parser: dialect.parser(tools), required: false })
     }
 
+    /// Returns the parts of the schemas that calls are not held to while they are written, in the order of the tools.
+    ///
+    /// ```
+    /// use mistral_core::tools::{ToolSpec, dialect::Dialect};
+    /// use mistral_core::{CallConstraint, Treatment};
+    ///
+    /// let search = serde_json::json!({"type": "object", "properties": {"query": {"type": "string", "pattern": "^(?!-)"}}});
+    /// let tools = [ToolSpec::new("search", "", search)?, ToolSpec::new("odd", "", serde_json::json!({"type": "string"}))?];
+    /// let constraint = CallConstraint::new(Dialect::Hermes, &tools)?;
+    /// let [pattern, odd] = constraint.unenforced() else { panic!("two parts") };
+    /// assert_eq!((&*pattern.at, pattern.treatment), ("/properties/query", Treatment::Ignored));
+    /// assert_eq!(odd.to_string(), "tool `odd`: calls are held to any object only: the schema allows no arguments at all");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unenforced(&self) -> &[Unenforced] {
+        &self.unenforced
+    }
     /// One sequence under this constraint, for loops that sample on their own; an engine does this for its requests. `ends` are the
     /// tokens that end a sequence, which an open call does not let come.
     pub fn start(&self, tokens: Arc<TokenTable>, ends: Vec<u32>) -> CallMask {
@@ -145,6 +149,53 @@ impl CallConstraint {
         self.parser.reset_after(prompt);
         self
     }
+}
+
+/// The grammar of all calls, the rules of the arguments of each tool, and what is not enforced. The tools that are `endless` have
+/// schemas that nothing can follow.
+fn compiled(form: &CallGrammar, tools: &[ToolSpec], endless: &[bool]) -> (Grammar, Vec<Rule>, Vec<Unenforced>) {
+    let (mut grammar, mut calls) = (Grammar::default(), Vec::with_capacity(tools.len()));
+    let (mut all, mut unenforced) = (Vec::new(), Vec::new());
+    for (tool, &endless) in tools.iter().zip(endless) {
+        let (rule, found) = arguments_or_any(&mut grammar, form.arguments, tool.parameters(), endless);
+        unenforced.extend(found.into_iter().map(|finding| finding.of(tool.name())));
+        all.push(rule);
+        let name = grammar.literal(tool.name());
+        let (after_name, after) = (marks(&mut grammar, form.after_name), marks(&mut grammar, form.after_arguments));
+        calls.push(grammar.sequence(&[name, after_name, rule, after]));
+    }
+    let call = grammar.choice(&calls);
+    let (begin, before, end) =
+        (grammar.literal(form.begin), marks(&mut grammar, form.before_name), grammar.literal(form.end));
+    let mut parts = vec![begin, before, call];
+    // Without an end, another call begins with a mark of its own.
+    if let Some(separator) = form.separator.filter(|_| !form.end.is_empty()) {
+        let separator = grammar.literal(separator);
+        let rule = grammar.sequence(&[separator, before, call]);
+        parts.push(grammar.add(Pattern::Repeat { rule, min: 0, max: None }));
+    }
+    parts.push(end);
+    let root = grammar.sequence(&parts);
+    grammar.finish(root);
+    (grammar, all, unenforced)
+}
+
+/// The rule of arguments that follow a schema, or of any arguments if there is none.
+fn arguments_or_any(
+    grammar: &mut Grammar,
+    form: ArgumentsGrammar,
+    schema: &Value,
+    endless: bool,
+) -> (Rule, Vec<Finding>) {
+    let (at, detail) = match arguments(grammar, form, schema) {
+        Ok((Some(rule), found)) if !endless => return (rule, found),
+        Ok((Some(_), _)) => (String::new(), "allows no arguments at all, as what it requires requires itself".into()),
+        Ok((None, _)) => (String::new(), "allows no arguments at all".into()),
+        Err(Problem { at, detail }) => (at, detail),
+    };
+    let degraded = Finding { at, keyword: None, treatment: Treatment::Degraded, detail };
+    let any = arguments(grammar, form, &json!({"type": "object"})).ok().and_then(|(rule, _)| rule);
+    (any.unwrap_or_else(|| grammar.choice(&[])), vec![degraded])
 }
 
 /// The same compiled grammar.

@@ -30,6 +30,8 @@ const NOTES: [&str; 14] = [
     "nullable",
 ];
 
+const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "null", "array", "object"];
+
 /// Whether a schema says nothing but this.
 pub(super) fn is_only(schema: &Schema, key: &str) -> bool {
     schema.keys().all(|known| known == key || NOTES.contains(&known.as_str())) && schema.contains_key(key)
@@ -62,6 +64,9 @@ pub(super) fn alternatives(document: &Value, schema: &Value, depth: usize) -> Re
             }
             "enum" => base = merge(&base, &Map::from_iter([("enum".into(), value.clone())])),
             _ => {
+                if let Some(name) = types(value).find(|name| key == "type" && !TYPES.contains(name)) {
+                    return Err(format!("has the type `{name}`, which is none"));
+                }
                 base.insert(key.clone(), value.clone());
             }
         }

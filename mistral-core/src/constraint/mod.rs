@@ -11,6 +11,7 @@ mod matcher;
 mod merge;
 mod number;
 mod pattern;
+mod report;
 mod schema;
 mod style;
 mod terminal;
@@ -22,6 +23,7 @@ mod tokens;
 use std::fmt;
 
 pub use call::{CallConstraint, CallMask};
+pub use report::{Treatment, Unenforced};
 pub use tokens::TokenTable;
 
 /// What one sequence may go on with. [`mask`](Self::mask) before each token is drawn, [`commit`](Self::commit) after.

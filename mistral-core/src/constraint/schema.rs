@@ -9,6 +9,7 @@ use super::grammar::{Grammar, Pattern, RULES, Rule};
 use super::merge::{alternatives, is_of, is_only, resolve, types};
 use super::number::{Decimal, Range};
 use super::pattern;
+use super::report::{Finding, Treatment};
 use super::style::Style;
 use super::terminal::Terminal;
 use super::text::{Content, STATES};
@@ -35,8 +36,12 @@ pub(super) struct Compiler<'g> {
     pub(super) style: Style,
     /// Rules of references, so that schemas may refer to themselves.
     references: HashMap<String, Rule>,
-    /// Where the schema stands that is looked at.
+    /// Where the schema stands that is looked at: the keys to it.
     path: Vec<String>,
+    /// Schemas inside each other that are being looked at.
+    depth: usize,
+    /// What is not enforced.
+    pub(super) found: Vec<Finding>,
     any: Option<Rule>,
     colon: Rule,
     pub(super) comma: Rule,
@@ -52,13 +57,36 @@ impl<'g> Compiler<'g> {
         };
         let (colon, comma) = (rule("[ \n]?:[ \n]?")?, rule("[ \n]?,[ \n]?")?);
         let brackets = [rule("\\{[ \n]?")?, rule("[ \n]?\\}")?, rule("\\[[ \n]?")?, rule("[ \n]?\\]")?];
-        let (references, path) = (HashMap::new(), Vec::new());
-        Ok(Self { grammar, document, style, references, path, any: None, colon, comma, brackets })
+        let (references, path, found) = (HashMap::new(), Vec::new(), Vec::new());
+        Ok(Self { grammar, document, style, references, path, depth: 0, found, any: None, colon, comma, brackets })
     }
 
     pub(super) fn problem(&self, detail: impl Into<String>) -> Problem {
-        let escaped = self.path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1")));
-        Problem { at: escaped.collect(), detail: detail.into() }
+        Problem { at: self.at(), detail: detail.into() }
+    }
+
+    /// The present place, as a JSON pointer.
+    fn at(&self) -> String {
+        self.path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect()
+    }
+
+    /// Reports a part of the present schema that is not enforced.
+    fn report(&mut self, keyword: Option<&str>, treatment: Treatment, detail: impl Into<String>) {
+        let (at, keyword) = (self.at(), keyword.map(str::to_owned));
+        self.found(Finding { at, keyword, treatment, detail: detail.into() });
+    }
+
+    fn found(&mut self, finding: Finding) {
+        if !self.found.contains(&finding) {
+            self.found.push(finding);
+        }
+    }
+
+    /// Reports a property whose name the dialect cannot write.
+    pub(super) fn leave_out(&mut self, key: &str) {
+        self.path.extend(["properties".to_owned(), key.to_owned()]);
+        self.report(None, Treatment::LeftOut, "has a name here that the dialect cannot write");
+        self.path.truncate(self.path.len().saturating_sub(2));
     }
 
     fn refused<T>(&self, result: Result<T, Refused>) -> Compiled<Option<T>> {
@@ -97,18 +125,29 @@ impl<'g> Compiler<'g> {
         }
     }
 
-    /// The rule of a schema under a key of the present one.
-    pub(super) fn under(&mut self, key: &str, schema: &Value) -> Compiled {
-        if self.path.len() >= DEPTH {
-            return Err(self.problem("nests too deeply"));
-        }
-        if self.grammar.len() > RULES {
-            return Err(self.problem("needs too many rules"));
-        }
-        self.path.push(key.into());
-        let rule = self.rule(schema)?;
-        self.path.pop();
-        Ok(rule)
+    /// The rule of a schema under keys of the present one; where there is none, of any value.
+    pub(super) fn under(&mut self, keys: &[&str], schema: &Value) -> Compiled {
+        self.under_or(keys, schema, &Value::Bool(true))
+    }
+
+    /// The same, with another schema for where there is no rule.
+    pub(super) fn under_or(&mut self, keys: &[&str], schema: &Value, otherwise: &Value) -> Compiled {
+        let before = self.path.len();
+        self.path.extend(keys.iter().map(|&key| key.to_owned()));
+        self.depth += 1;
+        let rule = if self.depth > DEPTH {
+            Err(self.problem("nests too deeply"))
+        } else if self.grammar.len() > RULES {
+            Err(self.problem("needs too many rules"))
+        } else {
+            self.rule(schema)
+        };
+        self.depth -= 1;
+        self.path.truncate(before);
+        rule.or_else(|Problem { at, detail }| {
+            self.found(Finding { at, keyword: None, treatment: Treatment::Degraded, detail });
+            if otherwise == &Value::Bool(true) { self.any() } else { self.rule(otherwise) }
+        })
     }
 
     pub(super) fn rule(&mut self, schema: &Value) -> Compiled {
@@ -122,7 +161,7 @@ impl<'g> Compiler<'g> {
                 if let Some(branches) = branches.filter(|branches| key != "allOf" || branches.len() == 1) {
                     let mut rules = Vec::new();
                     for (i, branch) in branches.iter().enumerate() {
-                        rules.extend(self.under(&format!("{key}/{i}"), branch)?);
+                        rules.extend(self.under(&[key, &i.to_string()], branch)?);
                     }
                     return Ok(self.one_of(rules));
                 }
@@ -144,7 +183,7 @@ impl<'g> Compiler<'g> {
         // Matches nothing until it is known what it is.
         let rule = self.grammar.choice(&[]);
         self.references.insert(path.to_owned(), rule);
-        if let Some(inner) = self.under("$ref", &schema)? {
+        if let Some(inner) = self.under(&["$ref"], &schema)? {
             self.grammar.set(rule, Pattern::Nested(inner));
         }
         Ok(Some(rule))
@@ -209,14 +248,15 @@ impl<'g> Compiler<'g> {
             for text in schema.get(key).into_iter().flat_map(types) {
                 let found = if key == "pattern" { Some(pattern::pattern(text)) } else { pattern::format(text) };
                 let Some(found) = found else { continue };
-                let Some(found) = self.refused(found)? else { return Ok(None) };
-                dfa = match dfa {
-                    None => Some(found),
-                    Some(before) => match self.refused(before.and(&found, STATES))? {
-                        None => return Ok(None),
-                        both => both,
-                    },
-                };
+                let both = found.and_then(|found| match &dfa {
+                    None => Ok(found),
+                    Some(before) => before.and(&found, STATES),
+                });
+                match self.refused(both) {
+                    Ok(Some(both)) => dfa = Some(both),
+                    Ok(None) => return Ok(None),
+                    Err(Problem { detail, .. }) => self.report(Some(key), Treatment::Ignored, detail),
+                }
             }
         }
         let except = if let Style::Raw { except, .. } = &self.style { except.clone() } else { None };
@@ -224,7 +264,13 @@ impl<'g> Compiler<'g> {
             (None, None) => Content::Free { min, max },
             (None, Some(not)) => Content::Except { not, min, max },
             (Some(dfa), except) => {
-                let dfa = if min > 0 || max.is_some() { dfa.with_length(min, max, STATES) } else { Ok(dfa) };
+                let counted =
+                    if min > 0 || max.is_some() { dfa.with_length(min, max, STATES) } else { Ok(dfa.clone()) };
+                if counted == Err(Refused::Size) {
+                    let keyword = if max.is_some() { "maxLength" } else { "minLength" };
+                    self.report(Some(keyword), Treatment::Ignored, "needs an automaton of too many states");
+                }
+                let dfa = if counted == Err(Refused::Size) { Ok(dfa) } else { counted };
                 let dfa = dfa.and_then(|dfa| except.map_or(Ok(dfa.clone()), |not| Ok(dfa.without(&not, STATES)?.0)));
                 let Some(dfa) = self.refused(dfa)? else { return Ok(None) };
                 Content::Only(dfa)
@@ -266,7 +312,7 @@ impl<'g> Compiler<'g> {
             if max.is_some_and(|max| items.len() >= max as usize) {
                 break;
             }
-            match self.under(&format!("prefixItems/{i}"), item)? {
+            match self.under(&["prefixItems", &i.to_string()], item)? {
                 Some(item) => items.push(item),
                 None => max = Some(i as u32),
             }
@@ -276,7 +322,7 @@ impl<'g> Compiler<'g> {
             None
         } else {
             match rest {
-                Some(rest) => self.under("items", rest)?,
+                Some(rest) => self.under(&["items"], rest)?,
                 None => self.any()?,
             }
         };
@@ -327,7 +373,10 @@ impl<'g> Compiler<'g> {
         let others = match other_properties(schema) {
             None => None,
             Some(other) => {
-                let value = self.under("additionalProperties", &other)?;
+                let value = match other {
+                    Value::Bool(true) => self.any()?,
+                    other => self.under(&["additionalProperties"], &other)?,
+                };
                 let key = self.style.clone().other_key(self.grammar, &known);
                 let key = self.refused(key)?;
                 key.zip(value).map(|(key, value)| self.grammar.sequence(&[key, self.colon, value]))
@@ -353,10 +402,11 @@ impl<'g> Compiler<'g> {
                 (first, self.grammar.sequence(&[rest, close]))
             }
         };
-        for (key, value, required) in members.iter().rev() {
-            let key = self.style.key(key);
+        for (name, value, required) in members.iter().rev() {
+            let key = self.style.key(name);
             let Some(key) = self.words(key)? else {
-                return Err(self.problem("has a property whose name this dialect cannot write"));
+                self.leave_out(name);
+                continue;
             };
             let as_first = self.grammar.sequence(&[key, self.colon, *value, later]);
             let as_later = self.grammar.sequence(&[self.comma, key, self.colon, *value, later]);
@@ -373,7 +423,7 @@ impl<'g> Compiler<'g> {
     fn members(&mut self, schema: &Map<String, Value>) -> Compiled<Option<Vec<(String, Rule, bool)>>> {
         let mut members = Vec::new();
         for (key, schema, required) in named_properties(schema) {
-            match self.under(&format!("properties/{key}"), &schema)? {
+            match self.under(&["properties", &key], &schema)? {
                 Some(rule) => members.push((key, rule, required)),
                 None if required => return Ok(None),
                 None => {}

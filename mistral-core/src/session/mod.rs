@@ -5,53 +5,48 @@ mod stored;
 mod tests;
 mod trim;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Message, Role, Usage};
+use crate::{Error, Message, Role, Suspended, Usage};
 
-/// A conversation with its branches. It knows no model: [`prompt`](Self::prompt) is what to ask one with, and what it answers is
-/// [`extend`](Self::extend)ed.
+/// A conversation with its branches, to be kept, trimmed, stored and continued.
 ///
 /// Messages are a tree, and the conversation is the path from its root to the head. Editing a message or asking again leaves the
-/// old path there as a branch. As long as messages are only added, each prompt begins with the one before it, so that what was
+/// old path there as a branch. As long as messages are only added, each prompt begins with the prompt before, so that what was
 /// computed for that can be used again; [`fit`](Self::fit) changes the beginning seldom, by cutting more than it has to.
 ///
-/// ```
-/// use mistral_core::{ChatSession, Message, Model};
+/// An [`Agent`](crate::Agent) drives a session by itself: [`Agent::chat`](crate::Agent::chat) adds the messages, trims the prompt to the
+/// context, makes the calls of tools and keeps everything that happens.
 ///
-/// let model = Model::embedded()?;
+/// ```
+/// use mistral_core::{Agent, ChatSession, Model, tools::ToolRegistry};
+///
+/// let agent = Agent::new(Model::embedded()?, ToolRegistry::new());
 /// let mut session = ChatSession::with_system("You are kind.");
-/// session.push(Message::user("Hello, who are you?"));
-/// let tokens = session.fit(300, |messages| Ok(model.tokens(messages.to_vec())?.len()))?;
-/// let answer = model.chat(session.prompt())?.complete()?;
-/// assert_eq!(answer.usage.prompt_tokens, tokens);
-/// session.record(answer.usage);
-/// session.push(Message::assistant(answer.text));
+/// let answer = agent.chat(&mut session, "Hello, who are you?")?.complete()?;
+/// assert_eq!(session.usage(), answer.usage);
 ///
 /// let json = session.save();
 /// assert_eq!(ChatSession::load(&json)?.messages().count(), 2);
 /// # Ok::<(), mistral_core::Error>(())
 /// ```
 ///
-/// With tools, an [`Agent`](crate::Agent) answers, and what it added to the conversation is kept as a whole:
+/// A session knows no model. By hand, [`prompt`](Self::prompt) is the list of messages to ask with:
 ///
 /// ```
-/// # use mistral_core::{Agent, ChatSession, Error, Message, Model, tools::ToolRegistry};
-/// # fn turn(agent: &Agent, session: &mut ChatSession) -> Result<String, Error> {
-/// session.push(Message::user("What is 37 * 43?"));
-/// let answer = agent.run(session.prompt())?.complete()?;
+/// use mistral_core::{ChatSession, Message, Model};
+///
+/// let (model, mut session) = (Model::embedded()?, ChatSession::new());
+/// session.push(Message::user("Hello, who are you?"));
+/// let tokens = session.fit(300, |messages| Ok(model.tokens(messages.to_vec())?.len()))?;
+/// let answer = model.chat(session.prompt())?.complete()?;
+/// assert_eq!(answer.usage.prompt_tokens, tokens);
 /// session.record(answer.usage);
-/// session.extend(answer.messages); // calls, results, the answer
-/// # Ok(answer.text)
-/// # }
-/// # let agent = Agent::new(Model::embedded()?, ToolRegistry::new());
-/// # let mut session = ChatSession::new();
-/// # turn(&agent, &mut session)?;
-/// # assert!(session.messages().count() >= 2 && session.usage().generated_tokens > 0);
-/// # Ok::<(), Error>(())
+/// session.push(Message::assistant(answer.text));
+/// # Ok::<(), mistral_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatSession {
@@ -63,9 +58,11 @@ pub struct ChatSession {
     /// What is said in their place.
     summary: Option<String>,
     usage: Usage,
+    /// Exchanges that wait for approvals, by the message after which they do.
+    suspended: BTreeMap<MessageId, Suspended>,
 }
 
-/// The number of a message within its session, in the order of arrival over all branches.
+/// The number of a message within its session, counted over all branches in the order in which messages were added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MessageId(usize);
@@ -77,18 +74,25 @@ struct Node {
     message: Message,
 }
 
+/// A state of a session before messages were added.
+pub(crate) struct Mark {
+    len: usize,
+    head: Option<MessageId>,
+    dropped: BTreeSet<MessageId>,
+}
+
 impl ChatSession {
-    /// An empty session.
+    /// Makes an empty session.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A session with a system prompt.
+    /// Makes a session with a system prompt. An agent's own [instructions](crate::Agent::instructions) come before it.
     pub fn with_system(text: impl Into<String>) -> Self {
         Self { system: Some(text.into()), ..Self::default() }
     }
 
-    /// The system prompt.
+    /// Returns the system prompt.
     pub fn system(&self) -> Option<&str> {
         self.system.as_deref()
     }
@@ -113,39 +117,53 @@ impl ChatSession {
         }
     }
 
-    /// The messages of the path, oldest first, without the system prompt; those that prompts leave out too.
+    /// Returns the messages of the path, oldest first, without the system prompt. Messages that prompts leave out are among them.
     pub fn messages(&self) -> impl Iterator<Item = (MessageId, &Message)> {
         self.path().into_iter().filter_map(|id| Some((id, self.message(id)?)))
     }
 
-    /// A message of any branch.
+    /// Returns a message of any branch.
     pub fn message(&self, id: MessageId) -> Option<&Message> {
         self.nodes.get(id.0).map(|node| &node.message)
     }
 
-    /// What a model is asked with: the system prompt, a summary in it if there is one, and the messages that are not left out.
+    /// Returns the messages to ask a model with: the system prompt, with the summary in it if there is one, and the messages that are not
+    /// left out. Messages of the user that follow each other are one message, as chat templates want it: the answer between them may
+    /// have failed.
     pub fn prompt(&self) -> Vec<Message> {
         self.assemble(&self.dropped, self.summary.as_deref())
     }
 
-    /// Adds to the tokens that the session has cost: of an answer, a summary, an exchange. Branches that were left cost too.
+    /// Adds to the tokens that the session has cost: those of an answer, a summary or an exchange. [`Agent::chat`](crate::Agent::chat)
+    /// does this by itself.
     pub fn record(&mut self, usage: Usage) {
         let Usage { prompt_tokens, generated_tokens } = &mut self.usage;
         *prompt_tokens = prompt_tokens.saturating_add(usage.prompt_tokens);
         *generated_tokens = generated_tokens.saturating_add(usage.generated_tokens);
     }
 
-    /// The tokens that were [recorded](Self::record), over all branches. A prompt counts each time it was given.
+    /// Returns the tokens that were [recorded](Self::record), over all branches. A prompt counts each time that it was read.
     pub fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// What is said in place of messages that were left out.
+    /// Returns what is said in place of messages that were left out.
     pub fn summary(&self) -> Option<&str> {
         self.summary.as_deref()
     }
 
-    /// Says something else in place of a message of the user: a new branch, whose head is the new message.
+    /// Returns the exchange whose calls wait for approval after the head, if there is one. [`Agent::resume_chat`](crate::Agent::resume_chat)
+    /// continues it; it is saved with the session. A suspended exchange belongs to its branch: on another branch there is none.
+    pub fn suspended(&self) -> Option<&Suspended> {
+        self.suspended.get(&self.head?)
+    }
+
+    /// Removes the suspended exchange from the session and returns it. The session then ends before the calls that waited.
+    pub fn take_suspended(&mut self) -> Option<Suspended> {
+        self.suspended.remove(&self.head?)
+    }
+
+    /// Replaces a message of the user on a new branch, whose head is the new message.
     ///
     /// # Errors
     /// [`Error::UnknownMessage`] if there is none of the user with this id.
@@ -159,8 +177,8 @@ impl ChatSession {
         Ok(edited)
     }
 
-    /// Goes back to the last message of the user, so that the next answer is a new branch. `None`, and nothing changes, if the user
-    /// has said nothing.
+    /// Moves the head back to the last message of the user, so that the next answer is a new branch. Returns `None`, and changes nothing,
+    /// if there is no message of the user. `agent.chat(&mut session, [])` then asks again.
     pub fn regenerate(&mut self) -> Option<MessageId> {
         let user = self.messages().filter(|(_, message)| message.role == Role::User).last()?.0;
         self.head = Some(user);
@@ -168,20 +186,20 @@ impl ChatSession {
         Some(user)
     }
 
-    /// The last messages of all branches, oldest first.
+    /// Returns the last messages of all branches, oldest first.
     pub fn branches(&self) -> Vec<MessageId> {
         let parents: BTreeSet<MessageId> = self.nodes.iter().filter_map(|node| node.parent).collect();
         (0..self.nodes.len()).map(MessageId).filter(|id| !parents.contains(id)).collect()
     }
 
-    /// The messages that stand in the same place as this one, itself included: its other versions.
+    /// Returns the versions of a message: those that follow the same message, itself included.
     pub fn versions(&self, id: MessageId) -> Vec<MessageId> {
         let Some(node) = self.nodes.get(id.0) else { return Vec::new() };
         let same = |other: &MessageId| self.nodes.get(other.0).is_some_and(|other| other.parent == node.parent);
         (0..self.nodes.len()).map(MessageId).filter(same).collect()
     }
 
-    /// Goes over to the branch of a message: to its latest end.
+    /// Moves the head to the branch of a message: to the latest end of that branch.
     ///
     /// # Errors
     /// [`Error::UnknownMessage`].
@@ -201,7 +219,7 @@ impl ChatSession {
         Ok(end)
     }
 
-    /// The message that the next one will follow.
+    /// Returns the message that the next message will follow.
     pub fn head(&self) -> Option<MessageId> {
         self.head
     }
@@ -218,8 +236,36 @@ impl ChatSession {
         false
     }
 
+    /// The state to return to by [`rewind`](Self::rewind).
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { len: self.nodes.len(), head: self.head, dropped: self.dropped.clone() }
+    }
+
+    /// Forgets what was added and trimmed since a mark.
+    pub(crate) fn rewind(&mut self, mark: Mark) {
+        self.nodes.truncate(mark.len);
+        (self.head, self.dropped) = (mark.head, mark.dropped);
+    }
+
+    /// Keeps an exchange that waits for approvals after the head.
+    pub(crate) fn suspend(&mut self, suspended: Suspended) {
+        if let Some(head) = self.head {
+            self.suspended.insert(head, suspended);
+        }
+    }
+
+    /// Takes over the text of a result of a tool that was shortened since it was kept.
+    pub(crate) fn shorten(&mut self, id: MessageId, result: &Message) {
+        let kept = self.nodes.get_mut(id.0).map(|node| &mut node.message);
+        if let Some(kept) = kept.filter(|kept| kept.role == Role::Tool && kept.tool_call_id == result.tool_call_id)
+            && kept.content.len() != result.content.len()
+        {
+            kept.content.clone_from(&result.content);
+        }
+    }
+
     /// Ids from the root to the head. Parents are older than their children, so this ends.
-    fn path(&self) -> Vec<MessageId> {
+    pub(crate) fn path(&self) -> Vec<MessageId> {
         let next = |id: &MessageId| self.nodes.get(id.0).and_then(|node| node.parent);
         let mut path: Vec<MessageId> = std::iter::successors(self.head, next).collect();
         path.reverse();
@@ -232,11 +278,19 @@ impl ChatSession {
             (None, Some(summary)) => Some(format!("Summary of what was said before:\n{summary}")),
             (Some(system), Some(summary)) => Some(format!("{system}\n\nSummary of what was said before:\n{summary}")),
         };
-        let kept = self.messages().filter(|(id, _)| !dropped.contains(id)).map(|(_, message)| message.clone());
-        system.map(Message::system).into_iter().chain(kept).collect()
+        let mut messages: Vec<Message> = system.map(Message::system).into_iter().collect();
+        for (_, message) in self.messages().filter(|(id, _)| !dropped.contains(id)) {
+            match messages.last_mut() {
+                Some(last) if last.role == Role::User && message.role == Role::User && last.name == message.name => {
+                    last.content = format!("{}\n\n{}", last.content, message.content);
+                }
+                _ => messages.push(message.clone()),
+            }
+        }
+        messages
     }
 
-    /// Keeps what was cut if the path still has all of it; otherwise the next fit begins anew.
+    /// Keeps what was cut if the path still has all of it; otherwise the next fit starts from nothing.
     fn keep_cut(&mut self) {
         let path: BTreeSet<MessageId> = self.path().into_iter().collect();
         if !self.dropped.is_subset(&path) {

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BTreeSet, ChatSession, MessageId, Node};
-use crate::{Error, Usage};
+use super::{BTreeMap, BTreeSet, ChatSession, MessageId, Node};
+use crate::{Error, Suspended, Usage};
 
 /// The only version there is.
 const VERSION: u64 = 1;
@@ -21,26 +21,29 @@ struct Stored {
     prompt_tokens: usize,
     #[serde(default)]
     generated_tokens: usize,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    suspended: BTreeMap<MessageId, Suspended>,
 }
 
-/// What every version has.
+/// The part that every version has.
 #[derive(Deserialize)]
 struct Versioned {
     version: u64,
 }
 
 impl ChatSession {
-    /// The session as JSON, with all its branches and a version.
+    /// Returns the session as JSON, with all its branches, suspended exchanges and a version.
     pub fn save(&self) -> String {
-        let Self { system, nodes, head, dropped, summary, usage } = self.clone();
+        let Self { system, nodes, head, dropped, summary, usage, suspended } = self.clone();
         let Usage { prompt_tokens, generated_tokens } = usage;
         let version = VERSION;
-        let stored = Stored { version, system, nodes, head, dropped, summary, prompt_tokens, generated_tokens };
+        let stored =
+            Stored { version, system, nodes, head, dropped, summary, prompt_tokens, generated_tokens, suspended };
         // Strings, lists and JSON values have no way to fail.
         serde_json::to_string(&stored).unwrap_or_default()
     }
 
-    /// Reads what [`save`](Self::save) wrote.
+    /// Reads a session from the JSON that [`save`](Self::save) wrote.
     ///
     /// # Errors
     /// [`Error::SessionVersion`] for a version that this program does not know, [`Error::MalformedSession`] for anything else.
@@ -50,17 +53,17 @@ impl ChatSession {
         if version != VERSION {
             return Err(Error::SessionVersion { found: version, known: VERSION });
         }
-        let Stored { system, nodes, head, dropped, summary, prompt_tokens, generated_tokens, .. } =
+        let Stored { system, nodes, head, dropped, summary, prompt_tokens, generated_tokens, suspended, .. } =
             serde_json::from_str(json).map_err(|error| malformed(error.to_string()))?;
         // Parents before children: there are no circles, and every id is one.
         let older = |(index, node): (usize, &Node)| node.parent.is_none_or(|parent| parent.0 < index);
         if !nodes.iter().enumerate().all(older) {
             return Err(malformed("a message whose parent is not older".into()));
         }
-        if let Some(id) = head.iter().chain(&dropped).find(|id| id.0 >= nodes.len()) {
+        if let Some(id) = head.iter().chain(&dropped).chain(suspended.keys()).find(|id| id.0 >= nodes.len()) {
             return Err(malformed(format!("{id} of {}", nodes.len())));
         }
         let usage = Usage { prompt_tokens, generated_tokens };
-        Ok(Self { system, nodes, head, dropped, summary, usage })
+        Ok(Self { system, nodes, head, dropped, summary, usage, suspended })
     }
 }

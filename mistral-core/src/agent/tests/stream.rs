@@ -55,7 +55,7 @@ fn merged(events: Vec<AgentEvent>) -> Vec<AgentEvent> {
 fn a_runtime_of_several_threads_runs_several_exchanges() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let expected = merged(events(&mut ask(&busy())));
-    assert_eq!(expected.last(), Some(&AgentEvent::Finished(Stop::Answered)));
+    assert_eq!(expected.last(), Some(&AgentEvent::Finished(AgentStop::Answered)));
     let tasks: Vec<_> = (0..6).map(|_| runtime.spawn(sent(story(ask(&busy()))))).collect();
     for task in tasks {
         assert_eq!(merged(runtime.block_on(task).unwrap()), expected);
@@ -79,7 +79,7 @@ fn one_thread_goes_on_with_other_tasks_while_a_tool_sleeps() {
             last = Some(event);
         }
         other.unwrap().await.unwrap();
-        assert_eq!(last, Some(AgentEvent::Finished(Stop::Cancelled)));
+        assert_eq!(last, Some(AgentEvent::Finished(AgentStop::Cancelled)));
     });
 }
 
@@ -193,7 +193,105 @@ fn dropping_a_run_frees_its_place_in_the_engine() {
     // The engine has room for one sequence: the second run is answered only if the first is gone.
     let talker = agent("", &[&"word ".repeat(500)]);
     let mut run = ask(&talker);
-    while !matches!(run.step().unwrap(), Some(AgentEvent::Text(_))) {}
+    while !matches!(run.iter().next(), Some(Ok(AgentEvent::Text(_)))) {}
     drop(run);
-    assert_eq!(ask(&talker).complete().unwrap().stop, Stop::Answered);
+    assert_eq!(ask(&talker).complete().unwrap().stop, AgentStop::Answered);
+}
+
+/// Two calls at once of a tool that needs tokio's timer, and one of a synchronous tool. With `spawns` the tool starts a task as well.
+fn timed(spawns: bool) -> Agent {
+    let nap = ToolBuilder::named("nap")
+        .description("")
+        .with(spawns)
+        .request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY))
+        .result_schema::<&str>(SchemaType::Serde)
+        .on_invocation_async(async |_, _, Nothing {}, spawns| {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            match spawns {
+                true => tokio::spawn(async { "rested" }).await.map_err(|_| ToolError::handler("no runtime")),
+                false => Ok("rested"),
+            }
+        })
+        .build()
+        .unwrap();
+    let mut batch = tools();
+    batch.add(nap);
+    let registry = ToolRegistry::new();
+    registry.publish(batch).unwrap();
+    let calls = [hermes("nap", "{}"), hermes("nap", "{}"), hermes("add", r#"{"a": 2, "b": 40}"#)].join("\n");
+    Agent::new(model("<tool_call>", &[&calls, "Done."], &Arc::default()), registry).constrain(false)
+}
+
+fn results(run: &AgentRun) -> Vec<&str> {
+    run.messages().iter().filter(|message| message.role == Role::Tool).map(|message| &*message.content).collect()
+}
+
+const RESTED: [&str; 3] = ["rested", "rested", "42"];
+
+#[test]
+fn asynchronous_tools_find_the_runtime_that_polls_the_run() {
+    let one = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let many = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let streamed = || async {
+        let mut run = ask(&timed(true));
+        while let Some(event) = next(&mut run).await {
+            event.unwrap();
+        }
+        assert_eq!(results(&run), RESTED);
+    };
+    one.block_on(streamed());
+    many.block_on(many.spawn(sent(streamed()))).unwrap();
+    // Blocking: on a worker, on the thread that waits for the runtime, and on a thread that has entered it.
+    let blocking = |spawns| {
+        let mut run = ask(&timed(spawns));
+        (&mut run).into_iter().for_each(|event| drop(event.unwrap()));
+        assert_eq!(results(&run), RESTED);
+    };
+    // A worker that is blocked without a word keeps the tasks that it spawns for itself.
+    many.block_on(many.spawn(async move { blocking(false) })).unwrap();
+    many.block_on(many.spawn(async move { tokio::task::block_in_place(|| blocking(true)) })).unwrap();
+    many.block_on(async { blocking(true) });
+    let _inside = many.enter();
+    blocking(true);
+}
+
+#[test]
+fn a_tool_that_finds_no_runtime_ends_its_own_call_only() {
+    let mut run = ask(&timed(true));
+    assert_eq!(run.complete().unwrap().text, "Done.");
+    assert_eq!(results(&run)[2], "42");
+    assert!(results(&run)[..2].iter().all(|text| text.starts_with("Error (failed)")), "{:?}", results(&run));
+}
+
+#[test]
+fn a_slow_synchronous_tool_holds_no_executor_up() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (sender, receiver) = mpsc::channel::<()>();
+    let wait = ToolBuilder::named("wait")
+        .description("")
+        .with(Mutex::new(receiver))
+        .request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY))
+        .result_schema::<u32>(SchemaType::Serde)
+        .on_invocation(|_, _, Nothing {}, receiver| {
+            receiver.lock().unwrap().recv().map(|()| 7).map_err(|_| ToolError::handler("nobody else ran"))
+        })
+        .build()
+        .unwrap();
+    let registry = ToolRegistry::new();
+    let mut batch = ToolBatch::new();
+    batch.add(wait);
+    registry.publish(batch).unwrap();
+    let model = model("<tool_call>", &[&hermes("wait", "{}"), "7."], &Arc::default());
+    let mut run = ask(&Agent::new(model, registry));
+    runtime.block_on(async {
+        let mut sender = Some(sender);
+        while let Some(event) = next(&mut run).await {
+            // Another task of the same thread lets the tool go on.
+            if matches!(event.unwrap(), AgentEvent::Call(_)) {
+                let sender = sender.take().unwrap();
+                tokio::spawn(async move { sender.send(()).unwrap() });
+            }
+        }
+    });
+    assert_eq!(results(&run), ["7"]);
 }

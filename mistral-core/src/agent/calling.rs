@@ -1,0 +1,124 @@
+//! The calls of a turn, under way: one future, polled by whoever reads the run.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use mistral_tools::{
+    Answer, Approval, Call, CancellationToken, Chunk, Chunks, Conversation, Emitter, Extensions, PausedCall, Sleep,
+    ToolRegistry, Turn, WhenFull,
+};
+
+use super::{CallEnd, Exchange, RequestedCall};
+use crate::Message;
+
+/// Chunks of all tools of a turn that wait to be read; a tool that emits more waits.
+const CHUNKS: usize = 64;
+
+/// Everything that the calls need.
+pub(super) struct Orders {
+    pub(super) registry: Arc<ToolRegistry>,
+    pub(super) extensions: Extensions,
+    pub(super) messages: Vec<Message>,
+    /// Each with its index in the turn, as the next.
+    pub(super) calls: Vec<(usize, RequestedCall)>,
+    pub(super) decisions: Vec<(usize, PausedCall, Approval)>,
+    pub(super) turn: u32,
+    pub(super) parallel: usize,
+    pub(super) token: CancellationToken,
+}
+
+/// Calls that are under way.
+pub(super) struct Calling {
+    /// `None` when all calls have ended.
+    turn: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    chunks: Chunks<Chunk>,
+    answers: Answers,
+    /// The index in the turn of each call, in the order of the chunks' places: those that were decided on come last.
+    places: Vec<usize>,
+    deadline: Option<Sleep>,
+}
+
+/// Answers that wait to be read.
+type Answers = Arc<Mutex<VecDeque<(usize, CallEnd, String)>>>;
+
+/// What a poll of [`Calling`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Called {
+    /// A chunk or an answer, which the exchange has now.
+    Something,
+    /// All calls have ended.
+    Everything,
+    /// The time is over.
+    TimeOver,
+}
+
+impl Calling {
+    /// The calls, which begin with the first poll.
+    pub(super) fn new(orders: Orders, deadline: Option<Sleep>) -> Self {
+        let (calls, decisions) = (orders.calls.iter().map(|(at, _)| *at), orders.decisions.iter().map(|(at, ..)| *at));
+        let places: Vec<usize> = calls.chain(decisions).collect();
+        let (emitter, chunks) = Emitter::bounded(CHUNKS, WhenFull::Block, orders.token.clone());
+        let answers = Answers::default();
+        let turn = carry_out(orders, emitter, places.clone(), Arc::clone(&answers));
+        Self { turn: Some(Box::pin(turn)), chunks, answers, places, deadline }
+    }
+
+    pub(super) fn poll(&mut self, exchange: &mut Exchange, task: &mut Context<'_>) -> Poll<Called> {
+        if self.deadline.as_mut().is_some_and(|deadline| Pin::new(deadline).poll(task).is_ready()) {
+            return Poll::Ready(Called::TimeOver);
+        }
+        // Calls are polled at each event, so that one that hands out chunks without end does not stop the others. A panic that the
+        // registry does not contain ends the calls, not the reader; those without an answer are lost.
+        if let Some(turn) = &mut self.turn
+            && catch_unwind(AssertUnwindSafe(|| turn.as_mut().poll(task))).map_or(true, |poll| poll.is_ready())
+        {
+            self.turn = None;
+        }
+        match self.take(exchange, task) {
+            true => Poll::Ready(Called::Something),
+            false if self.turn.is_none() => Poll::Ready(Called::Everything),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Hands a chunk or an answer on, if there is one.
+    fn take(&mut self, exchange: &mut Exchange, task: &mut Context<'_>) -> bool {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        // The look at the answers comes first: the chunks of a call whose answer is there are all in their queue, and go before it.
+        let answered = !answers.is_empty();
+        if let Poll::Ready(Some(Chunk { call, text })) = Pin::new(&mut self.chunks).poll_next(task) {
+            if let Some(&call) = self.places.get(call) {
+                exchange.chunk(Chunk { call, text });
+            }
+            return true;
+        }
+        if answered && let Some((index, end, text)) = answers.pop_front() {
+            exchange.answer(index, end, text);
+        }
+        answered
+    }
+}
+
+async fn carry_out(orders: Orders, emitter: Emitter<Chunk>, places: Vec<usize>, answers: Answers) {
+    let Orders { registry, extensions, messages, calls, decisions, turn, parallel, token } = orders;
+    let conversation = Conversation::new(&messages).turn(turn).with_token(&token).with_extensions(&extensions);
+    let borrowed: Vec<Call<'_>> = calls
+        .iter()
+        .map(|(_, call)| Call { id: Some(&call.id), name: &call.name, arguments: call.arguments.as_bytes() })
+        .collect();
+    let decided: Vec<(PausedCall, Approval)> =
+        decisions.into_iter().map(|(_, paused, approval)| (paused, approval)).collect();
+    let on_answer = |place: usize, answer: &Answer| {
+        if let Some(&index) = places.get(place) {
+            let answer = (index, CallEnd::from(&answer.outcome), answer.reply.as_str().to_owned());
+            answers.lock().unwrap_or_else(PoisonError::into_inner).push_back(answer);
+        }
+    };
+    let turn = Turn::new(conversation, &borrowed).resume(&decided).limit(parallel);
+    turn.on_answer(&on_answer).emitter(&emitter).call_async(&registry).await;
+}

@@ -1,0 +1,223 @@
+//! Long results, errors in the middle, suspended exchanges that contradict themselves: nothing is lost, nothing goes on by guessing.
+
+use super::*;
+
+/// The tokens, here bytes, that a prompt may have so that an answer has room: three quarters of the context.
+const ROOM: usize = 4096 / 4 * 3;
+
+/// `repeat` returns a text of as many bytes as it is asked for.
+fn repeat() -> ToolRegistry {
+    #[derive(serde::Deserialize)]
+    struct Length {
+        n: usize,
+    }
+    let tool = ToolBuilder::named("repeat")
+        .description("")
+        .request_schema::<Length>(SchemaType::JsonSchema(
+            r#"{"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}"#,
+        ))
+        .result_schema::<String>(SchemaType::Serde)
+        .on_invocation(|_, _, Length { n }, ()| Ok("é".repeat(n / 2)))
+        .build()
+        .unwrap();
+    let registry = ToolRegistry::new();
+    let mut batch = ToolBatch::new();
+    batch.add(tool);
+    registry.publish(batch).unwrap();
+    registry
+}
+
+fn of(bytes: usize) -> String {
+    hermes("repeat", &format!("{{\"n\": {bytes}}}"))
+}
+
+fn repeating(turns: &[&str], seen: &Arc<std::sync::Mutex<Vec<String>>>) -> Agent {
+    let limits = AgentLimits::default().result_bytes(usize::MAX).max_turns(20);
+    Agent::new(model("<tool_call>", turns, seen), repeat()).constrain(false).limits(limits)
+}
+
+/// The bytes that a result has kept, and those that its note says are missing.
+fn kept(result: &str) -> (usize, usize) {
+    let Some((kept, note)) = result.split_once("\n[") else { return (result.len(), 0) };
+    (kept.len(), note.strip_suffix(" more bytes are left out]").unwrap().parse().unwrap())
+}
+
+#[test]
+fn a_result_beyond_the_context_is_cut_to_what_fits_and_the_host_sees_all_of_it() {
+    for length in [6_000, 100_000, 10_000_000] {
+        let seen = Arc::default();
+        let mut run = ask(&repeating(&[&of(length), "Long."], &seen));
+        let events = events(&mut run);
+        let [(_, CallEnd::Success, whole)] = &answers(&events)[..] else { panic!("one answer") };
+        assert_eq!(whole.len(), length);
+        let answer = run.complete().unwrap();
+        assert_eq!((answer.text.as_str(), answer.stop), ("Long.", AgentStop::Answered));
+        let read = &answer.messages[1].content;
+        let (kept, missing) = kept(read);
+        assert!(kept + missing == whole.len() && whole.starts_with(&read[..kept]));
+        let shortened = |event: &AgentEvent| match event {
+            AgentEvent::Shortened { kept, bytes, .. } => Some((*kept, *bytes)),
+            _ => None,
+        };
+        assert_eq!(events.iter().filter_map(shortened).collect::<Vec<_>>(), [(kept, whole.len())]);
+        // Most of the room is used, and the answer has its own.
+        let prompt = seen.lock().unwrap()[1].len();
+        assert!((ROOM - ROOM / 8..=ROOM).contains(&prompt), "{prompt}");
+    }
+}
+
+#[test]
+fn the_results_of_a_turn_share_the_room() {
+    let calls = [of(100), of(50_000), of(200), of(2_000_000)].join("\n");
+    let seen = Arc::default();
+    let answer = ask(&repeating(&[&calls, "Much."], &seen)).complete().unwrap();
+    whole(&answer.messages);
+    let lengths: Vec<usize> = answer.messages[1..5].iter().map(|message| message.content.len()).collect();
+    assert_eq!([lengths[0], lengths[2]], [100, 200], "short ones are whole");
+    assert!(lengths[1].abs_diff(lengths[3]) < 8 && lengths[1] > 1000, "{lengths:?}");
+    assert_eq!(kept(&answer.messages[4].content).1 + kept(&answer.messages[4].content).0, 2_000_000);
+}
+
+#[test]
+fn older_results_make_room_when_the_context_fills_up() {
+    let call = of(3_000);
+    let turns = vec![call.as_str(); 12];
+    let seen = Arc::default();
+    let limits = AgentLimits::default().max_turns(12);
+    let answer = ask(&repeating(&turns, &seen).limits(limits)).complete().unwrap();
+    assert_eq!(answer.stop, AgentStop::Turns);
+    whole(&answer.messages);
+    for message in answer.messages.iter().filter(|message| message.role == Role::Tool) {
+        let (kept, missing) = kept(&message.content);
+        assert_eq!(kept + missing, 3_000, "{}", message.content);
+    }
+    assert!(seen.lock().unwrap().iter().all(|prompt| prompt.len() <= ROOM));
+}
+
+#[test]
+fn what_cannot_be_cut_is_an_error_that_keeps_the_messages() {
+    let said = format!("{} {}", "word ".repeat(600), of(5_000));
+    let mut run = ask(&repeating(&[&said, "never said"], &Arc::default()).limits(AgentLimits::default()));
+    // The user's text, the model's text and the call are longer than the room; the context has place for the note alone.
+    assert_eq!(run.complete().unwrap().messages.len(), 3);
+    let said = format!("{} {}", "word ".repeat(794), of(5_000));
+    let mut run = ask(&repeating(&[&said, "never said"], &Arc::default()));
+    assert!(matches!(run.complete(), Err(Error::PromptTooLong { limit: 4095, .. })));
+    whole(run.messages());
+    assert_eq!(kept(&run.messages()[2].content), (5_000, 0), "nothing is cut in vain");
+}
+
+#[test]
+fn the_bytes_of_a_result_are_bounded_with_the_note() {
+    for bytes in [101, 1000] {
+        let agent = repeating(&[&of(5_000), "Long."], &Arc::default());
+        let mut run = ask(&agent.limits(AgentLimits::default().result_bytes(bytes)));
+        let events = events(&mut run);
+        assert_eq!(answers(&events)[0].2.len(), 5_000);
+        let read = &run.messages()[2].content;
+        assert!(read.len() <= bytes && read.len() > bytes - 3, "{}", read.len());
+        let (kept, missing) = kept(read);
+        assert!(kept + missing == 5_000 && read.starts_with("éé"));
+    }
+}
+
+#[test]
+fn errors_come_again_and_leave_the_messages() {
+    // A template that does not take results of tools.
+    let marks = "<tool_call> #}{% if messages[-1].role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}{#";
+    let mut run = ask(&agent(marks, &[&hermes("add", r#"{"a": 2, "b": 40}"#), "never said"]));
+    let mut error = None;
+    for event in &mut run {
+        assert!(error.is_none(), "nothing comes after the error");
+        error = event.err();
+    }
+    assert!(error.unwrap().to_string().contains("no tools here"));
+    for _ in 0..2 {
+        assert!(run.complete().unwrap_err().to_string().contains("no tools here"));
+    }
+    assert!(run.iter().next().is_none() && run.exchange().stop() == Some(AgentStop::Failed));
+    // Elsewhere it goes on from there.
+    whole(run.messages());
+    let other = Agent::new(model("<tool_call>", &["42."], &Arc::default()), registry());
+    let answer = other.run(run.messages()).unwrap().complete().unwrap();
+    assert_eq!((answer.text.as_str(), run.messages()[2].content.as_str()), ("42.", "42"));
+}
+
+#[test]
+fn an_engine_without_a_place_is_an_error_that_keeps_the_messages() {
+    let agent = agent("<tool_call>", &[&"word ".repeat(700)]);
+    let request = || Request::new("x").ignore_eos(true);
+    let others = [agent.model().generate(request()).unwrap(), agent.model().generate(request()).unwrap()];
+    let mut run = ask(&agent);
+    assert!(matches!(run.complete(), Err(Error::QueueFull { capacity: 2 })));
+    assert_eq!(run.messages(), [Message::user("Well?")]);
+    drop(others);
+}
+
+/// An exchange with two calls, the second of which waits.
+fn suspended() -> serde_json::Value {
+    let registry = ToolRegistry::new().with_gate(|_, chain, tool, _| match tool {
+        "add" => chain.pause("May I add?"),
+        _ => chain.proceed(),
+    });
+    registry.publish(tools()).unwrap();
+    let calls = [hermes("count", "{}"), hermes("add", r#"{"a": 2, "b": 40}"#)].join("\n");
+    let agent = Agent::new(model("<tool_call>", &[&calls], &Arc::default()), registry);
+    let suspended = ask(&agent).complete().unwrap().suspended.unwrap();
+    assert_eq!(Suspended::load(&suspended.save()).unwrap(), suspended);
+    serde_json::to_value(suspended).unwrap()
+}
+
+#[test]
+fn suspended_exchanges_that_contradict_themselves_are_typed_errors() {
+    let sound = suspended();
+    let cases: [(&str, fn(&mut serde_json::Value)); 14] = [
+        ("no messages", |s| s["messages"] = serde_json::json!([])),
+        ("`calls` has 0", |s| s["calls"] = serde_json::json!([])),
+        ("`calls` has 1", |s| drop(s["calls"].as_array_mut().unwrap().remove(0))),
+        ("`calls` has 3", |s| {
+            let call = s["calls"][1].clone();
+            s["calls"].as_array_mut().unwrap().push(call);
+        }),
+        ("call 0 is `add`", |s| s["calls"].as_array_mut().unwrap().reverse()),
+        ("call 1 is `add` (c9)", |s| s["calls"][1]["call"]["id"] = "c9".into()),
+        ("call 0 is `other`", |s| s["calls"][0]["call"]["name"] = "other".into()),
+        ("that of another call", |s| {
+            let id = s["calls"][0]["call"]["id"].clone();
+            s["calls"][1]["call"]["id"] = id.clone();
+            s["calls"][1]["paused"]["call_id"] = id.clone();
+            s["messages"][1]["tool_calls"][1]["id"] = id;
+        }),
+        ("where it is paused", |s| s["calls"][1]["paused"]["call_id"] = "c9".into()),
+        ("no call waits", |s| s["calls"][1]["result"] = "42".into()),
+        ("neither answered nor paused", |s| s["calls"][0]["result"] = serde_json::Value::Null),
+        ("began after at most 1", |s| s["given"] = 2.into()),
+        ("not the model's", |s| s["messages"].as_array_mut().unwrap().truncate(1)),
+        ("only version 1", |s| s["version"] = 2.into()),
+    ];
+    for (expected, change) in cases {
+        let mut changed = sound.clone();
+        change(&mut changed);
+        if expected == "not the model's" {
+            changed["given"] = 0.into();
+        }
+        match Suspended::load(&changed.to_string()) {
+            Err(Error::MalformedSuspended { detail }) => assert!(detail.contains(expected), "{expected}: {detail}"),
+            other => panic!("{expected}: {other:?}"),
+        }
+        assert!(serde_json::from_value::<Suspended>(changed).is_err(), "serde says the same");
+    }
+}
+
+#[test]
+fn what_was_said_before_a_cancellation_is_kept() {
+    let now = Instant::now();
+    let mut exchange = Exchange::new(vec![Message::user("Well?")], Dialect::Hermes, &[], AgentLimits::default(), now);
+    exchange.next(now);
+    exchange.push("<think>Hm</think>It is");
+    exchange.cancel(AgentStop::Cancelled);
+    let [said] = exchange.added() else { panic!("one message") };
+    assert_eq!((said.content.as_str(), said.reasoning_content.as_deref()), ("It is", Some("Hm")));
+    exchange.cancel(AgentStop::Time);
+    assert_eq!(exchange.stop(), Some(AgentStop::Cancelled), "an end stays");
+}
