@@ -189,11 +189,11 @@ fn arguments_or_any(
 ) -> (Rule, Vec<Finding>) {
     let (at, detail) = match arguments(grammar, form, schema) {
         Ok((Some(rule), found)) if !endless => return (rule, found),
-        Ok((Some(_), _)) => (String::new(), "allows no arguments at all, as what it requires requires itself".into()),
-        Ok((None, _)) => (String::new(), "allows no arguments at all".into()),
+        Ok((Some(_), _)) => (Arc::from(""), "allows no arguments at all, as what it requires requires itself".into()),
+        Ok((None, _)) => (Arc::from(""), "allows no arguments at all".into()),
         Err(Problem { at, detail }) => (at, detail),
     };
-    let degraded = Finding { at, keyword: None, treatment: Treatment::Degraded, detail };
+    let degraded = Finding { at: at.to_string(), keyword: None, treatment: Treatment::Degraded, detail };
     let any = arguments(grammar, form, &json!({"type": "object"})).ok().and_then(|(rule, _)| rule);
     (any.unwrap_or_else(|| grammar.choice(&[])), vec![degraded])
 }

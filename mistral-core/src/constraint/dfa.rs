@@ -213,6 +213,22 @@ impl Dfa {
         Ok(Self::explore(classes, (0, 0), limit, step, accepts)?.0)
     }
 
+    /// What one of both matches.
+    pub(super) fn or(&self, other: &Self, limit: usize) -> Result<Self, Refused> {
+        let classes = Classes::new(&[&self.classes, &other.classes], &[]);
+        let step = |&(a, b): &(u32, u32), byte| {
+            let (a, b) = (self.step(a, byte).unwrap_or(DEAD), other.step(b, byte).unwrap_or(DEAD));
+            (a != DEAD || b != DEAD).then_some((a, b))
+        };
+        let accepts = |&(a, b): &(u32, u32)| self.accepts(a) || other.accepts(b);
+        Ok(Self::explore(classes, (0, 0), limit, step, accepts)?.0)
+    }
+
+    /// Whether this is the whole of what is matched.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        text.bytes().try_fold(0, |state, byte| self.step(state, byte)).is_some_and(|state| self.accepts(state))
+    }
+
     /// What matches this and not the other. With the other's state, or [`DEAD`], of each state.
     pub(super) fn without(&self, other: &Self, limit: usize) -> Result<(Self, Vec<u32>), Refused> {
         let classes = Classes::new(&[&self.classes, &other.classes], &[]);

@@ -229,6 +229,7 @@ impl Matcher {
                         open.push(self.frame(above(rule, rest)));
                     }
                 }
+                Some(&Pattern::Scope(rule)) => open.push(self.frame(above(rule, frame.next))),
                 Some(&Pattern::Nested(rule)) => {
                     let level = frame.level.saturating_add(1);
                     open.push(self.frame(Frame { level, ..above(rule, frame.next) }));

@@ -52,15 +52,11 @@ impl Style {
         }
     }
 
-    /// Keys that are none of the known.
-    pub(super) fn other_key(&self, g: &mut Grammar, known: &[&str]) -> Result<Rule, Refused> {
+    /// Keys that a content holds.
+    pub(super) fn other_key(&self, g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
         match self {
-            Self::Bare { .. } => other_name(g, known),
-            _ if known.is_empty() => self.string(g, &Content::Free { min: 0, max: None }),
-            _ => {
-                let not = Dfa::words(known, STATES)?;
-                self.string(g, &Content::Except { not, min: 0, max: None })
-            }
+            Self::Bare { .. } => other_name(g, content),
+            _ => self.string(g, content),
         }
     }
 
@@ -87,10 +83,14 @@ impl Style {
     }
 }
 
-/// Names without quotes that are none of the known.
-pub(super) fn other_name(g: &mut Grammar, known: &[&str]) -> Result<Rule, Refused> {
+/// Names without quotes that a content holds.
+pub(super) fn other_name(g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
     let names = Dfa::regex("[A-Za-z_][A-Za-z0-9_]{0,63}", STATES)?;
-    let names = if known.is_empty() { names } else { names.without(&Dfa::words(known, STATES)?, STATES)?.0 };
+    let names = match content {
+        Content::Only(dfa) => names.and(dfa, STATES)?,
+        Content::Except { not, .. } => names.without(not, STATES)?.0,
+        Content::Free { .. } => names,
+    };
     Ok(g.terminal(Terminal::dfa(names)))
 }
 

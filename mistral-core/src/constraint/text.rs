@@ -7,7 +7,7 @@ use super::terminal::{Counted, CountedState, Terminal, Text};
 pub(super) const STATES: usize = 1 << 15;
 
 /// What a string may hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     /// Any text of so many characters.
     Free { min: u32, max: Option<u32> },
