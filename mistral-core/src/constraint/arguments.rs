@@ -97,6 +97,10 @@ impl<'d> Writer<'d> for Parameters {
         compiler.one_of(all)
     }
 
+    fn bare(&self, _: &Compiler<'d>) -> bool {
+        true
+    }
+
     fn marks(&self, compiler: &mut Compiler<'d>) -> (Option<Rule>, Rule) {
         (None, compiler.grammar.sequence(&[]))
     }
@@ -178,6 +182,10 @@ impl<'d> Writer<'d> for Literals {
         };
         let assign = compiler.grammar.literal(self.assign);
         Some(compiler.grammar.sequence(&[name, assign, value]))
+    }
+
+    fn bare(&self, _: &Compiler<'d>) -> bool {
+        true
     }
 
     fn marks(&self, compiler: &mut Compiler<'d>) -> (Option<Rule>, Rule) {

@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
-use super::flat::{ALL, Count, Flat, Sub, below};
+use serde_json::Value;
+
+use super::dfa::{Dfa, Refused};
+use super::flat::{ALL, ARRAY, BOOLEAN, Count, Flat, NULL, NUMBER, OBJECT, STRING, Sub, below, equal};
 use super::grammar::{Pattern, Rule};
 use super::report::Treatment;
 use super::schema::Compiler;
+use super::strings::automaton;
+use super::terminal::{At, Terminal};
+use super::text::{Content, STATES};
 
 /// Rules that counting the items of one list may take.
 const COUNTED: u64 = 1 << 12;
@@ -43,10 +49,23 @@ impl<'d> Compiler<'d> {
         if max.is_some_and(|max| max < min) {
             return None;
         }
-        if let Some(at) = flat.unique.clone().filter(|_| max.is_none_or(|max| max > 1)) {
-            self.report(&at, Some("uniqueItems"), Treatment::Ignored, "");
-        }
         let [.., open, close] = self.brackets;
+        if let Some(at) = flat.unique.clone().filter(|_| max.is_none_or(|max| max > 1)) {
+            let plain = items.is_empty() && flat.contains.is_empty();
+            match if plain { self.differing(&rest, &flat.at) } else { None } {
+                Some((item, most)) => {
+                    let max = most.map_or(max, |most| Some(max.map_or(most, |max| max.min(most))));
+                    if max.is_some_and(|max| max < min) {
+                        return None;
+                    }
+                    let inside = self.in_a_row(&[], item, (min, max), close);
+                    let scope = self.grammar.add(Pattern::Scope(inside));
+                    let whole = self.grammar.sequence(&[open, scope]);
+                    return Some(self.grammar.add(Pattern::Nested(whole)));
+                }
+                None => self.report(&at, Some("uniqueItems"), Treatment::Ignored, ""),
+            }
+        }
         let after = match self.counted(flat, &items, others.map(|rule| (rule, rest)), (min, max)) {
             Some(after) => after?,
             None => {
@@ -56,6 +75,90 @@ impl<'d> Compiler<'d> {
         };
         let whole = self.grammar.sequence(&[open, after]);
         Some(self.grammar.add(Pattern::Nested(whole)))
+    }
+
+    /// The rule of items that differ from each other, with how many there can be; nothing if they are not texts, numbers or constants.
+    fn differing(&mut self, subs: &[Sub<'d>], at: &Arc<str>) -> Option<(Option<Rule>, Option<u32>)> {
+        let (mut words, mut numbers, mut texts) = (Vec::<Value>::new(), None, None);
+        for flat in self.flatten_all(subs, ALL, at).ok()? {
+            let types = flat.meant();
+            if let Some(values) = &flat.values {
+                let right: Vec<&Value> = values.iter().copied().filter(|value| self.allows(&flat, value)).collect();
+                words.extend(right.into_iter().cloned());
+                continue;
+            }
+            if types & (ARRAY | OBJECT) != 0 {
+                return None;
+            }
+            for (kind, value) in [(NULL, Value::Null), (BOOLEAN, true.into()), (BOOLEAN, false.into())] {
+                if types & kind != 0 && !flat.excluded.contains(&&value) {
+                    words.push(value);
+                }
+            }
+            if types & NUMBER != 0 {
+                // Each number is written in one way only.
+                let flat = Flat { types, ..flat.clone() };
+                let other = Dfa::regex("-?[0-9]+\\.[0-9]*0|-0|.*[eE].*", STATES).ok()?;
+                let found = self.number(&flat).map(|dfa| dfa.without(&other, STATES));
+                match found {
+                    Some(Ok((dfa, _))) if numbers.is_none() => numbers = Some(Terminal::dfa(dfa).differing("")),
+                    Some(Err(Refused::Nothing)) | None => {}
+                    _ => return None,
+                }
+            }
+            if types & STRING != 0
+                && let Some(content) = self.content(&flat)
+            {
+                let whole = automaton(content).ok()?;
+                let content = whole.map_or(Content::Free { min: 0, max: None }, Content::Only);
+                if texts.replace(content).is_some() {
+                    return None;
+                }
+            }
+        }
+        let mut different: Vec<Value> = Vec::new();
+        for word in words {
+            let covered = match &word {
+                Value::String(_) => texts.is_some(),
+                Value::Number(_) => numbers.is_some(),
+                _ => false,
+            };
+            if covered {
+                return None;
+            }
+            if !different.iter().any(|known| equal(known, &word)) {
+                different.push(word);
+            }
+        }
+        let spellings: Vec<Vec<String>> = different.iter().map(|word| self.style.spellings(word)).collect();
+        let quotes = |text: &String| text.matches(['\'', '"']).count() > 2;
+        let several = spellings.iter().any(|all| all.len() > 1) && !spellings.iter().flatten().any(quotes);
+        let last: Vec<&str> = spellings.iter().filter_map(|all| all.last()).map(String::as_str).collect();
+        let mut all = Some(last.len() as u32);
+        let mut rules = Vec::new();
+        if !last.is_empty() {
+            rules.push(self.grammar.terminal(Terminal::words(last.iter().copied()).differing("")));
+        }
+        if several {
+            let first = spellings.iter().filter_map(|all| all.first()).map(String::as_str);
+            rules.push(self.grammar.terminal(Terminal::words(first).differing("'")));
+        }
+        if let Some(numbers) = numbers {
+            all = all.zip(numbers.completions(At::default())).map(|(a, b)| a.saturating_add(b));
+            rules.push(self.grammar.terminal(numbers));
+        }
+        if let Some(content) = texts {
+            let style = self.style.clone();
+            all = match &content {
+                Content::Only(dfa) => {
+                    let texts = dfa.completions().first().copied().filter(|&all| all != u32::MAX);
+                    all.zip(texts).map(|(a, b)| a.saturating_add(b))
+                }
+                _ => None,
+            };
+            rules.push(style.string(self.grammar, &content, true).ok()?);
+        }
+        Some((self.one_of(rules), all))
     }
 
     /// Items one after the other, and the end.

@@ -12,6 +12,7 @@ mod flat;
 mod format;
 mod grammar;
 mod matcher;
+mod memory;
 mod normal;
 mod number;
 mod object;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::dfa::Refused;
-use super::flat::{ALL, Flat, Sub, Text, below};
+use super::flat::{ALL, Count, Flat, Sub, Text, below};
 use super::grammar::{Pattern, Rule};
 use super::report::Treatment;
 use super::schema::Compiler;
 use super::strings::{any_text, automaton};
+use super::style::{Style, other_names};
 use super::text::{Content, STATES};
 
 /// Kinds of names that the regular expressions of one object tell apart.
@@ -30,6 +31,9 @@ pub(super) trait Writer<'d> {
 
     /// The rule of a property whose value follows some schemas, if there can be one.
     fn member(&self, compiler: &mut Compiler<'d>, name: &Name<'_>, at: &Arc<str>, subs: &[Sub<'d>]) -> Option<Rule>;
+
+    /// Whether names stand without quotes.
+    fn bare(&self, compiler: &Compiler<'d>) -> bool;
 
     /// What stands between properties, and after the last.
     fn marks(&self, compiler: &mut Compiler<'d>) -> (Option<Rule>, Rule);
@@ -56,6 +60,10 @@ impl<'d> Writer<'d> for Braces {
             }
         };
         Some(compiler.grammar.sequence(&[key, compiler.colon, value]))
+    }
+
+    fn bare(&self, compiler: &Compiler<'d>) -> bool {
+        matches!(compiler.style, Style::Bare { .. })
     }
 
     fn marks(&self, compiler: &mut Compiler<'d>) -> (Option<Rule>, Rule) {
@@ -128,23 +136,38 @@ impl<'d> Compiler<'d> {
         self.in_order(flat, &known, others, (min, max), writer)
     }
 
-    /// The rule of a property that is not named, if there may be any.
-    fn others(&mut self, flat: &Flat<'d>, names: &[&'d str], needed: bool, writer: &dyn Writer<'d>) -> Option<Rule> {
+    /// The rule of properties that are not named, if there may be any, and how many there can be.
+    fn others(
+        &mut self,
+        flat: &Flat<'d>,
+        names: &[&'d str],
+        needed: bool,
+        writer: &dyn Writer<'d>,
+    ) -> Option<(Rule, Option<u32>)> {
         let said = flat.members.iter().any(|members| members.rest.is_some());
         let named = flat
             .members
             .iter()
             .any(|members| !members.patterns.is_empty() || members.named.iter().any(|(_, sub)| !sub.is_false()));
         let open = said || !named || needed;
-        let mut rules = Vec::new();
+        let (mut rules, mut all) = (Vec::new(), Some(0u32));
         for (content, subs, plain) in self.classes(flat, names) {
             if plain && !open || subs.iter().any(Sub::is_false) {
                 continue;
             }
             let at = subs.first().map_or_else(|| Arc::clone(&flat.at), |sub| Arc::clone(&sub.at));
-            rules.extend(writer.member(self, &Name::Other(&content), &at, &subs));
+            if let Some(rule) = writer.member(self, &Name::Other(&content), &at, &subs) {
+                rules.push(rule);
+                let names = match &content {
+                    Content::Only(_) if writer.bare(self) => other_names(&content).ok(),
+                    Content::Only(dfa) => Some(dfa.clone()),
+                    _ => None,
+                };
+                let names = names.and_then(|dfa| dfa.completions().first().copied()).filter(|&all| all != u32::MAX);
+                all = all.zip(names).map(|(all, names)| all.saturating_add(names));
+            }
         }
-        self.one_of(rules)
+        self.one_of(rules).map(|rule| (rule, all))
     }
 
     /// The names that are not known, by the regular expressions that they match, with their schemas and whether they match none.
@@ -236,15 +259,16 @@ impl<'d> Compiler<'d> {
         &mut self,
         flat: &Flat<'d>,
         known: &[(Rule, bool)],
-        others: Option<Rule>,
-        (mut min, mut max): (u32, Option<u32>),
+        others: Option<(Rule, Option<u32>)>,
+        (mut min, mut max): Count,
         writer: &dyn Writer<'d>,
     ) -> Option<Rule> {
         let all = known.len() as u32;
         let required = known.iter().filter(|(_, required)| *required).count() as u32;
         max = max.filter(|&max| others.is_some() || max < all);
         min = if min <= required { 0 } else { min };
-        if max.is_some_and(|max| max < min.max(required)) || others.is_none() && min > all {
+        let possible = others.map_or(Some(0), |(_, most)| most).map(|most| all.saturating_add(most));
+        if max.is_some_and(|max| max < min.max(required)) || possible.is_some_and(|possible| min > possible) {
             return None;
         }
         if (all as usize).saturating_mul(max.map_or(min, |max| max.min(all)).max(1) as usize) > COUNTED {
@@ -257,7 +281,7 @@ impl<'d> Compiler<'d> {
         }
         let (separator, end) = writer.marks(self);
         // Beyond this, how many there are makes no difference; none and some always do, as the first has no separator.
-        let clip = max.map_or(min.max(1), |max| max.min(all).max(min.min(all)).max(1));
+        let clip = max.unwrap_or(0).max(min).min(all).max(1);
         let mut after: Vec<Option<Rule>> =
             (0..=clip).map(|count| self.tail(others, (min, max), count, separator, end)).collect();
         for &(member, required) in known.iter().rev() {
@@ -285,16 +309,21 @@ impl<'d> Compiler<'d> {
     /// Other properties after so many, and the end.
     fn tail(
         &mut self,
-        others: Option<Rule>,
-        (min, max): (u32, Option<u32>),
+        others: Option<(Rule, Option<u32>)>,
+        (min, max): Count,
         count: u32,
         separator: Option<Rule>,
         end: Rule,
     ) -> Option<Rule> {
-        let (least, most) = (min.saturating_sub(count), max.map(|max| max.saturating_sub(count)));
-        let Some(member) = others.filter(|_| most != Some(0)) else {
+        let (least, mut most) = (min.saturating_sub(count), max.map(|max| max.saturating_sub(count)));
+        let Some((member, names)) = others.filter(|_| most != Some(0)) else {
             return (least == 0).then_some(end);
         };
+        // All of their names have been written then.
+        most = names.map_or(most, |names| Some(most.map_or(names, |most| most.min(names))));
+        if most.is_some_and(|most| most < least) {
+            return None;
+        }
         let more = match separator {
             Some(separator) => self.grammar.sequence(&[separator, member]),
             None => member,

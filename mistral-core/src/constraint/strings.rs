@@ -45,7 +45,7 @@ impl<'d> Compiler<'d> {
             (Content::Only(dfa), Some(not)) => dfa.without(&not, STATES).map(|(dfa, _)| Content::Only(dfa)),
         };
         let style = self.style.clone();
-        match content.and_then(|content| style.string(self.grammar, &content)) {
+        match content.and_then(|content| style.string(self.grammar, &content, false)) {
             Ok(rule) => Some(rule),
             Err(refused) => {
                 let detail = Self::detail(refused)?;
@@ -54,7 +54,7 @@ impl<'d> Compiler<'d> {
                 let except = if let Style::Raw { except, .. } = &style { except.clone() } else { None };
                 let free = Content::Free { min: 0, max: None };
                 let free = except.map_or(free, |not| Content::Except { not, min: 0, max: None });
-                style.string(self.grammar, &free).ok()
+                style.string(self.grammar, &free, false).ok()
             }
         }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::dfa::{Dfa, Refused};
 use super::grammar::{Grammar, Rule};
 use super::terminal::Terminal;
-use super::text::{Content, STATES, Writing, string};
+use super::text::{Content, STATES, Unique, Writing, string};
 
 /// How values are written.
 #[derive(Debug, Clone)]
@@ -56,26 +56,33 @@ impl Style {
     pub(super) fn other_key(&self, g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
         match self {
             Self::Bare { .. } => other_name(g, content),
-            _ => self.string(g, content),
+            _ => self.string(g, content, true),
         }
     }
 
-    /// Strings.
-    pub(super) fn string(&self, g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
+    /// Strings; `unique` ones differ from each other within a scope, and are written in one way only.
+    pub(super) fn string(&self, g: &mut Grammar, content: &Content, unique: bool) -> Result<Rule, Refused> {
+        let one_way = match self {
+            _ if !unique => Unique::No,
+            Self::Python => Unique::Quotes,
+            _ => Unique::Yes,
+        };
         let (open, never, escapes): (&[&str], &str, bool) = match self {
             Self::Json { never } => (&["\""], never, true),
             Self::Python => (&["'", "\""], "", true),
             Self::Bare { quote } => (&[*quote], quote, false),
             Self::Raw { mark, never, .. } => {
-                let writing = Writing { mark: mark.as_bytes(), escapes: false, never: never.as_bytes() };
+                let writing =
+                    Writing { mark: mark.as_bytes(), escapes: false, never: never.as_bytes(), unique: one_way };
                 let string = string(content, &writing)?;
                 return Ok(g.terminal(string));
             }
         };
         let mut all = Vec::new();
         for quote in open {
-            let writing = Writing { mark: quote.as_bytes(), escapes, never: never.as_bytes() };
-            let rest = g.terminal(string(content, &writing)?);
+            let writing = Writing { mark: quote.as_bytes(), escapes, never: never.as_bytes(), unique: one_way };
+            let rest = string(content, &writing)?;
+            let rest = g.terminal(if unique { rest.differing(quote) } else { rest });
             let open = g.literal(quote);
             all.push(g.sequence(&[open, rest]));
         }
@@ -83,15 +90,19 @@ impl Style {
     }
 }
 
-/// Names without quotes that a content holds.
+/// Names without quotes that a content holds, which differ from each other within a scope.
 pub(super) fn other_name(g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
+    Ok(g.terminal(Terminal::dfa(other_names(content)?).differing("")))
+}
+
+pub(super) fn other_names(content: &Content) -> Result<Dfa, Refused> {
     let names = Dfa::regex("[A-Za-z_][A-Za-z0-9_]{0,63}", STATES)?;
     let names = match content {
         Content::Only(dfa) => names.and(dfa, STATES)?,
         Content::Except { not, .. } => names.without(not, STATES)?.0,
         Content::Free { .. } => names,
     };
-    Ok(g.terminal(Terminal::dfa(names)))
+    Ok(names)
 }
 
 /// Whether a key can stand without quotes.
