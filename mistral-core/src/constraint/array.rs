@@ -13,6 +13,8 @@ use super::strings::automaton;
 use super::terminal::{At, Terminal};
 use super::text::{Content, STATES};
 
+/// Values that items of one list may be, if they differ from each other.
+const WORDS: usize = 1 << 12;
 /// Rules that counting the items of one list may take.
 const COUNTED: u64 = 1 << 12;
 
@@ -83,8 +85,10 @@ impl<'d> Compiler<'d> {
         for flat in self.flatten_all(subs, ALL, at).ok()? {
             let types = flat.meant();
             if let Some(values) = &flat.values {
-                let right: Vec<&Value> = values.iter().copied().filter(|value| self.allows(&flat, value)).collect();
-                words.extend(right.into_iter().cloned());
+                if values.len() > WORDS {
+                    return None;
+                }
+                words.extend(self.right(&flat).into_iter().cloned());
                 continue;
             }
             if types & (ARRAY | OBJECT) != 0 {
@@ -101,7 +105,7 @@ impl<'d> Compiler<'d> {
                 let other = Dfa::regex("-?[0-9]+\\.[0-9]*0|-0|.*[eE].*", STATES).ok()?;
                 let found = self.number(&flat).map(|dfa| dfa.without(&other, STATES));
                 match found {
-                    Some(Ok((dfa, _))) if numbers.is_none() => numbers = Some(Terminal::dfa(dfa).differing("")),
+                    Some(Ok((dfa, _))) if numbers.is_none() => numbers = Some(Terminal::dfa(dfa).differing("", false)),
                     Some(Err(Refused::Nothing)) | None => {}
                     _ => return None,
                 }
@@ -137,11 +141,11 @@ impl<'d> Compiler<'d> {
         let mut all = Some(last.len() as u32);
         let mut rules = Vec::new();
         if !last.is_empty() {
-            rules.push(self.grammar.terminal(Terminal::words(last.iter().copied()).differing("")));
+            rules.push(self.grammar.terminal(Terminal::words(last.iter().copied()).differing("", false)));
         }
         if several {
             let first = spellings.iter().filter_map(|all| all.first()).map(String::as_str);
-            rules.push(self.grammar.terminal(Terminal::words(first).differing("'")));
+            rules.push(self.grammar.terminal(Terminal::words(first).differing("", true)));
         }
         if let Some(numbers) = numbers {
             all = all.zip(numbers.completions(At::default())).map(|(a, b)| a.saturating_add(b));

@@ -17,6 +17,8 @@ use super::schema::{Compiled, Compiler, Problem};
 const ALTERNATIVES: usize = 256;
 /// Schemas that are looked at for one tool while alternatives are multiplied out.
 const WORK: usize = 1 << 17;
+/// Schemas that an automaton counts as.
+const AUTOMATON: usize = 1 << 7;
 /// Schemas inside of each other that hold for one value.
 const NESTING: usize = 64;
 /// Schemas inside of each other that are looked at, to find out whether nothing follows both of two.
@@ -432,11 +434,17 @@ impl<'d> Compiler<'d> {
 
     /// Whether no value follows all of this for sure.
     pub(super) fn is_nothing(&mut self, flat: &Flat<'d>, depth: usize) -> bool {
-        if let Some(values) = &flat.values {
-            return !values.iter().any(|value| self.allows(flat, value));
+        if flat.values.is_some() {
+            return self.right(flat).is_empty();
         }
         if flat.types & !(STRING | NUMBER | OBJECT | ARRAY) != 0 {
             return false;
+        }
+        if !flat.texts.is_empty() || !flat.multiples.is_empty() {
+            self.work += AUTOMATON;
+            if self.work > WORK {
+                return false;
+            }
         }
         let out = |(min, max): (u32, Option<u32>)| max.is_some_and(|max| max < min);
         let strings = flat.types & STRING != 0 && !(out(flat.length) || self.content(flat).is_none());

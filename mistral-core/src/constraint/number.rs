@@ -64,10 +64,17 @@ impl Decimal {
         self.fraction.is_empty()
     }
 
-    /// How it is written without an exponent.
-    pub(super) fn plain(&self) -> String {
-        let (sign, digits) = (if self.negative { "-" } else { "" }, String::from_utf8_lossy(&self.fraction));
-        if digits.is_empty() { format!("{sign}{}", self.whole) } else { format!("{sign}{}.{digits}", self.whole) }
+    /// Whether it is a multiple of another, where that can be said.
+    pub(super) fn is_multiple_of(&self, divisor: &Self) -> Option<bool> {
+        let places = self.fraction.len().max(divisor.fraction.len());
+        let (number, divisor) = (self.shifted(places)?, divisor.shifted(places)?);
+        number.checked_rem(divisor).map(|rest| rest == 0)
+    }
+
+    /// The digits up to so many places after the point, as an integer.
+    fn shifted(&self, places: usize) -> Option<i128> {
+        let digit = |at: usize| i128::from(self.fraction.get(at).map_or(0, |digit| digit - b'0'));
+        (0..places).try_fold(self.whole, |all, at| all.checked_mul(10)?.checked_add(digit(at)))
     }
 
     /// Every way to write it without an exponent.
@@ -85,14 +92,8 @@ impl Decimal {
     /// Numbers that are multiples of it, or those that are none; without exponents.
     pub(super) fn multiples(&self, not: bool) -> Result<Dfa, Refused> {
         // Of the integer that it is after a shift of the point.
-        let (places, mut divisor) = (self.fraction.len(), self.whole);
-        for digit in &self.fraction {
-            divisor = divisor
-                .checked_mul(10)
-                .ok_or(Refused::Size)?
-                .checked_add((digit - b'0').into())
-                .ok_or(Refused::Size)?;
-        }
+        let places = self.fraction.len();
+        let divisor = self.shifted(places).ok_or(Refused::Size)?;
         if divisor.saturating_mul(places as i128 + 2) > STATES as i128 || divisor < 1 {
             return Err(Refused::Size);
         }

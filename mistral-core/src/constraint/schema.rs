@@ -1,6 +1,7 @@
 //! JSON schemas as grammars, in the [`Style`] of a dialect. What of them is enforced is a table in the parent module.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -53,8 +54,9 @@ impl Problem {
 
 pub(super) type Compiled<T> = Result<T, Problem>;
 
-/// The places of schemas that hold together, whether they are negated, the types that are wanted, and whether text stands as it is.
-type Key = (Vec<(Arc<str>, bool)>, u8, bool);
+/// The places of schemas that hold together, whether they are negated, the types that are wanted, and where text stands as it is, a
+/// hash of the text that readers take for something else.
+type Key = (Vec<(Arc<str>, bool)>, u8, Option<u64>);
 
 #[derive(Debug, Clone, Copy)]
 enum Known {
@@ -162,6 +164,13 @@ impl<'d> Compiler<'d> {
         }
     }
 
+    fn reading(&self) -> Option<u64> {
+        let Style::Raw { except, .. } = &self.style else { return None };
+        let mut hasher = DefaultHasher::new();
+        except.hash(&mut hasher);
+        Some(hasher.finish())
+    }
+
     pub(super) fn is_raw(&self) -> bool {
         matches!(self.style, Style::Raw { .. })
     }
@@ -177,7 +186,7 @@ impl<'d> Compiler<'d> {
             return self.any(types);
         }
         subs.dedup();
-        let key = (subs.iter().map(|sub| (Arc::clone(&sub.at), sub.not)).collect(), types, self.is_raw());
+        let key = (subs.iter().map(|sub| (Arc::clone(&sub.at), sub.not)).collect(), types, self.reading());
         match self.known.get(&key).copied() {
             Some(Known::Done(rule) | Known::Open(rule @ Some(_))) => return rule,
             Some(Known::Open(None)) => {
@@ -249,8 +258,8 @@ impl<'d> Compiler<'d> {
     /// The rule of what holds together.
     pub(super) fn single(&mut self, flat: &Flat<'d>) -> Option<Rule> {
         let mut types = flat.meant();
-        if let Some(values) = &flat.values {
-            let right: Vec<&Value> = values.iter().copied().filter(|value| self.allows(flat, value)).collect();
+        if flat.values.is_some() {
+            let right = self.right(flat);
             let texts: Vec<String> = right.iter().flat_map(|value| self.style.spellings(value)).collect();
             if texts.iter().map(String::len).sum::<usize>() <= ENUM_BYTES {
                 return self.words(&texts);
@@ -357,6 +366,13 @@ impl<'d> Compiler<'d> {
         flats.iter().any(|flat| self.allows(flat, value))
     }
 
+    /// The values of an enumeration that hold.
+    pub(super) fn right(&mut self, flat: &Flat<'d>) -> Vec<&'d Value> {
+        let others = Flat { values: None, ..flat.clone() };
+        let values = flat.values.iter().flatten().copied();
+        values.filter(|value| self.allows(&others, value)).collect()
+    }
+
     /// Whether a value is one of those that hold. What is not enforced is not looked at.
     pub(super) fn allows(&mut self, flat: &Flat<'d>, value: &Value) -> bool {
         let within = |count: usize, (min, max): (u32, Option<u32>)| {
@@ -372,10 +388,8 @@ impl<'d> Compiler<'d> {
         match value {
             Value::Number(number) => {
                 let Some(number) = Decimal::new(number) else { return true };
-                let divisible = |divisor: &Decimal, not: bool| {
-                    let dfa = divisor.multiples(not);
-                    dfa.map_or_else(|refused| refused != Refused::Nothing, |dfa| dfa.matches(&number.plain()))
-                };
+                let divisible =
+                    |divisor: &Decimal, not: bool| number.is_multiple_of(divisor).is_none_or(|is| is != not);
                 flat.range.contains(&number)
                     && (!number.is_whole() || flat.integers.contains(&number))
                     && flat.multiples.iter().all(|(_, divisor, not)| divisible(divisor, *not))

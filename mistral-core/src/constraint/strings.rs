@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::dfa::{Dfa, Refused};
 use super::flat::{Flat, STRING, Sub, Text};
 use super::grammar::Rule;
@@ -120,12 +122,8 @@ impl<'d> Compiler<'d> {
         let mut all: Result<Option<Dfa>, Refused> = Err(Refused::Nothing);
         for flat in self.flatten_all(subs, STRING, at)? {
             let one = match &flat.values {
-                Some(values) => {
-                    let values: Vec<&str> = values
-                        .iter()
-                        .filter(|value| self.allows(&flat, value))
-                        .filter_map(|value| value.as_str())
-                        .collect();
+                Some(_) => {
+                    let values: Vec<&str> = self.right(&flat).into_iter().filter_map(Value::as_str).collect();
                     if values.is_empty() { continue } else { Dfa::words(&values, STATES).map(Some) }
                 }
                 None => match self.content(&flat) {

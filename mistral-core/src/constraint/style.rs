@@ -82,7 +82,11 @@ impl Style {
         for quote in open {
             let writing = Writing { mark: quote.as_bytes(), escapes, never: never.as_bytes(), unique: one_way };
             let rest = string(content, &writing)?;
-            let rest = g.terminal(if unique { rest.differing(quote) } else { rest });
+            let rest = g.terminal(if unique {
+                rest.differing(quote.replace('\'', "\"").as_str(), *quote == "'")
+            } else {
+                rest
+            });
             let open = g.literal(quote);
             all.push(g.sequence(&[open, rest]));
         }
@@ -92,7 +96,7 @@ impl Style {
 
 /// Names without quotes that a content holds, which differ from each other within a scope.
 pub(super) fn other_name(g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
-    Ok(g.terminal(Terminal::dfa(other_names(content)?).differing("")))
+    Ok(g.terminal(Terminal::dfa(other_names(content)?).differing("", false)))
 }
 
 pub(super) fn other_names(content: &Content) -> Result<Dfa, Refused> {

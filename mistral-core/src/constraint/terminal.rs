@@ -18,8 +18,9 @@ pub(super) struct Terminal {
 /// Of a terminal whose texts differ from each other within a scope.
 #[derive(Debug)]
 struct Distinct {
-    /// What stands before it, so that the same text is the same in other terminals. Literals of Python count as in double quotes.
+    /// What stands before it, so that the same text is the same in other terminals.
     prefix: Box<[u8]>,
+    /// Quotes of Python are single ones, and count as double ones.
     single_quotes: bool,
     /// By state, how many texts can end from there on; `u32::MAX` if there is no end of them.
     completions: Box<[u32]>,
@@ -61,8 +62,9 @@ impl Terminal {
         Self { form, fingerprint: hasher.finish(), distinct: None }
     }
 
-    /// The same, where texts within one scope differ from each other, `prefix` before them included.
-    pub(super) fn differing(mut self, prefix: &str) -> Self {
+    /// The same, where texts within one scope differ from each other, `prefix` before them included, and `single_quotes` count as
+    /// double ones.
+    pub(super) fn differing(mut self, prefix: &str, single_quotes: bool) -> Self {
         let completions = match &self.form {
             // Nodes stand before those that follow them.
             Form::Words(words) => {
@@ -76,8 +78,7 @@ impl Terminal {
             }
             Form::Text(text) => text.dfa.completions(),
         };
-        let single_quotes = prefix == "'";
-        let prefix = if single_quotes { "\"" } else { prefix }.as_bytes().into();
+        let prefix = prefix.as_bytes().into();
         self.distinct = Some(Distinct { prefix, single_quotes, completions: completions.into() });
         self
     }
