@@ -38,8 +38,8 @@ const DURATION: &str = concat!(
     "T(?:[0-9]{1,6}H(?:[0-9]{1,6}M(?:[0-9]{1,6}S)?)?|[0-9]{1,6}M(?:[0-9]{1,6}S)?|[0-9]{1,6}S)|[0-9]{1,6}W)",
 );
 const ESCAPED: &str = "%[0-9a-fA-F]{2}";
-/// Characters of international addresses, without those of private use.
-const WIDE: &str = "\\x{a1}-\\x{d7ff}\\x{f900}-\\x{fdcf}\\x{fdf0}-\\x{ffef}\\x{10000}-\\x{1fffd}";
+/// Characters of international addresses: those of the first plane, without the ones of private use.
+const WIDE: &str = "\\x{a1}-\\x{d7ff}\\x{f900}-\\x{fdcf}\\x{fdf0}-\\x{ffef}";
 
 /// Whether a format is enforced.
 pub(super) fn enforced(name: &str) -> Enforced {

@@ -72,15 +72,21 @@ impl Style {
             Self::Python => (&["'", "\""], "", true),
             Self::Bare { quote } => (&[*quote], quote, false),
             Self::Raw { mark, never, .. } => {
-                let writing =
-                    Writing { mark: mark.as_bytes(), escapes: false, never: never.as_bytes(), unique: one_way };
+                let writing = Writing {
+                    mark: mark.as_bytes(),
+                    escapes: false,
+                    slash: false,
+                    never: never.as_bytes(),
+                    unique: one_way,
+                };
                 let string = string(content, &writing)?;
                 return Ok(g.terminal(string));
             }
         };
         let mut all = Vec::new();
         for quote in open {
-            let writing = Writing { mark: quote.as_bytes(), escapes, never: never.as_bytes(), unique: one_way };
+            let slash = !matches!(self, Self::Python);
+            let writing = Writing { mark: quote.as_bytes(), escapes, slash, never: never.as_bytes(), unique: one_way };
             let rest = string(content, &writing)?;
             let rest = g.terminal(if unique {
                 rest.differing(quote.replace('\'', "\"").as_str(), *quote == "'")

@@ -24,6 +24,8 @@ pub(super) struct Writing<'w> {
     pub(super) mark: &'w [u8],
     /// Whether `\` escapes, and control characters must be.
     pub(super) escapes: bool,
+    /// Whether `\/` is one of the escapes: not in Python.
+    pub(super) slash: bool,
     /// What must not be in it, as readers would see something else.
     pub(super) never: &'w [u8],
     pub(super) unique: Unique,
@@ -149,7 +151,7 @@ impl Writing<'_> {
             Escape::No if byte < 0x20 && !matches!(byte, b'\t' | b'\r' | b'\n') => None,
             Escape::No => plain(byte),
             Escape::Begun => match byte {
-                b'/' if self.unique != Unique::No => None,
+                b'/' if self.unique != Unique::No || !self.slash => None,
                 b'\'' | b'"' if self.unique == Unique::Quotes => None,
                 b'"' | b'\\' | b'/' => plain(byte),
                 b'\'' if self.mark.first() == Some(&b'\'') => plain(byte),

@@ -49,19 +49,15 @@ fn what_does_not_follow_is_not_let_through() {
         for value in values(&case, "bad").iter().filter(|_| rule.unenforced().is_empty()) {
             assert!(!follows(value), "{value} does not follow {}", case["schema"]);
         }
-        all += values(&case, "good").len();
-        let show = std::env::var_os("MISTRAL_REFUSED").is_some();
-        let right = values(&case, "good").iter().filter(|value| {
-            let follows = follows(value);
-            if show && !follows {
-                println!("{value} is refused by {}", case["schema"]);
-            }
-            follows
-        });
-        accepted += right.count();
+        let named = |key: &String| case["schema"]["properties"].get(key).is_some();
+        let named = values(&case, "good").iter().filter(|value| value.as_object().unwrap().keys().all(named));
+        for value in named {
+            all += 1;
+            accepted += usize::from(follows(value));
+        }
     }
-    // The others have properties that are not named, or another order.
-    assert!(accepted * 10 > all * 7, "{accepted} of {all}");
+    // The others have properties in another order, or not named where some are.
+    assert!(accepted * 100 > all * 98, "{accepted} of {all}");
 }
 
 #[test]

@@ -80,6 +80,7 @@ fn strings() {
     check(&json!({"allOf": [{"pattern": "^a"}, {"pattern": "z$"}]}), &[r#""az""#, r#""abz""#], &[r#""a""#, r#""z""#]);
     check(&json!({"type": "string", "format": "date"}), &[r#""2024-05-06""#], &[r#""today""#]);
     check(&json!({"type": "string", "format": "uri"}), &[r#""urn:a:b""#], &["1", r#""anything""#]);
+    check(&json!({"type": "string", "maxLength": 1}), &[r#""\/""#], &[r#""\a""#]);
     check(&json!({"type": "string", "format": "made-up"}), &[r#""anything""#], &["1"]);
 }
 
