@@ -23,6 +23,10 @@ pub(super) enum Style {
 impl Style {
     /// How a value may be written; nothing if it cannot be.
     pub(super) fn spellings(&self, value: &Value) -> Vec<String> {
+        // `1.0` is the integer 1, which readers of integers expect without a point.
+        let whole = value.as_f64().filter(|number| value.is_f64() && number.fract() == 0.0 && number.abs() < 1e15);
+        let whole = whole.map(|number| Value::from(number as i64));
+        let value = whole.as_ref().unwrap_or(value);
         match (self, value) {
             (Self::Json { never }, _) => {
                 let text = value.to_string();

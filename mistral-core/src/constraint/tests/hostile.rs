@@ -184,3 +184,80 @@ fn nesting_without_end_comes_to_an_end() {
     }
     assert!(table.allowed(&mut matcher, place).contains(b']'.into()), "there is a way on");
 }
+
+#[test]
+fn keywords_that_would_take_too_much_are_reported() {
+    let many = |count: usize, of: &dyn Fn(usize) -> (String, Value)| -> Value {
+        (0..count).map(of).collect::<serde_json::Map<String, Value>>().into()
+    };
+    let named = many(1000, &|i| (format!("p{i}"), json!({"type": "null"})));
+    let patterns = many(40, &|i| (format!("a{}b", "x".repeat(i)), json!({"minimum": i})));
+    let dependent = many(20, &|i| (format!("p{i}"), json!([format!("p{}", i + 1)])));
+    let dates: Vec<Value> =
+        (0..60).map(|i| json!({"type": "string", "format": "date", "pattern": format!("{i}")})).collect();
+    let values: Vec<Value> = (0..5000).map(Value::from).collect();
+    let mut not = json!({"type": "string"});
+    for _ in 0..200 {
+        not = json!({"not": not});
+    }
+    for (schema, keyword) in [
+        (json!({"type": "object", "properties": named, "minProperties": 500}), "minProperties"),
+        (json!({"type": "object", "properties": named, "dependentRequired": dependent}), "dependentRequired"),
+        (json!({"type": "object", "patternProperties": patterns, "additionalProperties": false}), "patternProperties"),
+        (json!({"type": "array", "contains": {"const": 1}, "maxItems": 1_000_000}), "contains"),
+        (json!({"type": "array", "items": {"enum": values}, "uniqueItems": true}), "uniqueItems"),
+        (json!({"oneOf": dates}), "oneOf"),
+        (json!({"type": "number", "multipleOf": 1e-12}), "multipleOf"),
+        (json!({"type": "string", "pattern": "^((a{1,90}b){1,90}c){1,90}$"}), "pattern"),
+        (not, "not"),
+    ] {
+        let report = reported_in(Dialect::Hermes, &of(schema));
+        assert!(report.iter().any(|part| part.keyword.as_deref() == Some(keyword)), "{keyword}: {report:?}");
+        assert!(report.iter().all(|part| part.treatment == Treatment::Ignored), "{keyword}: {report:?}");
+    }
+    // What no value could reach takes no room.
+    let endless = of(json!({"type": "object", "minProperties": 4_000_000_000u64, "properties": named}));
+    assert!(reported_in(Dialect::Hermes, &endless).len() < 2);
+    let itself = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}},
+        "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}, {"type": "null"}]}}});
+    assert!(matches(&itself, r#"{"a":null}"#));
+}
+
+#[test]
+fn names_and_items_do_not_come_twice() {
+    let open = json!({"type": "object", "additionalProperties": {"type": "integer"}});
+    assert!(matches(&open, r#"{"a":1,"ab":2,"b":3}"#) && !matches(&open, r#"{"a":1,"b":2,"a":3}"#));
+    let free = json!({"properties": {"x": {}}});
+    assert!(matches(&free, r#"{"x":{"a":{"a":1},"b":{"a":1}}}"#), "each object has names of its own");
+    assert!(!matches(&free, r#"{"x":{"a":{"a":1,"a":2}}}"#) && !matches(&free, r#"{"x":{"a":{},"a":{}}}"#));
+    let unique = of(json!({"type": "array", "items": {"type": ["integer", "string"]}, "uniqueItems": true}));
+    for text in [r#"{"a":[1,"1",12,2]}"#, r#"{"a":["a","ab",""]}"#] {
+        assert!(matches(&unique, text), "{text}");
+    }
+    for text in [r#"{"a":[1,12,1]}"#, r#"{"a":["a","ab","a"]}"#, r#"{"a":[12,1,12]}"#] {
+        assert!(!matches(&unique, text), "{text}");
+    }
+    let digits =
+        of(json!({"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 19}, "uniqueItems": true}));
+    let used = |text: &str, next: u8| {
+        let (mut matcher, start) = matcher(&digits);
+        let place = text.bytes().try_fold(start, |place, byte| matcher.step(place, byte, false)).unwrap();
+        let tokens = (0..=255u8).map(|byte| vec![byte]).chain([b"1,".to_vec(), b"12,".to_vec(), b"12,12".to_vec()]);
+        let table = TokenTable::from_tokens(tokens.enumerate().map(|(id, bytes)| (id as u32, bytes, false)));
+        let allowed = table.allowed(&mut matcher, place);
+        (0..=255u8).for_each(|byte| {
+            assert_eq!(
+                allowed.contains(byte.into()),
+                matcher.step(place, byte, false).is_some(),
+                "{byte} after {text}"
+            );
+        });
+        for (id, token) in [(256, &b"1,"[..]), (257, b"12,"), (258, b"12,12")] {
+            let follows = token.iter().try_fold(place, |place, &byte| matcher.step(place, byte, false)).is_some();
+            assert_eq!(allowed.contains(id), follows, "{} after {text}", String::from_utf8_lossy(token));
+        }
+        !allowed.contains(next.into())
+    };
+    assert!(used(r#"{"a":[1,2"#, b'x') && !used(r#"{"a":[1,1"#, b'2') && used(r#"{"a":[1,1"#, b','));
+    assert!(used(r#"{"a":[1,10,11,12,13,14,15,16,17,18,19,"#, b'1') && !used(r#"{"a":[2,"#, b'1'));
+}
