@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use mistral_core::tools::dialect::{self, CallForm, CallHistory, Dialect};
 use mistral_core::tools::{CallArguments, Message, ToolCall, ToolSpec};
-use mistral_core::{AgentLimits, CallEnd, Exchange, FinishReason, Next, Stop, Usage};
+use mistral_core::{AgentLimits, AgentStep, AgentStop, CallEnd, Exchange, FinishReason, Usage};
 use mistral_models::{ChatTemplate, TemplateInput};
 use serde_json::{Value, json};
 
@@ -293,7 +293,7 @@ fn two_calls_of_llama_go_on() {
         let question = vec![Message::user("Weather?")];
         let mut exchange = Exchange::new(question, published.dialect, &published.specs, limits, Instant::now());
         for turn in case["turns"].as_array().unwrap() {
-            assert!(matches!(exchange.next(Instant::now()), Next::Generate { .. }));
+            assert!(matches!(exchange.next(Instant::now()), AgentStep::Generate { .. }));
             let messages = published.history.messages(published.dialect, exchange.messages());
             exchange.begin(&published.messages(&messages, true).unwrap());
             exchange.push(turn.as_str().unwrap());
@@ -301,7 +301,7 @@ fn two_calls_of_llama_go_on() {
             let calls: Vec<usize> = exchange.calls().map(|(index, _)| index).collect();
             calls.into_iter().for_each(|index| assert!(exchange.answer(index, CallEnd::Success, "fine")));
         }
-        assert_eq!(exchange.next(Instant::now()), Next::Finished(Stop::Answered));
+        assert_eq!(exchange.next(Instant::now()), AgentStep::Finished(AgentStop::Answered));
         let results = exchange.messages().iter().filter(|message| message.content == "fine").count();
         assert_eq!((results, exchange.messages().len()), (limit.min(2), 5));
         assert_eq!(exchange.messages().last().unwrap().content, "Done.");
