@@ -18,6 +18,7 @@
 //! ```
 //!
 //! [`Model`] is a handle over a worker thread: clone it, call it from any thread, drop a [`Generation`] to cancel it.
+//! [`Agent`] lets a model call tools, under instructions (a system prompt) and bounds; [`ChatSession`] keeps a conversation.
 //! [`Engine`] is the state machine underneath, for programs that own their loop. [`Request`] says what to generate and how,
 //! [`ModelBuilder`] how to load. No async runtime is needed and none is started; nothing is downloaded.
 //!

@@ -86,6 +86,14 @@ impl Calling {
         }
     }
 
+    /// Hands on all answers that are there, for an end that nobody waits for: what was done is not forgotten.
+    pub(super) fn drain(&mut self, exchange: &mut Exchange) {
+        let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
+        for (index, end, text) in answers {
+            exchange.answer(index, end, text);
+        }
+    }
+
     /// Hands a chunk or an answer on, if there is one.
     fn take(&mut self, exchange: &mut Exchange, task: &mut Context<'_>) -> bool {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);

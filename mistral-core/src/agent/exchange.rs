@@ -13,16 +13,16 @@ use super::suspended::{Slot, Suspended};
 use super::{AgentEvent, AgentLimits, AgentStop, CallEnd, RequestedCall};
 use crate::{FinishReason, Message, ToolCall, Unenforced, Usage};
 
-/// What a user said, and what model and tools make of it until there is an answer. It says what is to be done next and is told
-/// what came of it; nothing happens between calls. [`Agent`](super::Agent) does what it says; programs that own their loop do it
+/// The loop from a question over calls and their results to an answer, as a state machine. It says what is to be done next and learns
+/// of the results; nothing happens between calls. [`Agent`](super::Agent) does what it says; programs that own their loop do it
 /// themselves. The methods, in the order of use:
 ///
 /// 1. [`next`](Self::next) says what to do: generate, make calls, ask for approvals, or nothing more.
-/// 2. To generate: render the [`messages`](Self::messages), [`begin`](Self::begin), give each piece of text to [`push`](Self::push),
-///    then [`end`](Self::end).
+/// 2. To generate: [`fit`](Self::fit) long results into the context, render the [`messages`](Self::messages), [`begin`](Self::begin), pass
+///    each piece of text to [`push`](Self::push), then [`end`](Self::end).
 /// 3. To call: make the [`calls`](Self::calls) in any order or at once, and [`answer`](Self::answer) each.
 /// 4. When all that is left is paused: [`suspend`](Self::suspend), and later [`resume`](Self::resume), here or in another process.
-/// 5. [`poll_event`](Self::poll_event) at any time, until it answers `None`.
+/// 5. [`poll_event`](Self::poll_event) at any time, until it returns `None`.
 ///
 /// ```
 /// use std::time::Instant;
@@ -114,7 +114,7 @@ pub struct Exchange {
     deadline: Option<Instant>,
     dialect: Dialect,
     parser: Parser,
-    /// The tools that the model is told of.
+    /// The tools that the model knows of.
     names: BTreeSet<String>,
     state: State,
     said: Said,
@@ -124,13 +124,13 @@ pub struct Exchange {
     events: VecDeque<AgentEvent>,
 }
 
-/// What is to be done next.
+/// The next step of an [`Exchange`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AgentStep {
     /// Ask the model to go on after the messages.
     Generate {
-        /// At most so many tokens.
+        /// The most tokens to generate.
         max_tokens: Option<usize>,
     },
     /// A generation is under way: push its text, then end it.
@@ -168,14 +168,14 @@ struct Written {
     complete: bool,
 }
 
-/// A failure that the model is told of instead of a result.
+/// A failure that the model reads instead of a result.
 struct Refusal {
     kind: ErrorKind,
     text: String,
 }
 
 impl Exchange {
-    /// An exchange that begins with these messages, in a dialect and with tools that the messages will be rendered with.
+    /// Makes an exchange that begins with these messages, in a dialect and with tools that the messages will be rendered with.
     pub fn new(
         messages: Vec<Message>,
         dialect: Dialect,
@@ -200,8 +200,8 @@ impl Exchange {
         }
     }
 
-    /// Goes on where [`suspend`](Self::suspend) left off. The bounds on turns, tokens, cost and invalid calls count what was used
-    /// before; the time begins anew.
+    /// Continues an exchange that was [suspended](Self::suspend). The bounds on turns, tokens, cost and invalid calls count what was used
+    /// before; the time starts again.
     pub fn resume(
         suspended: Suspended,
         dialect: Dialect,
@@ -218,7 +218,7 @@ impl Exchange {
         exchange
     }
 
-    /// What is to be done now. Checks the limits before the model is asked again.
+    /// Returns what is to be done now. Checks the limits before the model is asked again.
     pub fn next(&mut self, now: Instant) -> AgentStep {
         if let State::Calling(slots) = &self.state
             && slots.iter().all(|slot| slot.result.is_some())
@@ -243,19 +243,19 @@ impl Exchange {
         }
     }
 
-    /// A generation begins after this rendered prompt, which may have opened the model's reasoning.
+    /// Begins a generation after this rendered prompt, which may have opened the model's reasoning.
     pub fn begin(&mut self, prompt: &str) {
         if matches!(self.state, State::Generating) {
             self.parser.reset_after(prompt);
         }
     }
 
-    /// Whether the model is thinking: what looks like a call is none.
+    /// Returns whether the model is thinking; text that looks like a call is then not a call.
     pub fn in_reasoning(&self) -> bool {
         self.parser.in_reasoning()
     }
 
-    /// More text of the model, with its special tokens, without the one that ends a turn.
+    /// Reads more text of the model, with its special tokens, without the one that ends a turn.
     pub fn push(&mut self, text: &str) {
         let Self { parser, said, events, state, .. } = self;
         if matches!(state, State::Generating) {
@@ -263,7 +263,7 @@ impl Exchange {
         }
     }
 
-    /// The generation ended.
+    /// Ends the generation.
     pub fn end(&mut self, reason: FinishReason, usage: Usage) {
         if !matches!(self.state, State::Generating) {
             return;
@@ -312,7 +312,7 @@ impl Exchange {
         }
     }
 
-    /// The calls to be made, each with its index among the calls of the turn.
+    /// Returns the calls to be made, each with its index among the calls of the turn.
     pub fn calls(&self) -> impl Iterator<Item = (usize, &RequestedCall)> {
         self.slots().iter().enumerate().filter(|(_, slot)| slot.is_open()).map(|(index, slot)| (index, &slot.call))
     }
@@ -343,7 +343,7 @@ impl Exchange {
         true
     }
 
-    /// A piece that a tool handed out; `chunk.call` is the index of its call.
+    /// Takes a piece that a tool handed out; `chunk.call` is the index of its call.
     pub fn chunk(&mut self, chunk: Chunk) {
         if let Some(slot) = self.slots().get(chunk.call) {
             let id = slot.call.id.clone();
@@ -351,7 +351,7 @@ impl Exchange {
         }
     }
 
-    /// The calls that wait for an approval, each with its index among the calls of the turn.
+    /// Returns the calls that wait for an approval, each with its index among the calls of the turn.
     pub fn paused(&self) -> impl Iterator<Item = (usize, &PausedCall)> {
         let waits = |slot: &Slot| slot.result.is_none();
         self.slots()
@@ -368,8 +368,7 @@ impl Exchange {
             && self.answer(index, CallEnd::Denied, format!("Denied: {reason}"))
     }
 
-    /// What is needed to go on later, when calls wait for approvals and nothing else is to be done; the exchange is then at its
-    /// end here.
+    /// Returns what is needed to continue later, if calls wait for approvals and nothing else is to be done; this exchange then ends.
     pub fn suspend(&mut self) -> Option<Suspended> {
         if !matches!(&self.state, State::Calling(slots) if slots.iter().any(Slot::is_paused) && !slots.iter().any(Slot::is_open))
         {
@@ -412,17 +411,17 @@ impl Exchange {
         self.events.extend(unenforced.iter().cloned().map(AgentEvent::Unenforced));
     }
 
-    /// The next event, oldest first; `None` when all have been handed out.
+    /// Returns the next event, oldest first; `None` when all have been handed out.
     pub fn poll_event(&mut self) -> Option<AgentEvent> {
         self.events.pop_front()
     }
 
-    /// The conversation so far. Unless it is [paused](AgentStop::Paused), every call in it has its result.
+    /// Returns the conversation so far. Unless the exchange is [paused](AgentStop::Paused), every call in it has its result.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
 
-    /// What this exchange has added to the conversation.
+    /// Returns the messages that this exchange has added to the conversation.
     pub fn added(&self) -> &[Message] {
         self.messages.get(self.given..).unwrap_or_default()
     }
@@ -436,22 +435,22 @@ impl Exchange {
         }
     }
 
-    /// The tokens of all turns so far.
+    /// Returns the tokens of all turns so far.
     pub fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// Which turn is under way or was last, from 0.
+    /// Returns the number of the turn that is under way or was last, from 0.
     pub fn turn(&self) -> u32 {
         self.turns.saturating_sub(1)
     }
 
-    /// When the time is over.
+    /// Returns the moment at which the time is over.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Why it ended, if it has.
+    /// Returns the reason for the end, if the exchange has ended.
     pub fn stop(&self) -> Option<AgentStop> {
         match self.state {
             State::Finished(stop) => Some(stop),

@@ -163,6 +163,9 @@ impl AgentRun {
     /// Ends the run here: what was said and done is in the messages, and what was not is answered by errors.
     pub(super) fn give_up(&mut self) {
         self.token.cancel();
+        if let Work::Calling(calling) = &mut self.work {
+            calling.drain(&mut self.exchange);
+        }
         self.work = Work::Nothing;
         self.exchange.cancel(AgentStop::Cancelled);
     }
@@ -216,6 +219,7 @@ impl AgentRun {
                     Called::Something => {}
                     Called::TimeOver => {
                         self.token.cancel();
+                        calling.drain(&mut self.exchange);
                         self.exchange.cancel(AgentStop::Time);
                         self.work = Work::Nothing;
                     }

@@ -91,6 +91,16 @@ fn errors_cancellations_and_drops_lose_nothing() {
         assert!(last.role == Role::Tool && last.content.starts_with("Error (cancelled)"), "{last:?}");
         whole(&kept(&session));
     }
+    // Dropped when one call has ended, and its answer was not read.
+    let calls = [hermes("add", r#"{"a": 1, "b": 1}"#), hermes("fail", "{}"), hermes("sleep", "{}")].join("\n");
+    let busy = adding(&[&calls, "never said"]).limits(AgentLimits::default().parallel_calls(1));
+    let mut run = busy.chat(&mut session, "Work!").unwrap();
+    while !matches!(run.iter().next(), Some(Ok(AgentEvent::Answer { .. }))) {}
+    drop(run);
+    let results = kept(&session).split_off(session.messages().count() - 3);
+    assert_eq!(results[0].content, "2");
+    assert!(results[2].content.starts_with("Error (cancelled)"), "{results:?}");
+    whole(&kept(&session));
     // Dropped before anything was read: the question is there.
     drop(talker.chat(&mut session, "Well?").unwrap());
     assert_eq!(contents(&session).pop().unwrap(), "Well?");

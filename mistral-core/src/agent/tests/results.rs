@@ -168,10 +168,13 @@ fn suspended() -> serde_json::Value {
     serde_json::to_value(suspended).unwrap()
 }
 
+/// What an error says, and the change that causes it.
+type Case = (&'static str, fn(&mut serde_json::Value));
+
 #[test]
 fn suspended_exchanges_that_contradict_themselves_are_typed_errors() {
     let sound = suspended();
-    let cases: [(&str, fn(&mut serde_json::Value)); 14] = [
+    let cases: [Case; 14] = [
         ("no messages", |s| s["messages"] = serde_json::json!([])),
         ("`calls` has 0", |s| s["calls"] = serde_json::json!([])),
         ("`calls` has 1", |s| drop(s["calls"].as_array_mut().unwrap().remove(0))),
