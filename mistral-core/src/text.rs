@@ -138,12 +138,12 @@ impl TextModel {
         let dialect = Dialect::detect(template.source()).unwrap_or(Dialect::Json);
         let found = &templates.histories[usize::from(has_tools)];
         let history = match found.get() {
-            _ if messages.iter().all(|message| message.tool_calls.is_empty()) => CallHistory::Objects,
+            _ if messages.iter().all(|message| message.tool_calls.is_empty()) => CallHistory::default(),
             Some(history) => *history,
             None => match CallHistory::of(dialect, |messages| render(messages).ok()) {
                 Some(history) => *found.get_or_init(|| history),
                 // The error of the template says what is wrong.
-                None => CallHistory::Objects,
+                None => CallHistory::default(),
             },
         };
         Ok(render(&history.messages(dialect, messages))?)
@@ -178,8 +178,8 @@ mod tests {
     fn calls_are_shown_by_templates_that_know_of_none() {
         let source = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}<|tool_call_start|>";
         let text = TextModel::new(None, ChatTemplates::from_parts(None, Some(source), None).unwrap());
-        let call = crate::ToolCall { id: None, name: "add".into(), arguments: serde_json::json!({"a": 1}) };
-        let messages = [Message::user("Hi"), Message::assistant("").with_tool_calls([call]), Message::tool("add", "2")];
+        let call = crate::ToolCall::new("add", serde_json::json!({"a": 1})).with_id("c1");
+        let messages = [Message::user("Hi"), Message::assistant("").with_tool_calls([call]), Message::tool("c1", "2")];
         let shown = text.render(&messages, &[], &Map::new()).unwrap();
         let call = "<|tool_call_start|>[add(a=1)]<|tool_call_end|>";
         assert_eq!(shown, format!("user: Hi\nassistant: {call}\ntool: 2\n<|tool_call_start|>"));

@@ -72,9 +72,10 @@ mod write;
 
 pub use delta::Delta;
 pub use grammar::{ArgumentsGrammar, CallGrammar};
-pub use history::CallHistory;
+pub use history::{CallForm, CallHistory};
 pub use message::{Message, ParsedCall, Part};
 pub use parser::Parser;
+pub use schema::JsonTypes;
 
 use crate::ToolSpec;
 
@@ -191,9 +192,26 @@ impl Dialect {
         Self::Json,
     ];
 
-    /// A parser for turns in which some tools can be called. Their schemas tell text from numbers where the dialect does not;
-    /// calls without any mark are recognised for these tools only, or by their form alone if there are none.
+    /// Makes a parser for turns in which some tools can be called. Their schemas tell text from numbers where the dialect does not.
+    ///
+    /// The parser's first turn begins in the answer. Where the prompt may have opened the model's reasoning, as templates of Qwen 3 and
+    /// others do that end with `<think>`, use [`parser_after`](Self::parser_after); between turns, [`Parser::reset_after`].
     pub fn parser(self, tools: &[ToolSpec]) -> Parser {
         Parser::new(self.family(), tools)
+    }
+
+    /// Makes a parser for a turn that continues this rendered prompt. The turn begins in reasoning if the prompt has opened it.
+    ///
+    /// ```
+    /// use mistral_tools::dialect::Dialect;
+    ///
+    /// let mut parser = Dialect::Hermes.parser_after("<|im_start|>assistant\n<think>\n", &[]);
+    /// let message = parser.parse("Short and kind.\n</think>\n\nHello!");
+    /// assert_eq!((message.reasoning().as_str(), message.text().as_str()), ("Short and kind.\n", "Hello!"));
+    /// ```
+    pub fn parser_after(self, prompt: &str, tools: &[ToolSpec]) -> Parser {
+        let mut parser = self.parser(tools);
+        parser.reset_after(prompt);
+        parser
     }
 }

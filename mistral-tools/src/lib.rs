@@ -62,6 +62,7 @@ mod arguments;
 mod builder;
 #[cfg(feature = "builtin")]
 pub mod builtin;
+mod call_arguments;
 mod cancel;
 mod chain;
 mod chunk;
@@ -96,6 +97,7 @@ mod typed_tool;
 pub use approval::{Approval, PausedCall};
 pub use arguments::{Arguments, Borrowed, BorrowedArguments};
 pub use builder::{Callable, Dependent, Described, Requested, Resulting, ToolBuilder};
+pub use call_arguments::CallArguments;
 pub use cancel::{CancellationToken, Cancelled};
 pub use chain::{ChainControl, ErrorFlow, IntoResultFlow, OnError, OnRequest, OnResult, RequestFlow, ResultFlow};
 pub use chunk::{Chunk, ChunkEmitter};

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::CallArguments;
+
 /// Who says something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -21,7 +23,8 @@ pub enum Role {
 }
 
 /// A call of a tool by the model. In JSON it has OpenAI's shape, `{"id", "type": "function", "function": {"name", "arguments"}}`, with
-/// arguments as an object, as chat templates want them; arguments that are JSON in a string are read as well.
+/// arguments as an object, as chat templates want them. An object in a string is read as well, and arguments that are absent, null or an
+/// empty string are read as none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Call", into = "Call")]
 pub struct ToolCall {
@@ -29,9 +32,25 @@ pub struct ToolCall {
     pub id: Option<String>,
     /// The tool.
     pub name: String,
-    /// Its arguments, an object. Its numbers are those of [`serde_json`]: whole ones beyond 64 bits become the nearest float, and floats are
-    /// spelled anew. A tool never reads them here: it gets the bytes that the model wrote.
-    pub arguments: Value,
+    /// Its arguments, an object, as the model wrote them.
+    pub arguments: CallArguments,
+}
+
+impl ToolCall {
+    /// Makes a call without an id. Arguments can be a [`Value`].
+    ///
+    /// ```
+    /// let call = mistral_tools::ToolCall::new("clock", serde_json::json!({"city": "Oslo"}));
+    /// assert_eq!(call.arguments.as_str(), r#"{"city":"Oslo"}"#);
+    /// ```
+    pub fn new(name: impl Into<String>, arguments: impl Into<CallArguments>) -> Self {
+        Self { id: None, name: name.into(), arguments: arguments.into() }
+    }
+
+    /// Gives the call an id.
+    pub fn with_id(self, id: impl Into<String>) -> Self {
+        Self { id: Some(id.into()), ..self }
+    }
 }
 
 /// One message of a conversation.
@@ -58,7 +77,7 @@ pub struct Message {
     /// For [`Role::Tool`]: the call that this is the result of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
-    /// For [`Role::Tool`]: the tool; otherwise the speaker's name, which few templates show.
+    /// For [`Role::Tool`]: the tool, if it is not to be looked up by the call's id. Otherwise the speaker's name, which few templates show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -85,9 +104,10 @@ impl Message {
         Self::new(Role::Assistant, content)
     }
 
-    /// The result of the tool `name`.
-    pub fn tool(name: impl Into<String>, result: impl Into<String>) -> Self {
-        Self { name: Some(name.into()), ..Self::new(Role::Tool, result) }
+    /// Makes the message of a result: that of the call with this id. The tool's name, which some templates show, is looked up among the
+    /// calls before it when the conversation is rendered.
+    pub fn tool(call_id: impl Into<String>, result: impl Into<String>) -> Self {
+        Self { tool_call_id: Some(call_id.into()), ..Self::new(Role::Tool, result) }
     }
 
     /// The same message with calls of tools.
@@ -96,7 +116,7 @@ impl Message {
         self
     }
 
-    /// What chat templates read: keys without a value are absent.
+    /// Returns what chat templates read: keys without a value are absent.
     pub fn to_json(&self) -> Value {
         // Strings, lists and JSON values have no way to fail.
         serde_json::to_value(self).unwrap_or_default()
@@ -117,7 +137,7 @@ struct Call {
 struct Function {
     name: String,
     #[serde(default)]
-    arguments: Value,
+    arguments: CallArguments,
 }
 
 fn function() -> String {
@@ -134,8 +154,11 @@ impl From<ToolCall> for Call {
 impl From<Call> for ToolCall {
     fn from(call: Call) -> Self {
         let Function { name, arguments } = call.function;
-        let object = arguments.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-        Self { id: call.id, name, arguments: object.filter(Value::is_object).unwrap_or(arguments) }
+        let written = match arguments.as_str() {
+            "null" | "\"\"" => Some(CallArguments::default()),
+            text => serde_json::from_str::<String>(text).ok().and_then(|text| text.parse().ok()),
+        };
+        Self { id: call.id, name, arguments: written.filter(CallArguments::is_object).unwrap_or(arguments) }
     }
 }
 
@@ -151,13 +174,28 @@ mod tests {
 
     #[test]
     fn json_has_the_shape_of_templates_and_reads_back() {
-        let call = ToolCall { id: Some("c1".into()), name: "add".into(), arguments: json!({"a": 1}) };
+        let call = ToolCall::new("add", json!({"a": 1})).with_id("c1");
         let message = Message::assistant("").with_tool_calls([call]);
         let json = json!({"role": "assistant", "content": "", "tool_calls": [
             {"id": "c1", "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]});
         assert_eq!(message.to_json(), json);
         assert_eq!(serde_json::from_value::<Message>(json).unwrap(), message);
-        assert_eq!(Message::tool("add", "2").to_json(), json!({"role": "tool", "content": "2", "name": "add"}));
+        assert_eq!(Message::tool("c1", "2").to_json(), json!({"role": "tool", "content": "2", "tool_call_id": "c1"}));
+    }
+
+    #[test]
+    fn stored_messages_keep_the_text_of_arguments() {
+        let text = r#"{"role":"assistant","content":"","tool_calls":[{"type":"function","function":{"name":"f","arguments":{"b" : 1.10,"a":123456789012345678901234567890}}}]}"#;
+        let message: Message = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&message).unwrap(), text);
+        let written = text.replace(
+            r#"{"b" : 1.10,"a":123456789012345678901234567890}"#,
+            r#""{\"b\" : 1.10,\"a\":123456789012345678901234567890}""#,
+        );
+        assert_eq!(serde_json::from_str::<Message>(&written).unwrap(), message);
+        // Results that were stored before had the tool's name and no id.
+        let old: Message = serde_json::from_str(r#"{"role":"tool","content":"2","name":"add"}"#).unwrap();
+        assert_eq!((old.name.as_deref(), old.tool_call_id), (Some("add"), None));
     }
 
     #[test]
@@ -166,10 +204,16 @@ mod tests {
         assert_eq!(read(json!({"role": "user", "content": "hi"})), Message::user("hi"));
         let call = json!({"function": {"name": "add", "arguments": "{\"a\": 1}"}});
         let message = read(json!({"role": "assistant", "content": null, "tool_calls": [call]}));
-        assert_eq!((message.content.as_str(), &message.tool_calls[0].arguments), ("", &json!({"a": 1})));
+        assert_eq!((message.content.as_str(), message.tool_calls[0].arguments.as_str()), ("", "{\"a\": 1}"));
         let odd =
             read(json!({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "no json"}}]}));
-        assert_eq!(odd.tool_calls[0].arguments, json!("no json"), "kept as it is");
+        assert_eq!(odd.tool_calls[0].arguments, json!("no json").into(), "kept as it is");
+        for none in
+            [json!({"name": "f"}), json!({"name": "f", "arguments": null}), json!({"name": "f", "arguments": ""})]
+        {
+            let message = read(json!({"role": "assistant", "tool_calls": [{"function": none}]}));
+            assert_eq!(message.tool_calls[0].arguments, CallArguments::default());
+        }
         assert!(serde_json::from_value::<Message>(json!({"role": "nobody", "content": ""})).is_err());
     }
 }

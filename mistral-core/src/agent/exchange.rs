@@ -4,8 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use mistral_tools::dialect::{Delta, Dialect, Parser};
-use mistral_tools::{Chunk, ErrorKind, PausedCall, ToolSpec};
-use serde_json::{Map, Value};
+use mistral_tools::{CallArguments, Chunk, ErrorKind, PausedCall, ToolSpec};
 
 use super::suspended::{Slot, Suspended};
 use super::{AgentEvent, AgentLimits, CallEnd, RequestedCall, Stop};
@@ -464,9 +463,12 @@ impl Exchange {
             let mut others = (made + index..).map(|number| self.dialect.call_id(&name, number));
             let id = id.or_else(|| others.find(|id| !ids.contains(id))).unwrap_or_default();
             ids.insert(id.clone());
-            let object = serde_json::from_str::<Value>(&arguments).ok().filter(Value::is_object);
+            let object = arguments.parse().ok().filter(CallArguments::is_object);
             let refusal = match (complete, &object) {
-                (false, _) => Some((ErrorKind::InvalidArguments, format!("the call breaks off after: {arguments}"))),
+                (false, _) => Some((
+                    ErrorKind::InvalidArguments,
+                    format!("the call breaks off, or its arguments are not JSON: {arguments}"),
+                )),
                 _ if index >= self.limits.calls_per_turn => {
                     let most = self.limits.calls_per_turn;
                     Some((ErrorKind::RateLimited, format!("at most {most} calls in one turn; make it again")))
@@ -477,8 +479,7 @@ impl Exchange {
                 (true, Some(_)) => None,
             };
             // Templates take arguments apart, so what is no object is shown in the error and left out of the call.
-            let shown = object.unwrap_or_else(|| Value::Object(Map::new()));
-            message.tool_calls.push(ToolCall { id: Some(id.clone()), name: name.clone(), arguments: shown });
+            message.tool_calls.push(ToolCall::new(name.clone(), object.unwrap_or_default()).with_id(id.clone()));
             let call = RequestedCall { id, name, arguments };
             match refusal {
                 Some((kind, text)) => refusals.push((index, Refusal { kind, text })),
@@ -497,8 +498,8 @@ impl Exchange {
     fn close_turn(&mut self) {
         if let State::Calling(slots) = std::mem::replace(&mut self.state, State::Ready) {
             for Slot { call, result, .. } in slots {
-                let mut message = Message::tool(call.name, result.unwrap_or_default());
-                message.tool_call_id = Some(call.id);
+                let mut message = Message::tool(call.id, result.unwrap_or_default());
+                message.name = Some(call.name);
                 self.messages.push(message);
             }
         }

@@ -291,7 +291,7 @@ fn calls_that_cannot_be_made_go_back_a_bounded_number_of_times() {
     let mut run = ask(&broken);
     let told = answers(&events(&mut run));
     assert_eq!(told[0].1, CallEnd::Error(ErrorKind::InvalidArguments));
-    assert!(told[0].2.contains("breaks off after: {\"a\": 1,"), "{}", told[0].2);
+    assert!(told[0].2.contains("breaks off, or its arguments are not JSON: {\"a\": 1,"), "{}", told[0].2);
     assert_eq!(run.complete().unwrap().text, "Oh.");
 }
 
@@ -584,7 +584,10 @@ fn calls_are_held_to_the_schema_while_they_are_written() {
         let answer = ask(&agent).complete().unwrap();
         assert_eq!(answer.stop, Stop::Turns, "{answer:?}");
         let call = &answer.messages[0].tool_calls[0];
-        assert!(call.name == "add" && call.arguments["a"].is_i64() && call.arguments["b"].is_i64(), "{call:?}");
+        assert!(
+            call.name == "add" && call.arguments.to_value()["a"].is_i64() && call.arguments.to_value()["b"].is_i64(),
+            "{call:?}"
+        );
     }
     // Text stays free, and says what it likes.
     let free = agent("<tool_call>", &["I call <nobody> {\"a\": true}."]).constrain(true);
@@ -650,6 +653,9 @@ fn the_model_inside_the_crate_calculates_by_calling() {
         let answer = agent.run([Message::user("What is 37 * 43?")]).unwrap().complete().unwrap();
         assert_eq!((answer.stop, answer.text.contains("1591")), (Stop::Answered, true), "{answer:?}");
         let call = &answer.messages[0].tool_calls[0];
-        assert_eq!((call.name.as_str(), call.arguments["expression"].as_str()), ("calculator", Some("37 * 43")));
+        assert_eq!(
+            (call.name.as_str(), call.arguments.to_value()["expression"].as_str()),
+            ("calculator", Some("37 * 43"))
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use mistral_tools::dialect::ArgumentsGrammar;
+use mistral_tools::dialect::{ArgumentsGrammar, JsonTypes};
 
 use super::dfa::{Dfa, Refused};
 use super::grammar::{Grammar, Pattern, Rule};
@@ -125,55 +125,22 @@ impl Parameters<'_> {
             return Ok(None);
         }
         let known = self.compiler.document.get("properties").and_then(|properties| properties.get(key));
-        let kinds = known.map_or(ANY, |schema| kinds(schema, 0));
-        let patterns: Vec<&str> = READ_AS.iter().filter(|(kind, _)| kinds & kind != 0).map(|(_, text)| *text).collect();
+        // The parser looks at the same types to tell `2` from `"2"`.
+        let types = known.map_or(JsonTypes::ANY, |schema| JsonTypes::of(self.compiler.document, schema));
+        let read_as = READ_AS.iter().filter(|(other, _)| types.contains(*other));
+        let patterns: Vec<&str> = read_as.map(|(_, text)| *text).collect();
         if patterns.is_empty() { Ok(None) } else { Dfa::regex(&patterns.join("|"), STATES).map(Some) }
     }
 }
 
-const ANY: u8 = 63;
-const KINDS: [(&str, u8); 7] =
-    [("string", 1), ("number", 2), ("integer", 2), ("boolean", 4), ("null", 8), ("object", 16), ("array", 32)];
 /// What is read as the types but strings, or may be.
-const READ_AS: [(u8, &str); 5] = [
-    (2, r"\s*-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?\s*"),
-    (4, r"\s*(?:[Tt]rue|[Ff]alse)\s*"),
-    (8, r"\s*(?:null|None)\s*"),
-    (16, r"\s*\{(?s:.)*"),
-    (32, r"\s*\[(?s:.)*"),
+const READ_AS: [(JsonTypes, &str); 5] = [
+    (JsonTypes::NUMBER, r"\s*-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?\s*"),
+    (JsonTypes::BOOLEAN, r"\s*(?:[Tt]rue|[Ff]alse)\s*"),
+    (JsonTypes::NULL, r"\s*(?:null|None)\s*"),
+    (JsonTypes::OBJECT, r"\s*\{(?s:.)*"),
+    (JsonTypes::ARRAY, r"\s*\[(?s:.)*"),
 ];
-
-/// The types that parsers take a parameter for: what they look at to tell `2` from `"2"`.
-fn kinds(schema: &Value, depth: usize) -> u8 {
-    let named = |name: &Value| KINDS.iter().find(|(known, _)| name == known).map_or(ANY, |&(_, kind)| kind);
-    let of = |value: &Value| match value {
-        Value::String(_) => 1,
-        Value::Number(_) => 2,
-        Value::Bool(_) => 4,
-        Value::Null => 8,
-        Value::Object(_) => 16,
-        Value::Array(_) => 32,
-    };
-    let all = |values: &[Value], kind: &dyn Fn(&Value) -> u8| values.iter().map(kind).fold(0, |all, kind| all | kind);
-    if depth > 8 {
-        return ANY;
-    }
-    match schema.get("type") {
-        Some(Value::Array(names)) => return all(names, &named),
-        Some(Value::Null) | None => {}
-        Some(name) => return named(name),
-    }
-    for key in ["anyOf", "oneOf"] {
-        if let Some(branches) = schema.get(key).and_then(Value::as_array) {
-            return all(branches, &|branch| kinds(branch, depth + 1));
-        }
-    }
-    match (schema.get("enum").and_then(Value::as_array), schema.get("const")) {
-        (Some(values), _) => all(values, &of),
-        (_, Some(value)) => of(value),
-        _ => ANY,
-    }
-}
 
 /// `key assign value` with commas between.
 fn literals(mut compiler: Compiler<'_>, assign: &str) -> Compiled<(Option<Rule>, Vec<Finding>)> {

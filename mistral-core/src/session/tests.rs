@@ -21,12 +21,10 @@ fn say(session: &mut ChatSession, (user, rounds, answer): &Exchanged) {
     session.push(Message::user(words(*user)));
     for &(calls, length) in rounds {
         let ids: Vec<String> = (0..=calls % 3).map(|_| format!("{}-{}", session.nodes.len(), calls)).collect();
-        let call = |id: &String| ToolCall { id: Some(id.clone()), name: "f".into(), arguments: serde_json::json!({}) };
+        let call = |id: &String| ToolCall::new("f", serde_json::json!({})).with_id(id.as_str());
         session.push(Message::assistant("").with_tool_calls(ids.iter().map(call)));
         for id in ids {
-            let mut result = Message::tool("f", words(length));
-            result.tool_call_id = Some(id);
-            session.push(result);
+            session.push(Message::tool(id, words(length)));
         }
     }
     session.push(Message::assistant(words(*answer)));

@@ -147,6 +147,13 @@ impl Dict {
     }
 }
 
+/// The number whose text an object holds as `RawValue` of serde_json writes it: one that serde_json itself has no room for. Python's
+/// `json` reads integers exactly, and what is too large for a float as infinity.
+fn exact_number(object: &serde_json::Map<String, serde_json::Value>) -> Option<Value> {
+    let text = object.get("$serde_json::private::RawValue").filter(|_| object.len() == 1)?.as_str()?;
+    text.parse().map(Value::Int).or_else(|_| text.parse().map(Value::Float)).ok()
+}
+
 impl Value {
     pub(super) fn str(text: impl Into<Rc<str>>) -> Self {
         Self::Str(text.into())
@@ -177,6 +184,9 @@ impl Value {
     fn from_json_at(json: &serde_json::Value, depth: usize) -> Result<Self, Fault> {
         if depth > DEPTH_LIMIT {
             return Err(Fault::new(format!("the input is nested deeper than {DEPTH_LIMIT} levels")));
+        }
+        if let Some(number) = json.as_object().and_then(exact_number) {
+            return Ok(number);
         }
         Ok(match json {
             serde_json::Value::Null => Self::None,

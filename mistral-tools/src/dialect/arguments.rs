@@ -2,7 +2,7 @@
 
 use super::cursor::{Read, Stop};
 use super::elements::Elements;
-use super::family::{Form, Literal, Tagged};
+use super::family::{Form, Literal, Shape, Tagged};
 use super::json::{Reach, ValueScan};
 use super::literal::Literals;
 use super::parameters::Parameters;
@@ -26,8 +26,19 @@ pub(super) enum Arguments {
 pub(super) enum Step {
     /// Bytes that were read.
     Read(usize),
-    /// Bytes that were read; the arguments end, properly or not.
-    End(usize, bool),
+    /// Bytes that were read; the arguments end.
+    End(usize, Ending),
+}
+
+/// How arguments end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// As they should.
+    Whole,
+    /// Where they should, but they are wrong.
+    Broken,
+    /// Too early.
+    Cut,
 }
 
 impl Arguments {
@@ -43,29 +54,29 @@ impl Arguments {
         arguments
     }
 
-    /// Reads on. `close` are marks that end the call early.
+    /// Reads on, in a call of a shape, whose closing marks end it early.
     pub(super) fn step(
         &mut self,
         text: &str,
         tools: &Signatures,
-        close: &[&str],
+        shape: &Shape,
         out: &mut dyn FnMut(&str),
     ) -> Read<Step> {
         match self {
             Self::Json(scan) => {
-                let (read, step) = match scan.scan(text, close) {
+                let (read, step) = match scan.scan(text, shape.close) {
                     Reach::Open(0) => return Err(Stop::More),
                     // Marks are looked for again from where they may begin.
                     Reach::Open(read) => (read, Step::Read(read)),
-                    Reach::Closed(read) => (read, Step::End(read, true)),
-                    Reach::Cut(read, mark) => (read, Step::End(read + mark, false)),
+                    Reach::Closed(read) => (read, Step::End(read, Ending::Whole)),
+                    Reach::Cut(read, mark) => (read, Step::End(read + mark, Ending::Cut)),
                 };
                 out(&text[..read]);
                 Ok(step)
             }
-            Self::Parameters(form, parameters) => parameters.step(text, form, tools, close, out),
-            Self::Elements(mark, elements) => elements.step(text, mark, tools, close, out),
-            Self::Literals(form, literals) => literals.step(text, form, close, out),
+            Self::Parameters(form, parameters) => parameters.step(text, form, tools, shape, out),
+            Self::Elements(mark, elements) => elements.step(text, mark, tools, shape.close, out),
+            Self::Literals(form, literals) => literals.step(text, form, shape.close, out),
         }
     }
 
@@ -73,7 +84,7 @@ impl Arguments {
     pub(super) fn finish(&self, rest: &str, out: &mut dyn FnMut(&str)) -> bool {
         match self {
             Self::Json(_) => out(rest),
-            Self::Parameters(_, parameters) => return parameters.finish(rest, out),
+            Self::Parameters(form, parameters) => return parameters.finish(rest, form, out),
             Self::Elements(_, elements) => return elements.finish(rest, out),
             Self::Literals(_, literals) => literals.finish(rest, out),
         }

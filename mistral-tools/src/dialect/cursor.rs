@@ -76,6 +76,32 @@ impl<'t> Cursor<'t> {
         Ok(())
     }
 
+    /// Whether one of the literals follows.
+    pub(super) fn follows<'l>(&self, literals: impl Iterator<Item = &'l &'l str>) -> Read<()> {
+        let mut all = Err(Stop::No);
+        for literal in literals {
+            match starts_with(self.rest(), literal) {
+                Ok(()) => return Ok(()),
+                Err(Stop::More) => all = Err(Stop::More),
+                Err(Stop::No) => {}
+            }
+        }
+        all
+    }
+
+    /// Passes a name as [`name`](Self::name) does, with or without quotes around it.
+    pub(super) fn quoted_name(&mut self) -> Read<&'t str> {
+        let quote = match self.peek()? {
+            b'"' => "\"",
+            b'\'' => "'",
+            _ => "",
+        };
+        self.literal(quote)?;
+        let name = self.name()?;
+        self.literal(quote)?;
+        Ok(name)
+    }
+
     /// Passes the text up to the first of some literals, and that; gives the text and which. It is at most 128 bytes in one line.
     pub(super) fn until(&mut self, ends: &[&str]) -> Read<(&'t str, usize)> {
         let rest = self.rest();

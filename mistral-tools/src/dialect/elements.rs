@@ -1,11 +1,11 @@
 //! Arguments as elements, of which each tag stands after a mark, transcribed to a JSON object: objects and lists are elements inside of
 //! elements, everything else is text, of which the schema tells what it is.
 
-use super::arguments::Step;
+use super::arguments::{Ending, Step};
 use super::cursor::{Cursor, Read, Stop, starts_with};
 use super::json::quoted;
 use super::schema::{Signatures, Types};
-use super::value::Value;
+use super::value::{Reach, Value};
 
 /// The key of what is in a list.
 const ITEM: &str = "item";
@@ -66,10 +66,14 @@ impl Elements {
         close: &[&str],
         out: &mut dyn FnMut(&str),
     ) -> Read<Step> {
-        let Some(innermost) = self.open.last_mut() else { return Ok(Step::End(0, false)) };
+        let reach = match self.inside {
+            Inside::Value(_) => self.reach(text, mark, tools, close),
+            _ => Reach::Open(0),
+        };
+        let Some(innermost) = self.open.last_mut() else { return Ok(Step::End(0, Ending::Cut)) };
         match self.inside {
             Inside::Value(value) => {
-                let (read, ended) = value.step(text, &[&innermost.end], out)?;
+                let (read, ended) = value.step(text, reach, out)?;
                 if ended {
                     self.open.pop();
                     self.inside = Inside::Tree;
@@ -89,10 +93,38 @@ impl Elements {
                 Ok(Step::Read(0))
             }
             Inside::Tree => match self.tag(text, mark, tools, close, out) {
-                Err(Stop::No) => Ok(Step::End(0, false)),
+                Err(Stop::No) => Ok(Step::End(0, Ending::Cut)),
                 read => read,
             },
         }
+    }
+
+    /// How far a value goes. Its closing tag counts if another tag follows; without one, a tag of a parameter that its parent is known to
+    /// have ends it, and so does the closing tag of its parent.
+    fn reach(&self, text: &str, mark: &str, tools: &Signatures, close: &[&str]) -> Reach {
+        let [.., parent, innermost] = self.open.as_slice() else { return Reach::Open(0) };
+        let tag = [mark, "<"].concat();
+        Reach::of(text, &[&innermost.end, &tag], |at, which| {
+            let mut cursor = Cursor { text, at };
+            let (length, mut passed) = (at, at);
+            if which == 0 {
+                cursor.literal(&innermost.end)?;
+                passed = cursor.at;
+            } else if !cursor.optional(&parent.end)? {
+                cursor.literal(&tag)?;
+                let (key, _) = cursor.until(&[">"])?;
+                let path = self.path(mark).take(self.open.len().saturating_sub(2)).chain([Some(key)]);
+                return if tools.declares(self.tool, path) { Ok((length, passed)) } else { Err(Stop::No) };
+            }
+            cursor.space();
+            cursor.follows(close.iter().chain(&[tag.as_str()]))?;
+            Ok((length, passed))
+        })
+    }
+
+    /// The keys from the call to the innermost element; in lists there is no key.
+    fn path<'e>(&'e self, mark: &'e str) -> impl ExactSizeIterator<Item = Option<&'e str>> {
+        self.open.windows(2).map(|pair| (!pair[0].list).then(|| pair[1].key(mark)))
     }
 
     /// A tag inside of an object or a list: one more element, or its end.
@@ -119,7 +151,11 @@ impl Elements {
                 self.open.pop();
             }
             let end = outermost || !ended;
-            return Ok(if end { Step::End(cursor.at, outermost) } else { Step::Read(cursor.at) });
+            return Ok(if end {
+                Step::End(cursor.at, if outermost { Ending::Whole } else { Ending::Cut })
+            } else {
+                Step::Read(cursor.at)
+            });
         }
         cursor.literal(mark)?;
         cursor.literal("<")?;
@@ -133,8 +169,7 @@ impl Elements {
             out(":");
         }
         self.open.push(Element::new(mark, key));
-        let path = self.open.windows(2).map(|pair| (!pair[0].list).then(|| pair[1].key(mark)));
-        self.inside = Inside::Either(tools.types_within(self.tool, path));
+        self.inside = Inside::Either(tools.types_within(self.tool, self.path(mark)));
         Ok(Step::Read(cursor.at))
     }
 

@@ -38,6 +38,11 @@ impl Shape {
         self.section.iter().chain(self.call).copied()
     }
 
+    /// Whether a call looks like any other object of JSON.
+    pub(super) fn is_json(&self) -> bool {
+        matches!(self.form, Form::Envelope { plain: true, .. })
+    }
+
     /// Whether calls begin with their names.
     pub(super) fn named(&self) -> bool {
         matches!(&self.form, Form::Named(Named { prefix: "", after_id: "", .. }))
@@ -53,6 +58,9 @@ pub(super) enum Form {
         name: &'static [&'static str],
         /// Keys of the arguments.
         arguments: &'static [&'static str],
+        /// Whether other JSON can stand in the same place, so that the object must tell by itself that it is a call. It needs no mark then,
+        /// at the beginning of a message or within text.
+        plain: bool,
     },
     /// `{"f": {..}}`, or a list of such.
     Keyed,
@@ -100,8 +108,8 @@ pub(super) struct Tagged {
     pub(super) value_end: &'static str,
     /// Closes the call.
     pub(super) close: &'static str,
-    /// The same after a line break, if a line break on either side of a value is not of it; or empty.
-    pub(super) line_end: &'static str,
+    /// Whether a line break on either side of a value is none of it. The marks that can end it then begin lines.
+    pub(super) lines: bool,
 }
 
 /// What a dialect says of a value.
@@ -124,10 +132,29 @@ pub(super) struct Literal {
     pub(super) brackets: (u8, u8),
     /// Stands between a key and its value.
     pub(super) assign: u8,
-    /// Whether keys without quotes are also inside of values.
-    pub(super) bare_keys: bool,
-    /// Marks around strings.
-    pub(super) quotes: &'static [&'static str],
-    /// Whether `\` in strings means what it means in Python.
-    pub(super) escapes: bool,
+    /// What stands around strings, longer marks first.
+    pub(super) quotes: &'static [Quote],
+    /// Whether values are Python's; if not, keys need no quotes.
+    pub(super) python: bool,
+}
+
+/// What stands around a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Quote {
+    pub(super) mark: &'static str,
+    /// What `\` means between.
+    pub(super) escapes: Escapes,
+}
+
+/// What a backslash means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Escapes {
+    /// Itself.
+    None,
+    /// Itself, and the next character is no quote.
+    Raw,
+    /// What it means in a string of Python.
+    Python,
+    /// What it means in a string of JSON.
+    Json,
 }

@@ -3,95 +3,197 @@
 use serde_json::{Value, json};
 
 use super::Dialect;
-use crate::{Message, ToolCall};
+use crate::{Message, Role, ToolCall};
 
 /// How a chat template takes the calls that a model made before.
 ///
 /// ```
-/// use mistral_tools::dialect::{CallHistory, Dialect};
+/// use mistral_tools::dialect::{CallForm, CallHistory, Dialect};
 ///
 /// // A template that knows of content only.
 /// let render = |messages: &[serde_json::Value]| Some(messages.iter().filter_map(|m| m["content"].as_str()).collect());
-/// assert_eq!(CallHistory::of(Dialect::Lfm2, render), Some(CallHistory::Content));
+/// assert_eq!(CallHistory::of(Dialect::Lfm2, render).map(|history| history.form), Some(CallForm::Content));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CallHistory {
+pub struct CallHistory {
+    /// How a call is given to the template.
+    pub form: CallForm,
+    /// Whether a message has at most one call. The calls of a turn then become messages of their own, each with its result after it:
+    /// Llama 3.1 to 3.3, gpt-oss, GigaChat.
+    pub single: bool,
+}
+
+/// In which form a chat template takes a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallForm {
     /// With arguments as objects, as most do.
+    #[default]
     Objects,
     /// With arguments as JSON text: Functionary.
     Text,
-    /// With arguments as JSON text, and only beside content that is null: distillations of DeepSeek R1.
+    /// With arguments as JSON text, and only next to content that is null: distillations of DeepSeek R1.
     TextAlone,
     /// Not at all: calls are part of the content, written as the model wrote them. LFM2, and templates that know of no calls.
     Content,
 }
 
-impl CallHistory {
+impl CallForm {
     const ALL: [Self; 4] = [Self::Objects, Self::Text, Self::TextAlone, Self::Content];
+}
 
-    /// Finds out, by rendering a call with a template: at most four times. `render` gives nothing where the template fails; where it
-    /// always does, nothing is found.
+impl CallHistory {
+    /// Finds out how a template takes calls, by rendering some with it: at most six times. `render` returns nothing where the template
+    /// fails; where it always does, nothing is found.
     pub fn of(dialect: Dialect, mut render: impl FnMut(&[Value]) -> Option<String>) -> Option<Self> {
-        let (key, value) = ("w7qkey", "w7qvalue");
-        let call = ToolCall { id: Some("c00000000".into()), name: "w7qname".into(), arguments: json!({key: value}) };
-        let messages = [Message::user("?"), Message::assistant("").with_tool_calls([call])];
-        let mut shown = |history: &Self| {
-            let text = render(&history.messages(dialect, &messages));
-            text.is_some_and(|text| text.contains(key) && text.contains(value))
+        let call = |number: usize| {
+            ToolCall::new("w7qname", json!({"w7qkey": format!("w7qvalue{number}")}))
+                .with_id(format!("c0000000{number}"))
         };
-        Self::ALL.into_iter().find(|history| shown(history))
+        let mut shown = |history: Self, messages: &[Message], texts: &[&str]| {
+            let text = render(&history.messages(dialect, messages)).unwrap_or_default();
+            texts.iter().filter(|shown| text.contains(**shown)).count()
+        };
+        let one = [Message::user("?"), Message::assistant("").with_tool_calls([call(0)])];
+        let histories = CallForm::ALL.map(|form| Self { form, single: false });
+        let found = histories.into_iter().find(|&history| shown(history, &one, &["w7qkey", "w7qvalue0"]) == 2)?;
+        let two = [
+            Message::user("?"),
+            Message::assistant("").with_tool_calls([call(0), call(1)]),
+            Message::tool("c00000000", "w7qresult0"),
+            Message::tool("c00000001", "w7qresult1"),
+        ];
+        let all = ["w7qvalue0", "w7qvalue1", "w7qresult0", "w7qresult1"];
+        let (single, together) = (Self { single: true, ..found }, shown(found, &two, &all));
+        let is_better = together < all.len() && shown(single, &two, &all) > together;
+        Some(if is_better { single } else { found })
     }
 
-    /// The messages as the template takes them.
+    /// Returns the messages as the template takes them. Results that lack the id of their call or the name of their tool get it from the
+    /// call. Numbers of arguments that a [`Value`] cannot hold stand as [`RawValue`](serde_json::value::RawValue) does in a `Value`: an object
+    /// of one key that holds their text.
     pub fn messages(self, dialect: Dialect, messages: &[Message]) -> Vec<Value> {
+        let mut messages = linked(messages);
+        if self.single {
+            messages = separated(messages);
+        }
         let mut made = 0;
-        let json = |message: &Message| {
-            let mut json = message.to_json();
-            let calls = message.tool_calls.as_slice();
-            let written = self == Self::Content || (self == Self::TextAlone && !message.content.is_empty());
-            if calls.is_empty() || self == Self::Objects {
-            } else if written {
-                json["content"] = Value::String(message.content.clone() + &dialect.write(calls, made));
-                if let Some(json) = json.as_object_mut() {
-                    json.remove("tool_calls");
-                }
-            } else {
-                for (i, call) in calls.iter().enumerate() {
-                    json["tool_calls"][i]["function"]["arguments"] = Value::String(call.arguments.to_string());
-                }
-                if self == Self::TextAlone {
-                    json["content"] = Value::Null;
-                }
-            }
-            made += calls.len();
-            json
-        };
-        messages.iter().map(json).collect()
+        messages.iter().map(|message| self.message(dialect, message, &mut made)).collect()
     }
+
+    fn message(self, dialect: Dialect, message: &Message, made: &mut usize) -> Value {
+        let calls = message.tool_calls.as_slice();
+        let has_text = !message.content.is_empty();
+        let is_written = self.form == CallForm::Content || (self.form == CallForm::TextAlone && has_text);
+        let mut json = Message { tool_calls: Vec::new(), ..message.clone() }.to_json();
+        if !calls.is_empty() && is_written {
+            json["content"] = Value::String(message.content.clone() + &dialect.write(calls, *made));
+        } else if !calls.is_empty() {
+            let call = |call: &ToolCall| {
+                let arguments = match self.form {
+                    CallForm::Objects => call.arguments.to_template(),
+                    _ => Value::String(call.arguments.as_str().to_owned()),
+                };
+                let mut json = json!({"type": "function", "function": {"name": call.name, "arguments": arguments}});
+                if let Some(id) = &call.id {
+                    json["id"] = Value::String(id.clone());
+                }
+                json
+            };
+            json["tool_calls"] = calls.iter().map(call).collect();
+            if self.form == CallForm::TextAlone {
+                json["content"] = Value::Null;
+            }
+        }
+        *made += calls.len();
+        json
+    }
+}
+
+/// The messages with what ties results to calls: ids, and names of tools.
+fn linked(messages: &[Message]) -> Vec<Message> {
+    let mut open: Vec<&ToolCall> = Vec::new();
+    let mut all = Vec::with_capacity(messages.len());
+    for (index, message) in messages.iter().enumerate() {
+        let mut message = message.clone();
+        if message.role == Role::Tool {
+            let place = match (&message.tool_call_id, &message.name) {
+                (Some(id), _) => open.iter().position(|call| call.id.as_ref() == Some(id)),
+                (None, Some(name)) => open.iter().position(|call| call.name == *name),
+                (None, None) => (!open.is_empty()).then_some(0),
+            };
+            let before = messages.get(..index).into_iter().flatten().rev().flat_map(|message| &message.tool_calls);
+            let earlier = |id: &String| before.into_iter().find(|call| call.id.as_ref() == Some(id));
+            let call = match place {
+                Some(place) => Some(open.remove(place)),
+                None => message.tool_call_id.as_ref().and_then(earlier),
+            };
+            if let Some(call) = call {
+                message.name.get_or_insert_with(|| call.name.clone());
+                message.tool_call_id = message.tool_call_id.or_else(|| call.id.clone());
+            }
+        } else if !message.tool_calls.is_empty() {
+            open = messages[index].tool_calls.iter().collect();
+        }
+        all.push(message);
+    }
+    all
+}
+
+/// The same with one call to a message, and the result of each after it.
+fn separated(messages: Vec<Message>) -> Vec<Message> {
+    let mut all = Vec::with_capacity(messages.len());
+    let mut messages = messages.into_iter().peekable();
+    while let Some(mut message) = messages.next() {
+        if message.tool_calls.len() < 2 {
+            all.push(message);
+            continue;
+        }
+        let mut results: Vec<Message> = Vec::new();
+        while let Some(result) = messages.next_if(|message| message.role == Role::Tool) {
+            results.push(result);
+        }
+        for call in std::mem::take(&mut message.tool_calls) {
+            let is_result = |result: &Message| match (&call.id, &result.tool_call_id) {
+                (Some(id), Some(of)) => id == of,
+                _ => result.name.as_ref() == Some(&call.name),
+            };
+            let result = results.iter().position(is_result).map(|place| results.remove(place));
+            let next = Message::assistant("");
+            all.push(std::mem::replace(&mut message, next).with_tool_calls([call]));
+            all.extend(result);
+        }
+        all.append(&mut results);
+    }
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const fn history(form: CallForm) -> CallHistory {
+        CallHistory { form, single: false }
+    }
+
     #[test]
     fn messages_are_as_the_template_takes_them() {
-        let call = |n: u32| ToolCall { id: None, name: "add".into(), arguments: json!({"a": n}) };
+        let call = |n: u32| ToolCall::new("add", json!({"a": n}));
         let messages = [
             Message::assistant("").with_tool_calls([call(1), call(2)]),
-            Message::tool("add", "1"),
+            Message { name: Some("add".into()), ..Message::new(Role::Tool, "1") },
             Message::assistant("So.").with_tool_calls([call(3)]),
         ];
         let plain: Vec<Value> = messages.iter().map(Message::to_json).collect();
-        let shown = |history: CallHistory| history.messages(Dialect::KimiK2, &messages);
-        assert_eq!(shown(CallHistory::Objects), plain);
-        let text = shown(CallHistory::Text);
+        let shown = |form: CallForm| history(form).messages(Dialect::KimiK2, &messages);
+        assert_eq!(shown(CallForm::Objects), plain);
+        let text = shown(CallForm::Text);
         assert_eq!(text[0]["tool_calls"][1]["function"], json!({"name": "add", "arguments": "{\"a\":2}"}));
         assert_eq!((&text[0]["content"], &text[1], &text[2]["content"]), (&json!(""), &plain[1], &json!("So.")));
-        let alone = shown(CallHistory::TextAlone);
+        let alone = shown(CallForm::TextAlone);
         assert_eq!((&alone[0]["content"], &alone[0]["tool_calls"]), (&Value::Null, &text[0]["tool_calls"]));
-        let content = shown(CallHistory::Content);
+        let content = shown(CallForm::Content);
         let third = "So.<|tool_calls_section_begin|><|tool_call_begin|>functions.add:2<|tool_call_argument_begin|>{\"a\":3}<|tool_call_end|><|tool_calls_section_end|>";
         assert_eq!(content[2], json!({"role": "assistant", "content": third}));
         assert_eq!(alone[2], content[2], "the template would leave the call out");
@@ -102,9 +204,66 @@ mod tests {
     fn what_a_template_takes_is_found_by_rendering() {
         assert_eq!(CallHistory::of(Dialect::Hermes, |_| None), None);
         let all = |messages: &[Value]| Some(json!(messages).to_string());
-        assert_eq!(CallHistory::of(Dialect::Hermes, all), Some(CallHistory::Objects));
+        assert_eq!(CallHistory::of(Dialect::Hermes, all), Some(CallHistory::default()));
         let text =
             |messages: &[Value]| messages[1]["tool_calls"][0]["function"]["arguments"].as_str().map(str::to_owned);
-        assert_eq!(CallHistory::of(Dialect::Hermes, text), Some(CallHistory::Text));
+        assert_eq!(CallHistory::of(Dialect::Hermes, text), Some(history(CallForm::Text)));
+        let is_single = |message: &Value| message["tool_calls"].as_array().is_none_or(|calls| calls.len() == 1);
+        let refused = |messages: &[Value]| messages.iter().all(is_single).then(|| json!(messages).to_string());
+        let single = Some(CallHistory { single: true, ..CallHistory::default() });
+        assert_eq!(CallHistory::of(Dialect::Llama3, refused), single);
+        let first = |messages: &[Value]| {
+            Some(messages.iter().map(|m| [&m["tool_calls"][0], &m["content"]].map(Value::to_string).concat()).collect())
+        };
+        assert_eq!(CallHistory::of(Dialect::Llama3, first), single);
+    }
+
+    #[test]
+    fn results_are_tied_to_their_calls() {
+        let call = |name: &str, id: &str| ToolCall::new(name, json!({})).with_id(id);
+        let old = |name: &str, text: &str| Message { name: Some(name.into()), ..Message::new(Role::Tool, text) };
+        let messages = [
+            Message::assistant("So.").with_tool_calls([call("add", "1"), call("now", "2"), call("add", "3")]),
+            Message::tool("3", "c"),
+            Message::tool("2", "b"),
+            old("add", "a"),
+            Message::tool("7", "d"),
+            Message::user("?"),
+            Message::tool("2", "e"),
+        ];
+        let ties = |messages: &[Value]| -> Vec<String> {
+            let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+            let tie = |m: &Value| {
+                let call = &m["tool_calls"][0]["id"];
+                [text(&m["content"]), text(if call.is_null() { &m["tool_call_id"] } else { call }), text(&m["name"])]
+                    .join(" ")
+            };
+            messages.iter().map(tie).collect()
+        };
+        let together = CallHistory::default().messages(Dialect::Hermes, &messages);
+        assert_eq!(ties(&together)[1..], ["c 3 add", "b 2 now", "a 1 add", "d 7 -", "? - -", "e 2 now"]);
+        let single = CallHistory { single: true, ..CallHistory::default() }.messages(Dialect::Hermes, &messages);
+        let expected = ["So. 1 -", "a 1 add", " 2 -", "b 2 now", " 3 -", "c 3 add", "d 7 -", "? - -", "e 2 now"];
+        assert_eq!(ties(&single), expected);
+    }
+
+    #[test]
+    fn numbers_reach_templates_as_they_are() {
+        let call = |text: &str| {
+            Message::assistant("").with_tool_calls([ToolCall::new("f", text.parse::<crate::CallArguments>().unwrap())])
+        };
+        let arguments = |text: &str| {
+            let json = CallHistory::default().messages(Dialect::Hermes, &[call(text)]);
+            json[0]["tool_calls"][0]["function"]["arguments"].clone()
+        };
+        assert_eq!(arguments("{\"a\": 1.10}"), json!({"a": 1.1}));
+        let wide = "{\"a\": 123456789012345678901234567890}";
+        assert_eq!(arguments(wide), json!({"a": {"$serde_json::private::RawValue": "123456789012345678901234567890"}}));
+        let text = history(CallForm::Content)
+            .messages(Dialect::Lfm2, &[call("{\"a\": [1.10, 123456789012345678901234567890]}")]);
+        assert_eq!(
+            text[0]["content"],
+            "<|tool_call_start|>[f(a=[1.10, 123456789012345678901234567890])]<|tool_call_end|>"
+        );
     }
 }

@@ -4,7 +4,7 @@ use super::cursor::{Stop, is_scalar, starts_with};
 
 /// Where a value ends, found without looking twice at a byte. Brackets are counted, not matched: what is wrong with the value is for
 /// its reader to say, who can tell the model.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ValueScan {
     depth: usize,
     string: bool,
@@ -69,6 +69,166 @@ impl ValueScan {
         }
         self.escape = escaped;
         Reach::Open(text.len())
+    }
+}
+
+/// Checks one JSON value while it arrives, by the grammar of RFC 8259. Values that are nested deeper than `serde_json` reads are wrong.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Check {
+    /// The brackets that are open: whether each is an object's.
+    open: Vec<bool>,
+    expects: Expects,
+}
+
+/// What may come next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Expects {
+    #[default]
+    Value,
+    /// A value, or the end of the list that has just begun.
+    Item,
+    /// A key, or the end of the object that has just begun.
+    Member,
+    Key,
+    Colon,
+    /// A comma or a closing bracket; only whitespace after the outermost value.
+    Next,
+    /// More of a string, and whether that is a key.
+    String(bool),
+    Escape(bool),
+    /// So many more hexadecimal digits of a string.
+    Digits(bool, u8),
+    Number(Number),
+    /// The rest of a constant.
+    Word(&'static str),
+    /// Nothing makes it right.
+    Wrong,
+}
+
+/// What of a number has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Sign,
+    Zero,
+    Integer,
+    Point,
+    Fraction,
+    Exponent,
+    ExponentSign,
+    ExponentDigits,
+}
+
+impl Check {
+    /// One level less than the recursion limit of `serde_json`.
+    const DEPTH: usize = 127;
+
+    /// Reads on.
+    pub(super) fn read(&mut self, text: &str) {
+        for c in text.bytes() {
+            self.expects = self.next(c);
+        }
+    }
+
+    /// Makes it wrong, whatever was read and comes.
+    pub(super) fn spoil(&mut self) {
+        self.expects = Expects::Wrong;
+    }
+
+    /// Whether what was read is one whole value.
+    pub(super) fn is_whole(&self) -> bool {
+        let ended = match self.expects {
+            Expects::Next => true,
+            Expects::Number(number) => number.ends(),
+            _ => false,
+        };
+        ended && self.open.is_empty()
+    }
+
+    fn next(&mut self, c: u8) -> Expects {
+        let space = matches!(c, b' ' | b'\t' | b'\n' | b'\r');
+        match (self.expects, c) {
+            (Expects::String(key), b'"') => {
+                if key {
+                    Expects::Colon
+                } else {
+                    Expects::Next
+                }
+            }
+            (Expects::String(key), b'\\') => Expects::Escape(key),
+            (Expects::String(_), 0..0x20) => Expects::Wrong,
+            (Expects::String(key), _) => Expects::String(key),
+            (Expects::Escape(key), b'u') => Expects::Digits(key, 4),
+            (Expects::Escape(key), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Expects::String(key),
+            (Expects::Digits(key, 1), c) if c.is_ascii_hexdigit() => Expects::String(key),
+            (Expects::Digits(key, left), c) if c.is_ascii_hexdigit() => Expects::Digits(key, left - 1),
+            (Expects::Word(rest), c) => match rest.as_bytes().split_first() {
+                Some((first, [])) if *first == c => Expects::Next,
+                Some((first, _)) if *first == c => Expects::Word(rest.get(1..).unwrap_or("")),
+                _ => Expects::Wrong,
+            },
+            (Expects::Number(number), c) => match number.next(c) {
+                Some(number) => Expects::Number(number),
+                None if number.ends() => {
+                    self.expects = Expects::Next;
+                    self.next(c)
+                }
+                None => Expects::Wrong,
+            },
+            (Expects::Wrong | Expects::Escape(_) | Expects::Digits(..), _) => Expects::Wrong,
+            (expects, _) if space => expects,
+            (Expects::Item, b']') | (Expects::Member, b'}') => self.close(c),
+            (Expects::Value | Expects::Item, c) => self.value(c),
+            (Expects::Member | Expects::Key, b'"') => Expects::String(true),
+            (Expects::Colon, b':') => Expects::Value,
+            (Expects::Next, b',') => match self.open.last() {
+                Some(true) => Expects::Key,
+                Some(false) => Expects::Value,
+                None => Expects::Wrong,
+            },
+            (Expects::Next, b'}' | b']') => self.close(c),
+            _ => Expects::Wrong,
+        }
+    }
+
+    fn value(&mut self, c: u8) -> Expects {
+        match c {
+            b'{' | b'[' if self.open.len() >= Self::DEPTH => Expects::Wrong,
+            b'{' | b'[' => {
+                self.open.push(c == b'{');
+                if c == b'{' { Expects::Member } else { Expects::Item }
+            }
+            b'"' => Expects::String(false),
+            b't' => Expects::Word("rue"),
+            b'f' => Expects::Word("alse"),
+            b'n' => Expects::Word("ull"),
+            b'-' => Expects::Number(Number::Sign),
+            b'0' => Expects::Number(Number::Zero),
+            b'1'..=b'9' => Expects::Number(Number::Integer),
+            _ => Expects::Wrong,
+        }
+    }
+
+    fn close(&mut self, c: u8) -> Expects {
+        if self.open.pop() == Some(c == b'}') { Expects::Next } else { Expects::Wrong }
+    }
+}
+
+impl Number {
+    fn next(self, c: u8) -> Option<Self> {
+        match (self, c) {
+            (Self::Sign, b'0') => Some(Self::Zero),
+            (Self::Sign, b'1'..=b'9') | (Self::Integer, b'0'..=b'9') => Some(Self::Integer),
+            (Self::Zero | Self::Integer, b'.') => Some(Self::Point),
+            (Self::Point | Self::Fraction, b'0'..=b'9') => Some(Self::Fraction),
+            (Self::Zero | Self::Integer | Self::Fraction, b'e' | b'E') => Some(Self::Exponent),
+            (Self::Exponent, b'+' | b'-') => Some(Self::ExponentSign),
+            (Self::Exponent | Self::ExponentSign | Self::ExponentDigits, b'0'..=b'9') => Some(Self::ExponentDigits),
+            _ => None,
+        }
+    }
+
+    fn ends(self) -> bool {
+        matches!(self, Self::Zero | Self::Integer | Self::Fraction | Self::ExponentDigits)
     }
 }
 
@@ -137,6 +297,61 @@ mod tests {
         }
         assert_eq!(ValueScan::default().scan("{\"a\": [1</x> b", &["</x>"]), Reach::Cut(8, 4));
         assert_eq!(ValueScan::default().scan("{\"a\": \"</x>\", </", &["</x>"]), Reach::Open(14));
+    }
+
+    #[test]
+    fn values_are_checked_as_serde_json_does() {
+        let pieces = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"",
+            "\"a\"",
+            "\\",
+            "\\u00e9",
+            "\\u12",
+            "1",
+            "-",
+            "0",
+            "01",
+            ".",
+            "e",
+            "E+",
+            "2.5e-3",
+            "true",
+            "nul",
+            "null",
+            " ",
+            "\n",
+            "\u{1}",
+            "é",
+            "\"\\n\\/\"",
+            "\"x\": ",
+            "[]",
+            "{}",
+        ];
+        let (mut seed, mut right) = (7u64, 0);
+        for _ in 0..60_000 {
+            let mut text = String::new();
+            for _ in 0..1 + seed % 7 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text += pieces[usize::try_from(seed >> 33).unwrap() % pieces.len()];
+            }
+            let mut check = Check::default();
+            check.read(&text);
+            assert_eq!(check.is_whole(), is_value(&text), "{text}");
+            right += usize::from(check.is_whole());
+        }
+        assert!(right > 1_000, "{right}");
+        for depth in [126, 127, 128, 129] {
+            let text = ["[".repeat(depth), "]".repeat(depth)].concat();
+            let mut check = Check::default();
+            check.read(&text);
+            assert_eq!(check.is_whole(), serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{depth}");
+        }
     }
 
     #[test]

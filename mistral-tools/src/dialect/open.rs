@@ -4,9 +4,12 @@
 
 use std::borrow::Cow;
 
-use super::cursor::{Cursor, Read, Stop};
+use super::cursor::{self, Cursor, Read, Stop};
 use super::family::{Form, Literal, Named, Shape, Tagged};
 use super::ids::numbered;
+use super::json::is_value;
+use super::literal;
+use super::schema::Signatures;
 
 /// Keys of an envelope for the id of the call.
 const IDS: [&str; 3] = ["id", "tool_call_id", "call_id"];
@@ -42,8 +45,56 @@ pub(super) enum Body<'t> {
 pub(super) enum Rest<'t> {
     /// Another key; the id if it is one.
     Key(usize, Option<&'t str>),
+    /// A key that contradicts what was read: the name or the arguments once more.
+    Again(usize),
     /// The end of an object.
     Close(usize),
+    /// Another call in the same object.
+    Call(Open<'t>),
+}
+
+/// How sure it is that an object of JSON is a call and no answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sure<'s> {
+    /// A mark says so.
+    Marked,
+    /// It stands at the beginning of a message or in a fence: a call of one of these tools, or of any tool that has a name, arguments
+    /// and nothing else.
+    Alone(&'s Signatures),
+    /// It stands within text: a call of one of these tools that has arguments; of any tool if it begins a line.
+    Within(&'s Signatures, bool),
+}
+
+impl Sure<'_> {
+    fn tools(&self) -> Option<&Signatures> {
+        match self {
+            Self::Marked => None,
+            Self::Alone(tools) | Self::Within(tools, _) => Some(tools),
+        }
+    }
+
+    /// Whether a name alone tells that it is a call.
+    fn knows(&self, name: &str) -> bool {
+        match self {
+            Self::Marked => true,
+            Self::Alone(tools) => tools.is_empty() || tools.position(name).is_some(),
+            Self::Within(tools, _) => tools.position(name).is_some(),
+        }
+    }
+
+    /// Whether a call may be of a tool that is not known.
+    fn takes_others(&self) -> bool {
+        !matches!(self, Self::Within(_, false))
+    }
+
+    /// Whether a call may come without arguments.
+    fn takes_none(&self) -> bool {
+        match self {
+            Self::Marked => true,
+            Self::Alone(tools) => !tools.is_empty(),
+            Self::Within(..) => false,
+        }
+    }
 }
 
 /// What is still to be closed around a call.
@@ -59,7 +110,7 @@ pub(super) struct Place {
 
 impl Shape {
     /// Reads the beginning of a call, which stands at the beginning of a text.
-    pub(super) fn open<'t>(&self, text: &'t str) -> Read<Open<'t>> {
+    pub(super) fn open<'t>(&self, text: &'t str, tools: &Signatures) -> Read<Open<'t>> {
         let mut cursor = Cursor::new(text);
         let section = pass(&mut cursor, self.section)?;
         if section {
@@ -70,29 +121,34 @@ impl Shape {
             return Err(Stop::No);
         }
         cursor.space();
-        self.begin(cursor)
+        self.begin(cursor, self.sure(tools))
     }
 
     /// Reads the beginning of a call without a mark.
-    pub(super) fn open_bare<'t>(&self, text: &'t str) -> Read<Open<'t>> {
+    pub(super) fn open_bare<'t>(&self, text: &'t str, sure: Sure<'_>) -> Read<Open<'t>> {
         let mut cursor = Cursor::new(text);
         cursor.literal(self.bare.ok_or(Stop::No)?)?;
-        self.begin(cursor)
+        self.begin(cursor, sure)
     }
 
-    fn begin<'t>(&self, mut cursor: Cursor<'t>) -> Read<Open<'t>> {
+    /// How sure the marks of the shape make it that there is a call.
+    fn sure<'s>(&self, tools: &'s Signatures) -> Sure<'s> {
+        if self.is_json() { Sure::Alone(tools) } else { Sure::Marked }
+    }
+
+    fn begin<'t>(&self, mut cursor: Cursor<'t>, sure: Sure<'_>) -> Read<Open<'t>> {
         let mut place = Place::default();
         if matches!(self.form, Form::Envelope { .. } | Form::Keyed | Form::Literal(_)) {
             place.list = cursor.optional("[")?;
             cursor.space();
         }
-        self.item(cursor, place)
+        self.item(cursor, place, sure)
     }
 
     /// Reads the beginning of a call in its list.
-    fn item<'t>(&self, cursor: Cursor<'t>, place: Place) -> Read<Open<'t>> {
+    fn item<'t>(&self, cursor: Cursor<'t>, place: Place, sure: Sure<'_>) -> Read<Open<'t>> {
         match &self.form {
-            Form::Envelope { name, arguments } => envelope(cursor, place, name, arguments),
+            Form::Envelope { name, arguments, .. } => envelope(cursor, place, name, arguments, sure),
             Form::Keyed => keyed(cursor, place),
             Form::Named(named) => named.item(cursor, self.close),
             Form::Tagged(tagged) => tagged.item(cursor),
@@ -103,7 +159,13 @@ impl Shape {
 
     /// Reads on after a call: the next call of the list if there is one. `passed` is how much was markup, also if
     /// nothing more is.
-    pub(super) fn next<'t>(&self, text: &'t str, place: Place, passed: &mut usize) -> Read<Open<'t>> {
+    pub(super) fn next<'t>(
+        &self,
+        text: &'t str,
+        place: Place,
+        tools: &Signatures,
+        passed: &mut usize,
+    ) -> Read<Open<'t>> {
         let mut cursor = Cursor::new(text);
         match &self.form {
             Form::Named(named) if named.fence => {
@@ -128,7 +190,35 @@ impl Shape {
             _ if place.list => return Err(Stop::No),
             _ => {}
         }
-        self.item(cursor, place)
+        self.item(cursor, place, self.sure(tools))
+    }
+
+    /// Reads on after the arguments within an object.
+    pub(super) fn rest<'t>(&self, text: &'t str, place: Place) -> Read<Rest<'t>> {
+        let mut cursor = Cursor::new(text);
+        cursor.space();
+        if !cursor.optional(",")? {
+            cursor.literal("}")?;
+            return Ok(Rest::Close(cursor.at));
+        }
+        cursor.space();
+        if cursor.optional("}")? {
+            // A comma too many.
+            return Ok(Rest::Close(cursor.at));
+        }
+        if matches!(self.form, Form::Keyed) {
+            return keyed_member(cursor, place).map(Rest::Call);
+        }
+        let key = cursor.string()?;
+        cursor.space();
+        cursor.literal(":")?;
+        cursor.space();
+        let value = cursor.value()?;
+        let again = match &self.form {
+            Form::Envelope { name, arguments, .. } => name.first() == Some(&key) || arguments.contains(&key),
+            _ => false,
+        };
+        Ok(if again { Rest::Again(cursor.at) } else { Rest::Key(cursor.at, id(value).filter(|_| IDS.contains(&key))) })
     }
 }
 
@@ -141,43 +231,44 @@ fn pass(cursor: &mut Cursor<'_>, marks: &[&str]) -> Read<bool> {
     }
 }
 
-/// Reads on after the arguments within an envelope.
-pub(super) fn rest_of_envelope(text: &str) -> Read<Rest<'_>> {
-    let mut cursor = Cursor::new(text);
-    cursor.space();
-    if !cursor.optional(",")? {
-        cursor.literal("}")?;
-        return Ok(Rest::Close(cursor.at));
-    }
-    cursor.space();
-    let key = cursor.string()?;
-    cursor.space();
-    cursor.literal(":")?;
-    cursor.space();
-    let value = cursor.value()?;
-    let id = match (IDS.contains(&key), IGNORED.contains(&key)) {
-        (true, _) => id(value),
-        (_, true) => None,
-        _ => return Err(Stop::No),
-    };
-    Ok(Rest::Key(cursor.at, id))
-}
-
 /// The id that a value stands for: numbers are as good as strings.
 fn id(value: &str) -> Option<&str> {
     let text = value.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(value);
     Some(text).filter(|text| !matches!(*text, "" | "null"))
 }
 
-fn envelope<'t>(mut cursor: Cursor<'t>, place: Place, names: &[&str], arguments: &[&str]) -> Read<Open<'t>> {
+fn envelope<'t>(
+    mut cursor: Cursor<'t>,
+    place: Place,
+    names: &[&str],
+    arguments: &[&str],
+    sure: Sure<'_>,
+) -> Read<Open<'t>> {
     cursor.literal("{")?;
-    let (mut objects, mut name, mut known, mut read) = (1u8, None, None, None);
+    let (mut objects, mut name, mut known, mut read) = (1u8, None::<&str>, None, None::<Cow<'t, str>>);
+    // Whether there is a key that no call needs.
+    let mut more = false;
     loop {
         cursor.space();
         if cursor.optional("}")? {
             let name = name.ok_or(Stop::No)?;
-            let place = Place { objects: objects - 1, ..place };
-            return Ok(Open { name, id: known, length: cursor.at, body: Body::Read(Cow::Borrowed("{}")), place });
+            objects -= 1;
+            if !sure.knows(name) && objects > 0 {
+                cursor.space();
+                if cursor.peek()? == b',' {
+                    cursor.at += 1;
+                }
+                continue;
+            }
+            let is_call = match &read {
+                Some(read) => sure.knows(name) || (sure.takes_others() && holds_object(read)),
+                None => sure.takes_none() && sure.knows(name) && (!more || sure.tools().is_none()),
+            };
+            if !is_call {
+                return Err(Stop::No);
+            }
+            let body = Body::Read(read.unwrap_or(Cow::Borrowed("{}")));
+            return Ok(Open { name, id: known, length: cursor.at, body, place: Place { objects, ..place } });
         }
         let key = cursor.string()?;
         cursor.space();
@@ -188,27 +279,28 @@ fn envelope<'t>(mut cursor: Cursor<'t>, place: Place, names: &[&str], arguments:
             cursor.at += 1;
             objects = 2;
             continue;
-        } else if name.is_none() && names.contains(&key) {
+        } else if names.contains(&key) && (name.is_none() || names.first() == Some(&key)) {
             let text = cursor.string()?;
-            if text.is_empty() || text.len() > 128 {
+            let is_name = sure.tools().is_none() || sure.knows(text) || text.bytes().all(cursor::is_name);
+            if text.is_empty() || text.len() > 128 || !is_name {
+                return Err(Stop::No);
+            }
+            if !sure.knows(text) && !sure.takes_others() {
                 return Err(Stop::No);
             }
             name = Some(text);
-            if let Some(read) = read {
+            if let Some(read) = read.take_if(|_| sure.knows(text)) {
                 let place = Place { objects, ..place };
                 return Ok(Open { name: text, id: known, length: cursor.at, body: Body::Read(read), place });
             }
-        } else if read.is_none() && arguments.contains(&key) {
-            let place = Place { objects, ..place };
-            match name {
+        } else if arguments.contains(&key) {
+            match name.filter(|name| sure.knows(name)) {
                 Some(_) if first != b'"' && !matches!(first, b'{' | b'[' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
                     return Err(Stop::No);
                 }
-                Some(name) if first != b'"' => {
-                    return Ok(Open { name, id: known, length: cursor.at, body: Body::Follows, place });
-                }
                 Some(name) => {
-                    let body = Body::Read(unquoted(cursor.value()?));
+                    let body = if first == b'"' { Body::Read(unquoted(cursor.value()?)) } else { Body::Follows };
+                    let place = Place { objects, ..place };
                     return Ok(Open { name, id: known, length: cursor.at, body, place });
                 }
                 None => read = Some(unquoted(cursor.value()?)),
@@ -216,7 +308,8 @@ fn envelope<'t>(mut cursor: Cursor<'t>, place: Place, names: &[&str], arguments:
         } else if IDS.contains(&key) {
             let value = cursor.value()?;
             known = known.or_else(|| id(value));
-        } else if IGNORED.contains(&key) {
+        } else if IGNORED.contains(&key) || sure.tools().is_none() || name.is_some_and(|name| sure.knows(name)) {
+            more |= !IGNORED.contains(&key);
             cursor.value()?;
         } else {
             return Err(Stop::No);
@@ -230,10 +323,15 @@ fn envelope<'t>(mut cursor: Cursor<'t>, place: Place, names: &[&str], arguments:
     }
 }
 
+/// Whether JSON text is an object.
+fn holds_object(json: &str) -> bool {
+    json.starts_with('{') && is_value(json)
+}
+
 /// Some models write the arguments as a string that holds JSON, as OpenAI's interface does.
 fn unquoted(value: &str) -> Cow<'_, str> {
     match serde_json::from_str::<String>(value) {
-        Ok(text) if text.trim_start().starts_with('{') => Cow::Owned(text),
+        Ok(text) if holds_object(text.trim_start()) => Cow::Owned(text),
         _ => Cow::Borrowed(value),
     }
 }
@@ -241,6 +339,10 @@ fn unquoted(value: &str) -> Cow<'_, str> {
 fn keyed<'t>(mut cursor: Cursor<'t>, place: Place) -> Read<Open<'t>> {
     cursor.literal("{")?;
     cursor.space();
+    keyed_member(cursor, Place { objects: 1, ..place })
+}
+
+fn keyed_member<'t>(mut cursor: Cursor<'t>, place: Place) -> Read<Open<'t>> {
     let name = cursor.string()?;
     cursor.space();
     cursor.literal(":")?;
@@ -248,7 +350,7 @@ fn keyed<'t>(mut cursor: Cursor<'t>, place: Place) -> Read<Open<'t>> {
     if name.is_empty() || name.len() > 128 || cursor.peek()? != b'{' {
         return Err(Stop::No);
     }
-    Ok(Open { name, id: None, length: cursor.at, body: Body::Follows, place: Place { objects: 1, ..place } })
+    Ok(Open { name, id: None, length: cursor.at, body: Body::Follows, place })
 }
 
 impl Named {
@@ -295,7 +397,7 @@ impl Named {
 
 impl Tagged {
     fn item<'t>(&self, mut cursor: Cursor<'t>) -> Read<Open<'t>> {
-        let name = cursor.name()?;
+        let name = if self.name_end.starts_with('"') { cursor.name()? } else { cursor.quoted_name()? };
         if self.name_end.is_empty() {
             cursor.space();
             let length = cursor.at;
@@ -315,8 +417,8 @@ impl Tagged {
 }
 
 fn element(mut cursor: Cursor<'_>) -> Read<Open<'_>> {
-    let name = cursor.name()?;
-    cursor.literal("\">")?;
+    let name = cursor.quoted_name()?;
+    cursor.literal(">")?;
     Ok(Open { name, id: None, length: cursor.at, body: Body::Follows, place: Place::default() })
 }
 
@@ -333,14 +435,10 @@ impl Literal {
         let length = cursor.at;
         cursor.space();
         if cursor.peek()? != close {
-            let rest = cursor.rest().as_bytes();
-            let key = rest.iter().take_while(|&&c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-').count();
-            if key == 0 || key > 128 {
-                return Err(Stop::No);
-            }
-            cursor.at += key;
+            let key = literal::key(&mut cursor, self)?;
             cursor.space();
-            if cursor.peek()? != self.assign {
+            let is_name = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
+            if key.len() > 128 || !key.bytes().all(is_name) || cursor.peek()? != self.assign {
                 return Err(Stop::No);
             }
         }

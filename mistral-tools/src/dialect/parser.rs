@@ -1,9 +1,10 @@
 //! The parser: chunks in, deltas out, no input or output of its own.
 
-use super::arguments::{Arguments, Step};
+use super::arguments::{Arguments, Ending, Step};
 use super::cursor::{Cursor, Read, Stop, find_from};
 use super::family::Family;
-use super::open::{Body, Open, Place, Rest, rest_of_envelope};
+use super::json::{Check, Reach, ValueScan};
+use super::open::{Body, Open, Place, Rest, Sure};
 use super::schema::Signatures;
 use super::state::{Leading, Mark, Prose, State};
 use super::{Delta, Message};
@@ -14,6 +15,9 @@ const EAGER: usize = 256;
 
 /// Reads what a model writes, while it is written: [`parse_into`](Self::parse_into) for each chunk, then [`finish`](Self::finish);
 /// [`reset`](Self::reset) or [`reset_after`](Self::reset_after) before the next turn.
+///
+/// Templates of some models end the prompt with `<think>`: the model's text then begins in its reasoning, without a mark. A parser for
+/// such a turn is made by [`Dialect::parser_after`](super::Dialect::parser_after), or told by [`reset_after`](Self::reset_after).
 ///
 /// Chunks are `&str`, so they are cut between characters; how they are cut does not change what is found. Text is given on at once
 /// unless it can be the beginning of markup. Special tokens must be in the text; those that end a turn should not be.
@@ -48,6 +52,8 @@ pub struct Parser {
     retry_at: usize,
     state: State,
     calls: usize,
+    /// The arguments of the call that is open: what is no JSON makes no complete call.
+    check: Check,
 }
 
 type Out<'o> = &'o mut dyn FnMut(Delta<'_>);
@@ -63,6 +69,9 @@ impl Parser {
         marks.extend(family.leading.iter().map(|&(text, end)| (text, Mark::Header(end, true))));
         for (i, shape) in family.shapes.iter().enumerate() {
             marks.extend(shape.openers().map(|text| (text, Mark::Open)));
+            if shape.is_json() {
+                marks.extend([("{", Mark::Json), ("[", Mark::Json)]);
+            }
             marks.extend((0..).zip(shape.close).map(|(bit, &text)| (text, Mark::Close(i, 1 << bit))));
         }
         let mut starts = [false; 256];
@@ -71,23 +80,34 @@ impl Parser {
         }
         let state = State::Prose(Prose::START);
         let tools = Signatures::new(tools);
-        Self { family, tools, marks, starts, held: String::new(), retry_at: 0, state, calls: 0 }
+        Self {
+            family,
+            tools,
+            marks,
+            starts,
+            held: String::new(),
+            retry_at: 0,
+            state,
+            calls: 0,
+            check: Check::default(),
+        }
     }
 
-    /// Forgets what was read, keeps dialect and tools.
+    /// Forgets what was read and keeps dialect and tools. The next turn begins in the answer.
     pub fn reset(&mut self) {
         self.reset_after("");
     }
 
-    /// As [`reset`](Self::reset), for a turn that continues a prompt: it begins in the reasoning that the prompt has opened, if it
-    /// has. Templates of some models end the prompt with `<think>`.
+    /// Does as [`reset`](Self::reset), for a turn that continues a rendered prompt. If the prompt ends with the mark that opens
+    /// reasoning, the turn begins in reasoning.
     pub fn reset_after(&mut self, prompt: &str) {
         self.held.clear();
         self.retry_at = 0;
         self.calls = 0;
         let reasoning = open_reasoning(self.family, prompt);
         let leading = if reasoning.is_some() { Leading::Mark } else { Leading::Start };
-        self.state = State::Prose(Prose { reasoning, leading, close: None });
+        self.state = State::Prose(Prose { reasoning, leading, ..Prose::START });
+        self.check = Check::default();
     }
 
     /// Reads the next chunk and gives what is certain now. The deltas borrow from the chunk and from the parser.
@@ -117,28 +137,37 @@ impl Parser {
         let index = self.calls.saturating_sub(1);
         match &mut self.state {
             State::Prose(prose) => {
-                // A mark can be the beginning of another mark; now nothing follows.
-                let word = rest.trim_ascii_start();
-                let whole = |&(text, mark): &(&str, Mark)| match mark {
-                    Mark::Close(shape, bit) => prose.closes(shape, bit) && text == word,
-                    Mark::Noise => prose.reasoning.is_none() && text == word,
-                    Mark::Header(end, leading) => end.is_empty() && prose.header(leading) && text == word,
-                    Mark::Open | Mark::Think(_) | Mark::Answer(_) => false,
+                // A mark can be the beginning of another mark, and text can follow one; now nothing follows.
+                let active = |&&(_, mark): &&(&str, Mark)| match mark {
+                    Mark::Close(shape, bit) => prose.closes(shape, bit),
+                    Mark::Noise => prose.reasoning.is_none(),
+                    Mark::Header(end, leading) => end.is_empty() && prose.header(leading),
+                    Mark::Open | Mark::Json | Mark::Think(_) | Mark::Answer(_) => false,
                 };
+                let whole = |word: &str| self.marks.iter().filter(active).any(|(text, _)| *text == word);
+                let word = rest.trim_ascii();
+                // Two marks, where the second may be a beginning only.
+                let first =
+                    self.marks.iter().filter(|(text, _)| word.starts_with(text)).max_by_key(|(text, _)| text.len());
+                let noise =
+                    first.filter(|(_, mark)| *mark == Mark::Noise).map_or(word, |(text, _)| &word[text.len()..]);
+                let begins = |text: &str| !text.is_empty() && self.marks.iter().any(|(mark, _)| mark.starts_with(text));
+                let second = Some(noise.trim_ascii_start()).filter(|text| text.len() < word.len() && begins(text));
+                let rest = second.filter(|_| prose.reasoning.is_none() && !whole(word)).unwrap_or(rest);
                 let blank = prose.leading == Leading::Mark && word.is_empty();
-                if !blank && !self.marks.iter().any(whole) {
+                if !blank && !whole(rest.trim_ascii()) {
                     give(Delta::Fragment(rest), out);
                 }
             }
             State::After(shape, place) => {
                 let mut passed = 0;
-                let _ = self.family.shapes[*shape].next(rest, *place, &mut passed);
+                let _ = self.family.shapes[*shape].next(rest, *place, &self.tools, &mut passed);
                 if !rest[passed..].trim().is_empty() {
                     give(Delta::Fragment(&rest[passed..]), out);
                 }
             }
             State::Closing(..) => {
-                out(Delta::End { index, complete: true });
+                out(Delta::End { index, complete: self.check.is_whole() });
                 if !rest.trim().is_empty() {
                     out(Delta::Fragment(rest));
                 }
@@ -191,23 +220,31 @@ impl Parser {
             }
             State::Arguments(shape, place, arguments) => {
                 let (shape, place) = (*shape, *place);
-                let mut give = |text: &str| give(Delta::Arguments { index, text }, out);
-                match arguments.step(text, &self.tools, shapes[shape].close, &mut give)? {
-                    Step::Read(read) => Ok(read),
-                    Step::End(read, true) => {
-                        self.close(shape, place, out);
-                        Ok(read)
+                let check = &mut self.check;
+                let mut give = |text: &str| {
+                    check.read(text);
+                    give(Delta::Arguments { index, text }, out);
+                };
+                let (read, ending) = match arguments.step(text, &self.tools, &shapes[shape], &mut give)? {
+                    Step::Read(read) => return Ok(read),
+                    Step::End(read, ending) => (read, ending),
+                };
+                match ending {
+                    Ending::Whole => self.close(shape, place, out),
+                    Ending::Broken => {
+                        out(Delta::End { index, complete: false });
+                        self.state = State::After(shape, place);
                     }
-                    Step::End(read, false) => {
+                    Ending::Cut => {
                         out(Delta::End { index, complete: false });
                         self.state = State::after(shape);
-                        Ok(read)
                     }
                 }
+                Ok(read)
             }
             State::Closing(shape, place) => {
                 let (shape, place) = (*shape, *place);
-                match rest_of_envelope(text) {
+                match shapes[shape].rest(text, place) {
                     Ok(Rest::Key(read, id)) => {
                         if let Some(id) = id.filter(|_| !place.identified) {
                             out(Delta::Id { index, id });
@@ -215,13 +252,21 @@ impl Parser {
                         }
                         Ok(read)
                     }
+                    Ok(Rest::Again(read)) => {
+                        self.check.spoil();
+                        Ok(read)
+                    }
                     Ok(Rest::Close(read)) => {
                         self.close(shape, Place { objects: place.objects.saturating_sub(1), ..place }, out);
                         Ok(read)
                     }
+                    Ok(Rest::Call(open)) => {
+                        out(Delta::End { index, complete: self.check.is_whole() });
+                        Ok(self.begin(shape, open, out))
+                    }
                     Err(Stop::More) => Err(Stop::More),
                     Err(Stop::No) => {
-                        out(Delta::End { index, complete: true });
+                        out(Delta::End { index, complete: self.check.is_whole() });
                         self.state = State::after(shape);
                         Ok(0)
                     }
@@ -230,7 +275,7 @@ impl Parser {
             State::After(shape, place) => {
                 let shape = *shape;
                 let mut passed = 0;
-                match shapes[shape].next(text, *place, &mut passed) {
+                match shapes[shape].next(text, *place, &self.tools, &mut passed) {
                     Ok(open) => Ok(self.begin(shape, open, out)),
                     Err(Stop::More) => Err(Stop::More),
                     Err(Stop::No) => {
@@ -247,7 +292,7 @@ impl Parser {
         if place.objects > 0 {
             self.state = State::Closing(shape, place);
         } else {
-            out(Delta::End { index: self.calls.saturating_sub(1), complete: true });
+            out(Delta::End { index: self.calls.saturating_sub(1), complete: self.check.is_whole() });
             self.state = State::After(shape, place);
         }
     }
@@ -261,7 +306,12 @@ impl Parser {
             out(Delta::Id { index, id });
         }
         let place = Place { identified: open.id.is_some(), ..open.place };
-        let mut give = |text: &str| give(Delta::Arguments { index, text }, out);
+        self.check = Check::default();
+        let check = &mut self.check;
+        let mut give = |text: &str| {
+            check.read(text);
+            give(Delta::Arguments { index, text }, out);
+        };
         match open.body {
             Body::Read(text) => {
                 give(&text);
@@ -279,23 +329,33 @@ impl Parser {
     /// Text or reasoning up to the next mark, or the mark.
     fn prose(&mut self, prose: Prose, text: &str, out: Out<'_>) -> Read<usize> {
         let family = self.family;
-        let active = |mark: Mark| match (mark, prose.reasoning) {
+        if let Some(mut scan) = prose.json {
+            let (read, json) = match scan.scan(text, &[]) {
+                Reach::Open(read) => (read, Some(scan)),
+                Reach::Closed(read) | Reach::Cut(read, _) => (read, None),
+            };
+            give(prose.delta(&text[..read]), out);
+            self.state = State::Prose(Prose { json, ..prose.after(&text[..read]) });
+            return Ok(read);
+        }
+        let active = |mark: Mark, prose: &Prose| match (mark, prose.reasoning) {
             (Mark::Answer(i), Some(reasoning)) => i == reasoning,
             (Mark::Open, Some(_)) => family.calls_end_reasoning,
             (_, Some(_)) | (Mark::Answer(_), None) => false,
             (Mark::Header(_, leading), None) => prose.header(leading),
-            (Mark::Open | Mark::Noise, None) => true,
+            (Mark::Open | Mark::Json | Mark::Noise, None) => true,
             (Mark::Close(shape, bit), None) => prose.closes(shape, bit),
             (Mark::Think(_), None) => prose.leading != Leading::Text,
         };
         // An inactive mark is as good as none: no text begins with NUL.
-        let literals = self.marks.iter().map(|&(text, mark)| if active(mark) { text } else { "" });
+        let literals = self.marks.iter().map(|&(text, mark)| if active(mark, &prose) { text } else { "" });
         let found = find_from(text, literals, |c| self.starts[usize::from(c)]);
         let (Ok((at, _)) | Err(at)) = found;
         let before = &text[..at];
         let word = before.trim_ascii_start();
         if prose.leading == Leading::Text && at > 0 {
             give(prose.delta(before), out);
+            self.state = State::Prose(prose.after(before));
             return Ok(at);
         }
         if !word.is_empty() {
@@ -308,7 +368,7 @@ impl Parser {
                 }
             }
             give(prose.delta(prose.kept(before, space)), out);
-            self.state = State::Prose(Prose { leading: Leading::Text, ..prose });
+            self.state = State::Prose(prose.after(before));
             return Ok(at);
         }
         // Here the text is whitespace, then a mark, the beginning of one, or nothing.
@@ -317,10 +377,18 @@ impl Parser {
         let next = Prose { leading: Leading::Mark, ..prose };
         let mut read = at + literal.len();
         let recognised = match mark {
-            Mark::Open => match self.open(&text[at..]) {
+            Mark::Open | Mark::Json => match self.open(&text[at..], mark, prose) {
                 Ok((shape, open)) => return Ok(at + self.begin(shape, open, out)),
                 Err(stop) => Err(stop),
             },
+            // A line break at the end of a mark makes it one wherever it stands.
+            Mark::Noise if prose.leading == Leading::Text && !literal.ends_with('\n') => {
+                let mut cursor = Cursor { text, at: read };
+                cursor.space();
+                let others = self.marks.iter().filter(|&&(_, mark)| mark != Mark::Json && active(mark, &next));
+                let others: Vec<&str> = others.map(|&(text, _)| text).collect();
+                cursor.peek().and_then(|_| cursor.follows(others.iter())).map(|()| next)
+            }
             Mark::Header(end, _) => header(&text[read..], end).map(|length| {
                 read += length;
                 next
@@ -334,17 +402,26 @@ impl Parser {
             Ok(next) => State::Prose(next),
             Err(Stop::More) => return Err(Stop::More),
             Err(Stop::No) => {
+                let json = if mark == Mark::Json { json(&text[at..])? } else { None };
                 read = at + text[at..].chars().next().map_or(0, char::len_utf8);
                 give(prose.delta(prose.kept(&text[..read], at)), out);
-                State::Prose(Prose { leading: Leading::Text, ..prose })
+                State::Prose(Prose { json, ..prose.after(&text[..read]) })
             }
         };
         Ok(read)
     }
 
-    fn open<'t>(&self, text: &'t str) -> Read<(usize, Open<'t>)> {
+    /// A call that begins with a mark, or with a bracket of JSON.
+    fn open<'t>(&self, text: &'t str, mark: Mark, prose: Prose) -> Read<(usize, Open<'t>)> {
+        let alone = prose.leading != Leading::Text && self.calls == 0;
+        let sure = if alone { Sure::Alone(&self.tools) } else { Sure::Within(&self.tools, prose.line) };
         for (i, shape) in self.family.shapes.iter().enumerate() {
-            match shape.open(text) {
+            let read = match mark {
+                Mark::Json if shape.is_json() => shape.open_bare(text, sure),
+                Mark::Json => Err(Stop::No),
+                _ => shape.open(text, &self.tools),
+            };
+            match read {
                 Err(Stop::No) => {}
                 read => return read.map(|open| (i, open)),
             }
@@ -354,8 +431,11 @@ impl Parser {
 
     /// A call without a mark: of a known tool, or with arguments if no tools are known.
     fn bare<'t>(&self, text: &'t str) -> Read<(usize, Open<'t>)> {
-        for (i, shape) in self.family.shapes.iter().enumerate().filter(|(_, shape)| shape.bare.is_some()) {
-            match shape.open_bare(text) {
+        for (i, shape) in self.family.shapes.iter().enumerate() {
+            if shape.is_json() {
+                continue;
+            }
+            match shape.open_bare(text, Sure::Marked) {
                 Err(Stop::No) => {}
                 // A word that begins the name of no tool needs no waiting.
                 Err(Stop::More) if shape.bare == Some("") && shape.named() && !self.tools.may_begin(text) => {}
@@ -383,6 +463,21 @@ fn give(delta: Delta<'_>, out: Out<'_>) {
     ) {
         out(delta);
     }
+}
+
+/// The scan of a value of JSON after its bracket, if the text looks like one.
+fn json(text: &str) -> Read<Option<ValueScan>> {
+    let mut cursor = Cursor::new(text);
+    let first = cursor.peek()?;
+    cursor.at += 1;
+    cursor.space();
+    let next = cursor.peek()?;
+    let is_json = match first {
+        b'{' => matches!(next, b'"' | b'}'),
+        _ => matches!(next, b'"' | b'{' | b'[' | b']' | b'-' | b'0'..=b'9'),
+    };
+    let mut scan = ValueScan::default();
+    Ok((is_json && scan.scan(&text[..1], &[]) == Reach::Open(1)).then_some(scan))
 }
 
 /// The length of a name and of the mark after it.

@@ -11,54 +11,122 @@ use super::literal::transcribe;
 use super::table::PYTHON;
 use crate::ToolSpec;
 
-/// JSON types, as a set.
+/// JSON types, as a set: what readers of arguments take a parameter for where a dialect does not tell `"2"` from `2`. `integer` counts as
+/// a number.
+///
+/// ```
+/// use mistral_tools::dialect::JsonTypes;
+/// use serde_json::json;
+///
+/// let schema = json!({"allOf": [{"$ref": "#/$defs/size"}], "$defs": {"size": {"enum": ["10", "12", null]}}});
+/// let types = JsonTypes::of(&schema, &schema);
+/// assert!(types.contains(JsonTypes::STRING) && types.contains(JsonTypes::NULL) && !types.contains(JsonTypes::NUMBER));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Types(u8);
+pub struct JsonTypes(u8);
 
-const NAMES: [(&str, u8); 7] =
-    [("string", 1), ("number", 2), ("integer", 2), ("boolean", 4), ("null", 8), ("object", 16), ("array", 32)];
+pub(super) type Types = JsonTypes;
 
-impl Types {
-    const STRING: Self = Self(1);
+const NAMES: [(&str, JsonTypes); 7] = [
+    ("string", JsonTypes::STRING),
+    ("number", JsonTypes::NUMBER),
+    ("integer", JsonTypes::NUMBER),
+    ("boolean", JsonTypes::BOOLEAN),
+    ("null", JsonTypes::NULL),
+    ("object", JsonTypes::OBJECT),
+    ("array", JsonTypes::ARRAY),
+];
+
+impl JsonTypes {
+    /// Strings.
+    pub const STRING: Self = Self(1);
+    /// Numbers, whole ones too.
+    pub const NUMBER: Self = Self(2);
+    /// `true` and `false`.
+    pub const BOOLEAN: Self = Self(4);
+    /// `null`.
+    pub const NULL: Self = Self(8);
+    /// Objects.
+    pub const OBJECT: Self = Self(16);
+    /// Lists.
+    pub const ARRAY: Self = Self(32);
+    /// All types.
+    pub const ANY: Self = Self(63);
     const JSON: Self = Self(2 | 4 | 8 | 16 | 32);
-    const ANY: Self = Self(63);
 
-    /// The types that a schema within `root` admits. What is not understood admits all.
-    fn of(root: &Value, schema: &Value, depth: usize) -> Self {
-        let schema = resolved(root, schema);
-        let named = |name: &Value| {
-            NAMES.iter().find(|(known, _)| name.as_str() == Some(known)).map_or(Self::ANY.0, |&(_, bits)| bits)
+    /// Returns the types that `schema` admits, where `root` is the schema that its references point into. `type`, `enum`, `const`,
+    /// `anyOf`, `oneOf`, `allOf` and `$ref` are looked at, next to each other too. A schema that admits nothing, or that is nested too
+    /// deep, admits all types.
+    pub fn of(root: &Value, schema: &Value) -> Self {
+        let Self(types) = Self::within(root, schema, &mut SCHEMAS.clone());
+        if types == 0 { Self::ANY } else { Self(types) }
+    }
+
+    /// Whether all types of `other` are among these.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Looks at no more than so many schemas: those that refer to each other have no end.
+    fn within(root: &Value, schema: &Value, left: &mut usize) -> Self {
+        let of_name = |name: &Value| {
+            NAMES.iter().find(|(known, _)| name.as_str() == Some(known)).map_or(Self::ANY, |&(_, types)| types)
         };
-        if depth > 8 {
+        let any = |all: &mut dyn Iterator<Item = Self>| Self(all.fold(0, |types, Self(more)| types | more));
+        *left = left.saturating_sub(1);
+        if *left == 0 {
             return Self::ANY;
         }
-        match &schema["type"] {
-            Value::Array(names) => return Self(names.iter().map(named).fold(0, |all, bits| all | bits)),
-            Value::Null => {}
-            name => return Self(named(name)),
+        let mut types = match &schema["type"] {
+            Value::Array(names) => any(&mut names.iter().map(of_name)),
+            Value::Null => Self::ANY,
+            name => of_name(name),
+        }
+        .0;
+        if schema["nullable"] == true && types != 0 {
+            types |= Self::NULL.0;
         }
         for key in ["anyOf", "oneOf"] {
             if let Some(branches) = schema[key].as_array() {
-                return Self(branches.iter().map(|b| Self::of(root, b, depth + 1).0).fold(0, |all, bits| all | bits));
+                types &= any(&mut branches.iter().map(|branch| Self::within(root, branch, left))).0;
             }
         }
-        match (schema["enum"].as_array(), schema.get("const")) {
-            (Some(values), _) => Self(values.iter().map(|v| Self::of_text(&v.to_string()).0).fold(0, |a, b| a | b)),
-            (_, Some(value)) => Self::of_text(&value.to_string()),
-            _ => Self::ANY,
+        for branch in schema["allOf"].as_array().into_iter().flatten() {
+            types &= Self::within(root, branch, left).0;
+        }
+        if let Some(target) = target(root, schema) {
+            types &= Self::within(root, target, left).0;
+        }
+        if let Some(values) = schema["enum"].as_array() {
+            types &= any(&mut values.iter().map(Self::of_value)).0;
+        }
+        if let Some(value) = schema.get("const") {
+            types &= Self::of_value(value).0;
+        }
+        Self(types)
+    }
+
+    fn of_value(value: &Value) -> Self {
+        match value {
+            Value::String(_) => Self::STRING,
+            Value::Number(_) => Self::NUMBER,
+            Value::Bool(_) => Self::BOOLEAN,
+            Value::Null => Self::NULL,
+            Value::Object(_) => Self::OBJECT,
+            Value::Array(_) => Self::ARRAY,
         }
     }
 
     /// The type of JSON text.
     fn of_text(json: &str) -> Self {
-        Self(match json.bytes().next() {
-            Some(b'"') => 1,
-            Some(b't' | b'f') => 4,
-            Some(b'n') => 8,
-            Some(b'{') => 16,
-            Some(b'[') => 32,
-            _ => 2,
-        })
+        match json.bytes().next() {
+            Some(b'"') => Self::STRING,
+            Some(b't' | b'f') => Self::BOOLEAN,
+            Some(b'n') => Self::NULL,
+            Some(b'{') => Self::OBJECT,
+            Some(b'[') => Self::ARRAY,
+            _ => Self::NUMBER,
+        }
     }
 
     /// Whether every text is a string.
@@ -110,42 +178,35 @@ pub(super) struct Signatures {
 #[derive(Debug, Clone)]
 struct Signature {
     name: String,
-    parameters: Vec<(String, Types)>,
     schema: Value,
 }
 
+/// How many schemas are looked at for one value. Deep ones are few: each level of references takes one.
+const SCHEMAS: usize = 64;
 /// Deeper values have any type.
 const DEPTH: usize = 32;
 
-/// What a schema refers to, if it does.
-fn resolved<'s>(root: &'s Value, mut schema: &'s Value) -> &'s Value {
-    for _ in 0..8 {
-        let target = schema["$ref"].as_str().and_then(|path| root.pointer(path.strip_prefix('#')?));
-        let Some(target) = target else { break };
-        schema = target;
-    }
-    schema
+/// What a schema refers to directly, if it does.
+fn target<'s>(root: &'s Value, schema: &Value) -> Option<&'s Value> {
+    root.pointer(schema["$ref"].as_str()?.strip_prefix('#')?)
 }
 
-/// The schema of a property, or of what is in a list.
-fn within<'s>(root: &'s Value, schema: &'s Value, key: Option<&str>, depth: usize) -> Option<&'s Value> {
-    let schema = resolved(root, schema);
+/// The schema of a property, or of what is in a list. Looks at no more than so many schemas.
+fn within<'s>(root: &'s Value, schema: &'s Value, key: Option<&str>, left: &mut usize) -> Option<&'s Value> {
+    *left = left.checked_sub(1)?;
     let inside = match key {
-        Some(key) => schema["properties"].get(key).or_else(|| schema.get("additionalProperties")),
+        Some(key) => schema["properties"].get(key),
         None => schema.get("items"),
     };
     let branches = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|kind| schema[kind].as_array()).flatten();
-    inside.or_else(|| branches.filter(|_| depth < 4).find_map(|branch| within(root, branch, key, depth + 1)))
+    inside
+        .or_else(|| branches.chain(target(root, schema)).find_map(|branch| within(root, branch, key, left)))
+        .or_else(|| schema.get("additionalProperties").filter(|other| key.is_some() && other.is_object()))
 }
 
 impl Signatures {
     pub(super) fn new(tools: &[ToolSpec]) -> Self {
-        let signature = |spec: &ToolSpec| {
-            let (name, schema) = (spec.name().to_owned(), spec.parameters().clone());
-            let properties = schema["properties"].as_object().into_iter().flatten();
-            let parameters = properties.map(|(key, of)| (key.clone(), Types::of(&schema, of, 0))).collect();
-            Signature { name, parameters, schema }
-        };
+        let signature = |spec: &ToolSpec| Signature { name: spec.name().to_owned(), schema: spec.parameters().clone() };
         Self { tools: tools.iter().map(signature).collect() }
     }
 
@@ -168,32 +229,31 @@ impl Signatures {
         match declared {
             Declared::Text => Types::STRING,
             Declared::Json => Types::JSON,
-            Declared::Nothing => {
-                let parameters = tool.and_then(|tool| self.tools.get(tool)).map(|tool| &tool.parameters);
-                let found = parameters.into_iter().flatten().find(|(known, _)| known == key);
-                found.map_or(Types::ANY, |&(_, types)| types)
-            }
+            Declared::Nothing => self.types_within(tool, [Some(key)].into_iter()),
         }
     }
 
     /// The types of a value inside of the arguments of a tool, by the keys to it; in lists there is no key.
-    pub(super) fn types_within<'k>(
-        &self,
-        tool: Option<usize>,
-        path: impl ExactSizeIterator<Item = Option<&'k str>>,
-    ) -> Types {
-        let Some(Signature { schema: root, .. }) = tool.and_then(|tool| self.tools.get(tool)) else {
-            return Types::ANY;
-        };
-        if path.len() > DEPTH {
-            return Types::ANY;
+    pub(super) fn types_within<'k>(&self, tool: Option<usize>, path: impl Iterator<Item = Option<&'k str>>) -> Types {
+        match tool.and_then(|tool| self.tools.get(tool)).map(|tool| &tool.schema) {
+            Some(root) => found(root, path).map_or(Types::ANY, |schema| Types::of(root, schema)),
+            None => Types::ANY,
         }
-        let mut schema = Some(root);
-        for key in path {
-            schema = schema.and_then(|schema| within(root, schema, key, 0));
-        }
-        schema.map_or(Types::ANY, |schema| Types::of(root, schema, 0))
     }
+
+    /// Whether the schema of a tool has something to say of a value inside of its arguments.
+    pub(super) fn declares<'k>(&self, tool: Option<usize>, path: impl Iterator<Item = Option<&'k str>>) -> bool {
+        tool.and_then(|tool| self.tools.get(tool)).is_some_and(|tool| found(&tool.schema, path).is_some())
+    }
+}
+
+/// The schema of a value, by the keys to it.
+fn found<'s, 'k>(root: &'s Value, path: impl Iterator<Item = Option<&'k str>>) -> Option<&'s Value> {
+    let mut schema = root;
+    for (depth, key) in path.enumerate() {
+        schema = within(root, schema, key, &mut SCHEMAS.clone()).filter(|_| depth < DEPTH)?;
+    }
+    Some(schema)
 }
 
 #[cfg(test)]
@@ -203,7 +263,7 @@ mod tests {
 
     #[test]
     fn schemas_tell_strings_from_the_rest() {
-        let of = |schema: &Value| Types::of(schema, schema, 0);
+        let of = |schema: &Value| Types::of(schema, schema);
         let json = |schema: Value, text: &str| of(&schema).json(text).map(Cow::into_owned);
         assert!(of(&json!({"type": "string"})).only_text());
         assert!(of(&json!({"enum": ["a", "1"]})).only_text());
@@ -249,7 +309,7 @@ mod tests {
             "anyOf": [{"type": "null"}, {"type": "array", "items": {"additionalProperties": {"type": "string"}}}]}}});
         let tools = Signatures::new(&[ToolSpec::new("f", "", schema).unwrap()]);
         let types = |path: &[Option<&str>]| tools.types_within(Some(0), path.iter().copied());
-        assert_eq!(types(&[Some("a")]), Types(8 | 32));
+        assert_eq!(types(&[Some("a")]), JsonTypes(8 | 32));
         assert!(types(&[Some("a"), None, Some("x")]).only_text());
         assert_eq!(types(&[Some("b"), None]), Types::ANY);
         assert_eq!(types(&[None; 100]), Types::ANY);

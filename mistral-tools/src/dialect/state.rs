@@ -2,6 +2,7 @@
 
 use super::Delta;
 use super::arguments::Arguments;
+use super::json::ValueScan;
 use super::open::Place;
 
 /// What a mark does.
@@ -9,6 +10,8 @@ use super::open::Place;
 pub(super) enum Mark {
     /// May begin a call.
     Open,
+    /// May begin a call or other JSON.
+    Json,
     /// Closes a call or a section of a shape; a bit of its own.
     Close(usize, u8),
     /// Begins reasoning, by the pair of marks.
@@ -42,6 +45,10 @@ pub(super) struct Prose {
     /// The shape of the call before, of which closing marks may follow, and the bits of those that have.
     pub(super) close: Option<(usize, u8)>,
     pub(super) leading: Leading,
+    /// Whether there is nothing but whitespace before it in its line.
+    pub(super) line: bool,
+    /// How much of a value of JSON is open in the text: no call begins within one.
+    pub(super) json: Option<ValueScan>,
 }
 
 /// What whitespace is at the beginning of text.
@@ -58,13 +65,14 @@ pub(super) enum Leading {
 impl State {
     /// Text after a call of a shape.
     pub(super) fn after(shape: usize) -> Self {
-        Self::Prose(Prose { reasoning: None, close: Some((shape, 0)), leading: Leading::Mark })
+        Self::Prose(Prose { close: Some((shape, 0)), leading: Leading::Mark, ..Prose::START })
     }
 }
 
 impl Prose {
     /// The beginning of a turn.
-    pub(super) const START: Self = Self { reasoning: None, close: None, leading: Leading::Start };
+    pub(super) const START: Self =
+        Self { reasoning: None, close: None, leading: Leading::Start, line: true, json: None };
 
     /// Whether a mark closes the call before: each does so once.
     pub(super) fn closes(&self, shape: usize, bit: u8) -> bool {
@@ -73,7 +81,17 @@ impl Prose {
 
     /// Whether a header counts.
     pub(super) fn header(&self, leading: bool) -> bool {
-        self.reasoning.is_none() && (!leading || self.leading == Leading::Start)
+        let begins = if leading { self.leading == Leading::Start } else { self.leading != Leading::Text };
+        self.reasoning.is_none() && begins
+    }
+
+    /// The same after some text.
+    pub(super) fn after(self, text: &str) -> Self {
+        let line = match text.rsplit_once('\n') {
+            Some((_, last)) => last.trim_ascii().is_empty(),
+            None => self.line && text.trim_ascii().is_empty(),
+        };
+        Self { leading: Leading::Text, line, ..self }
     }
 
     /// A piece of it.

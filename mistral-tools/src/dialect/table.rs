@@ -1,6 +1,6 @@
 //! The families of models, each a few values. Sources: the chat templates that the models are published with.
 
-use super::family::{Declared, Family, Form, Literal, Named, Shape, Tagged};
+use super::family::{Declared, Escapes, Family, Form, Literal, Named, Quote, Shape, Tagged};
 
 type Marks = &'static [&'static str];
 
@@ -13,7 +13,10 @@ const THINK: &[(&str, &str)] = &[
 ];
 const NAMES: Marks = &["name", "function"];
 const ARGUMENTS: Marks = &["arguments", "parameters"];
-const ENVELOPE: Form = Form::Envelope { name: NAMES, arguments: ARGUMENTS };
+const ENVELOPE: Form = Form::Envelope { name: NAMES, arguments: ARGUMENTS, plain: false };
+const PLAIN_JSON: Form = Form::Envelope { name: NAMES, arguments: ARGUMENTS, plain: true };
+/// Calls as JSON in a fence of Markdown, and without any mark.
+const FENCE: Shape = bare(&["```json", "```"], "", &["```"], PLAIN_JSON);
 
 const fn family(shapes: &'static [Shape]) -> Family {
     Family { reasoning: THINK, calls_end_reasoning: false, noise: &[], headers: &[], leading: &[], shapes }
@@ -37,7 +40,7 @@ const XML: Tagged = Tagged {
     value: "",
     value_end: "</parameter>",
     close: "</function>",
-    line_end: "\n</parameter>",
+    lines: true,
 };
 
 const ARG_KEY: Tagged = Tagged {
@@ -48,7 +51,7 @@ const ARG_KEY: Tagged = Tagged {
     value: "<arg_value>",
     value_end: "</arg_value>",
     close: "</tool_call>",
-    line_end: "",
+    lines: false,
 };
 
 const DSML: Tagged = Tagged {
@@ -59,20 +62,28 @@ const DSML: Tagged = Tagged {
     value: "",
     value_end: "</｜DSML｜parameter>",
     close: "</｜DSML｜invoke>",
-    line_end: "",
+    lines: false,
 };
 
 /// Calls of Python with keyword arguments.
 pub(super) const PYTHON: Literal =
-    Literal { prefix: "", brackets: (b'(', b')'), assign: b'=', bare_keys: false, quotes: &["'", "\""], escapes: true };
+    Literal { prefix: "", brackets: (b'(', b')'), assign: b'=', quotes: PYTHON_QUOTES, python: true };
+
+const PYTHON_QUOTES: &[Quote] = &[python("'''"), python("\"\"\""), python("'"), python("\"")];
+
+const fn python(mark: &'static str) -> Quote {
+    Quote { mark, escapes: Escapes::Python }
+}
+
+/// What is no mark is a string of JSON.
+const PLAIN: Quote = Quote { mark: "\"", escapes: Escapes::Json };
 
 const GEMMA: Literal = Literal {
     prefix: "call:",
     brackets: (b'{', b'}'),
     assign: b':',
-    bare_keys: true,
-    quotes: &["<|\"|>"],
-    escapes: false,
+    quotes: &[Quote { mark: "<|\"|>", escapes: Escapes::None }, PLAIN],
+    python: false,
 };
 
 static HERMES: Family = family(&[shape(&[], &["<tool_call>"], &["</tool_call>"], ENVELOPE)]);
@@ -81,10 +92,11 @@ static SEED: Family = family(&[shape(
     &["<seed:tool_call>"],
     &["<function="],
     &["</seed:tool_call>"],
-    Form::Tagged(Tagged { line_end: "", ..XML }),
+    Form::Tagged(Tagged { lines: false, ..XML }),
 )]);
 static LLAMA_3: Family = family(&[
-    bare(&["<|python_tag|>"], "", &["<|eom_id|>", "<|eot_id|>"], ENVELOPE),
+    shape(&["<|python_tag|>"], &[], &["<|eom_id|>", "<|eot_id|>"], ENVELOPE),
+    FENCE,
     shape(&[], &["<function="], &["</function>"], Form::Named(Named { separators: &[">"], ..NAMED })),
 ]);
 static LLAMA_4: Family = family(&[bare(&["<|python_start|>"], "", &["<|python_end|>"], Form::Literal(PYTHON))]);
@@ -125,19 +137,19 @@ static HUNYUAN: Family = family(&[shape(
         value: "<arg_value:opensource>",
         value_end: "</arg_value:opensource>",
         close: "</tool_call:opensource>",
-        line_end: "",
+        lines: false,
     }),
 )]);
 static MINIMAX_M2: Family = family(&[shape(
     &["<minimax:tool_call>"],
-    &["<invoke name=\""],
+    &["<invoke name="],
     &["</minimax:tool_call>"],
     Form::Tagged(Tagged {
-        name_end: "\">",
-        key: "<parameter name=\"",
-        key_end: &[("\">", Declared::Nothing)],
+        name_end: ">",
+        key: "<parameter name=",
+        key_end: &[(">", Declared::Nothing)],
         close: "</invoke>",
-        line_end: "",
+        lines: false,
         ..XML
     }),
 )]);
@@ -147,7 +159,7 @@ static MINIMAX_M3: Family = Family {
     noise: &["</mm:think>"],
     ..family(&[shape(
         &["]<]minimax[>[<tool_call>"],
-        &["]<]minimax[>[<invoke name=\""],
+        &["]<]minimax[>[<invoke name="],
         &["]<]minimax[>[</tool_call>"],
         Form::Elements("]<]minimax[>["),
     )])
@@ -159,15 +171,15 @@ static MUSE: Family = Family {
     leading: &[("to=", "<|message|>"), ("<|message|>", "")],
     ..family(&[shape(
         &["<atem:function_calls>"],
-        &["<atem:invoke name=\""],
+        &["<atem:invoke name="],
         &["</atem:function_calls>"],
         Form::Tagged(Tagged {
-            name_end: "\">",
-            key: "<atem:parameter name=\"",
-            key_end: &[("\">", Declared::Nothing)],
+            name_end: ">",
+            key: "<atem:parameter name=",
+            key_end: &[(">", Declared::Nothing)],
             value_end: "</atem:parameter>",
             close: "</atem:invoke>",
-            line_end: "",
+            lines: false,
             ..XML
         }),
     )])
@@ -219,7 +231,7 @@ static KIMI_K3: Family = Family {
             ],
             value_end: "<|close|>argument<|sep|>",
             close: "<|close|>call<|sep|>",
-            line_end: "",
+            lines: false,
             ..XML
         }),
     )])
@@ -264,28 +276,19 @@ static FUNCTION_GEMMA: Family = family(&[shape(
     &[],
     &["<start_function_call>"],
     &["<end_function_call>"],
-    Form::Literal(Literal { quotes: &["<escape>"], ..GEMMA }),
+    Form::Literal(Literal { quotes: &[Quote { mark: "<escape>", escapes: Escapes::None }, PLAIN], ..GEMMA }),
 )]);
 static GRANITE: Family = Family {
     reasoning: &[("<think>", "</think>"), ("Here is my thought process:", "Here is my response:")],
     ..family(&[shape(&["<|tool_call|>", "<tool_call>"], &[], &["</tool_call>"], ENVELOPE)])
 };
+const COMMAND: Form = Form::Envelope { name: &["tool_name", "name"], arguments: ARGUMENTS, plain: false };
 static COMMAND_R: Family = Family {
     reasoning: &[("<|START_THINKING|>", "<|END_THINKING|>")],
     noise: &["<|START_TEXT|>", "<|END_TEXT|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>"],
     ..family(&[
-        shape(
-            &["<|START_ACTION|>"],
-            &[],
-            &["<|END_ACTION|>"],
-            Form::Envelope { name: &["tool_name", "name"], arguments: ARGUMENTS },
-        ),
-        shape(
-            &["Action:\n```json", "Action: ```json"],
-            &[],
-            &["```"],
-            Form::Envelope { name: &["tool_name", "name"], arguments: ARGUMENTS },
-        ),
+        shape(&["<|START_ACTION|>"], &[], &["<|END_ACTION|>"], COMMAND),
+        shape(&["Action:\n```json", "Action: ```json"], &[], &["```"], COMMAND),
     ])
 };
 static PHI_4: Family = family(&[shape(&["<|tool_call|>", "functools"], &[], &["<|/tool_call|>"], ENVELOPE)]);
@@ -304,18 +307,16 @@ static GIGACHAT: Family = Family {
 };
 static SOLAR: Family = Family {
     reasoning: &[("<|think|>", "<|end|>")],
-    noise: &["<|tool_calls|>", "<|begin|>assistant", "<|content|>", "<|end|>", "<|calls|>", "<|flush|>"],
+    noise: &["<|begin|>assistant", "<|content|>", "<|end|>", "<|calls|>", "<|flush|>"],
     ..family(&[shape(
-        &[],
+        &["<|tool_calls|>"],
         &["<|tool_call:begin|>"],
         &["<|tool_call:end|>"],
         Form::Named(Named { after_id: "<|tool_call:name|>", separators: &["<|tool_call:args|>"], ..NAMED }),
     )])
 };
-static JSON: Family = family(&[
-    bare(&["<tool_call>", "<|tool_call|>"], "", &["</tool_call>", "<|/tool_call|>"], ENVELOPE),
-    shape(&["```json"], &[], &["```"], ENVELOPE),
-]);
+static JSON: Family =
+    family(&[shape(&["<tool_call>", "<|tool_call|>"], &[], &["</tool_call>", "<|/tool_call|>"], ENVELOPE), FENCE]);
 
 impl super::Dialect {
     pub(super) fn family(self) -> &'static Family {

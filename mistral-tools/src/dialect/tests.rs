@@ -1,6 +1,7 @@
 //! The laws of all dialects, and what each reads.
 
 mod examples;
+mod goldens;
 mod hostile;
 mod laws;
 mod turns;

@@ -4,6 +4,32 @@ use super::cursor::{Read, Stop, find};
 use super::json::{escape, quoted};
 use super::schema::Types;
 
+/// How far a value goes in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// At least so far; after that comes what may be its end.
+    Open(usize),
+    /// So far, and what is passed with it.
+    End { length: usize, passed: usize },
+}
+
+impl Reach {
+    /// Looks at each place where a value can end: what is found there is the end if it goes on like one, or else it is text.
+    pub(super) fn of(text: &str, marks: &[&str], ends: impl Fn(usize, usize) -> Read<(usize, usize)>) -> Self {
+        let mut from = 0;
+        loop {
+            match find(&text[from..], marks.iter().copied()) {
+                Err(hold) => return Self::Open(from + hold),
+                Ok((at, which)) => match ends(from + at, which) {
+                    Ok((length, passed)) => return Self::End { length, passed },
+                    Err(Stop::More) => return Self::Open(from + at),
+                    Err(Stop::No) => from += at + text[from + at..].chars().next().map_or(1, char::len_utf8),
+                },
+            }
+        }
+    }
+}
+
 /// A value that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
@@ -24,12 +50,12 @@ impl Value {
         }
     }
 
-    /// Reads on, up to one of the ends: how much it read, and whether the value ended.
-    pub(super) fn step(self, text: &str, ends: &[&str], out: &mut dyn FnMut(&str)) -> Read<(usize, bool)> {
-        let (length, end) = match (find(text, ends.iter().copied()), self) {
-            (Ok((at, which)), _) => (at, Some(ends[which].len())),
-            (Err(0), _) | (Err(_), Self::Held(_)) => return Err(Stop::More),
-            (Err(at), Self::Text) => (at, None),
+    /// Reads on: how much it read, and whether the value ended.
+    pub(super) fn step(self, text: &str, reach: Reach, out: &mut dyn FnMut(&str)) -> Read<(usize, bool)> {
+        let (length, end) = match (reach, self) {
+            (Reach::End { length, passed }, _) => (length, Some(passed)),
+            (Reach::Open(0), _) | (Reach::Open(_), Self::Held(_)) => return Err(Stop::More),
+            (Reach::Open(length), Self::Text) => (length, None),
         };
         let value = &text[..length];
         match self {
@@ -42,7 +68,7 @@ impl Value {
                 None => quoted(value, out),
             },
         }
-        Ok((length + end.unwrap_or(0), end.is_some()))
+        Ok((end.unwrap_or(length), end.is_some()))
     }
 
     /// Gives what was held back, as the beginning of a string that stays open.

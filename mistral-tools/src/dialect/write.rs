@@ -1,25 +1,24 @@
 //! The other direction: calls as the models of a dialect write them.
 
-use serde_json::{Map, Value};
-
 use super::ids::numbered;
 use super::{ArgumentsGrammar, Dialect};
 use crate::ToolCall;
+use crate::call_arguments::{items, members};
 
 impl Dialect {
     /// The text of calls, for histories whose template leaves calls out, and for tests. `made` calls came before in the conversation;
     /// ids are written where the dialect has a place for them. Arguments that are no object are written as JSON, or left out where
     /// the dialect writes no JSON.
     ///
-    /// What [`Parser`](super::Parser) reads of it is what was written, with these exceptions: where values are text, a string that
-    /// contains the mark after it, and one that looks like another type that the schema allows; what [`ArgumentsGrammar::Elements`]
-    /// says of null.
+    /// The [`Parser`](super::Parser) reads back what was written, with these exceptions. Where values are text, a string that contains the
+    /// marks of its own end or of the next parameter is cut there, and a string that looks like another type that the schema allows is read
+    /// as that type. [`ArgumentsGrammar::Elements`] says what becomes of null.
     ///
     /// ```
     /// use mistral_tools::{ToolCall, dialect::Dialect};
     /// use serde_json::json;
     ///
-    /// let call = ToolCall { id: None, name: "clock".into(), arguments: json!({"city": "Oslo"}) };
+    /// let call = ToolCall::new("clock", json!({"city": "Oslo"}));
     /// assert_eq!(Dialect::Lfm2.write(&[call], 0), "<|tool_call_start|>[clock(city='Oslo')]<|tool_call_end|>");
     /// ```
     pub fn write(self, calls: &[ToolCall], made: usize) -> String {
@@ -41,7 +40,7 @@ impl Dialect {
                 number_in(grammar.before_name, &number, &mut text);
                 text.push_str(&call.name);
                 number_in(grammar.after_name, &number, &mut text);
-                write_arguments(grammar.arguments, &call.arguments, &mut text);
+                write_arguments(grammar.arguments, call.arguments.as_str(), &mut text);
                 if let (Self::MistralList | Self::Apriel, Some(id)) = (self, id) {
                     text.push_str(&[", \"id\": \"", id, "\""].concat());
                 }
@@ -61,57 +60,83 @@ fn number_in(example: &str, number: &str, text: &mut String) {
     }
 }
 
-fn write_arguments(grammar: ArgumentsGrammar, arguments: &Value, text: &mut String) {
-    let none = Map::new();
-    let object = arguments.as_object().unwrap_or(&none);
+/// What a JSON text is, as far as writers tell values apart. Numbers and the rest are written as they stand.
+enum Kind<'j> {
+    Null,
+    Bool(bool),
+    Text(String),
+    Items(Vec<&'j str>),
+    Members(Vec<(String, &'j str)>),
+    Other,
+}
+
+/// Deeper values are written as JSON.
+const DEPTH: usize = 128;
+
+impl<'j> Kind<'j> {
+    fn of(json: &'j str, depth: usize) -> Self {
+        match json.bytes().next() {
+            Some(b'n') => Self::Null,
+            Some(c @ (b't' | b'f')) => Self::Bool(c == b't'),
+            Some(b'"') => serde_json::from_str(json).map_or(Self::Other, Self::Text),
+            Some(b'[') if depth < DEPTH => items(json).map_or(Self::Other, Self::Items),
+            Some(b'{') if depth < DEPTH => members(json).map_or(Self::Other, Self::Members),
+            _ => Self::Other,
+        }
+    }
+}
+
+fn write_arguments(grammar: ArgumentsGrammar, arguments: &str, text: &mut String) {
+    let object = members(arguments).unwrap_or_default();
     match grammar {
-        ArgumentsGrammar::Json => text.push_str(&arguments.to_string()),
+        ArgumentsGrammar::Json => text.push_str(arguments),
         ArgumentsGrammar::Parameters { before_key, after_key, after_key_json, after_value } => {
-            for (key, value) in object {
-                let (after_key, value) = match value {
-                    Value::String(value) => (after_key, value.clone()),
-                    value => (typed(after_key_json, value), value.to_string()),
-                };
-                text.push_str(&[before_key, key, after_key, &value, after_value].concat());
+            for (key, json) in object {
+                text.push_str(&[before_key, &key].concat());
+                match Kind::of(json, 0) {
+                    Kind::Text(value) => text.push_str(&[after_key, &value].concat()),
+                    kind => text.push_str(&[typed(after_key_json, &kind), json].concat()),
+                }
+                text.push_str(after_value);
             }
         }
-        ArgumentsGrammar::Elements { mark } => members(mark, object, text),
+        ArgumentsGrammar::Elements { mark } => write_members(mark, object, 0, text),
         ArgumentsGrammar::Literals { assign, quote, python, quoted_keys } => {
             let literals = Literals { quote, python, quoted_keys };
-            for (i, (key, value)) in object.iter().enumerate() {
+            for (i, (key, json)) in object.iter().enumerate() {
                 text.push_str(if i > 0 { ", " } else { "" });
                 text.push_str(&[key, assign].concat());
-                literals.write(value, text);
+                literals.write(json, 0, text);
             }
         }
     }
 }
 
 /// The mark of the value's own type, where a dialect names it.
-fn typed(mark: &'static str, value: &Value) -> &'static str {
-    match (mark, value) {
-        ("\" type=\"object\"<|sep|>", Value::Array(_)) => "\" type=\"array\"<|sep|>",
-        ("\" type=\"object\"<|sep|>", Value::Number(_)) => "\" type=\"number\"<|sep|>",
-        ("\" type=\"object\"<|sep|>", Value::Bool(_)) => "\" type=\"boolean\"<|sep|>",
-        ("\" type=\"object\"<|sep|>", Value::Null) => "\" type=\"null\"<|sep|>",
+fn typed(mark: &'static str, kind: &Kind<'_>) -> &'static str {
+    match (mark, kind) {
+        ("\" type=\"object\"<|sep|>", Kind::Items(_)) => "\" type=\"array\"<|sep|>",
+        ("\" type=\"object\"<|sep|>", Kind::Other) => "\" type=\"number\"<|sep|>",
+        ("\" type=\"object\"<|sep|>", Kind::Bool(_)) => "\" type=\"boolean\"<|sep|>",
+        ("\" type=\"object\"<|sep|>", Kind::Null) => "\" type=\"null\"<|sep|>",
         _ => mark,
     }
 }
 
-fn members(mark: &str, object: &Map<String, Value>, text: &mut String) {
-    for (key, value) in object.iter().filter(|(_, value)| !value.is_null()) {
-        element(mark, key, value, text);
+fn write_members(mark: &str, object: Vec<(String, &str)>, depth: usize, text: &mut String) {
+    for (key, json) in object.iter().filter(|(_, json)| *json != "null") {
+        element(mark, key, json, depth, text);
     }
 }
 
-fn element(mark: &str, key: &str, value: &Value, text: &mut String) {
+fn element(mark: &str, key: &str, json: &str, depth: usize, text: &mut String) {
     text.push_str(&[mark, "<", key, ">"].concat());
-    match value {
-        Value::Null => {}
-        Value::String(string) => text.push_str(string),
-        Value::Array(values) => values.iter().for_each(|value| element(mark, "item", value, text)),
-        Value::Object(object) => members(mark, object, text),
-        value => text.push_str(&value.to_string()),
+    match Kind::of(json, depth) {
+        Kind::Null => {}
+        Kind::Text(string) => text.push_str(&string),
+        Kind::Items(items) => items.into_iter().for_each(|json| element(mark, "item", json, depth + 1, text)),
+        Kind::Members(members) => write_members(mark, members, depth + 1, text),
+        Kind::Bool(_) | Kind::Other => text.push_str(json),
     }
     text.push_str(&[mark, "</", key, ">"].concat());
 }
@@ -124,34 +149,34 @@ struct Literals {
 }
 
 impl Literals {
-    fn write(&self, value: &Value, text: &mut String) {
-        match value {
-            Value::Null if self.python => text.push_str("None"),
-            Value::Bool(value) if self.python => text.push_str(if *value { "True" } else { "False" }),
-            Value::String(string) => self.quoted(string, text),
-            Value::Array(values) => {
+    fn write(&self, json: &str, depth: usize, text: &mut String) {
+        match Kind::of(json, depth) {
+            Kind::Null if self.python => text.push_str("None"),
+            Kind::Bool(value) if self.python => text.push_str(if value { "True" } else { "False" }),
+            Kind::Text(string) => self.quoted(&string, text),
+            Kind::Items(items) => {
                 text.push('[');
-                for (i, value) in values.iter().enumerate() {
+                for (i, json) in items.into_iter().enumerate() {
                     text.push_str(if i > 0 { ", " } else { "" });
-                    self.write(value, text);
+                    self.write(json, depth + 1, text);
                 }
                 text.push(']');
             }
-            Value::Object(object) => {
+            Kind::Members(members) => {
                 text.push('{');
-                for (i, (key, value)) in object.iter().enumerate() {
+                for (i, (key, json)) in members.iter().enumerate() {
                     text.push_str(if i > 0 { ", " } else { "" });
                     if self.quoted_keys {
-                        self.quoted(key, text)
+                        self.quoted(key, text);
                     } else {
-                        text.push_str(key)
+                        text.push_str(key);
                     }
                     text.push_str(if self.python { ": " } else { ":" });
-                    self.write(value, text);
+                    self.write(json, depth + 1, text);
                 }
                 text.push('}');
             }
-            value => text.push_str(&value.to_string()),
+            Kind::Null | Kind::Bool(_) | Kind::Other => text.push_str(json),
         }
     }
 

@@ -95,7 +95,7 @@ fn calls_that_go_wrong_end() {
     let read = |text: &str| read(Dialect::Hermes, text);
     let begin = "<tool_call>{\"name\": \"add\", \"arguments\": ";
     assert_eq!(read(&format!("{begin}{{\"a\": [1</tool_call> and")), ["i:add {\"a\": [1", "t: and"]);
-    assert_eq!(read(&format!("{begin}{{\"a\": [1}}}}</tool_call> and")), ["c:add {\"a\": [1}}", "t: and"]);
+    assert_eq!(read(&format!("{begin}{{\"a\": [1}}}}</tool_call> and")), ["i:add {\"a\": [1}}", "t: and"]);
     assert_eq!(read(&format!("{begin}{{}}</tool_call> and")), ["c:add {}", "t: and"]);
     assert_eq!(read(&format!("{begin}{{}}}} what </tool_call>and")), ["c:add {}", "t: what and"]);
     assert_eq!(read(&format!("{begin}{{\"a\": \"</tool_c")), ["i:add {\"a\": \"</tool_c"]);
@@ -180,9 +180,9 @@ fn whole_messages_can_be_calls() {
     assert_eq!(read(Dialect::Llama3, &format!("\n{call}; {call}")), [r#"c:add {"a": 1}"#, r#"c:add {"a": 1}"#]);
     assert_eq!(read(Dialect::Llama3, &format!("<|python_tag|>{call}<|eom_id|>")), [r#"c:add {"a": 1}"#]);
     assert_eq!(read(Dialect::Llama3, "<function=add>{\"a\": 1}</function>"), [r#"c:add {"a": 1}"#]);
-    assert_eq!(read(Dialect::Llama3, &format!("So: {call}")), [format!("t:So: {call}")]);
+    assert_eq!(read(Dialect::Llama3, &format!("So: {call}")), ["t:So: ", r#"c:add {"a": 1}"#]);
     let unknown = r#"{"name": "Bob", "parameters": {}}"#;
-    assert_eq!(read(Dialect::Llama3, unknown), [format!("t:{unknown}")]);
+    assert_eq!(read(Dialect::Llama3, unknown), ["c:Bob {}"]);
     for json in [r#"{"title": "x", "name": "add"}"#, "{", "{}", "{\"name\": \"Bob\", \"age\": 7}"] {
         let message = Dialect::Json.parser(&[]).parse(json);
         assert_eq!((message.text() + message.fragment(), message.calls().count()), (json.to_owned(), 0));
@@ -195,6 +195,88 @@ fn whole_messages_can_be_calls() {
     for text in ["[see(this)] for more", "[1, 2]", "[link](http://x)", "[add, other(a=1)]", "[bob(a=1)]"] {
         assert_eq!(read(Dialect::Llama4, text), [format!("t:{text}")]);
     }
+}
+
+#[test]
+fn answers_in_json_are_told_from_calls() {
+    let unknown = r#"{"name": "no_such_tool", "parameters": {"x": 1}}"#;
+    let known = r#"{"name": "add", "parameters": {"a": 1}}"#;
+    for dialect in [Dialect::Llama3, Dialect::Json] {
+        let read = |text: &str| read(dialect, text);
+        // A tool that does not exist is called as well: the registry tells the model.
+        for text in [
+            unknown.to_owned(),
+            format!("\n{unknown}\n"),
+            format!("```json\n{unknown}\n```"),
+            format!("```\n{unknown}\n```"),
+            unknown
+                .replace("parameters", "arguments")
+                .replace("{\"name", "{\"type\": \"function\", \"id\": null, \"name"),
+            r#"{"type": "function", "function": {"parameters": {"x": 1}, "name": "no_such_tool"}}"#.to_owned(),
+            r#"{"name": "no_such_tool", "arguments": "{\"x\": 1}"}"#.to_owned(),
+        ] {
+            let found = read(&text);
+            assert!(found[0].starts_with("c:no_such_tool {\"x\": 1}"), "{dialect:?} {found:?} from {text}");
+            assert_eq!(found.len(), 1, "{dialect:?} {found:?}");
+        }
+        let two = read(&format!("{unknown}; {known}"));
+        assert_eq!(two, ["c:no_such_tool {\"x\": 1}", "c:add {\"a\": 1}"], "{dialect:?}");
+        // Prose before.
+        for before in ["So: ", "Let me add.\n\n", "{braces} and [1] ", "Use `"] {
+            let expected = [format!("t:{before}"), "c:add {\"a\": 1}".into()];
+            assert_eq!(read(&format!("{before}{known}")), expected, "{dialect:?}");
+        }
+        assert_eq!(read(&format!("Well.\n{unknown}")), ["t:Well.\n", "c:no_such_tool {\"x\": 1}"]);
+        let fenced = read(&format!("Well.\n```\n{known}\n```\nDone."));
+        assert_eq!(fenced, ["t:Well.\n", "c:add {\"a\": 1}", "t:Done."]);
+        // Answers.
+        for answer in [
+            r#"{"name": "Bob", "age": 7}"#,
+            r#"{"name": "Bob"}"#,
+            r#"{"name": "Bob", "parameters": {}, "age": 7}"#,
+            r#"{"name": "Bob", "parameters": 7}"#,
+            r#"{"name": "Bob Smith", "parameters": {}}"#,
+            r#"{"title": "x", "name": "add", "parameters": {}}"#,
+            r#"{"plan": [{"name": "add", "parameters": {"a": 1}}, {"name": "add", "parameters": {}}]}"#,
+            "{\"plan\":\n  {\"name\": \"add\", \"parameters\": {\"a\": 1}}}",
+            r#"[{"city": "Oslo"}, {"name": "add", "parameters": {}}]"#,
+            r#"The form is {"name": "function name", "parameters": {"a": 1}}."#,
+            r#"The form is {"name": "no_such_tool", "parameters": {"a": 1}}."#,
+            r#"A person is {"name": "add"}."#,
+            "[1, 2]",
+            "{}",
+        ] {
+            let message = dialect.parser(&tools()).parse(answer);
+            let text = message.text() + message.fragment();
+            assert_eq!((text, message.calls().count()), (answer.to_owned(), 0), "{dialect:?}");
+            let text = format!("So:\n{answer}\nDone.");
+            assert_eq!(read(&text), [format!("t:{text}")], "{dialect:?}");
+        }
+    }
+}
+
+#[test]
+fn objects_of_several_tools_are_several_calls() {
+    assert_eq!(
+        read(Dialect::Apertus, "<|tools_prefix|>[{\"add\": {\"a\": 1}, \"now-2\": {}}, {\"add\": {}}]<|tools_suffix|>"),
+        ["c:add {\"a\": 1}", "c:now-2 {}", "c:add {}"]
+    );
+    assert_eq!(
+        read(
+            Dialect::Hermes,
+            "<tool_call>{\"name\": \"add\", \"arguments\": {\"a\": 1}, \"arguments\": {}}</tool_call>so"
+        ),
+        ["i:add {\"a\": 1}", "t:so"],
+        "one of the two is meant, and nobody knows which"
+    );
+}
+
+#[test]
+fn prompts_can_open_the_reasoning() {
+    let mut parser = Dialect::Hermes.parser_after("<|assistant|>\n<think>\n", &tools());
+    assert!(parser.in_reasoning());
+    assert_eq!(short(&parser.parse("a</think>b")), ["r:a", "t:b"]);
+    assert!(!parser.in_reasoning(), "the next turn begins in the answer");
 }
 
 #[test]
@@ -415,7 +497,7 @@ fn triggers_begin_calls() {
 #[test]
 fn calls_are_numbered_where_models_count() {
     let call =
-        |id: Option<&str>| crate::ToolCall { id: id.map(str::to_owned), name: "add".into(), arguments: json!({}) };
+        |id: Option<&str>| crate::ToolCall { id: id.map(str::to_owned), ..crate::ToolCall::new("add", json!({})) };
     for dialect in Dialect::ALL {
         let grammar = dialect.grammar();
         let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();

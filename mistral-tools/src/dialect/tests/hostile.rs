@@ -100,6 +100,44 @@ fn long_values_are_held_without_looking_again_and_again() {
     assert_eq!(read(Dialect::Lfm2, &word).calls().next().unwrap().arguments, format!("{{\"a\":\"{long}\"}}"));
 }
 
+/// Brackets that begin no call, and values whose end is doubtful again and again.
+#[test]
+fn doubts_take_linear_time() {
+    for text in ["{ ", "{\"name\": \"", "[{\"name\": \"add\", ", "{\"a\": [", "[1] "] {
+        for dialect in [Dialect::Llama3, Dialect::Json, Dialect::Hermes] {
+            let text = text.repeat(30_000);
+            assert_eq!(everything(&read(dialect, &text)), text, "{dialect:?}");
+        }
+    }
+    for dialect in Dialect::ALL {
+        let (inside, mark) = match dialect.grammar().arguments {
+            ArgumentsGrammar::Parameters { before_key, after_key, after_value, .. } => {
+                ([before_key, "text", after_key].concat(), [after_value, "x"].concat())
+            }
+            ArgumentsGrammar::Literals { assign, quote, .. } => {
+                (["text", assign, quote].concat(), [quote, "x,"].concat())
+            }
+            ArgumentsGrammar::Elements { mark } => ([mark, "<text>"].concat(), [mark, "</text>x"].concat()),
+            ArgumentsGrammar::Json => continue,
+        };
+        let message = read(dialect, &[begin(dialect), inside, mark.repeat(20_000)].concat());
+        let call = message.calls().next().unwrap();
+        assert!(!call.complete && call.arguments.matches('x').count() >= 20_000, "{dialect:?}");
+    }
+}
+
+/// Schemas that refer to themselves in every branch.
+#[test]
+fn schemas_without_end_are_looked_at_for_a_while() {
+    let branches = vec![json!({"$ref": "#"}); 50];
+    let properties = json!({"a": {"anyOf": branches}});
+    let schema = json!({"type": "object", "anyOf": branches, "allOf": branches, "properties": properties});
+    let mut parser = Dialect::Glm.parser(&[ToolSpec::new("f", "", schema).unwrap()]);
+    let parameter = "<arg_key>b</arg_key><arg_value>1</arg_value>".repeat(500);
+    let message = parser.parse(&format!("<tool_call>f{parameter}</tool_call>"));
+    assert!(message.calls().next().unwrap().complete);
+}
+
 #[test]
 fn marks_inside_of_strings_are_of_the_string() {
     for dialect in Dialect::ALL {

@@ -64,7 +64,7 @@ fn call(dialect: Dialect, number: usize, random: &mut Random) -> ToolCall {
     }
     let name = random.pick(&["get_weather", "add", "now-2"]).to_owned();
     let id = Some(dialect.call_id(&name, number + random.next(1_000))).filter(|_| random.next(2) == 0);
-    ToolCall { id, name, arguments: Value::Object(arguments) }
+    ToolCall { id, name, arguments: Value::Object(arguments).into() }
 }
 
 /// A turn as the dialect writes it: perhaps reasoning, prose, calls, prose. With its calls.
@@ -229,11 +229,11 @@ fn calls_come_back() {
             prop_assert!(parsed.complete, "{:?} from {}", parsed, text);
             prop_assert_eq!((&parsed.name, &parsed.id), (name, id), "{}", text);
             if dialect.grammar().arguments == ArgumentsGrammar::Json {
-                prop_assert_eq!(&parsed.arguments, &arguments.to_string());
+                prop_assert_eq!(&parsed.arguments, arguments.as_str());
             } else {
                 let parsed: Value = serde_json::from_str(&parsed.arguments)
                     .map_err(|error| TestCaseError::fail(format!("{error}: {} from {text}", parsed.arguments)))?;
-                let (mut parsed, mut written) = (parsed, arguments.clone());
+                let (mut parsed, mut written) = (parsed, arguments.to_value());
                 if matches!(dialect.grammar().arguments, ArgumentsGrammar::Elements { .. }) {
                     prop_assert_eq!(&parsed["text"], &written["text"], "{}", text);
                     (parsed, written) = (said(parsed), said(written));
@@ -269,6 +269,53 @@ fn truncated_turns_are_beginnings() {
         }
         Ok(())
     });
+}
+
+/// Arguments in disorder, in the marks of a call: pieces of every notation.
+fn nearly_a_call(dialect: Dialect, random: &mut Random) -> String {
+    let grammar = dialect.grammar();
+    let mut pieces = vec![
+        "{", "}", "[", "]", "(", ")", "\"", "'", "'''", ",", ":", "=", " ", "\n", "\\", "\\x4", "\\ud83d", "\\101",
+        "a", "b=", "a='x'", "\"a\": ", "1", "-", "+", ".5", "1.", "0x1f", "007", "1_0", "1e", "True", "None", "null",
+        "r'", "b'", "f\"", "set()", "#", "é", "\u{1}",
+    ];
+    match grammar.arguments {
+        ArgumentsGrammar::Parameters { before_key, after_key, after_value, .. } => {
+            pieces.extend([before_key, after_key, after_value, "text", "count", "flag"]);
+        }
+        ArgumentsGrammar::Literals { quote, .. } => pieces.extend([quote, quote, quote]),
+        ArgumentsGrammar::Elements { mark } => {
+            pieces.extend([mark, "<text>", "</text>", "<list>", "</list>", "<item>"])
+        }
+        ArgumentsGrammar::Json => {}
+    }
+    let inside: String = (0..random.next(12)).map(|_| random.pick(&pieces)).collect();
+    [grammar.begin, grammar.before_name, "add", grammar.after_name, &inside, grammar.after_arguments, grammar.end]
+        .concat()
+}
+
+/// What is called complete is JSON, whatever the model wrote.
+#[test]
+fn complete_arguments_are_json() {
+    let tools = tools();
+    let complete = std::cell::Cell::new(0);
+    law(2_000, |dialect, random| {
+        let text = match random.next(4) {
+            0 => soup(dialect, random, &mut Vec::new()),
+            1 => turn(dialect, random).0,
+            _ => nearly_a_call(dialect, random),
+        };
+        let whole = in_chunks(&mut dialect.parser(&tools), std::iter::once(text.as_str()));
+        let parts = in_chunks(&mut dialect.parser(&tools), chunks(&text, random).into_iter());
+        prop_assert_eq!(&parts, &whole, "{}", text);
+        for call in whole.calls().filter(|call| call.complete) {
+            let read: Result<serde::de::IgnoredAny, _> = serde_json::from_str(&call.arguments);
+            prop_assert!(read.is_ok(), "{} from {}", call.arguments, text);
+            complete.set(complete.get() + 1);
+        }
+        Ok(())
+    });
+    assert!(complete.get() > 20_000, "{}", complete.get());
 }
 
 /// Words among marks in any order: each comes out once.

@@ -4,14 +4,14 @@ use super::examples::{read, read_after};
 use super::*;
 
 fn call(arguments: serde_json::Value) -> crate::ToolCall {
-    crate::ToolCall { id: None, name: "add".into(), arguments }
+    crate::ToolCall::new("add", arguments)
 }
 
-/// What stands around calls and between them is text; only whole messages are calls without a mark.
+/// What stands around calls and between them is text; only Llama 4 has calls that are nothing but whole messages.
 #[test]
 fn text_stands_around_calls() {
     for dialect in Dialect::ALL {
-        if matches!(dialect, Dialect::Llama3 | Dialect::Llama4 | Dialect::Json) {
+        if dialect == Dialect::Llama4 {
             continue;
         }
         let (one, two) = (call(json!({"count": 1})), call(json!({"text": "x"})));
@@ -29,6 +29,45 @@ fn text_stands_around_calls() {
                 .map(|part| if part.starts_with("c:") { "c".to_owned() } else { part })
                 .collect();
             assert_eq!(found, expected, "{dialect:?} {text}");
+        }
+    }
+}
+
+/// A mark that stands in prose alone is text: no mark is swallowed, and none hides what follows.
+#[test]
+fn marks_alone_are_text() {
+    for dialect in Dialect::ALL {
+        let family = dialect.family();
+        let mut marks: Vec<&str> = family.noise.to_vec();
+        for shape in family.shapes {
+            marks.extend(shape.openers().chain(shape.close.iter().copied()));
+        }
+        marks.extend(family.reasoning.iter().flat_map(|&(think, answer)| [think, answer]));
+        marks.extend(family.headers.iter().chain(family.leading).flat_map(|&(text, end)| [text, end]));
+        // The header of a message, which ends its line: it is one wherever it stands.
+        for mark in marks.into_iter().filter(|mark| *mark != ">>>all\n") {
+            for text in
+                [format!("write {mark} and then"), format!("write{mark}so it"), format!("The mark\n{mark}\nis odd.")]
+            {
+                let message = dialect.parser(&tools()).parse(&text);
+                assert_eq!(message.text(), text, "{dialect:?} {mark:?}");
+                assert_eq!(read(dialect, &text), [format!("t:{text}")], "{dialect:?} {mark:?}");
+            }
+        }
+    }
+}
+
+/// At the end of a message and before other marks, a mark that means nothing is left out.
+#[test]
+fn marks_between_messages_are_left_out() {
+    for dialect in Dialect::ALL {
+        let Some(last) = dialect.family().noise.last().filter(|mark| **mark != ">>>all\n") else { continue };
+        let written = dialect.write(&[call(json!({"text": "x"}))], 0);
+        for end in ["", " ", "\n"] {
+            assert_eq!(read(dialect, &format!("So.{last}{end}"))[0], "t:So.", "{dialect:?}");
+            assert_eq!(read(dialect, &format!("So.{last}{last}{end}")), ["t:So."], "{dialect:?}");
+            let found = read(dialect, &format!("So.{last}{end}{written}"));
+            assert!(found.len() == 2 && found[0] == "t:So." && found[1].starts_with("c:"), "{dialect:?} {found:?}");
         }
     }
 }
