@@ -1,18 +1,19 @@
 //! The arguments of a call in the form of a dialect: one JSON object, parameters between marks, or literals.
 
-use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+use serde_json::Value;
 
 use mistral_tools::dialect::{ArgumentsGrammar, JsonTypes};
 
 use super::dfa::{Dfa, Refused};
-use super::grammar::{Grammar, Pattern, Rule};
+use super::flat::{ALL, ARRAY, BOOLEAN, NULL, NUMBER, OBJECT, STRING, Sub};
+use super::grammar::{Grammar, Rule};
+use super::object::{Name, Writer};
 use super::report::Finding;
-use super::schema::{Compiled, Compiler, named_properties, other_properties, restricted};
+use super::schema::{Compiled, Compiler};
 use super::style::{Style, is_bare, other_name};
 use super::text::STATES;
-
-/// JSON types but strings.
-const OTHERS: [&str; 6] = ["number", "integer", "boolean", "null", "array", "object"];
 
 /// The rule of arguments that follow a schema, `None` if none do, and what of the schema it does not enforce.
 pub(super) fn arguments(
@@ -23,12 +24,12 @@ pub(super) fn arguments(
     match form {
         ArgumentsGrammar::Parameters { before_key, after_key, after_key_json, after_value } => {
             let style = Style::Json { never: after_value.trim() };
-            let compiler = Compiler::new(grammar, schema, style)?;
-            Parameters { compiler, before_key, after_key, after_key_json, after_value }.rule()
+            let writer = Parameters { before_key, after_key, after_key_json, after_value };
+            written(Compiler::new(grammar, schema, style)?, &writer)
         }
         ArgumentsGrammar::Literals { assign, quote, python, .. } => {
             let style = if python { Style::Python } else { Style::Bare { quote } };
-            literals(Compiler::new(grammar, schema, style)?, assign)
+            written(Compiler::new(grammar, schema, style)?, &Literals { assign })
         }
         // The other forms there are.
         _ => {
@@ -38,95 +39,83 @@ pub(super) fn arguments(
     }
 }
 
-struct Parameters<'g> {
-    compiler: Compiler<'g>,
+fn written<'d>(mut compiler: Compiler<'d>, writer: &dyn Writer<'d>) -> Compiled<(Option<Rule>, Vec<Finding>)> {
+    let mut all = Vec::new();
+    for flat in compiler.objects()? {
+        // Whole objects that are listed are not written in parts.
+        all.extend(if flat.values.is_none() { compiler.members(&flat, writer) } else { None });
+    }
+    let rule = compiler.one_of(all);
+    Ok((rule, compiler.found))
+}
+
+/// Each between marks.
+struct Parameters {
     before_key: &'static str,
     after_key: &'static str,
     after_key_json: &'static str,
     after_value: &'static str,
 }
 
-impl Parameters<'_> {
-    fn rule(mut self) -> Compiled<(Option<Rule>, Vec<Finding>)> {
-        let mut all = Vec::new();
-        for schema in self.compiler.objects()? {
-            all.extend(self.parameters(&schema)?);
-        }
-        let rule = (!all.is_empty()).then(|| self.compiler.grammar.choice(&all));
-        Ok((rule, self.compiler.found))
+impl<'d> Writer<'d> for Parameters {
+    fn writes(&self, _: &Compiler<'d>, name: &str) -> bool {
+        let odd = |c: char| c.is_control() || matches!(c, '"' | '<' | '>');
+        !name.is_empty() && name.len() <= 128 && !name.contains(odd)
     }
 
-    fn parameters(&mut self, schema: &Map<String, Value>) -> Compiled {
-        let named = named_properties(schema);
-        let known: Vec<&str> = named.iter().map(|(key, ..)| key.as_str()).collect();
+    /// Text as it is, everything else as JSON.
+    fn member(&self, compiler: &mut Compiler<'d>, name: &Name<'_>, at: &Arc<str>, subs: &[Sub<'d>]) -> Option<Rule> {
+        let (key, mark) = match name {
+            Name::Known(name) => (*name, compiler.grammar.literal(&[self.before_key, name].concat())),
+            Name::Other(content) => {
+                let before = compiler.grammar.literal(self.before_key);
+                let name = other_name(compiler.grammar, content).ok()?;
+                ("", compiler.grammar.sequence(&[before, name]))
+            }
+        };
         let mut all = Vec::new();
-        for (key, schema, required) in &named {
-            let odd = |c: char| c.is_control() || matches!(c, '"' | '<' | '>');
-            if key.is_empty() || key.len() > 128 || key.contains(odd) {
-                self.compiler.leave_out(key);
-                continue;
-            }
-            let name = self.compiler.grammar.literal(&[self.before_key, key].concat());
-            match self.parameter(name, key, schema)? {
-                Some(rule) if *required => all.push(rule),
-                Some(rule) => {
-                    let nothing = self.compiler.grammar.sequence(&[]);
-                    all.push(self.compiler.grammar.choice(&[nothing, rule]));
-                }
-                None if *required => return Ok(None),
-                None => {}
-            }
-        }
-        if let Some(other) = other_properties(schema) {
-            let before = self.compiler.grammar.literal(self.before_key);
-            let name = other_name(self.compiler.grammar, &known);
-            let name = name.map_err(|_| self.compiler.problem("has too many parameters"))?;
-            let name = self.compiler.grammar.sequence(&[before, name]);
-            if let Some(rule) = self.parameter(name, "", &other)? {
-                all.push(self.compiler.grammar.add(Pattern::Repeat { rule, min: 0, max: None }));
-            }
-        }
-        Ok(Some(self.compiler.grammar.sequence(&all)))
-    }
-
-    /// A parameter: text as it is, everything else as JSON.
-    fn parameter(&mut self, name: Rule, key: &str, schema: &Value) -> Compiled {
-        let mut all = Vec::new();
-        let except = self.except(key).map_err(|_| self.compiler.problem("has types that are not told apart"))?;
+        let except = self.except(compiler.document, key).ok()?;
         let raw = Style::Raw { mark: self.after_value, never: self.after_value.trim(), except };
-        let json = std::mem::replace(&mut self.compiler.style, raw);
-        let keys: &[&str] = if key.is_empty() { &["additionalProperties"] } else { &["properties", key] };
-        let strings = json!({"type": "string"});
-        let text = self.compiler.under_or(keys, &restricted(schema, &["string"]), &strings);
-        self.compiler.style = json;
-        if let Some(text) = text? {
-            let after_key = self.compiler.grammar.literal(self.after_key);
-            all.push(self.compiler.grammar.sequence(&[name, after_key, text]));
+        let json = std::mem::replace(&mut compiler.style, raw);
+        let text = compiler.rule(at, subs, STRING);
+        compiler.style = json;
+        if let Some(text) = text {
+            let after_key = compiler.grammar.literal(self.after_key);
+            all.push(compiler.grammar.sequence(&[mark, after_key, text]));
         }
         // Where the mark names a type, `object` stands for it.
-        let kinds: &[&[&str]] = match self.after_key_json.contains("\"object\"") {
-            true => &[&["number", "integer"], &["boolean"], &["null"], &["array"], &["object"]],
-            false => &[&OTHERS],
+        let kinds: &[(u8, &str)] = match self.after_key_json.contains("\"object\"") {
+            true => &[(NUMBER, "number"), (BOOLEAN, "boolean"), (NULL, "null"), (ARRAY, "array"), (OBJECT, "object")],
+            false => &[(ALL & !STRING, "object")],
         };
-        for names in kinds {
-            let value = self.compiler.under_or(keys, &restricted(schema, names), &json!({"type": names}))?;
-            let Some(value) = value else { continue };
-            let mark = self.after_key_json.replace("object", names.first().unwrap_or(&"object"));
-            let (mark, end) = (self.compiler.grammar.literal(&mark), self.compiler.grammar.literal(self.after_value));
-            all.push(self.compiler.grammar.sequence(&[name, mark, value, end]));
+        for &(types, name) in kinds {
+            let Some(value) = compiler.rule(at, subs, types) else { continue };
+            let after_key = compiler.grammar.literal(&self.after_key_json.replace("object", name));
+            let end = compiler.grammar.literal(self.after_value);
+            all.push(compiler.grammar.sequence(&[mark, after_key, value, end]));
         }
-        Ok((!all.is_empty()).then(|| self.compiler.grammar.choice(&all)))
+        compiler.one_of(all)
     }
 
+    fn bare(&self, _: &Compiler<'d>) -> bool {
+        true
+    }
+
+    fn marks(&self, compiler: &mut Compiler<'d>) -> (Option<Rule>, Rule) {
+        (None, compiler.grammar.sequence(&[]))
+    }
+}
+
+impl Parameters {
     /// Text that the reader of a parameter takes for something else than a string.
-    fn except(&self, key: &str) -> Result<Option<Dfa>, Refused> {
+    fn except(&self, document: &Value, key: &str) -> Result<Option<Dfa>, Refused> {
         if self.after_key != self.after_key_json {
             // The marks tell.
             return Ok(None);
         }
-        let known = self.compiler.document.get("properties").and_then(|properties| properties.get(key));
+        let known = document.get("properties").and_then(|properties| properties.get(key));
         // The parser looks at the same types to tell `2` from `"2"`.
-        let types = known.map_or(JsonTypes::ANY, |schema| JsonTypes::of(self.compiler.document, schema));
+        let types = known.map_or(JsonTypes::ANY, |schema| JsonTypes::of(document, schema));
         let read_as = READ_AS.iter().filter(|(other, _)| types.contains(*other));
         let patterns: Vec<&str> = read_as.map(|(_, text)| *text).collect();
         if patterns.is_empty() { Ok(None) } else { Dfa::regex(&patterns.join("|"), STATES).map(Some) }
@@ -143,50 +132,37 @@ const READ_AS: [(JsonTypes, &str); 5] = [
 ];
 
 /// `key assign value` with commas between.
-fn literals(mut compiler: Compiler<'_>, assign: &str) -> Compiled<(Option<Rule>, Vec<Finding>)> {
-    let mut all = Vec::new();
-    for schema in compiler.objects()? {
-        all.extend(one_of_literals(&mut compiler, assign, &schema)?);
-    }
-    let rule = (!all.is_empty()).then(|| compiler.grammar.choice(&all));
-    Ok((rule, compiler.found))
+struct Literals {
+    assign: &'static str,
 }
 
-fn one_of_literals(compiler: &mut Compiler<'_>, assign: &str, schema: &Map<String, Value>) -> Compiled {
-    let named = named_properties(schema);
-    let nothing = compiler.grammar.sequence(&[]);
-    let (mut first, mut later) = (nothing, nothing);
-    if let Some(other) = other_properties(schema) {
-        let known: Vec<&str> = named.iter().map(|(key, ..)| key.as_str()).collect();
-        let name = other_name(compiler.grammar, &known);
-        let name = name.map_err(|_| compiler.problem("has too many parameters"))?;
-        if let Some(value) = compiler.under(&["additionalProperties"], &other)? {
-            let assign = compiler.grammar.literal(assign);
-            let member = compiler.grammar.sequence(&[name, assign, value]);
-            let more = compiler.grammar.sequence(&[compiler.comma, member]);
-            later = compiler.grammar.add(Pattern::Repeat { rule: more, min: 0, max: None });
-            let some = compiler.grammar.sequence(&[member, later]);
-            first = compiler.grammar.choice(&[nothing, some]);
-        }
+impl<'d> Writer<'d> for Literals {
+    fn writes(&self, _: &Compiler<'d>, name: &str) -> bool {
+        is_bare(name)
     }
-    for (key, schema, required) in named.iter().rev() {
-        if !is_bare(key) {
-            compiler.leave_out(key);
-            continue;
-        }
-        let Some(value) = compiler.under(&["properties", key], schema)? else {
-            if *required {
-                return Ok(None);
-            }
-            continue;
+
+    fn member(&self, compiler: &mut Compiler<'d>, name: &Name<'_>, at: &Arc<str>, subs: &[Sub<'d>]) -> Option<Rule> {
+        let value = compiler.rule(at, subs, ALL)?;
+        let name = match name {
+            Name::Known(name) => return Some(self.named(compiler, name, value)),
+            Name::Other(content) => other_name(compiler.grammar, content).ok()?,
         };
-        let name = compiler.grammar.literal(&[key, assign].concat());
-        let as_first = compiler.grammar.sequence(&[name, value, later]);
-        let as_later = compiler.grammar.sequence(&[compiler.comma, name, value, later]);
-        (first, later) = match required {
-            true => (as_first, as_later),
-            false => (compiler.grammar.choice(&[as_first, first]), compiler.grammar.choice(&[as_later, later])),
-        };
+        let assign = compiler.grammar.literal(self.assign);
+        Some(compiler.grammar.sequence(&[name, assign, value]))
     }
-    Ok(Some(first))
+
+    fn bare(&self, _: &Compiler<'d>) -> bool {
+        true
+    }
+
+    fn marks(&self, compiler: &mut Compiler<'d>) -> (Option<Rule>, Rule) {
+        (Some(compiler.comma), compiler.grammar.sequence(&[]))
+    }
+}
+
+impl Literals {
+    fn named(&self, compiler: &mut Compiler<'_>, name: &str, value: Rule) -> Rule {
+        let name = compiler.grammar.literal(&[name, self.assign].concat());
+        compiler.grammar.sequence(&[name, value])
+    }
 }

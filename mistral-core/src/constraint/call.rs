@@ -27,24 +27,28 @@ use crate::Error;
 /// if that text goes on with it.
 ///
 /// Arguments are written as the dialect writes them, parameters in the order of the schema, with one blank at most where blanks may
-/// be. What of a schema is enforced:
+/// be. [`unenforced`](Self::unenforced) lists the parts of the schemas that calls are not held to. The keywords:
 ///
-/// | keyword | |
+/// | keyword | enforced while the call is written |
 /// |---|---|
-/// | `type`, `const`, `enum` | yes; values of `enum` that are lists or objects in one spelling, without blanks |
-/// | `properties`, `required`, `additionalProperties` | yes; where properties are named, others come only if `additionalProperties` says so, and after those |
+/// | `type`, `const`, `enum` | yes, together with all other keywords; lists and objects among the values have one spelling, without blanks |
+/// | `properties`, `required`, `additionalProperties`, `patternProperties`, `propertyNames` | yes; where properties are named, others come only if a schema speaks of them, and after those. No name comes twice, among the first 512 of an object |
+/// | `minProperties`, `maxProperties`, `dependentRequired`, `dependentSchemas` | yes; objects of thousands of named properties are not counted |
 /// | `items`, `prefixItems`, `minItems`, `maxItems` | yes, and `items` as a list with `additionalItems` |
+/// | `contains`, `minContains`, `maxContains` | yes, one such keyword per list, with counts up to some thousand |
+/// | `uniqueItems` | if the items are strings, numbers or constants, for the first 512; reported for lists of lists or objects, next to `prefixItems` or `contains`, and where branches of the items overlap |
+/// | `unevaluatedProperties`, `unevaluatedItems` | yes, in the schema that they stand in |
 /// | `minLength`, `maxLength` | yes, in characters |
-/// | `pattern` | yes, but look-around, back-references, `\B`, and automata of more than 32,768 states: [`Error::UnsupportedSchema`]. Such strings have no `\u` escapes |
-/// | `format` | `date`, `time`, `date-time`, `uuid`, `ipv4`, `email` by their shape, and `int8` to `uint64` by their range |
+/// | `pattern` | yes; reported with look-around, back-references, `\B`, or an automaton of more than 32,768 states. Such strings have no `\u` escapes |
+/// | `format` | `date` and `date-time` (days that there are), `time`, `duration`, `email`, `idn-email`, `hostname`, `ipv4`, `ipv6`, `uri`, `uri-reference`, `iri`, `iri-reference`, `uuid`, `uri-template`, `json-pointer`, `relative-json-pointer`, each as a large part of what its standard allows; `int8` to `uint64` by their range. Others are reported |
 /// | `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum` | yes, exactly, for integers and for numbers, which then have no exponent. Without a bound integers have up to 18 digits |
-/// | `anyOf`, `oneOf` | one of them, for `oneOf` without a look at the others |
-/// | `allOf`, `$ref` with others beside it | merged |
-/// | `$ref`, `$defs`, `definitions` | within the schema; also to itself, up to 64 levels |
-/// | `minProperties`, `maxProperties` | where no property is named |
-/// | `multipleOf`, `uniqueItems`, `contains`, `patternProperties`, `propertyNames`, `dependentRequired`, `not`, `if` | no: the tool still checks |
+/// | `multipleOf` | yes, exactly in decimal, while its digits without the point are a number up to about 10,000; reported beyond |
+/// | `allOf`, `anyOf`, `oneOf`, `$ref` next to others | yes, up to 256 alternatives of one schema; branches of `oneOf` exclude each other if each has an opposite |
+/// | `not`, `if`, `then`, `else` | yes if the schema has an opposite: those of all keywords do but `uniqueItems`, `additionalProperties`, `patternProperties`, `propertyNames`, `dependentSchemas` and those that are unevaluated |
+/// | `$ref`, `$anchor`, `$defs`, `definitions` | within the schema; also to itself, up to 64 levels |
 ///
-/// A schema that nothing could follow is refused, and so is one that takes too much room.
+/// A keyword that cannot be enforced is ignored, and a schema that takes too much room, or that no value follows, is replaced by any
+/// value or any object. Both are reported.
 ///
 /// A mask over 256,000 tokens takes 0.02 to 0.1 ms, up to 0.9 ms where values of any kind are first reached, and 10 to 30 ms the first
 /// time that a model is within a kind of string (`benches/constraint.rs`, one core of an AMD EPYC). Free text costs nothing.
@@ -189,11 +193,11 @@ fn arguments_or_any(
 ) -> (Rule, Vec<Finding>) {
     let (at, detail) = match arguments(grammar, form, schema) {
         Ok((Some(rule), found)) if !endless => return (rule, found),
-        Ok((Some(_), _)) => (String::new(), "allows no arguments at all, as what it requires requires itself".into()),
-        Ok((None, _)) => (String::new(), "allows no arguments at all".into()),
+        Ok((Some(_), _)) => (Arc::from(""), "allows no arguments at all, as what it requires requires itself".into()),
+        Ok((None, _)) => (Arc::from(""), "allows no arguments at all".into()),
         Err(Problem { at, detail }) => (at, detail),
     };
-    let degraded = Finding { at, keyword: None, treatment: Treatment::Degraded, detail };
+    let degraded = Finding { at: at.to_string(), keyword: None, treatment: Treatment::Degraded, detail };
     let any = arguments(grammar, form, &json!({"type": "object"})).ok().and_then(|(rule, _)| rule);
     (any.unwrap_or_else(|| grammar.choice(&[])), vec![degraded])
 }

@@ -213,6 +213,61 @@ impl Dfa {
         Ok(Self::explore(classes, (0, 0), limit, step, accepts)?.0)
     }
 
+    /// What one of both matches.
+    pub(super) fn or(&self, other: &Self, limit: usize) -> Result<Self, Refused> {
+        let classes = Classes::new(&[&self.classes, &other.classes], &[]);
+        let step = |&(a, b): &(u32, u32), byte| {
+            let (a, b) = (self.step(a, byte).unwrap_or(DEAD), other.step(b, byte).unwrap_or(DEAD));
+            (a != DEAD || b != DEAD).then_some((a, b))
+        };
+        let accepts = |&(a, b): &(u32, u32)| self.accepts(a) || other.accepts(b);
+        Ok(Self::explore(classes, (0, 0), limit, step, accepts)?.0)
+    }
+
+    /// How many texts can end from each state on, `u32::MAX` where there is no end of them.
+    pub(super) fn completions(&self) -> Vec<u32> {
+        let width = self.classes.first.len();
+        let mut sizes = vec![0u32; width];
+        for byte in 0..=255u8 {
+            sizes.iter_mut().skip(self.classes.get(byte).into()).take(1).for_each(|size| *size += 1);
+        }
+        let rows: Vec<&[u32]> = self.table.chunks(width).collect();
+        let mut before: Vec<Vec<u32>> = vec![Vec::new(); rows.len()];
+        let mut left = vec![0usize; rows.len()];
+        for ((from, row), left) in (0u32..).zip(&rows).zip(&mut left) {
+            for &to in row.iter().filter(|&&to| to != DEAD) {
+                *left += 1;
+                before.iter_mut().skip(to as usize).take(1).for_each(|list| list.push(from));
+            }
+        }
+        let mut counts = vec![u32::MAX; rows.len()];
+        let mut open: Vec<u32> = (0u32..).zip(&left).filter(|(_, left)| **left == 0).map(|(state, _)| state).collect();
+        while let Some(state) = open.pop() {
+            let row = rows.get(state as usize).copied().unwrap_or_default();
+            let more = row
+                .iter()
+                .zip(&sizes)
+                .filter(|(to, _)| **to != DEAD)
+                .map(|(&to, &size)| counts.get(to as usize).copied().unwrap_or(0).saturating_mul(size));
+            let all = more.fold(u32::from(self.accepts(state)), u32::saturating_add);
+            counts.iter_mut().skip(state as usize).take(1).for_each(|count| *count = all);
+            for &from in before.get(state as usize).into_iter().flatten() {
+                if let Some(left) = left.get_mut(from as usize) {
+                    *left -= 1;
+                    if *left == 0 {
+                        open.push(from);
+                    }
+                }
+            }
+        }
+        counts
+    }
+
+    /// Whether this is the whole of what is matched.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        text.bytes().try_fold(0, |state, byte| self.step(state, byte)).is_some_and(|state| self.accepts(state))
+    }
+
     /// What matches this and not the other. With the other's state, or [`DEAD`], of each state.
     pub(super) fn without(&self, other: &Self, limit: usize) -> Result<(Self, Vec<u32>), Refused> {
         let classes = Classes::new(&[&self.classes, &other.classes], &[]);

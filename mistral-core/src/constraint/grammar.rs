@@ -26,6 +26,8 @@ pub(super) enum Pattern {
     Repeat { rule: Rule, min: u32, max: Option<u32> },
     /// The same, one level deeper.
     Nested(Rule),
+    /// The same, where texts that must differ from each other are remembered.
+    Scope(Rule),
 }
 
 /// Rules, of which one is the whole.
@@ -109,7 +111,7 @@ impl Grammar {
             Some(Pattern::Sequence(rules)) => rules.iter().map(|&rule| self.height(rule)).max().unwrap_or(0),
             Some(Pattern::Choice(rules)) => rules.iter().map(|&rule| self.height(rule)).min().unwrap_or(INFINITE),
             Some(Pattern::Repeat { min: 0, .. }) => 0,
-            Some(Pattern::Repeat { rule, .. } | Pattern::Nested(rule)) => self.height(*rule),
+            Some(Pattern::Repeat { rule, .. } | Pattern::Nested(rule) | Pattern::Scope(rule)) => self.height(*rule),
             None => INFINITE,
         };
         inner.saturating_add(1)

@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::grammar::{Grammar, Pattern, Rule};
+use super::memory::{FULL, Memory, Path, Set};
 use super::terminal::{At, Terminal};
 
 /// The number of a place within a grammar.
@@ -27,8 +28,13 @@ struct Frame {
     level: u16,
     /// How far a terminal is, or a repetition.
     at: At,
+    /// Of a terminal whose texts differ from each other, the text so far; of the place that remembers them, all of them.
+    memory: u32,
     next: Stack,
 }
+
+/// How far a scope is once what is in it has begun.
+const INSIDE: At = At { state: 1, count: 0 };
 
 /// On top of each stack is a terminal.
 #[derive(Debug)]
@@ -47,6 +53,7 @@ pub(super) struct Matcher {
     place_ids: HashMap<(Box<[Stack]>, bool), Place>,
     /// By place and byte.
     steps: HashMap<(Place, u8), Option<Place>, Quick>,
+    memory: Memory,
 }
 
 /// What stands on top of a stack.
@@ -67,6 +74,7 @@ impl Matcher {
             places: Vec::new(),
             place_ids: HashMap::new(),
             steps: HashMap::default(),
+            memory: Memory::default(),
         };
         let place = matcher.start();
         (matcher, place)
@@ -74,7 +82,7 @@ impl Matcher {
 
     /// The beginning.
     pub(super) fn start(&mut self) -> Place {
-        let root = Frame { rule: self.grammar.root, level: 0, at: At::default(), next: BOTTOM };
+        let root = Frame { rule: self.grammar.root, level: 0, at: At::default(), memory: 0, next: BOTTOM };
         let stack = self.frame(root);
         self.place_of(vec![stack])
     }
@@ -100,6 +108,21 @@ impl Matcher {
             let Some(&frame) = self.frames.get(stack as usize) else { continue };
             let Some(Pattern::Terminal(terminal)) = grammar.get(frame.rule) else { continue };
             let Some(at) = terminal.step(frame.at, byte, exact) else { continue };
+            if let Some(prefix) = terminal.distinct() {
+                let begun = if frame.at == At::default() && frame.memory == 0 { prefix } else { &[] };
+                let path = begun.iter().fold(frame.memory, |path, &byte| self.memory.extended(path, byte));
+                let path = self.memory.extended(path, terminal.counted(byte));
+                let set = self.scope(frame.next);
+                if terminal.goes_on(at) && self.is_alive(terminal, at, path, set) {
+                    open.push(self.frame(Frame { at, memory: path, ..frame }));
+                }
+                if terminal.ends(at)
+                    && let Some(set) = self.memory.with(set, path)
+                {
+                    open.push(self.remembering(frame.next, set));
+                }
+                continue;
+            }
             if terminal.goes_on(at) {
                 open.push(self.frame(Frame { at, ..frame }));
             }
@@ -108,6 +131,71 @@ impl Matcher {
             }
         }
         (!open.is_empty()).then(|| self.place_of(open))
+    }
+
+    /// The texts that the next scope of a stack remembers.
+    fn scope(&self, stack: Stack) -> Set {
+        let frames = std::iter::successors(self.frames.get(stack as usize), |at| self.frames.get(at.next as usize));
+        let mut scopes = frames.filter(|frame| self.is_scope(frame));
+        scopes.next().map_or(0, |frame| frame.memory)
+    }
+
+    fn is_scope(&self, frame: &Frame) -> bool {
+        frame.at == INSIDE && matches!(self.grammar.get(frame.rule), Some(Pattern::Scope(_)))
+    }
+
+    /// A stack whose next scope remembers other texts.
+    fn remembering(&mut self, stack: Stack, set: Set) -> Stack {
+        let (mut above, mut at) = (Vec::new(), stack);
+        while let Some(&frame) = self.frames.get(at as usize) {
+            if self.is_scope(&frame) {
+                let below = self.frame(Frame { memory: set, ..frame });
+                return above.into_iter().rev().fold(below, |next, frame| self.frame(Frame { next, ..frame }));
+            }
+            above.push(frame);
+            at = frame.next;
+        }
+        stack
+    }
+
+    /// Whether a text can still become one that is not in a set.
+    fn is_alive(&self, terminal: &Terminal, at: At, path: Path, set: Set) -> bool {
+        let Some(all) = terminal.completions(at) else { return true };
+        let rests = self.memory.rests(set, path);
+        let ends = |rest: &&Vec<u8>| {
+            let end = rest.iter().try_fold(at, |at, &byte| terminal.step(at, terminal.counted(byte), false));
+            end.is_some_and(|end| terminal.ends(end))
+        };
+        rests.iter().filter(ends).count() < all as usize
+    }
+
+    /// What a head whose texts differ from each other must not go on with: all tokens that begin with some bytes, or, with a place of
+    /// the terminal after them, those in which it ends there.
+    pub(super) fn repeats(&self, head: &Head) -> Vec<(Vec<u8>, Option<At>)> {
+        let Some(frame) = self.frames.get(head.stack as usize) else { return Vec::new() };
+        let Some(prefix) = head.terminal.distinct() else { return Vec::new() };
+        let set = self.scope(frame.next);
+        let begun = frame.memory != 0 || frame.at != At::default();
+        let mut all = Vec::new();
+        for rest in self.memory.rests(set, frame.memory) {
+            let Some(rest) = (if begun { Some(&rest[..]) } else { rest.strip_prefix(prefix) }) else { continue };
+            let mut at = head.at;
+            for (i, &byte) in rest.iter().enumerate() {
+                let Some(next) = head.terminal.step(at, head.terminal.counted(byte), false) else { break };
+                at = next;
+                let read = rest.get(..=i).unwrap_or_default();
+                let written = || read.iter().map(|&byte| head.terminal.counted(byte)).collect();
+                let path = self.memory.found(frame.memory, if begun { &[] } else { prefix }, read);
+                if path.is_some_and(|path| !self.is_alive(&head.terminal, at, path, set)) {
+                    all.push((written(), None));
+                    break;
+                }
+                if read.len() == rest.len() && head.terminal.ends(at) {
+                    all.push((written(), Some(at)));
+                }
+            }
+        }
+        all
     }
 
     /// Whether the text may end here.
@@ -132,7 +220,11 @@ impl Matcher {
 
     /// The place after the end of a head.
     pub(super) fn after(&mut self, head: &Head) -> Place {
-        let next = self.frames.get(head.stack as usize).map_or(BOTTOM, |frame| frame.next);
+        let mut next = self.frames.get(head.stack as usize).map_or(BOTTOM, |frame| frame.next);
+        if head.terminal.distinct().is_some() {
+            // Which text it was is not known here: a second one within the same token must wait.
+            next = self.remembering(next, FULL);
+        }
         self.place_of(vec![next])
     }
 
@@ -151,7 +243,7 @@ impl Matcher {
 
     /// Forgets all places but this if there are many; gives what it is now.
     pub(super) fn forget(&mut self, place: Place) -> Option<Place> {
-        if self.frames.len().max(self.steps.len()) < REMEMBERED {
+        if self.frames.len().max(self.steps.len()).max(self.memory.len()) < REMEMBERED {
             return None;
         }
         let (mut fresh, _) = Self::new(Arc::clone(&self.grammar));
@@ -173,7 +265,11 @@ impl Matcher {
         let mut below = renamed.get(&at).copied().unwrap_or(BOTTOM);
         for old in path.into_iter().rev() {
             if let Some(&frame) = self.frames.get(old as usize) {
-                below = to.frame(Frame { next: below, ..frame });
+                let memory = match self.is_scope(&frame) {
+                    true => to.memory.adopted_set(&self.memory, frame.memory),
+                    false => to.memory.adopted(&self.memory, frame.memory),
+                };
+                below = to.frame(Frame { next: below, memory, ..frame });
             }
             renamed.insert(old, below);
         }
@@ -201,7 +297,8 @@ impl Matcher {
                 continue;
             }
             let deep = frame.level >= LEVELS;
-            let above = |rule: Rule, next: Stack| Frame { rule, level: frame.level, at: At::default(), next };
+            let above =
+                |rule: Rule, next: Stack| Frame { rule, level: frame.level, at: At::default(), memory: 0, next };
             match grammar.get(frame.rule) {
                 Some(Pattern::Terminal(_)) => heads.push(stack),
                 Some(Pattern::Sequence(rules)) => {
@@ -228,6 +325,11 @@ impl Matcher {
                         let rest = self.frame(Frame { at: At { count, ..frame.at }, ..frame });
                         open.push(self.frame(above(rule, rest)));
                     }
+                }
+                Some(Pattern::Scope(_)) if frame.at == INSIDE => open.push(frame.next),
+                Some(&Pattern::Scope(rule)) => {
+                    let scope = self.frame(Frame { at: INSIDE, ..frame });
+                    open.push(self.frame(above(rule, scope)));
                 }
                 Some(&Pattern::Nested(rule)) => {
                     let level = frame.level.saturating_add(1);

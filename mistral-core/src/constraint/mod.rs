@@ -1,18 +1,25 @@
 //! Constraints: which tokens may come next, by a grammar over the bytes that tokens stand for.
 //!
-//! From the schemas of tools to a mask: [`arguments`] and [`schema`] make a [`grammar`] over [`terminal`]s, which are automata of
-//! [`dfa`], [`text`], [`number`] and [`pattern`]; a [`matcher`] follows it, and [`tokens`] finds what may come.
+//! From the schemas of tools to a mask: [`normal`] takes schemas apart into records of [`flat`]; [`arguments`], [`schema`], [`object`],
+//! [`array`] and [`strings`] make a [`grammar`] of them, over [`terminal`]s that are automata of [`dfa`], [`text`], [`number`] and
+//! [`pattern`]; a [`matcher`] follows it, and [`tokens`] finds what may come. A [`report`] lists what is not enforced.
 
 mod arguments;
+mod array;
 mod call;
 mod dfa;
+mod flat;
+mod format;
 mod grammar;
 mod matcher;
-mod merge;
+mod memory;
+mod normal;
 mod number;
+mod object;
 mod pattern;
 mod report;
 mod schema;
+mod strings;
 mod style;
 mod terminal;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use serde_json::Number;
+use serde_json::{Map, Number, Value};
 
 use super::dfa::{Classes, Dfa, Refused};
 use super::text::STATES;
@@ -17,6 +17,8 @@ const FRACTION: usize = 17;
 pub(super) struct Range {
     pub(super) min: Option<(Decimal, bool)>,
     pub(super) max: Option<(Decimal, bool)>,
+    /// There is a bound that only an exponent could go beyond.
+    pub(super) far: bool,
 }
 
 /// A number in decimal, exactly.
@@ -54,6 +56,68 @@ impl Decimal {
         Some(Self { negative: negative && (whole > 0 || !fraction.is_empty()), whole, fraction })
     }
 
+    pub(super) fn is_positive(&self) -> bool {
+        !self.negative && (self.whole > 0 || !self.fraction.is_empty())
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.fraction.is_empty()
+    }
+
+    /// Whether it is a multiple of another, where that can be said.
+    pub(super) fn is_multiple_of(&self, divisor: &Self) -> Option<bool> {
+        let places = self.fraction.len().max(divisor.fraction.len());
+        let (number, divisor) = (self.shifted(places)?, divisor.shifted(places)?);
+        number.checked_rem(divisor).map(|rest| rest == 0)
+    }
+
+    /// The digits up to so many places after the point, as an integer.
+    fn shifted(&self, places: usize) -> Option<i128> {
+        let digit = |at: usize| i128::from(self.fraction.get(at).map_or(0, |digit| digit - b'0'));
+        (0..places).try_fold(self.whole, |all, at| all.checked_mul(10)?.checked_add(digit(at)))
+    }
+
+    /// Every way to write it without an exponent.
+    pub(super) fn spellings(&self) -> Result<Dfa, Refused> {
+        let digits = String::from_utf8_lossy(&self.fraction);
+        let fraction = if digits.is_empty() { "(?:\\.0+)?".to_owned() } else { format!("\\.{digits}0*") };
+        let sign = match self.negative {
+            true => "-",
+            false if self.whole == 0 && digits.is_empty() => "-?",
+            false => "",
+        };
+        Dfa::regex(&format!("{sign}{}{fraction}", self.whole), STATES)
+    }
+
+    /// Numbers that are multiples of it, or those that are none; without exponents.
+    pub(super) fn multiples(&self, not: bool) -> Result<Dfa, Refused> {
+        // Of the integer that it is after a shift of the point.
+        let places = self.fraction.len();
+        let divisor = self.shifted(places).ok_or(Refused::Size)?;
+        if divisor.saturating_mul(places as i128 + 2) > STATES as i128 || divisor < 1 {
+            return Err(Refused::Size);
+        }
+        // The remainder, and the digits after the point if it has come; none once it is no multiple whatever comes.
+        type At = Option<(i128, Option<usize>)>;
+        let step = |at: &At, byte: u8| -> Option<At> {
+            let Some((rest, after)) = *at else { return byte.is_ascii_digit().then_some(None) };
+            let digit = i128::from(byte.wrapping_sub(b'0'));
+            match (byte, after) {
+                (b'-', None) => Some(*at),
+                (b'.', None) => Some(Some((rest, Some(0)))),
+                (b'0', Some(after)) if after == places => Some(*at),
+                (b'1'..=b'9', Some(after)) if after == places => Some(None),
+                (b'0'..=b'9', _) => Some(Some(((rest * 10 + digit) % divisor, after.map(|after| after + 1)))),
+                _ => None,
+            }
+        };
+        let multiple = |at: &At| {
+            at.is_some_and(|(rest, after)| (after.unwrap_or(0)..places).fold(rest, |rest, _| rest * 10 % divisor) == 0)
+        };
+        let digits: Vec<u8> = b"-.0123456789".to_vec();
+        Ok(Dfa::explore(Classes::new(&[], &digits), Some((0, None)), STATES, step, |at| multiple(at) != not)?.0)
+    }
+
     /// The least integer that is not below it, and is above it if it is `left_out`.
     fn ceiling(&self, left_out: bool) -> i128 {
         match (self.negative, self.fraction.is_empty()) {
@@ -89,19 +153,68 @@ impl Range {
     pub(super) fn of_format(name: &str) -> Self {
         let of = |low: i128, high: i128| {
             let bound = |whole: i128| Decimal { negative: whole < 0, whole: whole.abs(), fraction: Vec::new() };
-            Self { min: Some((bound(low), false)), max: Some((bound(high), false)) }
+            Self { min: Some((bound(low), false)), max: Some((bound(high), false)), far: false }
         };
         match name {
             "int8" => of(i8::MIN.into(), i8::MAX.into()),
             "int16" => of(i16::MIN.into(), i16::MAX.into()),
             "int32" => of(i32::MIN.into(), i32::MAX.into()),
-            "int64" => of(i64::MIN.into(), i64::MAX.into()),
+            "int64" | "int" => of(i64::MIN.into(), i64::MAX.into()),
             "uint8" => of(0, u8::MAX.into()),
             "uint16" => of(0, u16::MAX.into()),
             "uint32" => of(0, u32::MAX.into()),
-            "uint64" => of(0, u64::MAX.into()),
+            "uint64" | "uint" => of(0, u64::MAX.into()),
             _ => Self::default(),
         }
+    }
+
+    /// The bounds of a schema.
+    pub(super) fn of_schema(schema: &Map<String, Value>) -> Self {
+        let mut range = Self::default();
+        for (key, exclusive, above) in [("minimum", "exclusiveMinimum", true), ("maximum", "exclusiveMaximum", false)] {
+            let beyond = schema.get(exclusive).and_then(Value::as_bool).unwrap_or(false);
+            for (key, left_out) in [(key, beyond), (exclusive, true)] {
+                let Some(number) = schema.get(key).and_then(Value::as_number) else { continue };
+                let negative = number.as_f64().is_some_and(|number| number < 0.0);
+                match Decimal::new(number) {
+                    Some(bound) if above => range.at_least((bound, left_out)),
+                    Some(bound) => range.at_most((bound, left_out)),
+                    None if above == negative => range.far = true,
+                    // No number that is written here is so far out.
+                    None => {
+                        range.at_least((Decimal { negative: false, whole: 1, fraction: Vec::new() }, false));
+                        range.at_most((Decimal { negative: false, whole: 0, fraction: Vec::new() }, false));
+                    }
+                }
+            }
+        }
+        range
+    }
+
+    /// What is outside of it: below, and above.
+    pub(super) fn opposites(&self) -> Vec<Self> {
+        let below = self.min.clone().map(|(min, out)| Self { max: Some((min, !out)), ..Self::default() });
+        let above = self.max.clone().map(|(max, out)| Self { min: Some((max, !out)), ..Self::default() });
+        below.into_iter().chain(above).collect()
+    }
+
+    /// Only what another holds too.
+    pub(super) fn and(&mut self, other: &Self) {
+        other.min.iter().for_each(|bound| self.at_least(bound.clone()));
+        other.max.iter().for_each(|bound| self.at_most(bound.clone()));
+        self.far |= other.far;
+    }
+
+    pub(super) fn contains(&self, number: &Decimal) -> bool {
+        let above = |(min, out): &(Decimal, bool)| match number.compare(min) {
+            Ordering::Equal => !out,
+            order => order.is_gt(),
+        };
+        let below = |(max, out): &(Decimal, bool)| match number.compare(max) {
+            Ordering::Equal => !out,
+            order => order.is_lt(),
+        };
+        self.min.as_ref().is_none_or(above) && self.max.as_ref().is_none_or(below)
     }
 
     /// Also from this bound on.
@@ -135,12 +248,13 @@ impl Range {
         union(&all)
     }
 
-    /// Numbers of the range: with exponents only where nothing bounds them.
-    pub(super) fn numbers(&self) -> Result<Dfa, Refused> {
+    /// Numbers of the range: with exponents only where nothing bounds them and they are not `plain`.
+    pub(super) fn numbers(&self, plain: bool) -> Result<Dfa, Refused> {
         let whole = format!("(?:0|[1-9][0-9]{{0,{}}})", DIGITS - 1);
         if self.min.is_none() && self.max.is_none() {
             let fraction = format!("(?:\\.[0-9]{{1,{FRACTION}}})?");
-            return Dfa::regex(&format!("-?{whole}{fraction}(?:[eE][-+]?[0-9]{{1,2}})?"), STATES);
+            let exponent = if plain || self.far { "" } else { "(?:[eE][-+]?[0-9]{1,2})?" };
+            return Dfa::regex(&format!("-?{whole}{fraction}{exponent}"), STATES);
         }
         let negated = |bound: &Option<(Decimal, bool)>| bound.as_ref().map(|(bound, out)| (bound.negated(), *out));
         let positive = magnitude(self.min.as_ref(), self.max.as_ref())?;
@@ -299,7 +413,7 @@ mod tests {
     fn integers_of_every_small_range() {
         for low in -25..=25 {
             for high in low..=25 {
-                let dfa = Range { min: bound(json!(low)), max: bound(json!(high)) }.integers().unwrap();
+                let dfa = Range { min: bound(json!(low)), max: bound(json!(high)), far: false }.integers().unwrap();
                 let matched: Vec<i32> = (-130..=130).filter(|number| matches(&dfa, &number.to_string())).collect();
                 assert_eq!(matched, (low..=high).collect::<Vec<_>>());
             }
@@ -308,7 +422,7 @@ mod tests {
 
     #[test]
     fn integers_at_the_edges() {
-        let range = |min, max| Range { min, max }.integers();
+        let range = |min, max| Range { min, max, far: false }.integers();
         let wide = range(bound(json!(i64::MIN)), bound(json!(u64::MAX))).unwrap();
         for text in ["-9223372036854775808", "18446744073709551615", "0", "-1", "10"] {
             assert!(matches(&wide, text), "{text}");
@@ -342,8 +456,9 @@ mod tests {
             let range = Range {
                 min: bound(json!(low)).map(|(bound, _)| (bound, low_out)),
                 max: bound(json!(high)).map(|(bound, _)| (bound, high_out)),
+                far: false,
             };
-            let dfa = range.numbers();
+            let dfa = range.numbers(false);
             for text in &texts {
                 let value: f64 = text.parse().unwrap();
                 let inside = (value > low || value == low && !low_out) && (value < high || value == high && !high_out);
@@ -355,7 +470,7 @@ mod tests {
                 }
             }
         }
-        let free = Range::default().numbers().unwrap();
+        let free = Range::default().numbers(false).unwrap();
         assert!(matches(&free, "-1.5e+3") && matches(&free, "0") && !matches(&free, "1.") && !matches(&free, "01"));
     }
 }

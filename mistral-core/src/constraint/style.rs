@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::dfa::{Dfa, Refused};
 use super::grammar::{Grammar, Rule};
 use super::terminal::Terminal;
-use super::text::{Content, STATES, Writing, string};
+use super::text::{Content, STATES, Unique, Writing, string};
 
 /// How values are written.
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ pub(super) enum Style {
 impl Style {
     /// How a value may be written; nothing if it cannot be.
     pub(super) fn spellings(&self, value: &Value) -> Vec<String> {
+        // `1.0` is the integer 1, which readers of integers expect without a point.
+        let whole = value.as_f64().filter(|number| value.is_f64() && number.fract() == 0.0 && number.abs() < 1e15);
+        let whole = whole.map(|number| Value::from(number as i64));
+        let value = whole.as_ref().unwrap_or(value);
         match (self, value) {
             (Self::Json { never }, _) => {
                 let text = value.to_string();
@@ -52,34 +56,47 @@ impl Style {
         }
     }
 
-    /// Keys that are none of the known.
-    pub(super) fn other_key(&self, g: &mut Grammar, known: &[&str]) -> Result<Rule, Refused> {
+    /// Keys that a content holds.
+    pub(super) fn other_key(&self, g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
         match self {
-            Self::Bare { .. } => other_name(g, known),
-            _ if known.is_empty() => self.string(g, &Content::Free { min: 0, max: None }),
-            _ => {
-                let not = Dfa::words(known, STATES)?;
-                self.string(g, &Content::Except { not, min: 0, max: None })
-            }
+            Self::Bare { .. } => other_name(g, content),
+            _ => self.string(g, content, true),
         }
     }
 
-    /// Strings.
-    pub(super) fn string(&self, g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
+    /// Strings; `unique` ones differ from each other within a scope, and are written in one way only.
+    pub(super) fn string(&self, g: &mut Grammar, content: &Content, unique: bool) -> Result<Rule, Refused> {
+        let one_way = match self {
+            _ if !unique => Unique::No,
+            Self::Python => Unique::Quotes,
+            _ => Unique::Yes,
+        };
         let (open, never, escapes): (&[&str], &str, bool) = match self {
             Self::Json { never } => (&["\""], never, true),
             Self::Python => (&["'", "\""], "", true),
             Self::Bare { quote } => (&[*quote], quote, false),
             Self::Raw { mark, never, .. } => {
-                let writing = Writing { mark: mark.as_bytes(), escapes: false, never: never.as_bytes() };
+                let writing = Writing {
+                    mark: mark.as_bytes(),
+                    escapes: false,
+                    slash: false,
+                    never: never.as_bytes(),
+                    unique: one_way,
+                };
                 let string = string(content, &writing)?;
                 return Ok(g.terminal(string));
             }
         };
         let mut all = Vec::new();
         for quote in open {
-            let writing = Writing { mark: quote.as_bytes(), escapes, never: never.as_bytes() };
-            let rest = g.terminal(string(content, &writing)?);
+            let slash = !matches!(self, Self::Python);
+            let writing = Writing { mark: quote.as_bytes(), escapes, slash, never: never.as_bytes(), unique: one_way };
+            let rest = string(content, &writing)?;
+            let rest = g.terminal(if unique {
+                rest.differing(quote.replace('\'', "\"").as_str(), *quote == "'")
+            } else {
+                rest
+            });
             let open = g.literal(quote);
             all.push(g.sequence(&[open, rest]));
         }
@@ -87,11 +104,19 @@ impl Style {
     }
 }
 
-/// Names without quotes that are none of the known.
-pub(super) fn other_name(g: &mut Grammar, known: &[&str]) -> Result<Rule, Refused> {
+/// Names without quotes that a content holds, which differ from each other within a scope.
+pub(super) fn other_name(g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
+    Ok(g.terminal(Terminal::dfa(other_names(content)?).differing("", false)))
+}
+
+pub(super) fn other_names(content: &Content) -> Result<Dfa, Refused> {
     let names = Dfa::regex("[A-Za-z_][A-Za-z0-9_]{0,63}", STATES)?;
-    let names = if known.is_empty() { names } else { names.without(&Dfa::words(known, STATES)?, STATES)?.0 };
-    Ok(g.terminal(Terminal::dfa(names)))
+    let names = match content {
+        Content::Only(dfa) => names.and(dfa, STATES)?,
+        Content::Except { not, .. } => names.without(not, STATES)?.0,
+        Content::Free { .. } => names,
+    };
+    Ok(names)
 }
 
 /// Whether a key can stand without quotes.

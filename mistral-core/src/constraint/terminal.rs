@@ -12,6 +12,18 @@ const NARROW: u16 = 4;
 pub(super) struct Terminal {
     form: Form,
     fingerprint: u64,
+    distinct: Option<Distinct>,
+}
+
+/// Of a terminal whose texts differ from each other within a scope.
+#[derive(Debug)]
+struct Distinct {
+    /// What stands before it, so that the same text is the same in other terminals.
+    prefix: Box<[u8]>,
+    /// Quotes of Python are single ones, and count as double ones.
+    single_quotes: bool,
+    /// By state, how many texts can end from there on; `u32::MAX` if there is no end of them.
+    completions: Box<[u32]>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -30,6 +42,7 @@ pub(super) struct At {
 
 impl PartialEq for Terminal {
     fn eq(&self, other: &Self) -> bool {
+        // What differs within a scope makes no difference to what a terminal goes on with.
         self.fingerprint == other.fingerprint && (std::ptr::eq(self, other) || self.form == other.form)
     }
 }
@@ -46,7 +59,49 @@ impl Terminal {
     fn new(form: Form) -> Self {
         let mut hasher = DefaultHasher::new();
         form.hash(&mut hasher);
-        Self { form, fingerprint: hasher.finish() }
+        Self { form, fingerprint: hasher.finish(), distinct: None }
+    }
+
+    /// The same, where texts within one scope differ from each other, `prefix` before them included, and `single_quotes` count as
+    /// double ones.
+    pub(super) fn differing(mut self, prefix: &str, single_quotes: bool) -> Self {
+        let completions = match &self.form {
+            // Nodes stand before those that follow them.
+            Form::Words(words) => {
+                let mut counts = vec![0u32; words.nodes.len()];
+                for (i, node) in words.nodes.iter().enumerate().rev() {
+                    let more = node.next.iter().filter_map(|&(_, next)| counts.get(next as usize));
+                    let all = more.sum::<u32>() + u32::from(node.ends);
+                    counts.iter_mut().skip(i).take(1).for_each(|count| *count = all);
+                }
+                counts
+            }
+            Form::Text(text) => text.dfa.completions(),
+        };
+        let prefix = prefix.as_bytes().into();
+        self.distinct = Some(Distinct { prefix, single_quotes, completions: completions.into() });
+        self
+    }
+
+    /// A byte as it counts in texts that differ from each other, or from there as it is written.
+    pub(super) fn counted(&self, byte: u8) -> u8 {
+        match byte {
+            b'\'' | b'"' if self.distinct.as_ref().is_some_and(|distinct| distinct.single_quotes) => {
+                b'\'' ^ b'"' ^ byte
+            }
+            _ => byte,
+        }
+    }
+
+    /// Whether texts within one scope differ from each other, and then what stands before them.
+    pub(super) fn distinct(&self) -> Option<&[u8]> {
+        self.distinct.as_ref().map(|distinct| &*distinct.prefix)
+    }
+
+    /// How many texts can end from here on, if that is known and finite.
+    pub(super) fn completions(&self, at: At) -> Option<u32> {
+        let distinct = self.distinct.as_ref()?;
+        distinct.completions.get(at.state as usize).copied().filter(|&all| all != u32::MAX)
     }
 
     /// One of these texts, which also special tokens may write.

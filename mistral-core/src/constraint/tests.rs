@@ -4,6 +4,7 @@
 mod dialects;
 mod hostile;
 mod oracle;
+mod samples;
 mod schemas;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use super::terminal::{Counted, CountedState, Terminal, Text};
 pub(super) const STATES: usize = 1 << 15;
 
 /// What a string may hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     /// Any text of so many characters.
     Free { min: u32, max: Option<u32> },
@@ -24,8 +24,20 @@ pub(super) struct Writing<'w> {
     pub(super) mark: &'w [u8],
     /// Whether `\` escapes, and control characters must be.
     pub(super) escapes: bool,
+    /// Whether `\/` is one of the escapes: not in Python.
+    pub(super) slash: bool,
     /// What must not be in it, as readers would see something else.
     pub(super) never: &'w [u8],
+    pub(super) unique: Unique,
+}
+
+/// Whether each text is written in one way only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unique {
+    No,
+    Yes,
+    /// But for the quotes around it, which are not in it.
+    Quotes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,11 +145,14 @@ impl Writing<'_> {
                 // Not within a character.
                 b'\\' => (0x80..0xc0).all(|byte| dfa.step(state, byte).is_none()).then_some((state, Escape::Begun)),
                 _ if byte < 0x20 || self.mark.first() == Some(&byte) => None,
+                b'\'' | b'"' if self.unique == Unique::Quotes => None,
                 _ => plain(byte),
             },
             Escape::No if byte < 0x20 && !matches!(byte, b'\t' | b'\r' | b'\n') => None,
             Escape::No => plain(byte),
             Escape::Begun => match byte {
+                b'/' if self.unique != Unique::No || !self.slash => None,
+                b'\'' | b'"' if self.unique == Unique::Quotes => None,
                 b'"' | b'\\' | b'/' => plain(byte),
                 b'\'' if self.mark.first() == Some(&b'\'') => plain(byte),
                 b'b' => plain(0x08),
@@ -146,7 +161,7 @@ impl Writing<'_> {
                 b'r' => plain(b'\r'),
                 b't' => plain(b'\t'),
                 // Where any text is right, which character it is does not matter.
-                b'u' if free => Some((state, Escape::Digits(4, false))),
+                b'u' if free && self.unique == Unique::No => Some((state, Escape::Digits(4, false))),
                 _ => None,
             },
             Escape::Digits(left, surrogate) => {

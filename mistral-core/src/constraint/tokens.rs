@@ -49,7 +49,7 @@ struct Node {
 }
 
 /// A set of tokens, a bit each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Mask {
     words: Vec<u64>,
 }
@@ -178,6 +178,27 @@ impl Tree {
         }
     }
 
+    /// Removes the tokens that begin with some bytes and go on with one of `next`; also those that end there if all go.
+    fn remove(&self, mask: &mut Mask, bytes: &[u8], next: impl Fn(u8) -> bool) {
+        let (mut at, mut end) = (0, self.nodes.len());
+        for &byte in bytes {
+            while self.nodes.get(at).is_some_and(|node| at < end && node.byte != byte) {
+                at = self.nodes.get(at).map_or(end, |node| node.end as usize);
+            }
+            let Some(node) = self.nodes.get(at).filter(|_| at < end) else { return };
+            (at, end) = (at + 1, node.end as usize);
+        }
+        if let Some(node) = at.checked_sub(1).and_then(|at| self.nodes.get(at)).filter(|_| (0..=255).all(&next)) {
+            self.here(node).iter().for_each(|&(_, token)| mask.remove(token));
+        }
+        while let Some(node) = self.nodes.get(at).filter(|_| at < end) {
+            if next(node.byte) {
+                self.here(node).iter().chain(self.below(node)).for_each(|&(_, token)| mask.remove(token));
+            }
+            at = node.end as usize;
+        }
+    }
+
     fn here(&self, node: &Node) -> &[(Box<[u8]>, u32)] {
         let first = node.first as usize;
         self.tokens.get(first..first + usize::from(node.here)).unwrap_or_default()
@@ -234,7 +255,9 @@ impl TokenTable {
         let heads = matcher.heads(place);
         for head in heads.iter().filter(|head| head.terminal.is_wide(head.at)) {
             let terminal = self.terminal(&head.terminal, head.at);
-            mask.add(&terminal.within);
+            let repeats = matcher.repeats(head);
+            let mut own = if repeats.is_empty() { std::mem::take(&mut mask) } else { Mask::new(self.size) };
+            own.add(&terminal.within);
             let after = matcher.after(head);
             terminal.beyond.walk(
                 after,
@@ -242,9 +265,18 @@ impl TokenTable {
                 |node, _| {
                     let across =
                         terminal.beyond.here(node).iter().filter_map(|&(_, at)| terminal.across.get(at as usize));
-                    across.flatten().for_each(|&token| mask.insert(token));
+                    across.flatten().for_each(|&token| own.insert(token));
                 },
             );
+            for (bytes, at) in &repeats {
+                self.ordinary
+                    .remove(&mut own, bytes, |byte| at.is_none_or(|at| head.terminal.step(at, byte, false).is_none()));
+            }
+            if repeats.is_empty() {
+                mask = own;
+            } else {
+                mask.add(&own);
+            }
         }
         let narrow = matcher.only(heads.iter().filter(|head| !head.terminal.is_wide(head.at)));
         self.add_walk(&self.ordinary, &mut mask, narrow, |place, byte| matcher.step(place, byte, false));

@@ -30,7 +30,7 @@ fn matcher_of(dialect: Dialect, tools: &[ToolSpec]) -> (Matcher, Place) {
     Matcher::new(CallConstraint::new(dialect, tools).unwrap().start(table(), vec![END]).grammar())
 }
 
-fn table() -> Arc<TokenTable> {
+pub(super) fn table() -> Arc<TokenTable> {
     Arc::new(TokenTable::new(&byte_tokenizer()))
 }
 
@@ -47,7 +47,7 @@ fn refused_at(dialect: Dialect, tools: &[ToolSpec], text: &str) -> Option<usize>
 }
 
 /// All but the one that is refused.
-fn constrained() -> impl Iterator<Item = Dialect> {
+pub(super) fn constrained() -> impl Iterator<Item = Dialect> {
     Dialect::ALL.iter().copied().filter(|&dialect| dialect != Dialect::MiniMaxM3)
 }
 
@@ -116,7 +116,7 @@ fn what_is_wrong_is_refused_where_it_goes_wrong() {
 }
 
 /// Draws a call at random under the masks, and the shortest way to the end after some bytes.
-fn draw(dialect: Dialect, tools: &[ToolSpec], seed: &mut u64, random: usize) -> String {
+pub(super) fn draw(dialect: Dialect, tools: &[ToolSpec], seed: &mut u64, random: usize) -> String {
     let rule = CallConstraint::new(dialect, tools).unwrap().required(true);
     let mut mask = rule.start(table(), vec![END]);
     let mut distances = Distances::new(mask.grammar());

@@ -1,5 +1,6 @@
 //! Schemas that are made to take time or room, or that nothing can follow.
 
+use super::dialects::table;
 use super::*;
 
 const DIALECTS: [Dialect; 5] =
@@ -26,10 +27,6 @@ fn one(schema: Value) -> String {
         [one] => one.to_string(),
         all => panic!("{schema}: {all:?}"),
     }
-}
-
-fn table() -> Arc<TokenTable> {
-    Arc::new(TokenTable::new(&byte_tokenizer()))
 }
 
 fn reported_in(dialect: Dialect, schema: &Value) -> Vec<Unenforced> {
@@ -93,9 +90,15 @@ fn what_is_not_enforced_is_reported_and_says_where() {
     for (schema, word) in [
         (json!({"$ref": "#/$defs/none"}), "refers to"),
         (json!({"$ref": "http://example.org/schema"}), "refers to"),
-        (json!({"type": "text"}), "is none"),
-        (json!(3), "no schema"),
-        (json!({"allOf": [{"$ref": "#/properties/a"}, {"type": "string"}]}), "refers to itself"),
+        (json!({"type": "text"}), "JSON Schema does not have"),
+        (json!(3), "is no schema"),
+        (json!({"multipleOf": 123457}), "multipleOf"),
+        (json!({"type": "string", "format": "regex"}), "format"),
+        (json!({"type": "array", "items": {"type": "object"}, "uniqueItems": true}), "uniqueItems"),
+        (
+            json!({"allOf": [{"not": {"uniqueItems": true}}]}).get("allOf").unwrap()[0].clone(),
+            "opposite of `uniqueItems`",
+        ),
         (json!({"type": "string", "pattern": "^(a|b)*a(a|b){30}$"}), "too many states"),
         (json!({"type": "string", "pattern": "((a{999}){999}){999}"}), "too many states"),
         (json!({"type": "string", "pattern": "^[a-z]*$", "maxLength": 4_000_000_000u64}), "too many states"),
@@ -103,8 +106,8 @@ fn what_is_not_enforced_is_reported_and_says_where() {
         let sentence = one(of(schema.clone()));
         assert!(sentence.starts_with("tool `f`: /properties/a: ") && sentence.contains(word), "{schema}: {sentence}");
     }
-    let itself = reported_in(Dialect::Hermes, &of(json!({"allOf": [{"$ref": "#/properties/a"}]})));
-    assert!(itself.len() == 1 && itself[0].detail.contains("no arguments"), "{itself:?}");
+    let itself = of(json!({"allOf": [{"$ref": "#/properties/a"}, {"type": "string"}]}));
+    assert!(one(itself).contains("refers to itself"));
 }
 
 #[test]
@@ -128,9 +131,9 @@ fn size_is_bounded() {
         all = json!({"allOf": [all, {}]});
     }
     assert!(one(of(all)).contains("too deeply"));
-    let two = json!({"anyOf": [{"type": "string"}, {"type": "null"}]});
+    let two = json!({"anyOf": [{"type": "string", "minLength": 2}, {"type": "string", "pattern": "^a"}]});
     let many: Vec<Value> = (0..12).map(|_| two.clone()).collect();
-    assert!(one(of(json!({"allOf": many}))).contains("too many alternatives"));
+    assert!(reported(&of(json!({"allOf": many}))).iter().all(|part| part.detail.contains("too many alternatives")));
     assert!(one(of(json!({"enum": ["x".repeat(2 << 20)]}))).contains("too long"));
     // Each names the next twice: a tree of 2^25 if it were written out.
     let mut defs = serde_json::Map::new();
@@ -180,4 +183,81 @@ fn nesting_without_end_comes_to_an_end() {
         }
     }
     assert!(table.allowed(&mut matcher, place).contains(b']'.into()), "there is a way on");
+}
+
+#[test]
+fn keywords_that_would_take_too_much_are_reported() {
+    let many = |count: usize, of: &dyn Fn(usize) -> (String, Value)| -> Value {
+        (0..count).map(of).collect::<serde_json::Map<String, Value>>().into()
+    };
+    let named = many(1000, &|i| (format!("p{i}"), json!({"type": "null"})));
+    let patterns = many(40, &|i| (format!("a{}b", "x".repeat(i)), json!({"minimum": i})));
+    let dependent = many(20, &|i| (format!("p{i}"), json!([format!("p{}", i + 1)])));
+    let dates: Vec<Value> =
+        (0..60).map(|i| json!({"type": "string", "format": "date", "pattern": format!("{i}")})).collect();
+    let values: Vec<Value> = (0..5000).map(Value::from).collect();
+    let mut not = json!({"type": "string"});
+    for _ in 0..200 {
+        not = json!({"not": not});
+    }
+    for (schema, keyword) in [
+        (json!({"type": "object", "properties": named, "minProperties": 500}), "minProperties"),
+        (json!({"type": "object", "properties": named, "dependentRequired": dependent}), "dependentRequired"),
+        (json!({"type": "object", "patternProperties": patterns, "additionalProperties": false}), "patternProperties"),
+        (json!({"type": "array", "contains": {"const": 1}, "maxItems": 1_000_000}), "contains"),
+        (json!({"type": "array", "items": {"enum": values}, "uniqueItems": true}), "uniqueItems"),
+        (json!({"oneOf": dates}), "oneOf"),
+        (json!({"type": "number", "multipleOf": 0.123_456_7}), "multipleOf"),
+        (json!({"type": "string", "pattern": "^((a{1,90}b){1,90}c){1,90}$"}), "pattern"),
+        (not, "not"),
+    ] {
+        let report = reported_in(Dialect::Hermes, &of(schema));
+        assert!(report.iter().any(|part| part.keyword.as_deref() == Some(keyword)), "{keyword}: {report:?}");
+        assert!(report.iter().all(|part| part.treatment == Treatment::Ignored), "{keyword}: {report:?}");
+    }
+    // What no value could reach takes no room.
+    let endless = of(json!({"type": "object", "minProperties": 4_000_000_000u64, "properties": named}));
+    assert!(reported_in(Dialect::Hermes, &endless).len() < 2);
+    let itself = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}},
+        "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}, {"type": "null"}]}}});
+    assert!(matches(&itself, r#"{"a":null}"#));
+}
+
+#[test]
+fn names_and_items_do_not_come_twice() {
+    let open = json!({"type": "object", "additionalProperties": {"type": "integer"}});
+    assert!(matches(&open, r#"{"a":1,"ab":2,"b":3}"#) && !matches(&open, r#"{"a":1,"b":2,"a":3}"#));
+    let free = json!({"properties": {"x": {}}});
+    assert!(matches(&free, r#"{"x":{"a":{"a":1},"b":{"a":1}}}"#), "each object has names of its own");
+    assert!(!matches(&free, r#"{"x":{"a":{"a":1,"a":2}}}"#) && !matches(&free, r#"{"x":{"a":{},"a":{}}}"#));
+    let unique = of(json!({"type": "array", "items": {"type": ["integer", "string"]}, "uniqueItems": true}));
+    for text in [r#"{"a":[1,"1",12,2]}"#, r#"{"a":["a","ab",""]}"#] {
+        assert!(matches(&unique, text), "{text}");
+    }
+    for text in [r#"{"a":[1,12,1]}"#, r#"{"a":["a","ab","a"]}"#, r#"{"a":[12,1,12]}"#] {
+        assert!(!matches(&unique, text), "{text}");
+    }
+    let digits =
+        of(json!({"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 19}, "uniqueItems": true}));
+    let used = |text: &str, next: u8| {
+        let (mut matcher, start) = matcher(&digits);
+        let place = text.bytes().try_fold(start, |place, byte| matcher.step(place, byte, false)).unwrap();
+        let tokens = (0..=255u8).map(|byte| vec![byte]).chain([b"1,".to_vec(), b"12,".to_vec(), b"12,12".to_vec()]);
+        let table = TokenTable::from_tokens(tokens.enumerate().map(|(id, bytes)| (id as u32, bytes, false)));
+        let allowed = table.allowed(&mut matcher, place);
+        (0..=255u8).for_each(|byte| {
+            assert_eq!(
+                allowed.contains(byte.into()),
+                matcher.step(place, byte, false).is_some(),
+                "{byte} after {text}"
+            );
+        });
+        for (id, token) in [(256, &b"1,"[..]), (257, b"12,"), (258, b"12,12")] {
+            let follows = token.iter().try_fold(place, |place, &byte| matcher.step(place, byte, false)).is_some();
+            assert_eq!(allowed.contains(id), follows, "{} after {text}", String::from_utf8_lossy(token));
+        }
+        !allowed.contains(next.into())
+    };
+    assert!(used(r#"{"a":[1,2"#, b'x') && !used(r#"{"a":[1,1"#, b'2') && used(r#"{"a":[1,1"#, b','));
+    assert!(used(r#"{"a":[1,10,11,12,13,14,15,16,17,18,19,"#, b'1') && !used(r#"{"a":[2,"#, b'1'));
 }

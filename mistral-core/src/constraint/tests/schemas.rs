@@ -79,7 +79,9 @@ fn strings() {
     );
     check(&json!({"allOf": [{"pattern": "^a"}, {"pattern": "z$"}]}), &[r#""az""#, r#""abz""#], &[r#""a""#, r#""z""#]);
     check(&json!({"type": "string", "format": "date"}), &[r#""2024-05-06""#], &[r#""today""#]);
-    check(&json!({"type": "string", "format": "uri"}), &[r#""anything""#], &["1"]);
+    check(&json!({"type": "string", "format": "uri"}), &[r#""urn:a:b""#], &["1", r#""anything""#]);
+    check(&json!({"type": "string", "maxLength": 1}), &[r#""\/""#], &[r#""\a""#]);
+    check(&json!({"type": "string", "format": "made-up"}), &[r#""anything""#], &["1"]);
 }
 
 #[test]
@@ -99,7 +101,7 @@ fn numbers() {
     check(&json!({"exclusiveMinimum": 0}), &["0.001", "1", "99.5"], &["0", "-1", "0.0"]);
     check(&json!({"type": ["integer", "null"], "maximum": 5}), &["5", "-70", "null"], &["6", "true"]);
     check(&json!({"type": "integer", "minimum": 1, "exclusiveMinimum": true}), &["2"], &["1"]);
-    check(&json!({"type": "integer", "multipleOf": 5}), &["5", "7"], &["1.5"]);
+    check(&json!({"type": "integer", "multipleOf": 5}), &["5", "0", "-10"], &["1.5", "7", "51"]);
 }
 
 #[test]
