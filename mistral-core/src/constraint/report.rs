@@ -14,7 +14,7 @@ pub struct Unenforced {
     pub keyword: Option<String>,
     /// What stands in place of the part that is not enforced.
     pub treatment: Treatment,
-    /// The reason, which goes on the sentence "the schema ..."; empty where the keyword says enough.
+    /// The reason, as the end of a sentence that begins with "the schema"; empty where the keyword says enough.
     pub detail: String,
 }
 

@@ -207,7 +207,7 @@ fn keywords_that_would_take_too_much_are_reported() {
         (json!({"type": "array", "contains": {"const": 1}, "maxItems": 1_000_000}), "contains"),
         (json!({"type": "array", "items": {"enum": values}, "uniqueItems": true}), "uniqueItems"),
         (json!({"oneOf": dates}), "oneOf"),
-        (json!({"type": "number", "multipleOf": 1e-12}), "multipleOf"),
+        (json!({"type": "number", "multipleOf": 0.123_456_7}), "multipleOf"),
         (json!({"type": "string", "pattern": "^((a{1,90}b){1,90}c){1,90}$"}), "pattern"),
         (not, "not"),
     ] {
