@@ -106,8 +106,8 @@ pub enum Error {
         /// What is missing.
         detail: String,
     },
-    /// The system gave no threads to quantize on.
-    #[error("no threads to quantize on: {detail}")]
+    /// The system refused the threads on which weights are quantized or unpacked.
+    #[error("the system refused threads to compute on: {detail}")]
     Threads {
         /// The system's reason.
         detail: String,

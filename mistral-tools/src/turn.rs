@@ -93,6 +93,9 @@ enum Job<'a> {
     Resume(&'a PausedCall, &'a Approval),
 }
 
+/// The most threads of a turn.
+const MAX_THREADS: usize = 256;
+
 /// Is told of each answer: the place of its call, and what came of it.
 pub type OnAnswer<'a> = dyn Fn(usize, &Answer) + Sync + 'a;
 
@@ -106,7 +109,8 @@ impl<'a> Turn<'a> {
         Self { conversation, calls, limit, observer, emitter, resumed: &[] }.limit(Self::LIMIT)
     }
 
-    /// The most calls at once; 0 counts as 1.
+    /// Sets how many calls run at once; 0 counts as 1. Synchronously there are at most 256 threads, whatever the limit: a process that
+    /// starts tens of thousands of them is ended by the system.
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = match NonZeroUsize::new(limit) {
             Some(limit) => limit,
@@ -152,7 +156,7 @@ impl<'a> Turn<'a> {
             }
         };
         thread::scope(|scope| {
-            for _ in 1..self.limit.get().min(self.len()) {
+            for _ in 1..self.limit.get().min(self.len()).min(MAX_THREADS) {
                 // Without another thread the calls wait their turn.
                 if thread::Builder::new().name("tool call".into()).spawn_scoped(scope, work).is_err() {
                     break;

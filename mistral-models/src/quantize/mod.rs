@@ -24,7 +24,7 @@ pub use loaded::QuantizedWeights;
 pub use mix::Mix;
 pub use plan::TensorPlan;
 
-use crate::Error;
+use crate::{Error, threads};
 
 /// How a model is quantized.
 ///
@@ -92,7 +92,8 @@ impl Quantizer {
         self
     }
 
-    /// Threads that compute. Default: as many as the system says are available.
+    /// Sets how many threads compute, from 1 to [`ThreadPool::MAX_THREADS`](mistral_quant::ThreadPool::MAX_THREADS): another number is
+    /// an error where the quantizer is used. Default: as many as the system says are available.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
@@ -107,10 +108,7 @@ impl Quantizer {
     }
 
     fn pool(&self) -> Result<rayon::ThreadPool, Error> {
-        let threads = self.threads.unwrap_or(0);
-        let failed = |error: rayon::ThreadPoolBuildError| Error::Threads { detail: error.to_string() };
-        let name = |index| format!("quantize {index}");
-        rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build().map_err(failed)
+        threads::pool("quantize", self.threads)
     }
 }
 
