@@ -44,7 +44,7 @@ use crate::{Error, threads};
 /// ```
 ///
 /// Matrices change their format; norms, biases, routers and other small tensors do not. A row that is not whole blocks of the format
-/// chosen takes the nearest format with blocks of 32 (Q4_K: Q5_0, Q5_K: Q5_1, Q6_K: Q8_0, Q2_K, Q3_K and the ternary ones: Q4_0, IQ
+/// chosen takes the nearest format with blocks of 32 (Q4_K: Q5_0, Q5_K: Q5_1, Q6_K: Q8_0, Q2_K, Q3_K, Q1_0, Q2_0 and the ternary ones: Q4_0, IQ
 /// formats: IQ4_NL), or F16 where 32 does not divide it either. Tensors that are quantized already are decoded and quantized again,
 /// which loses more than quantizing the original does.
 #[derive(Debug, Clone)]

@@ -220,6 +220,36 @@ pub(super) fn best_scale(
     best
 }
 
+/// The scale and the codes of 64 weights on the grid `d * (code - 1)` with codes 0 to 3.
+///
+/// As the scale grows smaller, a weight of the scale's sign steps from 0 to 1 and then to 2, one of the other sign from 0 to -1. All
+/// these steps are tried in their order, for a scale of either sign; the error of the best scale falls as `wx² / w` grows.
+pub(super) fn four_values_block(x: &[f32; 64], importance: Option<&[f32]>) -> (f32, [u8; 64]) {
+    let costs = costs(x, importance);
+    let (mut best, mut most) = (0.0, 0.0);
+    for sign in [1.0, -1.0f64] {
+        // The scale at which a weight steps, its place and what the square of its code grows by.
+        let mut steps = [(0.0, 0usize, 0.0); 128];
+        for (i, (steps, x)) in steps.as_chunks_mut::<2>().0.iter_mut().zip(x).enumerate() {
+            let (magnitude, second) = (f64::from(x.abs()), if f64::from(*x) * sign > 0.0 { 1.5 } else { f64::INFINITY });
+            *steps = [(magnitude / 0.5, i, 1.0), (magnitude / second, i, 3.0)];
+        }
+        steps.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        let (mut wx, mut w) = (0.0, 0.0);
+        for (_, i, square) in steps.into_iter().take_while(|step| step.0 > 0.0) {
+            wx += costs[i] * f64::from(x[i].abs());
+            w += costs[i] * square;
+            // More than rounding explains: of ternary weights the positive scale is found, which is tried first.
+            if wx * wx > most * w * (1.0 + 1e-12) {
+                (most, best) = (wx * wx / w, sign * wx / w);
+            }
+        }
+    }
+    let d = f16_value(f16_bytes(best as f32));
+    let code = |x: f32| if d == 0.0 { 1 } else { (nearest(f64::from(x) / f64::from(d), -1.0, 2.0) + 1.0) as u8 };
+    (d, x.map(code))
+}
+
 /// The scale and the trits (plus 1) of 256 weights on the grid `d * (trit - 1)`.
 ///
 /// With the `n` largest magnitudes at the scale and the others at zero, the best scale is the mean of those `n`; the best `n` is
