@@ -231,8 +231,8 @@ fn normal_weights_keep_what_their_bits_can_hold() {
     let x = normal(8192, 0.02);
     for format in computable() {
         let bar = match format {
-            Format::IQ1_S => 0.475,
-            Format::IQ1_M => 0.44,
+            Format::IQ1_S => 0.51,
+            Format::IQ1_M => 0.47,
             Format::Q1_0 => 0.61,
             Format::Q2_0 => 0.4,
             Format::TQ1_0 | Format::TQ2_0 => 0.465,
