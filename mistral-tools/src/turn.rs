@@ -361,6 +361,18 @@ mod tests {
     }
 
     #[test]
+    fn no_limit_starts_more_threads_than_a_process_can_have() {
+        // Calls meet in groups as large as the bound: with fewer threads none would end, with more the gauge would show it.
+        let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(MAX_THREADS)));
+        let registry = registry(&gauge, &barrier);
+        let numbers: Vec<String> = (0..2 * MAX_THREADS).map(|number| number.to_string()).collect();
+        let calls: Vec<Call<'_>> = numbers.iter().map(|number| Call::new("meet", number)).collect();
+        let turn = Turn::new(Conversation::default(), &calls).limit(usize::MAX);
+        assert_eq!(texts(&turn.call(&registry)), numbers);
+        assert_eq!(gauge.most.load(Ordering::SeqCst), MAX_THREADS);
+    }
+
+    #[test]
     fn futures_run_as_many_as_the_limit_says() {
         for (limit, most) in [(0, 1), (1, 1), (5, 5), (12, 12), (100, 12)] {
             let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(1)));

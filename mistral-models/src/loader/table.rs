@@ -181,6 +181,21 @@ impl Tensors {
     }
 }
 
+/// The name of a type that old files may have.
+fn removed(gguf_id: u32) -> Option<&'static str> {
+    match gguf_id {
+        4 => Some("Q4_2"),
+        5 => Some("Q4_3"),
+        31 => Some("Q4_0_4_4"),
+        32 => Some("Q4_0_4_8"),
+        33 => Some("Q4_0_8_8"),
+        36 => Some("IQ4_NL_4_4"),
+        37 => Some("IQ4_NL_4_8"),
+        38 => Some("IQ4_NL_8_8"),
+        _ => None,
+    }
+}
+
 impl Weights for Tensors {
     fn get(&self, name: &str) -> Result<RawTensor, Error> {
         let missing = || Error::Missing { kind: "tensor", name: name.to_owned() };
@@ -191,7 +206,11 @@ impl Weights for Tensors {
             Kind::Format(format) => TensorType::Format(format),
             Kind::Other(i) => TensorType::Other(shard.table.other.get(i as usize).unwrap_or_default().into()),
             Kind::GgufId(id) => {
-                return Err(Error::unsupported("tensor format", format!("GGUF type id {id} of `{name}`")));
+                let known = match removed(id) {
+                    Some(known) => format!("{known}, which llama.cpp has removed: quantize the model again"),
+                    None => "which llama.cpp does not have: a type of a fork, or newer than this version".to_owned(),
+                };
+                return Err(Error::unsupported("tensor format", format!("GGUF type id {id} of `{name}`, {known}")));
             }
         };
         let shape = shard.table.dims(row).to_vec();

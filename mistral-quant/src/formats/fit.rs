@@ -132,10 +132,10 @@ pub(super) fn affine_scale(x: &[f32; 32], importance: &[f32], max_code: u8) -> (
     (scale as f32, -min as f32)
 }
 
-/// What a square error of each weight costs, given how much its column matters: `importance * sqrt(mean square + x²)`.
+/// What a square error of each weight costs, given how much its column matters: `importance * sqrt(2 * mean square + x²)`.
 /// Without, all matter alike. Columns of no importance keep a ten-millionth of the greatest, so that no sum of costs is zero.
 pub(super) fn costs<const N: usize>(x: &[f32; N], importance: Option<&[f32]>) -> [f64; N] {
-    let square: f64 = x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / N as f64;
+    let square: f64 = 2.0 * x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / N as f64;
     let importance = importance.unwrap_or_default();
     let greatest = importance.iter().fold(0.0, |max: f32, &one| max.max(one));
     let floor = if greatest > 0.0 { 1e-7 } else { 1.0 };
