@@ -105,7 +105,7 @@ impl ModelBuilder<NoCheckpoint> {
 }
 
 impl ModelBuilder<Ready> {
-    /// Threads that compute, at least 1. Default: as many as the system says are available.
+    /// Sets how many threads compute, from 1 to [`ThreadPool::MAX_THREADS`]. Default: as many as the system says are available.
     pub fn threads(self, threads: usize) -> Self {
         self.with(|o| o.cpu.threads = Some(threads))
     }
@@ -276,9 +276,15 @@ impl Options {
                 format!("{tokens} is more than {MAX_CONTEXT}: f32, which angles are computed in, counts no further");
             return Err(Error::InvalidParameter { name: "context_length", detail });
         }
-        match counts.into_iter().find(|count| count.1 == 0) {
-            Some((name, _)) => Err(Error::InvalidParameter { name, detail: "0 is not at least 1".into() }),
-            None => Ok(()),
+        if let Some((name, _)) = counts.into_iter().find(|count| count.1 == 0) {
+            return Err(Error::InvalidParameter { name, detail: "0 is not at least 1".into() });
+        }
+        match self.cpu.threads {
+            Some(threads) if threads > ThreadPool::MAX_THREADS => {
+                let detail = format!("{threads} is above {}, the most that a pool can have", ThreadPool::MAX_THREADS);
+                Err(Error::InvalidParameter { name: "threads", detail })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -330,7 +336,9 @@ mod tests {
             Error::InvalidParameter { name, .. } => name,
             other => panic!("{other}"),
         };
-        assert_eq!(named(ready().threads(0)), "threads");
+        for threads in [0, 1025, 40_000, usize::MAX] {
+            assert_eq!(named(ready().threads(threads)), "threads");
+        }
         assert_eq!(named(ready().context_length(0)), "context_length");
         assert_eq!(named(ready().kv_tokens(0)), "kv_tokens");
         assert_eq!(named(ready().block_tokens(0)), "block_tokens");

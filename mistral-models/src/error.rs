@@ -144,8 +144,8 @@ pub enum Error {
         /// Which tensors the pattern matches, if any, and names that it could match.
         detail: String,
     },
-    /// A number of threads to quantize on that is out of range, or that the system refused.
-    #[error("no threads to quantize on: {detail}")]
+    /// A number of threads that is out of range, or that the system refused.
+    #[error("no threads to compute on: {detail}")]
     Threads {
         /// The number and the range, or the system's reason.
         detail: String,

@@ -52,6 +52,7 @@ mod quantize;
 mod rope;
 mod spec;
 mod template;
+mod threads;
 mod tokenizer;
 
 pub use batch::{Batch, LogitRows, Logits, Sequence};

@@ -77,6 +77,10 @@ pub enum Format {
     MXFP4,
     /// NVFP4: 64 weights in 36 bytes.
     NVFP4,
+    /// Q1_0: 128 weights in 18 bytes.
+    Q1_0,
+    /// Q2_0: 64 weights in 18 bytes.
+    Q2_0,
     /// Affine4, not a GGUF type: 32 weights of 4 bits with scale and zero point in 20 bytes.
     Affine4,
     /// Affine8, not a GGUF type: 32 weights of 8 bits with scale and zero point in 40 bytes.
@@ -126,6 +130,8 @@ const TABLE: &[(Format, u32, &str, usize, usize)] = &[
     (Format::TQ2_0, 35, "TQ2_0", 256, 66),
     (Format::MXFP4, 39, "MXFP4", 32, 17),
     (Format::NVFP4, 40, "NVFP4", 64, 36),
+    (Format::Q1_0, 41, "Q1_0", 128, 18),
+    (Format::Q2_0, 42, "Q2_0", 64, 18),
     (Format::Affine4, NO_ID, "Affine4", 32, 20),
     (Format::Affine8, NO_ID, "Affine8", 32, 40),
     (Format::F8_E4M3, NO_ID, "F8_E4M3", 32, 36),

@@ -65,7 +65,8 @@ pub(crate) fn packed(kernels: &Kernels, pool: &ThreadPool, weight: &Weight) -> R
 /// Puts the next of some values into each scale of a block that multiplies all its weights; rounded to what the format can hold.
 pub(crate) fn set_scales(format: Format, block: &mut [u8], mut next: impl FnMut() -> f32) {
     let places: &[usize] = match format {
-        Format::Q8_0 | Format::Q8_1 | Format::Q4_0 | Format::Q5_0 | Format::IQ4_NL | Format::IQ4_XS => &[0],
+        Format::Q8_0 | Format::Q8_1 | Format::Q4_0 | Format::Q5_0 | Format::Q1_0 | Format::Q2_0 => &[0],
+        Format::IQ4_NL | Format::IQ4_XS => &[0],
         Format::IQ2_XXS | Format::IQ2_XS | Format::IQ2_S | Format::IQ3_XXS | Format::IQ3_S | Format::IQ1_S => &[0],
         Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K | Format::Affine4 => &[0, 2],
         Format::Q2_K => &[80, 82],

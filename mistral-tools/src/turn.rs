@@ -98,6 +98,9 @@ enum Job<'a> {
     Resume(&'a PausedCall, &'a Approval),
 }
 
+/// The most threads of a turn.
+const MAX_THREADS: usize = 256;
+
 /// Receives each answer: the place of its call, and what came of the call.
 pub type OnAnswer<'a> = dyn Fn(usize, &Answer) + Sync + 'a;
 
@@ -111,7 +114,8 @@ impl<'a> Turn<'a> {
         Self { conversation, calls, limit, observer, emitter, resumed: &[] }.limit(Self::LIMIT)
     }
 
-    /// The most calls at once; 0 counts as 1.
+    /// Sets how many calls run at once; 0 counts as 1. Synchronously there are at most 256 threads, whatever the limit: a process that
+    /// starts tens of thousands of them is ended by the system.
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = match NonZeroUsize::new(limit) {
             Some(limit) => limit,
@@ -157,7 +161,7 @@ impl<'a> Turn<'a> {
             }
         };
         thread::scope(|scope| {
-            for _ in 1..self.limit.get().min(self.len()) {
+            for _ in 1..self.limit.get().min(self.len()).min(MAX_THREADS) {
                 // Without another thread the calls wait their turn.
                 if thread::Builder::new().name("tool call".into()).spawn_scoped(scope, work).is_err() {
                     break;
@@ -491,6 +495,18 @@ mod tests {
         let mut seen = seen.into_inner().unwrap();
         seen.sort_unstable();
         assert_eq!(seen, (0..12).map(|place| (place, true)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_limit_starts_more_threads_than_a_process_can_have() {
+        // Calls meet in groups as large as the bound: with fewer threads none would end, with more the gauge would show it.
+        let (gauge, barrier) = (Arc::default(), Arc::new(Barrier::new(MAX_THREADS)));
+        let registry = registry(&gauge, &barrier);
+        let numbers: Vec<String> = (0..2 * MAX_THREADS).map(|number| number.to_string()).collect();
+        let calls: Vec<Call<'_>> = numbers.iter().map(|number| Call::new("meet", number)).collect();
+        let turn = Turn::new(Conversation::default(), &calls).limit(usize::MAX);
+        assert_eq!(texts(&turn.call(&registry)), numbers);
+        assert_eq!(gauge.most.load(Ordering::SeqCst), MAX_THREADS);
     }
 
     #[test]

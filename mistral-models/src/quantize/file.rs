@@ -11,7 +11,7 @@ use super::plan::{self, Rest, TensorPlan};
 use super::{Importance, Quantizer};
 use crate::export::GgufForm;
 use crate::loader::OutputFile;
-use crate::{Checkpoint, Error, GgufTensor, GgufWriter, Metadata, TensorType, Value, Weights};
+use crate::{Checkpoint, Error, GgufTensor, GgufWriter, Metadata, TensorType, Value, Weights, threads};
 
 /// A GGUF file that can be written: what is in it and how large it is.
 pub struct GgufPlan<'a> {
@@ -51,7 +51,7 @@ impl Quantizer {
     /// cannot be computed; [`Error::Pattern`] for a pattern that decides about no tensor; [`Error::Threads`] for a number of threads
     /// out of range.
     pub fn to_gguf<'a>(&self, checkpoint: &'a Checkpoint) -> Result<GgufPlan<'a>, Error> {
-        self.check_threads()?;
+        threads::check(self.threads)?;
         let form = if checkpoint.metadata().is_none() { Some(GgufForm::new(checkpoint)?) } else { None };
         let rest = if form.is_some() { Rest::F32 } else { Rest::Same };
         let mut metadata = checkpoint.metadata().or(form.as_ref().map(GgufForm::metadata)).cloned().unwrap_or_default();

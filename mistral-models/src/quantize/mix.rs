@@ -45,6 +45,8 @@ pub enum Mix {
     IQ4_XS,
     TQ1_0,
     TQ2_0,
+    Q1_0,
+    Q2_0,
     MXFP4_MOE,
 }
 
@@ -356,6 +358,8 @@ const TABLE: &[Recipe] = &[
     usual(Mix::IQ4_XS, "IQ4_XS", 30, Format::IQ4_XS, IQ4),
     usual(Mix::TQ1_0, "TQ1_0", 36, Format::TQ1_0, TERNARY),
     usual(Mix::TQ2_0, "TQ2_0", 37, Format::TQ2_0, TERNARY),
+    usual(Mix::Q1_0, "Q1_0", 40, Format::Q1_0, NONE),
+    usual(Mix::Q2_0, "Q2_0", 41, Format::Q2_0, TERNARY),
     Recipe {
         mix: Mix::MXFP4_MOE,
         name: "MXFP4_MOE",
@@ -514,7 +518,7 @@ pub(super) fn fitting(format: Format, cols: usize) -> Format {
         Format::IQ1_S | Format::IQ1_M | IQ2_XXS | Format::IQ2_XS | IQ2_S | IQ3_XXS | IQ3_S | Format::IQ4_XS => {
             Format::IQ4_NL
         }
-        Q2_K | Q3_K | Format::TQ1_0 | Format::TQ2_0 => Format::Q4_0,
+        Q2_K | Q3_K | Format::TQ1_0 | Format::TQ2_0 | Format::Q1_0 | Format::Q2_0 => Format::Q4_0,
         Q4_K => Format::Q5_0,
         Q5_K => Q5_1,
         Q6_K => Q8_0,

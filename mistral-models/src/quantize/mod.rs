@@ -24,7 +24,7 @@ pub use loaded::QuantizedWeights;
 pub use mix::Mix;
 pub use plan::TensorPlan;
 
-use crate::Error;
+use crate::{Error, threads};
 
 /// How a model is quantized.
 ///
@@ -44,7 +44,7 @@ use crate::Error;
 /// ```
 ///
 /// Matrices change their format; norms, biases, routers and other small tensors do not. A row that is not whole blocks of the format
-/// chosen takes the nearest format with blocks of 32 (Q4_K: Q5_0, Q5_K: Q5_1, Q6_K: Q8_0, Q2_K, Q3_K and the ternary ones: Q4_0, IQ
+/// chosen takes the nearest format with blocks of 32 (Q4_K: Q5_0, Q5_K: Q5_1, Q6_K: Q8_0, Q2_K, Q3_K, Q1_0, Q2_0 and the ternary ones: Q4_0, IQ
 /// formats: IQ4_NL), or F16 where 32 does not divide it either. Tensors that are quantized already are decoded and quantized again,
 /// which loses more than quantizing the original does.
 #[derive(Debug, Clone)]
@@ -61,9 +61,6 @@ enum Target {
     Mix(Mix),
     Uniform(Format),
 }
-
-/// More threads than any machine of today has cores to quantize with; each takes a stack of its own.
-const MAX_THREADS: usize = 1024;
 
 impl Quantizer {
     /// By a mix: more bits where they matter.
@@ -100,9 +97,8 @@ impl Quantizer {
         self
     }
 
-    /// Sets how many threads compute, from 1 to 1024. Default: as many as the system says are available.
-    ///
-    /// Another number is [`Error::Threads`] when the plan is made.
+    /// Sets how many threads compute, from 1 to [`ThreadPool::MAX_THREADS`](mistral_quant::ThreadPool::MAX_THREADS): another number is
+    /// an error where the quantizer is used. Default: as many as the system says are available.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
@@ -116,24 +112,8 @@ impl Quantizer {
         self
     }
 
-    /// Checks the number of threads.
-    fn check_threads(&self) -> Result<(), Error> {
-        match self.threads {
-            Some(threads) if !(1..=MAX_THREADS).contains(&threads) => {
-                let detail = format!("{threads} were asked for; expected 1 to {MAX_THREADS}");
-                Err(Error::Threads { detail })
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn pool(&self) -> Result<rayon::ThreadPool, Error> {
-        self.check_threads()?;
-        // rayon's word for "as many as there are".
-        let threads = self.threads.unwrap_or(0);
-        let failed = |error: rayon::ThreadPoolBuildError| Error::Threads { detail: error.to_string() };
-        let name = |index| format!("quantize {index}");
-        rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build().map_err(failed)
+        threads::pool("quantize", self.threads)
     }
 }
 

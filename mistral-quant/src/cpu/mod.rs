@@ -18,8 +18,8 @@ mod repack;
 mod storage;
 mod weight;
 
+use std::mem;
 use std::sync::{Arc, Mutex};
-use std::{mem, thread};
 
 use self::disjoint::Disjoint;
 use self::elementwise::Elementwise;
@@ -59,7 +59,8 @@ const COSTLY_PIECE: usize = 8 * 1024;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct CpuOptions {
-    /// Threads of a new pool, the caller included. `None`: what [`thread::available_parallelism`] answers, which respects
+    /// Threads of a new pool, the caller included, at most [`ThreadPool::MAX_THREADS`]. `None`: what
+    /// [`available_parallelism`](std::thread::available_parallelism) answers, which respects
     /// affinity and container limits but counts hardware threads; on a processor with two of them a core, half that number
     /// generates as fast or faster, because one thread a core already uses up the memory bandwidth. Ignored when `pool` is set.
     pub threads: Option<usize>,
@@ -117,10 +118,7 @@ impl Cpu {
     pub fn new(options: CpuOptions) -> Result<Self, Error> {
         let pool = match options.pool {
             Some(pool) => pool,
-            None => {
-                let cores = || thread::available_parallelism().map_or(1, |cores| cores.get());
-                ThreadPool::new(options.threads.unwrap_or_else(cores))?
-            }
+            None => ThreadPool::new(options.threads.unwrap_or_else(pool::available_threads))?,
         };
         let kernels = options.isa_limit.map_or_else(Kernels::detect, Kernels::with_limit);
         let kernels = kernels.with_bf16_products(options.bf16_products);

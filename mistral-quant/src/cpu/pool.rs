@@ -84,15 +84,26 @@ pub struct ThreadPool {
 }
 
 impl ThreadPool {
+    /// The most threads of a pool, which is more than machines have cores.
+    ///
+    /// The bound is there because a system that runs out of memory maps ends the whole process: Linux allows 65,530 of them by
+    /// default, and each thread takes several.
+    pub const MAX_THREADS: usize = 1024;
+
     /// Starts `threads - 1` threads. `threads = 1` starts none and runs every job on the caller.
     ///
+    /// Each thread reserves 2 MiB of address space for its stack (or what `RUST_MIN_STACK` says), of which some tens of kilobytes
+    /// become resident.
+    ///
     /// # Errors
-    /// [`Error::Shape`] for 0 threads, [`Error::Resource`] when the system gives no more threads.
+    /// [`Error::Shape`] for 0 threads and for more than [`MAX_THREADS`](Self::MAX_THREADS), before any is started.
+    /// [`Error::Resource`] when the system refuses a thread; those that were started have ended by then.
     pub fn new(threads: usize) -> Result<Self, Error> {
-        if threads == 0 {
-            return Err(Error::Shape { what: "threads of a pool", expected: "at least 1".into(), found: "0".into() });
+        if !(1..=Self::MAX_THREADS).contains(&threads) {
+            let expected = format!("1 to {}", Self::MAX_THREADS);
+            return Err(Error::Shape { what: "threads of a pool", expected, found: threads.to_string() });
         }
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let cores = available_threads();
         let shared = Arc::new(Shared {
             threads,
             spin: threads <= cores && !cfg!(all(test, loom)),
@@ -114,7 +125,7 @@ impl ThreadPool {
             match spawned {
                 Ok(handle) => crew.handles.push(handle),
                 Err(error) => {
-                    let what = format!("thread {index} of {threads}");
+                    let what = format!("thread {} of the {threads} of a pool", index + 1);
                     return Err(Error::Resource { what, detail: error.to_string() });
                 }
             }
@@ -204,6 +215,11 @@ impl Drop for Crew {
             let _ = handle.join();
         }
     }
+}
+
+/// As many threads as the system says are available, within the bound of a pool; 1 where it does not say.
+pub(crate) fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(ThreadPool::MAX_THREADS)
 }
 
 /// What a worker calls. It lies on the caller's stack, which stays until `pending` is 0.

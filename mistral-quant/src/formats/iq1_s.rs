@@ -15,7 +15,7 @@
 use std::sync::LazyLock;
 
 use super::code_book::{self, IQ1, IQ1_DELTA};
-use super::search::{Book, Envelope, Part, Target, Unit as Search, block_scales};
+use super::search::{self, Book, Envelope, Part, Target, Unit as Search, block_scales};
 use super::{Block, Grid, Unit, f16_value};
 use crate::Format;
 
@@ -58,7 +58,7 @@ unsafe impl Block for IQ1_S {
             Search { parts: vec![Part { alternatives: BOOKS.iter().map(alternative).collect() }], range }
         });
         let scales = block_scales(&units, 7, 1.0 / 8.0 / target.largest);
-        block.d = scales.d;
+        block.d = search::stretched(&scales, &units, &target);
         for (u, part) in units.iter().enumerate().filter_map(|(u, unit)| Some((u, unit.parts.first()?))) {
             let (down, envelopes) = part.chosen(scales.scales[u]);
             let mut high = u16::from(scales.steps[u]) << 12 | u16::from(down == 1) << 15;

@@ -40,7 +40,7 @@ unsafe impl Block for IQ4_XS {
         let costs = fit::costs(&x, importance);
         let (x, costs) = (x.as_chunks::<32>().0, costs.as_chunks::<32>().0);
         let fits: [f64; 8] = std::array::from_fn(|u| scale_of(&x[u], &costs[u]));
-        let (d, scales) = fit::round_signed_scales(fits, 32);
+        let (d, scales) = fit::round_signed_scales(fits, std::array::from_fn(|u| costs[u].iter().sum()), 32);
         let mut block = Self { d: f16_bytes(d), scales_high: [0; 2], scales_low: [0; 4], indices: [[0; 16]; 8] };
         let mut high = 0;
         for (u, (out, &scale)) in block.indices.iter_mut().zip(&scales).enumerate() {

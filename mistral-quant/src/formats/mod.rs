@@ -26,6 +26,8 @@ pub(crate) mod iq4_nl;
 pub(crate) mod iq4_xs;
 pub(crate) mod mxfp4;
 pub(crate) mod nvfp4;
+pub(crate) mod q1_0;
+pub(crate) mod q2_0;
 pub(crate) mod q2_k;
 pub(crate) mod q3_k;
 pub(crate) mod q4_0;
@@ -58,6 +60,8 @@ pub(crate) use iq4_nl::IQ4_NL;
 pub(crate) use iq4_xs::IQ4_XS;
 pub(crate) use mxfp4::MXFP4;
 pub(crate) use nvfp4::NVFP4;
+pub(crate) use q1_0::Q1_0;
+pub(crate) use q2_0::Q2_0;
 pub(crate) use q2_k::Q2_K;
 pub(crate) use q3_k::Q3_K;
 pub(crate) use q4_0::Q4_0;
@@ -148,8 +152,8 @@ macro_rules! with_block {
 macro_rules! with_grid {
     ($format:expr, $block:ident => $body:expr, _ => $other:expr) => {
         $crate::formats::with_one_of!($format, $block => $body, _ => $other,
-            Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q8_1 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4 NVFP4 Affine4
-            Affine8)
+            Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q8_1 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4 NVFP4
+            Q1_0 Q2_0 Affine4 Affine8)
     };
 }
 
@@ -199,7 +203,7 @@ pub fn decode_row(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<(), E
 /// F32, F16 and BF16 keep NaN and infinities. In the other formats NaN counts as zero, magnitudes end at 1e30 and scales at
 /// the largest f16: nothing decodes to more than 65504 times the largest code and sub-scale.
 ///
-/// Costs of one core of a Zen 5, a weight: 2 to 4 ns for floats, Q4_0 to Q5_1 and the Q8 types; 20 ns for the ternary types; 50 to 120 ns
+/// Costs of one core of a Zen 5, a weight: 2 to 4 ns for floats, Q1_0, Q4_0 to Q5_1 and the Q8 types; 20 ns for Q2_0 and the ternary types; 50 to 120 ns
 /// for K-quants and IQ4, which search for the scales with the least weighted square error; 0.1 to 0.7 us for IQ1 to IQ3, which search
 /// their code books (with AVX-512; AVX2 and portable code find the same bytes, but take longer).
 ///

@@ -42,7 +42,7 @@ fn encoders_meet_the_error_bar() {
             Format::Q2_K | Format::IQ2_S => 0.0075,
             Format::Q3_K | Format::IQ3_S => 0.004,
             Format::NVFP4 => 0.003,
-            Format::TQ1_0 | Format::TQ2_0 => 0.01,
+            Format::TQ1_0 | Format::TQ2_0 | Format::Q1_0 | Format::Q2_0 => 0.01,
             // Their values are dense where normal weights are, and a cosine is at its ends most of the time.
             Format::NF4 | Format::FP4 => 0.003,
             _ => 0.002,
@@ -231,8 +231,10 @@ fn normal_weights_keep_what_their_bits_can_hold() {
     let x = normal(8192, 0.02);
     for format in computable() {
         let bar = match format {
-            Format::IQ1_S => 0.475,
-            Format::IQ1_M => 0.44,
+            Format::IQ1_S => 0.51,
+            Format::IQ1_M => 0.47,
+            Format::Q1_0 => 0.61,
+            Format::Q2_0 => 0.4,
             Format::TQ1_0 | Format::TQ2_0 => 0.465,
             Format::IQ2_XXS => 0.345,
             Format::IQ2_XS => 0.30,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use mistral_quant::{Format, SharedBytes, assemble_row, decode_row};
 use rayon::prelude::*;
 
-use crate::{Error, RawTensor, TensorType};
+use crate::{Error, RawTensor, TensorType, threads};
 
 /// Weights of a unit, which in every format share a scale and a zero point.
 const UNIT: usize = 32;
@@ -86,8 +86,14 @@ impl Coded<'_> {
     /// The tensor in the first format that holds it without rounding; in F32 when there is none.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when the scales or zero points are not as many as the groups; [`Error::Quant`] when there is no memory.
+    /// [`Error::Malformed`] when the scales or zero points are not as many as the groups; [`Error::Quant`] when there is no memory,
+    /// [`Error::Threads`] when there are no threads.
     pub(super) fn tensor(self) -> Result<RawTensor, Error> {
+        threads::unpacking()?.install(|| self.unpacked())
+    }
+
+    /// The same, on the pool that runs this.
+    fn unpacked(self) -> Result<RawTensor, Error> {
         let (rows, cols) = (self.rows, self.cols);
         let wrong = |detail: String| Error::malformed(format!("tensor `{}`", self.name), detail);
         let groups = self.grouping.count(rows, cols);

@@ -81,6 +81,10 @@ fn rules_of_the_other_mixes() {
         (Mix::IQ1_S, Part::Output, &[(IQ2_XXS, 32)]),
         (Mix::IQ1_S, Part::Embedding, &[(Q2_K, 32)]),
         (Mix::TQ2_0, Part::Embedding, &[(Q4_K, 32)]),
+        (Mix::Q2_0, Part::Embedding, &[(Q4_K, 32)]),
+        (Mix::Q2_0, Part::Down, &[(Q2_0, 32)]),
+        (Mix::Q1_0, Part::Embedding, &[(Q1_0, 32)]),
+        (Mix::Q1_0, Part::Value, &[(Q1_0, 32)]),
         (Mix::BF16, Part::Value, &[(BF16, 32)]),
     ];
     for (mix, part, expected) in cases {
@@ -124,6 +128,9 @@ fn rows_that_are_not_whole_blocks_take_the_documented_format() {
     assert_eq!(fitting(Format::Q6_K, 96), Format::Q8_0);
     assert_eq!(fitting(Format::IQ2_XXS, 96), Format::IQ4_NL);
     assert_eq!(fitting(Format::Q2_K, 96), Format::Q4_0);
+    assert_eq!(fitting(Format::Q2_0, 192), Format::Q2_0);
+    assert_eq!(fitting(Format::Q2_0, 96), Format::Q4_0);
+    assert_eq!(fitting(Format::Q1_0, 192), Format::Q4_0);
     assert_eq!(fitting(Format::Q2_K, 90), Format::F16);
     assert_eq!(fitting(Format::Q8_0, 90), Format::F16);
     assert_eq!(fitting(Format::F32, 90), Format::F32);

@@ -6,8 +6,25 @@ use super::ThreadPool;
 use crate::Error;
 
 #[test]
-fn zero_threads_is_an_error() {
-    assert!(matches!(ThreadPool::new(0), Err(Error::Shape { .. })));
+fn numbers_of_threads_out_of_range_are_refused_before_any_is_started() {
+    for threads in [0, ThreadPool::MAX_THREADS + 1, 40_000, usize::MAX] {
+        let error = ThreadPool::new(threads).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
+        assert_eq!(error.to_string(), format!("threads of a pool: expected 1 to 1024, found {threads}"));
+    }
+}
+
+/// A pool of the largest size starts and works, or the system refuses it: it never ends the process.
+#[test]
+fn the_largest_pool_works() {
+    match ThreadPool::new(ThreadPool::MAX_THREADS) {
+        Ok(pool) => {
+            let calls = AtomicUsize::new(0);
+            pool.run(&|_| _ = calls.fetch_add(1, Ordering::Relaxed)).unwrap();
+            assert_eq!(calls.into_inner(), ThreadPool::MAX_THREADS);
+        }
+        Err(error) => assert!(matches!(error, Error::Resource { .. }), "{error}"),
+    }
 }
 
 #[test]

@@ -25,6 +25,8 @@ const GOLDENS: &[(Format, &[u8])] = &[
     (Format::TQ2_0, include_bytes!("../../../goldens/tq2_0.bin")),
     (Format::MXFP4, include_bytes!("../../../goldens/mxfp4.bin")),
     (Format::NVFP4, include_bytes!("../../../goldens/nvfp4.bin")),
+    (Format::Q1_0, include_bytes!("../../../goldens/q1_0.bin")),
+    (Format::Q2_0, include_bytes!("../../../goldens/q2_0.bin")),
     (Format::IQ1_S, include_bytes!("../../../goldens/iq1_s.bin")),
     (Format::IQ1_M, include_bytes!("../../../goldens/iq1_m.bin")),
     (Format::IQ2_XXS, include_bytes!("../../../goldens/iq2_xxs.bin")),

@@ -171,6 +171,20 @@ impl Codes for Pairs {
     }
 }
 
+/// 1 bit: bit `g` of the vector is vector `g`, as the codes 0 and 2.
+pub(crate) struct Signs;
+
+impl Codes for Signs {
+    const MAX_CODE: i32 = 2;
+    const UNIT_BYTES: usize = 64;
+
+    #[inline(always)]
+    unsafe fn vector<L: Lanes>(unit: *const u8, g: usize) -> L::Bytes {
+        // SAFETY: inside the unit.
+        unsafe { L::and(L::shift(L::load(unit), g as i32 - 1), 2) }
+    }
+}
+
 /// 2 + 1 bits: [`Pairs`], then a vector whose bit `g` is the third bit of vector `g`.
 pub(crate) struct Threes;
 

@@ -7,6 +7,7 @@
 mod bits;
 mod k_quants;
 mod scales;
+mod signs;
 mod tables;
 mod units;
 

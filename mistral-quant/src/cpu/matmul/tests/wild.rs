@@ -11,6 +11,7 @@ fn widths(format: Format) -> &'static [usize] {
     match format.block_weights() {
         256 => &[256, 768],
         64 => &[64, 448],
+        128 => &[128, 640],
         _ => &[32, 288, 480],
     }
 }

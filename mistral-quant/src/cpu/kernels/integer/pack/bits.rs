@@ -106,6 +106,20 @@ pub(in super::super) fn spread_bits(high: [[u8; 4]; STRIP], to: &mut Vector) {
     }
 }
 
+/// In each row's four bytes, field `k` (2 bits) of byte `j` becomes field `j` of byte `k`.
+#[inline(always)]
+pub(in super::super) fn transpose_pairs(v: &mut Vector) {
+    for bytes in v.as_chunks_mut::<4>().0 {
+        let mut word = u32::from_le_bytes(*bytes);
+        // Fields are numbered 4j + k: the two digits of j change places with those of k.
+        for (shift, mask) in [(6, 0x00CC_00CC), (12, 0x0000_F0F0)] {
+            let changed = (word >> shift ^ word) & mask;
+            word ^= changed << shift ^ changed;
+        }
+        *bytes = word.to_le_bytes();
+    }
+}
+
 /// Two bits of 4 units in each byte, in two halves of 4 units: `PLANE` vectors into a unit of `VECTORS`.
 #[inline(always)]
 pub(in super::super) unsafe fn pack_pairs<L: Lanes, const VECTORS: usize, const PLANE: usize>(
