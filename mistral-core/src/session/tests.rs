@@ -200,3 +200,18 @@ fn other_versions_and_broken_sessions_are_typed_errors() {
         assert!(matches!(ChatSession::load(broken), Err(Error::MalformedSession { .. })), "{broken}");
     }
 }
+
+#[test]
+fn arguments_are_stored_to_the_letter() {
+    let arguments = r#"{"b" : 1.10, "a":123456789012345678901234567890}"#;
+    let call = ToolCall::new("f", arguments.parse::<mistral_tools::CallArguments>().unwrap()).with_id("1");
+    let mut session = ChatSession::new();
+    session.push(Message::assistant("").with_tool_calls([call]));
+    session.push(Message::tool("1", "x"));
+    let json = session.save();
+    assert!(json.contains(arguments));
+    assert_eq!(ChatSession::load(&json).unwrap(), session);
+    // A session whose results had names instead of ids.
+    let old = json.replace(r#""tool_call_id":"1""#, r#""name":"f""#);
+    assert_eq!(ChatSession::load(&old).unwrap().messages().last().unwrap().1.name.as_deref(), Some("f"));
+}
