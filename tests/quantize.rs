@@ -450,10 +450,11 @@ fn a_model_loaded_with_fewer_bits_is_the_model_of_the_file() {
 #[test]
 fn every_mix_gives_the_types_that_llama_quantize_gives() {
     let cases: Vec<Value> = serde_json::from_str(include_str!("goldens/mixes.json")).unwrap();
-    assert_eq!(
-        cases.iter().map(|case| case["mix"].as_str().unwrap()).collect::<BTreeSet<_>>().len(),
-        Mix::all().count()
-    );
+    // The two newest mixes: the release of llama.cpp that was asked does not have them.
+    let asked: BTreeSet<&str> = cases.iter().map(|case| case["mix"].as_str().unwrap()).collect();
+    let missing: Vec<String> =
+        Mix::all().map(|mix| mix.to_string()).filter(|mix| !asked.contains(mix.as_str())).collect();
+    assert_eq!(missing, ["Q1_0", "Q2_0"]);
     for case in &cases {
         let size = |key: &str| case[key].as_u64().unwrap() as usize;
         let (layers, experts, hidden, wide) = (size("layers"), size("experts"), size("hidden"), size("wide"));

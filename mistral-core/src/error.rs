@@ -42,16 +42,6 @@ pub enum Error {
         /// The dialect.
         dialect: mistral_tools::dialect::Dialect,
     },
-    /// Unsupported: calls of a tool cannot be held to its schema.
-    #[error("tool `{tool}`: the schema at `{at}` {detail}")]
-    UnsupportedSchema {
-        /// Its name.
-        tool: String,
-        /// Where in the schema, as a JSON pointer.
-        at: String,
-        /// What is not supported, or cannot be followed.
-        detail: String,
-    },
     /// Request: the tool that must be called is not there.
     #[error("there is no tool `{name}` to choose")]
     UnknownTool {

@@ -123,8 +123,8 @@ fn the_bytes_of_a_result_are_bounded_with_the_note() {
 
 #[test]
 fn errors_come_again_and_leave_the_messages() {
-    // A template that does not take results of tools.
-    let marks = "<tool_call> #}{% if messages[-1].role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}{#";
+    // A template that takes no long conversations.
+    let marks = "<tool_call> #}{% if messages | length > 2 %}{{ raise_exception('no tools here') }}{% endif %}{#";
     let mut run = ask(&agent(marks, &[&hermes("add", r#"{"a": 2, "b": 40}"#), "never said"]));
     let mut error = None;
     for event in &mut run {

@@ -272,7 +272,7 @@ fn an_unknown_type_is_an_error_only_when_used() {
     let rows: &[RawRow<'_>] = &[(b"a", &[8], 0, 0), (b"b", &[8], 99, 32), (b"c", &[8], 4, 64)];
     let checkpoint = Checkpoint::from_bytes(tensors_of(rows, 96)).unwrap();
     checkpoint.weights().get("a").unwrap().to_weight().unwrap();
-    for (name, id, known) in [("b", "99", "fork"), ("c", "4", "Q4_2")] {
+    for (name, id, known) in [("b", "99", "did not have"), ("c", "4", "Q4_2")] {
         let error = checkpoint.weights().get(name).unwrap_err();
         let says = |detail: &str| [name, id, known].iter().all(|part| detail.contains(part));
         assert!(matches!(&error, Error::Unsupported { detail, .. } if says(detail)), "{error}");
