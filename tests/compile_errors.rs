@@ -22,7 +22,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
         &["cannot be the arguments of a tool", "add `#[derive(serde::Deserialize)]` to `Numbers`"],
     ),
     ("ordered_no_json_schema", &["no schema of `Numbers`", "add `#[derive(schemars::JsonSchema)]` to `Numbers`"]),
-    ("ordered_not_clone", &["captures something that cannot be cloned", "wrap it in `Arc`"]),
+    ("ordered_not_clone", &["cloned for each call (wrap them in `Arc`)", "`.with(value)` after the description"]),
     ("no_serialize", &["Serialize", "derive(serde::Serialize)"]),
     ("plain_result", &["is not a function of a tool", "end it with `Ok(result)`"]),
     ("foreign_result", &["is not a function of a tool", "`Ok(other()?)` calls a function with another error"]),

@@ -121,6 +121,40 @@ mod tests {
     }
 
     #[test]
+    fn typed_tools_are_held_against_what_serde_does_not_check() {
+        #[derive(serde::Deserialize, schemars::JsonSchema)]
+        struct Booking {
+            #[schemars(range(min = 1, max = 9))]
+            seats: u8,
+            #[schemars(extend("format" = "date"))]
+            day: String,
+            #[serde(default)]
+            #[schemars(extend("uniqueItems" = true))]
+            names: Vec<String>,
+        }
+        let derived = crate::FunctionTool::new("book", "", |booking: Booking| {
+            Ok(format!("{} on {} for {:?}", booking.seats, booking.day, booking.names))
+        });
+        let (right, wrong) = (r#"{"seats": 2, "day": "2026-11-30"}"#, r#"{"seats": 2, "day": "5544-11-31"}"#);
+        assert_eq!(call(&derived, right).0, "2 on 2026-11-30 for []");
+        assert_eq!(call(&derived, wrong).0, r#"Error (invalid arguments): at /day: "5544-11-31" is not a "date""#);
+        let many = call(&derived, r#"{"seats": 12, "day": "2026-11-30", "names": ["a", "a"]}"#);
+        assert_eq!(many.1, Some(ErrorKind::InvalidArguments));
+        assert!(many.0.contains("at /seats: 12 is greater than the maximum of 9") && many.0.contains("at /names"));
+
+        // A schema by hand knows more than the type next to it.
+        let ordered = crate::ToolBuilder::named("even")
+            .description("")
+            .request_schema::<Value>(crate::SchemaType::JsonSchema(json!({"type": "integer", "multipleOf": 2})))
+            .result_schema::<Value>(crate::SchemaType::Serde)
+            .on_invocation(|_, _, number, ()| Ok(number))
+            .build()
+            .unwrap();
+        assert_eq!(call(&ordered, "4").0, "4");
+        assert_eq!(call(&ordered, "5").0, "Error (invalid arguments): 5 is not a multiple of 2");
+    }
+
+    #[test]
     fn raw_arguments_keep_their_spelling() {
         let schema = json!({"type": "object"});
         let tool =

@@ -211,15 +211,19 @@ impl RegisteredTool {
     /// # Errors
     /// [`Tool::spec`]'s, and [`Error::Panicked`]. The observer of the registry is told once, by [`ResilienceEvent::LeftOut`].
     pub fn spec(&self) -> Result<&ToolSpec, &Error> {
+        let mut made = false;
         let make = || {
+            made = true;
             let panicked = || Error::Panicked { name: self.name().into(), asked: "description or schema" };
             let spec = caught(|| self.tool.spec()).unwrap_or_else(|| Err(panicked()));
-            if spec.is_err() {
-                self.observer.tell(ResilienceEvent::LeftOut);
-            }
             spec.map(|spec| if spec.name() == self.alias() { spec } else { spec.renamed(self.alias()) })
         };
-        self.spec.get_or_init(make).as_ref()
+        let spec = self.spec.get_or_init(make).as_ref();
+        // Not while it is made: the observer may ask for the specification.
+        if made && spec.is_err() {
+            self.observer.tell(ResilienceEvent::LeftOut);
+        }
+        spec
     }
 
     /// What became of its calls.

@@ -455,10 +455,11 @@ fn a_function_that_never_returns_ends_its_asynchronous_call_at_the_limit() {
 fn a_cancelled_asynchronous_call_does_not_wait_for_its_function() {
     let policy = ResiliencePolicy::new().timeout(TimeoutPolicy::NONE.attempt(MILLI * 60_000));
     let token = CancellationToken::new();
-    let wait = FunctionTool::new("wait", "", |_: (), call: &Invocation<'_>| {
-        while !call.conversation().execution().is_cancelled() {
-            std::thread::sleep(MILLI);
-        }
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let wait = FunctionTool::new("wait", "", move |_: ()| {
+        // Until the test ends, whatever the token says.
+        let _ = released.lock().map(|released| released.recv());
         Ok(())
     });
     let registry = ToolRegistry::new();
@@ -474,6 +475,7 @@ fn a_cancelled_asynchronous_call_does_not_wait_for_its_function() {
         crate::block_on(registry.call_async("wait", &invocation, b"", &mut reply))
     });
     assert_eq!(outcome.error_kind(), Some(ErrorKind::Cancelled));
+    drop(release);
 }
 
 #[test]
