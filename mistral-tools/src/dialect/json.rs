@@ -119,6 +119,12 @@ enum Number {
 }
 
 impl Check {
+    /// Begins with another value, in the same memory.
+    pub(super) fn reset(&mut self) {
+        self.open.clear();
+        self.expects = Expects::default();
+    }
+
     /// One level less than the recursion limit of `serde_json`.
     const DEPTH: usize = 127;
 

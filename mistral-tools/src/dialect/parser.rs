@@ -23,7 +23,8 @@ const EAGER: usize = 256;
 /// unless it can be the beginning of markup. Special tokens must be in the text; those that end a turn should not be.
 ///
 /// Everything that is not markup comes out. Line breaks after a mark, and whitespace between marks, count as markup.
-/// What is held back is kept in one buffer; chunks are not allocated for otherwise.
+/// Text that is held back is kept in one buffer. Literals of Python and Gemma are turned into JSON in memory of their own; otherwise a chunk
+/// costs no allocation.
 ///
 /// ```
 /// use mistral_tools::dialect::{Delta, Dialect};
@@ -107,7 +108,7 @@ impl Parser {
         let reasoning = open_reasoning(self.family, prompt);
         let leading = if reasoning.is_some() { Leading::Mark } else { Leading::Start };
         self.state = State::Prose(Prose { reasoning, leading, ..Prose::START });
-        self.check = Check::default();
+        self.check.reset();
     }
 
     /// Reads the next chunk and gives what is certain now. The deltas borrow from the chunk and from the parser.
@@ -306,7 +307,7 @@ impl Parser {
             out(Delta::Id { index, id });
         }
         let place = Place { identified: open.id.is_some(), ..open.place };
-        self.check = Check::default();
+        self.check.reset();
         let check = &mut self.check;
         let mut give = |text: &str| {
             check.read(text);
