@@ -320,6 +320,13 @@ fn what_is_no_checkpoint_is_said_so() {
         let text = error.to_string();
         assert!(text.contains(words) && text.contains(name), "{name}: {text}");
     }
+    let alone = Directory::new();
+    for (name, bytes, words) in
+        [("page.safetensors", "<!doctype html>", "an HTML page"), ("a.safetensors", pointer, "git-lfs")]
+    {
+        let text = Checkpoint::open(alone.put(name, bytes)).unwrap_err().to_string();
+        assert!(text.contains(words), "named before the configuration is missed: {text}");
+    }
     // A GGUF file is known under any name, but a directory is taken at its word.
     assert!(Checkpoint::open(dir.put("renamed.safetensors", &model)).is_ok());
     for (folder, bytes, words) in [("gguf", model.as_slice(), "a GGUF file"), ("html", b"<html>", "an HTML page")] {

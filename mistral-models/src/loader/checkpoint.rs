@@ -192,12 +192,23 @@ impl CheckpointOptions {
             return self.open_gguf(path);
         }
         let is_index = file_name(path).ends_with(safetensors::INDEX_SUFFIX);
-        if is_index || named("safetensors") {
+        let found = FileKind::of(&first);
+        // A page or a pointer that was saved under this name often stands alone: its kind is the mistake, not its missing configuration.
+        let is_foreign = matches!(
+            found,
+            FileKind::Empty
+                | FileKind::GitLfsPointer { .. }
+                | FileKind::Html
+                | FileKind::Zip
+                | FileKind::Pickle
+                | FileKind::Packed { .. }
+        );
+        if is_index || named("safetensors") && !is_foreign {
             let directory = path.parent().unwrap_or(Path::new("")).to_owned();
             return self.open_safetensors(path, is_index, directory);
         }
-        let (what, found) = (path.display().to_string(), FileKind::of(&first));
-        Err(Error::WrongFile { what, expected: "a GGUF or safetensors file", found })
+        let expected = if named("safetensors") { "a safetensors file" } else { "a GGUF or safetensors file" };
+        Err(Error::WrongFile { what: path.display().to_string(), expected, found })
     }
 
     fn open_gguf(self, path: &Path) -> Result<Checkpoint, Error> {
