@@ -32,7 +32,7 @@ pub(crate) struct Description {
     pub(crate) name: Cow<'static, str>,
     pub(crate) description: Cow<'static, str>,
     pub(crate) request: Schema,
-    /// `None` until somebody asks for the schema.
+    /// `None` for a tool that was built without a result schema.
     pub(crate) result: Option<Schema>,
 }
 

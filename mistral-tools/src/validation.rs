@@ -46,7 +46,7 @@ impl Validation {
         Ok(Self(OnceLock::from(Some(compiled))))
     }
 
-    /// Checks arguments, and returns them in the form in which they are to be read. `schema` is called once. It returns a schema from a
+    /// Checks arguments, and returns them in the form in which they are to be read. `schema` is called at most once. It returns a schema from a
     /// type or from a list of parameters, whose reader checks most of the schema.
     ///
     /// # Errors
