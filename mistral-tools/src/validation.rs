@@ -46,8 +46,8 @@ impl Validation {
         Ok(Self(OnceLock::from(Some(compiled))))
     }
 
-    /// Checks arguments, and returns them in the form in which they are to be read. `schema` is called at most once. It returns a schema from a
-    /// type or from a list of parameters, whose reader checks most of the schema.
+    /// Checks arguments, and returns them in the form in which they are to be read. `schema` is called at most once. It returns a schema
+    /// from a type or from a list of parameters, whose reader checks most of the schema.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArguments`], with the path and the fault.
