@@ -46,7 +46,7 @@ pub(super) struct Calling {
 /// Answers that wait to be read.
 type Answers = Arc<Mutex<VecDeque<(usize, CallEnd, String)>>>;
 
-/// What a poll of [`Calling`] found.
+/// The result of a poll of [`Calling`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Called {
     /// A chunk or an answer, which was passed to the exchange.

@@ -82,7 +82,7 @@ impl Interpreter<'_> {
         })
     }
 
-    /// Applies a filter of text and single values. Returns the arguments if there is no such filter of this name.
+    /// Applies a filter of text and single values. Returns the arguments if no such filter has this name.
     fn text_filter(&mut self, name: &str, value: &Value, given: Given) -> Result<Result<Value, Given>, Fault> {
         Ok(Ok(match name {
             "tojson" => self.json_filter(value, given)?,

@@ -29,7 +29,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Starts at zero, with limits for an input of this size.
+    /// Makes a meter that starts at zero, with limits for an input of this size.
     pub(super) fn new(limits: &TemplateLimits, input_bytes: u64) -> Rc<Self> {
         let grown = |base: u64, per_byte: u64| base.saturating_add(per_byte.saturating_mul(input_bytes));
         Rc::new(Self {

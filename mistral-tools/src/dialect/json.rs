@@ -80,7 +80,7 @@ pub(super) struct Check {
     expects: Expects,
 }
 
-/// What may come next.
+/// The tokens that may come next.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Expects {
     #[default]
@@ -96,7 +96,7 @@ enum Expects {
     /// More of a string, and whether that is a key.
     String(bool),
     Escape(bool),
-    /// The number of hexadecimal digits that must follow in a string.
+    /// The number of hexadecimal digits that a string still needs.
     Digits(bool, u8),
     Number(Number),
     /// The rest of a constant.
