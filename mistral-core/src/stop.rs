@@ -1,7 +1,7 @@
 //! Stop strings in a text that comes in pieces of any size.
 //!
-//! The stop is the place where reading character by character would first complete one of the strings, so it does not depend on how tokens
-//! cut the text. Text that might still become a stop string is held back; all text before it is released.
+//! The stop is the place where reading character by character would first complete one of the strings. It does not depend on how tokens cut
+//! the text. Text that might still become a stop string is held back; all text before it is released.
 //!
 //! Control tokens that the reader does not see are searched as well: their text is hidden, not absent. `<|im_end|>` as a stop string
 //! therefore ends a generation whether or not control tokens are shown, as does a stop string that spans a control token and text.

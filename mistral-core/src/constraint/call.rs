@@ -50,8 +50,8 @@ use crate::Error;
 /// A keyword that cannot be enforced is ignored. A schema that takes too much room, or that no value follows, is ignored as a whole: any
 /// value or any object is then allowed. Both cases are reported.
 ///
-/// A mask over 256,000 tokens takes 0.02 to 0.1 ms, up to 0.9 ms where values of any kind are first reached, and 10 to 30 ms the first
-/// time that a model is within a kind of string (`benches/constraint.rs`, one core of an AMD EPYC). Free text costs nothing.
+/// A mask over 256,000 tokens takes 0.02 to 0.1 ms, and up to 0.9 ms where values of any kind are first reached. The first mask inside a
+/// kind of string takes 10 to 30 ms (`benches/constraint.rs`, one core of an AMD EPYC). Free text costs nothing.
 ///
 /// ```
 /// use std::sync::Arc;

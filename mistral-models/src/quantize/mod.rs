@@ -43,9 +43,9 @@ use crate::{Error, threads};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Matrices change their format; norms, biases, routers and other small tensors do not. If a row is not a whole number of blocks of the
-/// chosen format, the matrix takes the nearest format with blocks of 32, or F16 if 32 does not divide the row either. The nearest formats
-/// are: Q4_K: Q5_0; Q5_K: Q5_1; Q6_K: Q8_0; Q2_K, Q3_K, Q1_0, Q2_0 and the ternary formats: Q4_0; IQ formats: IQ4_NL. Tensors that are
+/// Matrices change their format; norms, biases, routers and other small tensors do not. A matrix whose rows are not whole blocks of the
+/// chosen format takes the nearest format with blocks of 32, or F16 if 32 does not divide the row. The nearest format is Q5_0 for Q4_K,
+/// Q5_1 for Q5_K, Q8_0 for Q6_K, and IQ4_NL for IQ formats. It is Q4_0 for Q2_K, Q3_K, Q1_0, Q2_0 and the ternary formats. Tensors that are
 /// already quantized are decoded and quantized again, which loses more than quantizing the original.
 #[derive(Debug, Clone)]
 pub struct Quantizer {

@@ -1,7 +1,7 @@
 //! The resources of a rendering: steps, and the bytes of the values that are alive. Both are counted before the work is done.
 //!
-//! A [`Held`] is a share of the memory that is returned when its owner is dropped, so the limit bounds the peak and not the sum of all
-//! allocations. [`Buffer`] and [`Vector`] pay for their growth, for the old and the new allocation at once.
+//! A [`Held`] is a share of the memory that is returned when its owner is dropped. The limit therefore bounds the peak and not the sum of
+//! all allocations. [`Buffer`] and [`Vector`] pay for their growth, for the old and the new allocation at once.
 
 use std::cell::Cell;
 use std::collections::HashMap;

@@ -99,8 +99,8 @@ impl Elements {
         }
     }
 
-    /// Finds the end of a value. Its closing tag counts if another tag follows. Without a closing tag, the value ends at a tag of a
-    /// parameter that its parent is known to have, or at the closing tag of its parent.
+    /// Finds the end of a value. Its closing tag counts if another tag follows. A value without a closing tag ends at the tag of a known
+    /// parameter of its parent, or at the closing tag of its parent.
     fn reach(&self, text: &str, mark: &str, tools: &Signatures, close: &[&str]) -> Reach {
         let [.., parent, innermost] = self.open.as_slice() else { return Reach::Open(0) };
         let tag = [mark, "<"].concat();

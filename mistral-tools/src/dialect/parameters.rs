@@ -106,9 +106,9 @@ impl Tagged {
         Ok((unquoted(key), which))
     }
 
-    /// Finds the end of a value. Its closing mark counts if a parameter or the end of the call follows. Without a closing mark, the value
-    /// ends at a whole mark of the next parameter, or at the end of the call if another call or the end of all calls follows. `fresh` says
-    /// that the text is the beginning of the value.
+    /// Finds the end of a value. Its closing mark counts if a parameter or the end of the call follows. A value without a closing mark ends
+    /// at a whole mark of the next parameter. It also ends at the end of the call, if another call or the end of all calls follows. `fresh`
+    /// says that the text is the beginning of the value.
     fn reach(&self, text: &str, shape: &Shape, fresh: bool) -> Reach {
         let reach = Reach::of(text, &[self.value_end, self.key, self.close], |at, which| {
             let mut cursor = Cursor { text, at };

@@ -306,7 +306,7 @@ impl BreakerPolicy {
 ///
 /// Limits. The pause is kept in steps of 1.05 ms and a round of probes in steps of 134 ms, both rounded up. A generation
 /// has 22 bits: the result of a call that lasts exactly 4,194,304 changes of state would be taken for a new one.
-/// Moments wrap. After the clock jumps by exactly a multiple of 36 years (4.6 years for a round of probes), a breaker may wait once more
+/// Moments wrap. The clock may jump by exactly a multiple of 36 years (4.6 years for a round of probes). A breaker may then wait once more
 /// for the time that its policy sets, and never longer.
 ///
 /// # Synchronization
