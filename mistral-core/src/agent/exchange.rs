@@ -175,7 +175,7 @@ struct Refusal {
 }
 
 impl Exchange {
-    /// Makes an exchange that begins with these messages. The dialect and the tools must be those that render the messages.
+    /// Makes an exchange that begins with these messages. Render the messages with the same tools, and with a template of this dialect.
     pub fn new(
         messages: Vec<Message>,
         dialect: Dialect,

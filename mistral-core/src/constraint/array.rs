@@ -201,8 +201,8 @@ impl<'d> Compiler<'d> {
         after
     }
 
-    /// Does as [`in_a_row`](Self::in_a_row) where a keyword counts items that follow a schema. Each rule stands for what follows after a
-    /// number of items and a number of matching items. Returns `None` if there is no such keyword or it cannot be enforced.
+    /// Does as [`in_a_row`](Self::in_a_row), and counts the items that follow the schema of a keyword. Internally there is one rule per
+    /// number of items and number of matching items. Returns `None` if there is no such keyword or it cannot be enforced.
     fn counted(
         &mut self,
         flat: &Flat<'d>,
