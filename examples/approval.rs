@@ -1,4 +1,4 @@
-//! A call that waits for somebody: `approval [--model PATH_OR_ID] [--ask] [--deny] [--state FILE]`.
+//! A call that waits for approval: `approval [--model PATH_OR_ID] [--ask] [--deny] [--state FILE]`.
 //!
 //! The model wants to call `calculator`, whose gate pauses every call. The session is written to a file as JSON, with the waiting call, and
 //! read again as another process would read it. The chat then continues by the decision: from the terminal with `--ask`, denied with

@@ -1,4 +1,4 @@
-//! A checkpoint into a GGUF file of fewer bits: `quantize [--model PATH_OR_ID] --type TYPE [--out FILE] [--imatrix FILE]
+//! Converts a checkpoint to a GGUF file of fewer bits: `quantize [--model PATH_OR_ID] --type TYPE [--out FILE] [--imatrix FILE]
 //! [--tensor-type PATTERN=TYPE]... [--uniform] [--keep-split] [--threads N] [--dry-run]`.
 //!
 //! `TYPE` is a mix (`Q4_K_M`, `IQ4_XS`, ...) or a format. Patterns are regular expressions over tensor names as GGUF files have them.

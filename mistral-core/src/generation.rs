@@ -14,9 +14,9 @@ use crate::{Error, FinishReason, Logprobs, Piece, Usage};
 
 /// A running generation of text, returned by [`Model::generate`](crate::Model::generate).
 ///
-/// Read it with a `for` loop, which blocks the thread between pieces, or as a [`Stream`] from any executor. Both yield `Result<Piece,
-/// Error>` and end after the last piece or the first error. The type is not an `Iterator` itself, so that `next` of `StreamExt` stays
-/// unambiguous; [`iter`](Self::iter) returns an iterator that borrows it.
+/// Read it with a `for` loop, which blocks the thread between pieces, or as a [`Stream`] from any executor. Both yield
+/// `Result<Piece, Error>` and end after the last piece or the first error. The type is not an `Iterator` itself, so that `next` of
+/// `StreamExt` stays unambiguous; [`iter`](Self::iter) returns an iterator that borrows it.
 ///
 /// Dropping the generation cancels it. Its place in the queue is free at once; the engine stops working on it and frees its cache blocks
 /// within one step. Unread pieces wait in memory, at most the request's `max_tokens` of them. A slow reader slows nobody down.

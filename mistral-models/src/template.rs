@@ -48,9 +48,9 @@ pub use self::source::ChatTemplates;
 
 /// The resources that a template may use in one rendering.
 ///
-/// Long conversations need more of every resource, so each of the first three limits grows with the size of the input: `limit +
-/// limit_per_input_byte * size`. The size is the bytes of all strings and object keys of the input, plus 16 bytes per value. The source is
-/// not part of the input. Set the three growth factors to 0 for fixed limits.
+/// Long conversations need more of every resource, so each of the first three limits grows with the size of the input:
+/// `limit + limit_per_input_byte * size`. The size is the bytes of all strings and object keys of the input, plus 16 bytes per value. The
+/// source is not part of the input. Set the three growth factors to 0 for fixed limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TemplateLimits {

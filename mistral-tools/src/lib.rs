@@ -15,7 +15,7 @@
 //! });
 //! let registry = ToolRegistry::try_from([multiply])?;
 //!
-//! let specs = registry.specs(); // what the model is told; chat templates render it into the prompt
+//! let specs = registry.specs(); // descriptions of the tools; chat templates render them into the prompt
 //! assert_eq!(specs[0].parameters()["required"], serde_json::json!(["a", "b"]));
 //!
 //! let mut reply = Reply::new(); // what the model reads, in memory that is kept from call to call

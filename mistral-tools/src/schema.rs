@@ -13,8 +13,8 @@ use crate::Error;
 /// | [`SchemaType::JsonSchema`](self::SchemaType::JsonSchema) | a text or a value | nothing |
 /// | [`SchemaType::Inline`](self::SchemaType::Inline) | a short list of [`Parameter`](crate::Parameter)s | nothing |
 ///
-/// `schemars` is re-exported as `mistral_tools::schemars`. If `schemars` is not a dependency of your crate, put `#[schemars(crate =
-/// "mistral_tools::schemars")]` on the type.
+/// `schemars` is re-exported as `mistral_tools::schemars`. If `schemars` is not a dependency of your crate, put
+/// `#[schemars(crate = "mistral_tools::schemars")]` on the type.
 #[allow(non_snake_case)] // Reads as the enum that it would be if bounds could hang on a variant.
 pub mod SchemaType {
     use super::Parameter;

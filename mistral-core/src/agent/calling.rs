@@ -38,7 +38,7 @@ pub(super) struct Calling {
     turn: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     chunks: Chunks<Chunk>,
     answers: Answers,
-    /// The index in the turn of each call, in the order of the chunks' places. Calls that were decided on come last.
+    /// The index in the turn of each call, in the order of the chunks' places. Calls with an approval decision come last.
     places: Vec<usize>,
     deadline: Option<Sleep>,
 }

@@ -411,7 +411,7 @@ impl Exchange {
         self.events.extend(unenforced.iter().cloned().map(AgentEvent::Unenforced));
     }
 
-    /// Returns the next event, oldest first; `None` when all have been handed out.
+    /// Returns the next event, oldest first; `None` when all events have been returned.
     pub fn poll_event(&mut self) -> Option<AgentEvent> {
         self.events.pop_front()
     }

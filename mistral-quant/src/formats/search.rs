@@ -377,8 +377,8 @@ pub(super) fn block_scales<const UNITS: usize>(units: &[Unit; UNITS], max_step: 
     best
 }
 
-/// Returns the f16 scale of a block whose codes were found under `scales.d`. The scale is stretched by the share of the block's energy, `Σ
-/// costs x²`, that the codes lose.
+/// Returns the f16 scale of a block whose codes were found under `scales.d`. The scale is stretched by the share of the block's energy,
+/// `Σ costs x²`, that the codes lose.
 ///
 /// The scale of least square error makes every product with the weights too small, by the share of the error, in every layer. At two bits
 /// or less, this costs a model more than the larger error of a larger scale. The power 1/2 would keep the energy, and 1 the mean of the
