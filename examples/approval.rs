@@ -1,8 +1,8 @@
-//! A call that waits for somebody: `approval [--model PATH_OR_ID] [--ask] [--deny] [--state FILE]`.
+//! A call that waits for approval: `approval [--model PATH_OR_ID] [--ask] [--deny] [--state FILE]`.
 //!
-//! The model wants to call `calculator`, whose gate pauses every call. The session is written to a file as JSON, with the call that waits,
-//! and read again as another process would. The chat then continues as was decided: by `--ask` on the terminal, by `--deny`, or approved
-//! by default.
+//! The model wants to call `calculator`, whose gate pauses every call. The session is written to a file as JSON, with the waiting call, and
+//! read again as another process would read it. The chat then continues by the decision: from the terminal with `--ask`, denied with
+//! `--deny`, or approved by default.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use mistral_core::tools::ToolRegistry;
 use mistral_core::{Agent, AgentEvent, ChatSession, Request};
 
-/// One turn: streams the answer to the screen. The session keeps what was said, whatever happens.
+/// Runs one turn and streams the answer to the screen. The session keeps the conversation, whatever happens.
 fn answer(agent: &Agent, session: &mut ChatSession, text: &str) -> Result<(), mistral_examples::Failure> {
     for event in agent.chat(session, text)? {
         if let AgentEvent::Text(piece) | AgentEvent::Reasoning(piece) = event? {

@@ -60,8 +60,8 @@ pub fn builder(args: &mut pico_args::Arguments) -> Result<ModelBuilder<Ready>, F
     })
 }
 
-/// The arguments of the command line. `-h` or `--help` prints the documentation at the top of `source`, the text of the example, and
-/// ends the program.
+/// Returns the arguments of the command line. `-h` or `--help` prints the documentation at the top of `source`, the text of the example,
+/// and ends the program.
 pub fn arguments(source: &str) -> pico_args::Arguments {
     let mut args = pico_args::Arguments::from_env();
     if args.contains(["-h", "--help"]) {

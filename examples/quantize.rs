@@ -1,8 +1,8 @@
-//! A checkpoint into a GGUF file of fewer bits: `quantize [--model PATH_OR_ID] --type TYPE [--out FILE] [--imatrix FILE]
+//! Converts a checkpoint to a GGUF file of fewer bits: `quantize [--model PATH_OR_ID] --type TYPE [--out FILE] [--imatrix FILE]
 //! [--tensor-type PATTERN=TYPE]... [--uniform] [--keep-split] [--threads N] [--dry-run]`.
 //!
 //! `TYPE` is a mix (`Q4_K_M`, `IQ4_XS`, ...) or a format. Patterns are regular expressions over tensor names as GGUF files have them.
-//! `--dry-run` prints what every tensor would become and writes nothing. Tensors that fall back to another format are listed.
+//! `--dry-run` prints the format that every tensor would get, and writes nothing. Tensors that fall back to another format are listed.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -14,7 +14,7 @@ use mistral_core::quant::Format;
 use mistral_core::{Source, embedded};
 use mistral_examples::Failure;
 
-/// Tells which tensors get another format than was asked for, as their rows are not whole blocks of that.
+/// Lists the tensors that get another format than the requested one, because their rows are not whole blocks of that format.
 fn say_fallbacks(tensors: &[TensorPlan]) {
     let mut kinds: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for (tensor, wanted) in tensors.iter().filter_map(|tensor| Some((tensor, tensor.instead_of?))) {

@@ -49,7 +49,7 @@ struct Calculation {
 const CALCULATION: &str =
     r#"{"type": "object", "properties": {"expression": {"type": "string"}}, "required": ["expression"]}"#;
 
-/// An agent whose tool waits for a timer of tokio. It is polled where the run is polled, so it finds the runtime.
+/// Makes an agent whose tool waits for a timer of tokio. The tool is polled where the run is polled, so it finds the runtime.
 fn slow_calculator(model: Model) -> Result<Agent, mistral_examples::Failure> {
     let calculator = ToolBuilder::named("calculator")
         .description("Computes the value of an expression.")

@@ -1,7 +1,7 @@
-//! What the compiler says to a new user: each fault that is easy to make leads to a text that names the way out.
+//! The compiler's messages for a new user: each easy mistake leads to a message that names the solution.
 //!
-//! The programs of `compile_errors/` are checked by cargo in one package; only the words that matter are looked for, so that another
-//! compiler with another layout of its errors passes too.
+//! Cargo checks the programs of `compile_errors/` in one package. Only the important words are compared, so that a compiler with another
+//! layout of errors passes too.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Program, and what the errors of the compiler contain. A program without expectations compiles.
+/// The programs, and the texts that the compiler's errors contain. A program without expectations compiles.
 const PROGRAMS: &[(&str, &[&str])] = &[
     ("compiles", &[]),
     ("no_json_schema", &["no schema of `Numbers`", "add `#[derive(schemars::JsonSchema)]` to `Numbers`"]),
@@ -40,7 +40,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// A package of the programs, next to the build folder of the tests, so that what they depend on is built already.
+/// Makes a package of the programs next to the build folder of the tests, so that its dependencies are already built.
 fn package() -> (PathBuf, PathBuf) {
     let (target, folder) = (root().join("target"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile_errors"));
     fs::create_dir_all(folder.join("src/bin")).unwrap();
@@ -58,7 +58,7 @@ fn package() -> (PathBuf, PathBuf) {
     (folder, target)
 }
 
-/// The errors of each program, as a user sees them.
+/// Returns the errors of each program, as a user sees them.
 fn errors() -> BTreeMap<String, String> {
     let (folder, target) = package();
     let output = Command::new(env!("CARGO"))

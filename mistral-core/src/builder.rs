@@ -105,7 +105,7 @@ impl ModelBuilder<NoCheckpoint> {
 }
 
 impl ModelBuilder<Ready> {
-    /// Sets how many threads compute, from 1 to [`ThreadPool::MAX_THREADS`]. Default: as many as the system says are available.
+    /// Sets how many threads compute, from 1 to [`ThreadPool::MAX_THREADS`]. Default: the number that the system reports as available.
     pub fn threads(self, threads: usize) -> Self {
         self.with(|o| o.cpu.threads = Some(threads))
     }
@@ -132,10 +132,10 @@ impl ModelBuilder<Ready> {
     }
 
     /// Sets how many positions one sequence may have, prompt and output together, up to 2^24. Default: 8192, or the number that the
-    /// checkpoint was made for where that is less.
+    /// checkpoint was made for if that is less.
     ///
-    /// The checkpoint's number is `max_position_embeddings`, times the factor of a rotary embedding that is scaled. More than that is
-    /// computed as asked, but the model was not trained for it: [`Model::context_warning`] then says so.
+    /// The checkpoint's number is `max_position_embeddings`, times the factor of a scaled rotary embedding. A larger number is accepted,
+    /// but the model was not trained for it, and [`Model::context_warning`] returns a warning.
     pub fn context_length(self, tokens: usize) -> Self {
         self.with(|o| o.wishes.context_length = Some(tokens))
     }

@@ -1,11 +1,11 @@
-//! What a context beyond that of the checkpoint means.
+//! A warning about a context that is longer than the checkpoint was made for.
 
 use std::fmt;
 
-/// A statement that sequences may become longer than those that the checkpoint was made for.
+/// A warning that sequences may become longer than those that the checkpoint was made for.
 ///
-/// [`Model::context_warning`](crate::Model::context_warning) returns it after
-/// [`context_length`](crate::ModelBuilder::context_length) asked for more positions than the checkpoint names. Sequences up to the
+/// [`Model::context_warning`](crate::Model::context_warning) returns this warning if
+/// [`context_length`](crate::ModelBuilder::context_length) asks for more positions than the checkpoint names. Sequences up to the
 /// checkpoint's number are not affected, except by a rotary embedding whose scaling depends on the length.
 ///
 /// ```
@@ -26,7 +26,7 @@ pub struct ContextWarning {
 }
 
 impl ContextWarning {
-    /// Returns the warning where there is a reason for one.
+    /// Returns the warning if the context is longer than the checkpoint was made for.
     pub(crate) fn of(context_length: usize, trained: usize) -> Option<Self> {
         (context_length > trained).then_some(Self { context_length, trained })
     }

@@ -195,13 +195,13 @@ impl Engine {
         }
     }
 
-    /// Returns how many positions one sequence may have, prompt and output together: the number asked for or the model's own, or fewer
-    /// if the cache is smaller.
+    /// Returns how many positions one sequence may have, prompt and output together: the requested number or the model's own, or fewer if
+    /// the cache is smaller.
     pub fn context_length(&self) -> usize {
         self.forward.context_length().min(self.forward.blocks().saturating_mul(self.forward.block_tokens()))
     }
 
-    /// Returns a warning where [`context_length`](Self::context_length) is beyond what the checkpoint was made for.
+    /// Returns a warning if [`context_length`](Self::context_length) is beyond what the checkpoint was made for.
     pub fn context_warning(&self) -> Option<ContextWarning> {
         ContextWarning::of(self.context_length(), self.forward.trained_context())
     }

@@ -12,19 +12,19 @@ use crate::feed::{End, Feed, Next};
 use crate::worker::Handle;
 use crate::{Error, FinishReason, Logprobs, Piece, Usage};
 
-/// Text in the making, from [`Model::generate`](crate::Model::generate).
+/// A running generation of text, returned by [`Model::generate`](crate::Model::generate).
 ///
-/// Read it with a `for` loop, which blocks the thread between pieces, or as a [`Stream`] from any executor. Both give
-/// `Result<Piece, Error>` and end after the last piece or the first error. (It is no `Iterator` itself, so that `next`
-/// of `StreamExt` stays unambiguous; [`iter`](Self::iter) borrows one.)
+/// Read it with a `for` loop, which blocks the thread between pieces, or as a [`Stream`] from any executor. Both yield
+/// `Result<Piece, Error>` and end after the last piece or the first error. The type is not an `Iterator` itself, so that `next` of
+/// `StreamExt` stays unambiguous; [`iter`](Self::iter) returns an iterator that borrows it.
 ///
-/// Dropping it cancels: its place in the queue is free at once, the engine stops working on it and frees its cache blocks within one step. Pieces wait in
-/// memory until they are read, at most the request's `max_tokens` of them; a slow reader slows nobody down.
+/// Dropping the generation cancels it. Its place in the queue is free at once; the engine stops working on it and frees its cache blocks
+/// within one step. Unread pieces wait in memory, at most the request's `max_tokens` of them. A slow reader slows nobody down.
 #[must_use = "dropping a generation cancels it"]
 pub struct Generation {
     feed: Arc<Feed>,
     end: Option<End>,
-    /// Keeps the worker alive, and is told of a cancellation.
+    /// Keeps the worker alive, and receives a cancellation.
     handle: Arc<Handle>,
 }
 

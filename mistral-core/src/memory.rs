@@ -16,7 +16,7 @@ pub(crate) struct Needs {
     pub(crate) weights: u64,
     /// Bytes of keys and values per token, all layers together.
     pub(crate) kv_token: u64,
-    /// The same if both were kept in Q8_0.
+    /// Bytes of keys and values per token if both were kept in Q8_0.
     pub(crate) kv_token_q8: u64,
     /// Bytes of activations per token of a step.
     pub(crate) workspace_token: u64,
@@ -62,7 +62,7 @@ impl fmt::Display for MemorySetting {
     }
 }
 
-/// Positions of a sequence when the user does not say: enough for a chat, and small next to the weights.
+/// The default number of positions per sequence: enough for a chat, and small next to the weights.
 const DEFAULT_CONTEXT: usize = 8192;
 /// Token slots of the cache when the user does not say, at least one full context.
 const DEFAULT_KV_TOKENS: usize = 16384;
@@ -123,7 +123,7 @@ impl MemoryPlan {
     }
 }
 
-/// The least memory that a choice of settings takes. Saturates: options and files may name any number.
+/// The least memory that a choice of settings takes. Sums saturate, because options and files may name any number.
 #[derive(Debug, Clone, Copy)]
 struct Demand {
     weights: u64,
@@ -171,7 +171,8 @@ impl Demand {
         self
     }
 
-    /// Settings that fit the budget together: one if one is enough, of the largest part first. Empty if none do.
+    /// Returns settings that together fit the budget, starting with the largest part of memory; one setting if one is enough. Returns an
+    /// empty list if no settings fit.
     fn fitting(&self, budget: u64) -> Vec<MemorySetting> {
         let mut steps = [Self::smaller_cache, Self::smaller_format, Self::smaller_batch];
         if self.workspace() > self.kv() {
@@ -206,7 +207,7 @@ impl Demand {
         Vec::new()
     }
 
-    /// The largest cache that fits, of what the user sized: tokens of the cache, or the context.
+    /// Returns the largest cache that fits, as the setting that the user chose: tokens of the cache, or the context.
     fn smaller_cache(&self, budget: u64) -> Option<MemorySetting> {
         match self.kv_tokens {
             Some(tokens) => self.largest(tokens, budget, MemorySetting::KvTokens),
@@ -223,7 +224,7 @@ impl Demand {
         self.largest(self.batch_tokens, budget, MemorySetting::MaxBatchTokens)
     }
 
-    /// The largest value below `now`, at least 1, with which everything fits.
+    /// Returns the largest value below `now`, at least 1, with which everything fits.
     fn largest(&self, now: usize, budget: u64, setting: fn(usize) -> MemorySetting) -> Option<MemorySetting> {
         let fits = |value: usize| self.with(setting(value)).total() <= budget;
         let (mut low, mut high) = (1, now);
@@ -238,7 +239,7 @@ impl Demand {
     }
 }
 
-/// The text of [`Error::OutOfMemoryBudget`]: the parts in MiB, the largest first, and settings that would fit.
+/// Returns the text of [`Error::OutOfMemoryBudget`]: the parts in MiB, the largest first, and settings that would fit.
 pub(crate) fn over_budget(parts: [&u64; 3], needed: u64, budget: u64, fitting: &[MemorySetting]) -> String {
     let [&weights, &kv, &workspace] = parts;
     let mut parts = [("weights", weights), ("KV cache", kv), ("workspace", workspace)];

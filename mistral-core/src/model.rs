@@ -106,8 +106,8 @@ impl Model {
         self.handle.text().dialect(true)
     }
 
-    /// Returns the names of the checkpoint's chat templates; most have one, `default`. Of several, a request with tools takes
-    /// `tool_use`, any other request `default`, and [`Request::chat_template`] takes a template by its name.
+    /// Returns the names of the checkpoint's chat templates; most have one, `default`. If there are several, a request with tools uses
+    /// `tool_use`, and any other request `default`. [`Request::chat_template`] selects a template by its name.
     pub fn chat_templates(&self) -> impl Iterator<Item = &str> {
         self.handle.text().template_names()
     }
@@ -126,7 +126,7 @@ impl Model {
         self.handle.context_length()
     }
 
-    /// Returns a warning where [`context_length`](Self::context_length) is beyond what the checkpoint was made for.
+    /// Returns a warning if [`context_length`](Self::context_length) is beyond what the checkpoint was made for.
     pub fn context_warning(&self) -> Option<ContextWarning> {
         self.handle.context_warning()
     }

@@ -108,8 +108,8 @@ impl Request {
         self
     }
 
-    /// Takes the chat template of this name, one of [`Model::chat_templates`](crate::Model::chat_templates); heard by chat prompts only.
-    /// Short for the template variable `chat_template`.
+    /// Selects the chat template of this name, one of [`Model::chat_templates`](crate::Model::chat_templates). Only chat prompts use it.
+    /// Shorthand for the template variable `chat_template`.
     pub fn chat_template(self, name: impl Into<String>) -> Self {
         self.template_variable(crate::text::TEMPLATE_NAME, name.into())
     }

@@ -1,7 +1,7 @@
 //! Stop strings in a text that comes in pieces of any size.
 //!
-//! The stop is where reading character by character would first complete one of the strings, so it does not depend on
-//! how tokens cut the text. Text that might still become a stop string is held back, everything before it is given out.
+//! The stop is the place where reading character by character would first complete one of the strings. It does not depend on how tokens cut
+//! the text. Text that might still become a stop string is held back; all text before it is released.
 //!
 //! Control tokens that the reader does not see are searched as well: their text is hidden, not absent. `<|im_end|>` as a stop string
 //! therefore ends a generation whether or not control tokens are shown, as does a stop string that spans a control token and text.
@@ -13,9 +13,9 @@ use std::ops::Range;
 pub(crate) struct StopStrings {
     strings: Vec<String>,
     include: bool,
-    /// The end of the text so far, hidden text included, as far as it may be the start of a stop string.
+    /// The end of the text so far that may be the start of a stop string, hidden text included.
     held: String,
-    /// The bytes of `held` that are searched and never given out, in order.
+    /// The bytes of `held` that are searched but never released, in order.
     hidden: Vec<Range<usize>>,
 }
 
@@ -25,8 +25,8 @@ impl StopStrings {
         Self { strings, include, held: String::new(), hidden: Vec::new() }
     }
 
-    /// Takes more text and appends to `out` the text that is certain. Returns the index of the stop string once one is complete;
-    /// the text after it is dropped, and nothing may be pushed any more.
+    /// Takes more text and appends to `out` the text that is certain. Returns the index of the stop string once a stop string is complete.
+    /// The text after it is dropped, and no more text may be pushed.
     pub(crate) fn push(&mut self, text: &str, out: &mut String) -> Option<usize> {
         if self.strings.is_empty() {
             out.push_str(text);
@@ -36,7 +36,7 @@ impl StopStrings {
         self.search(out)
     }
 
-    /// Takes text that is searched and never given out; otherwise as [`push`](Self::push).
+    /// Takes text that is searched but never released; otherwise as [`push`](Self::push).
     pub(crate) fn push_hidden(&mut self, text: &str, out: &mut String) -> Option<usize> {
         if self.strings.is_empty() || text.is_empty() {
             return None;
@@ -47,7 +47,7 @@ impl StopStrings {
         self.search(out)
     }
 
-    /// Ends the text: the text held back is given out.
+    /// Ends the text: the text held back is released.
     pub(crate) fn finish(&mut self, out: &mut String) {
         self.release(self.held.len(), out);
     }

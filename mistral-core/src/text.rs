@@ -42,7 +42,7 @@ struct Compiled {
 pub(crate) const TEMPLATE_NAME: &str = "chat_template";
 
 impl Templates {
-    /// The template that a request names, else the one that is meant for it.
+    /// Returns the template that a request names, or else the template that is meant for the request.
     fn get(&self, named: Option<&str>, has_tools: bool) -> Result<(&ChatTemplate, &OnceLock<CallHistory>), Error> {
         let name = named.or_else(|| self.sources.name(has_tools)).unwrap_or("default");
         let Some(compiled) = self.compiled.get(name) else {
@@ -88,7 +88,7 @@ impl TextModel {
         Ok(Self::new(tokenizer, ChatTemplates::from_checkpoint(checkpoint)?))
     }
 
-    /// The names of the chat templates.
+    /// Returns the names of the chat templates.
     pub(crate) fn template_names(&self) -> impl Iterator<Item = &str> {
         self.templates.iter().flat_map(|templates| templates.sources.names())
     }

@@ -37,7 +37,7 @@ struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     submissions: VecDeque<Submission>,
-    /// Generations that hold a place: submitted, not ended, not cancelled by their reader.
+    /// The number of generations that hold a place: submitted, not ended, not cancelled by their reader.
     live: usize,
     metrics: Metrics,
     phase: Phase,
@@ -174,9 +174,9 @@ impl Worker {
         }
     }
 
-    /// Ends what was cancelled and takes in what was submitted; sleeps while there is nothing to do. False once the handle is gone.
+    /// Ends cancelled sequences and takes in submitted ones; sleeps while there is nothing to do. Returns false once the handle is gone.
     ///
-    /// Cancelled sequences go first: their places were free to the submissions.
+    /// Cancelled sequences go first, because submissions may already use their places.
     fn receive(&mut self) -> bool {
         let mut state = self.inbox.lock();
         while state.phase == Phase::Open && state.submissions.is_empty() && self.engine.is_idle() {

@@ -1,4 +1,4 @@
-//! How long a sequence may be: as long as the scaling of the rotary embedding reaches, or longer if the user says so.
+//! The greatest length of a sequence: the length that the scaling of the rotary embedding reaches, or more if the user asks for more.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
 

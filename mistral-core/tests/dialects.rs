@@ -39,7 +39,7 @@ const WITHOUT_TOOLS: &[&str] = &["llama-cpp-deepseek-r1"];
 /// Templates that leave out null and what is empty.
 const SPARSE: &[&str] = &["MiniMax-M3"];
 
-/// Templates that render one call of a message: they refuse more, or leave them out.
+/// Templates that render one call per message: they refuse further calls, or leave them out.
 const SINGLE: &[&str] = &[
     "GigaChat3-10B-A1.8B",
     "GigaChat3.1-10B-A1.8B",
@@ -49,7 +49,7 @@ const SINGLE: &[&str] = &[
     "openai-gpt-oss-120b",
 ];
 
-/// Templates that know of no results of tools.
+/// Templates that do not know results of tools.
 const PLAIN_RESULTS: &[&str] = &["google-gemma-2-2b-it", "microsoft-Phi-3.5-mini-instruct"];
 
 fn tools() -> Vec<ToolSpec> {
@@ -239,7 +239,7 @@ fn calls_of_published_templates_are_parsed_back() {
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// A conversation with so many calls in one turn, each with its result.
+/// Returns a conversation with `calls` calls in one turn, each with its result.
 fn exchange(calls: usize) -> Vec<Message> {
     let call = |i: usize| ToolCall::new("get_weather", json!({"city": format!("City{i}")})).with_id(id(i));
     let results = (0..calls).map(|i| Message::tool(id(i), format!("Result{i}")));
@@ -247,7 +247,7 @@ fn exchange(calls: usize) -> Vec<Message> {
     asked.into_iter().chain(results).collect()
 }
 
-/// Every template shows all calls of a turn and all results, in order, whether it takes them together or one to a message.
+/// Every template shows all calls of a turn and all results, in order, whether it takes them together or one per message.
 #[test]
 fn several_calls_of_a_turn_are_rendered() {
     let Some(folders) = templates() else { return };
@@ -285,7 +285,7 @@ const ONE_CALL: &str = r#"{% for m in messages %}<|start_header_id|>{{ m.role }}
 {"name": "{{ m.tool_calls[0].function.name }}", "parameters": {{ m.tool_calls[0].function.arguments | tojson }}}
 {%- else %}{{ m.content }}{% endif %}<|eot_id|>{% endfor %}"#;
 
-/// Two calls in one turn with a template that takes one call to a message; with a limit of one call too.
+/// Two calls in one turn with a template that takes one call per message; also with a limit of one call.
 #[test]
 fn two_calls_of_llama_go_on() {
     let call = |city| format!(r#"{{"name": "get_weather", "parameters": {{"city": "{city}"}}}}"#);

@@ -143,18 +143,18 @@ pub(crate) enum Origin {
     Gguf,
 }
 
-/// Typed reading of a configuration that remembers what was read, and names keys as the file spells them.
+/// Reads a configuration by type. It remembers which keys were read, and names keys as the file spells them.
 #[derive(Debug)]
 pub(crate) struct Config {
     origin: Origin,
     /// `architectures[0]` or `model_type` of Hugging Face; `general.architecture` of GGUF.
     architecture: String,
     values: Map<String, Json>,
-    /// Numbers of elements of the values that are lists in a GGUF file.
+    /// The number of elements of each value that is a list in a GGUF file.
     lists: BTreeMap<String, usize>,
     /// Values of `rope_parameters` or `rope_scaling`; empty for GGUF, which has no such object.
     rope: Map<String, Json>,
-    /// Which of the two.
+    /// The name of that object in the file.
     rope_key: &'static str,
     used: RefCell<BTreeSet<String>>,
 }
@@ -214,7 +214,7 @@ impl Config {
         self.origin == Origin::Gguf
     }
 
-    /// The key of a value as the file spells it.
+    /// Returns the key of a value as the file spells it.
     fn spelled(&self, key: &str) -> String {
         match self.origin {
             Origin::Gguf => format!("{}.{}", self.architecture, gguf_key(key).unwrap_or(key)),
@@ -222,7 +222,7 @@ impl Config {
         }
     }
 
-    /// The same of a value about the rotary embedding, which may lie in an object of its own.
+    /// Returns the spelling of a key about the rotary embedding, which may be in a separate object.
     fn rope_spelled(&self, key: &str) -> String {
         match self.origin {
             Origin::HuggingFace if !self.rope.is_empty() && !self.has(key) => {
@@ -232,22 +232,22 @@ impl Config {
         }
     }
 
-    /// An error about the value of a key, which the error names as the file does.
+    /// Returns an error about the value of a key, which the error names as the file does.
     pub(crate) fn wrong(&self, key: &str, detail: impl Into<String>) -> Error {
         Error::config(self.rope_spelled(key), detail)
     }
 
-    /// An error about a value that is valid but that this version cannot compute with.
+    /// Returns an error about a value that is valid but that this version cannot compute with.
     pub(crate) fn unsupported(&self, key: &str, detail: impl std::fmt::Display) -> Error {
         Error::unsupported("configuration key", format!("`{}`: {detail}", self.rope_spelled(key)))
     }
 
-    /// An error about a key that must be there and is not.
+    /// Returns an error about a required key that is missing.
     pub(crate) fn missing(&self, key: &str) -> Error {
         Error::Missing { kind: "key", name: self.rope_spelled(key) }
     }
 
-    /// An error about a value of another kind than expected.
+    /// Returns an error about a value of an unexpected kind.
     fn mistyped(&self, key: &str, value: &Json, expected: &str) -> Error {
         let found = match self.lists.get(key) {
             Some(elements) => format!("an array of {elements} elements"),
@@ -292,7 +292,7 @@ impl Config {
         if fits { Ok(number) } else { Err(self.mistyped(key, value, "a number above 0 that f32 can hold")) }
     }
 
-    /// Whether the file has the key, be it with a `null`.
+    /// Returns whether the file has the key, even with the value `null`.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
     }
@@ -302,7 +302,7 @@ impl Config {
         self.value(key).map(|v| self.to_size(key, v)).transpose()
     }
 
-    /// The same, where a GGUF file may list one value for each layer. Only lists that repeat one value are supported.
+    /// Reads a size for which a GGUF file may list one value per layer. Only lists that repeat one value are supported.
     pub(crate) fn size_per_layer(&self, key: &str, layers: usize) -> Result<Option<usize>, Error> {
         match (self.lists.get(key), self.value(key)) {
             (Some(elements), _) if *elements != layers => Err(self
@@ -316,7 +316,8 @@ impl Config {
         }
     }
 
-    /// What a `config.json` may leave to its family's `default`, and a GGUF file must have. `null` is not silence.
+    /// Returns `default` for a value that a `config.json` may leave out; a GGUF file must have the value. `null` does not count as left
+    /// out.
     fn or_default<T>(&self, key: &str, found: Option<T>, default: T) -> Result<T, Error> {
         match found {
             Some(value) => Ok(value),
@@ -326,12 +327,12 @@ impl Config {
         }
     }
 
-    /// A whole number above 0 that a `config.json` may leave to its family's `default`, and a GGUF file must have.
+    /// Reads an integer above 0. A `config.json` may leave the value to its family's `default`; a GGUF file must have it.
     pub(crate) fn size_or(&self, key: &str, default: usize) -> Result<usize, Error> {
         self.above_zero(key, self.or_default(key, self.size(key)?, default)?)
     }
 
-    /// The same, where a GGUF file may list one value for each layer.
+    /// Reads a size as [`size_or`](Self::size_or), where a GGUF file may list one value per layer.
     pub(crate) fn size_per_layer_or(&self, key: &str, layers: usize, default: usize) -> Result<usize, Error> {
         self.above_zero(key, self.or_default(key, self.size_per_layer(key, layers)?, default)?)
     }
@@ -341,12 +342,12 @@ impl Config {
         if size > 0 { Ok(size) } else { Err(self.wrong(key, "is 0; expected at least 1")) }
     }
 
-    /// A finite number.
+    /// Reads a finite number.
     pub(crate) fn number(&self, key: &str) -> Result<Option<f64>, Error> {
         self.value(key).map(|v| self.to_number(key, v)).transpose()
     }
 
-    /// A finite number of at least 0 that a `config.json` may leave to its family's `default`, and a GGUF file must have.
+    /// Reads a finite number of at least 0. A `config.json` may leave the value to its family's `default`; a GGUF file must have it.
     pub(crate) fn number_or(&self, key: &str, default: f64) -> Result<f64, Error> {
         let number = self.or_default(key, self.number(key)?, default)?;
         let fits = number >= 0.0 && (number as f32).is_finite();
@@ -357,7 +358,7 @@ impl Config {
         }
     }
 
-    /// A number above 0.
+    /// Reads a number above 0.
     pub(crate) fn positive(&self, key: &str) -> Result<Option<f64>, Error> {
         self.value(key).map(|v| self.to_positive(key, v)).transpose()
     }
@@ -367,7 +368,7 @@ impl Config {
         if self.has(key) { self.size(key) } else { Ok(default) }
     }
 
-    /// A number above 0 where `null` says "none" and silence says `default`.
+    /// Reads a number above 0. `null` means "none", and a missing key means `default`.
     pub(crate) fn positive_or_null(&self, key: &str, default: Option<f64>) -> Result<Option<f64>, Error> {
         if self.has(key) { self.positive(key) } else { Ok(default) }
     }
@@ -390,12 +391,12 @@ impl Config {
         read.map(Some).ok_or_else(|| self.mistyped(key, value, "a list of strings"))
     }
 
-    /// A finite number about the rotary embedding.
+    /// Reads a finite number about the rotary embedding.
     pub(crate) fn rope_number(&self, key: &str) -> Result<Option<f64>, Error> {
         self.rope_value(key).map(|v| self.to_number(key, v)).transpose()
     }
 
-    /// A number above 0 about the rotary embedding.
+    /// Reads a number above 0 about the rotary embedding.
     pub(crate) fn rope_positive(&self, key: &str) -> Result<Option<f64>, Error> {
         self.rope_value(key).map(|v| self.to_positive(key, v)).transpose()
     }
@@ -451,7 +452,7 @@ impl Config {
     }
 }
 
-/// A value in short, for messages.
+/// Shortens a value for messages.
 fn shown(value: &Json) -> String {
     if let Some(special) = value.get(FLOAT).and_then(Json::as_str) {
         return special.to_owned();
@@ -465,7 +466,7 @@ fn shown(value: &Json) -> String {
     if text.len() > 80 { format!("{}...", text.chars().take(60).collect::<String>()) } else { text }
 }
 
-/// The key of the object that stands for a number JSON cannot write; see [`json`](crate::loader).
+/// The key of the object that stands for a number that JSON cannot write; see [`json`](crate::loader).
 const FLOAT: &str = "__float__";
 
 /// A metadata value as JSON. A per-layer array whose elements are all equal is the one value it repeats.

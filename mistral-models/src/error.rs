@@ -32,22 +32,22 @@ pub enum Error {
         /// What was expected and found, with the byte offset where known.
         detail: String,
     },
-    /// The file is of another kind than its name or its use says.
+    /// The file is of another kind than its name or its use suggests.
     #[error("{what}: expected {expected}, found {found}")]
     WrongFile {
         /// The file.
         what: String,
         /// The kind that was expected.
         expected: &'static str,
-        /// The kind that was found, by the first bytes; its text says what to do.
+        /// The kind that was found, by the first bytes; the text of the kind says what to do.
         found: FileKind,
     },
-    /// The file ends before the place that its own header names: half of a download or of a copy.
+    /// The file ends before a place that its own header names, as after an interrupted download or copy.
     #[error("{what} is truncated: the header promises {promised} bytes, the file has {found}; fetch the file again")]
     Truncated {
         /// The file.
         what: String,
-        /// The least number of bytes by the header, as far as the header can be read.
+        /// The least number of bytes that the header requires, as far as the header can be read.
         promised: u64,
         /// The number of bytes of the file.
         found: u64,
@@ -68,12 +68,12 @@ pub enum Error {
         /// Its name.
         name: String,
     },
-    /// The checkpoint has chat templates, but not the one that was asked for.
+    /// The checkpoint has chat templates, but not the requested one.
     #[error("no chat template `{name}`; the checkpoint has {}", list(known))]
     UnknownTemplate {
         /// The name.
         name: String,
-        /// The names that there are.
+        /// The names of the existing templates.
         known: Vec<String>,
     },
     /// A tensor has another shape than the configuration asks for.
@@ -136,7 +136,7 @@ pub enum Error {
         /// What is missing.
         detail: String,
     },
-    /// A pattern of tensor names that decides about no tensor.
+    /// A pattern of tensor names that matches no quantized tensor.
     #[error("pattern `{pattern}`: {detail}")]
     Pattern {
         /// The regular expression.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::Error;
 
-/// A list of strings in one buffer: four bytes per string in addition to its text. Cheap to clone: clones share the buffer until one
-/// of them is changed.
+/// A list of strings in one buffer: four bytes per string in addition to its text. Cloning is cheap: clones share the buffer until one of
+/// them is changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strings {
     packed: Arc<Packed>,
@@ -16,7 +16,7 @@ pub struct Strings {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Packed {
     text: String,
-    /// Where each string ends, without multiples of 4 GiB.
+    /// The end of each string, without multiples of 4 GiB.
     ends: Vec<u32>,
     /// The first string that ends beyond each multiple of 4 GiB.
     wraps: Vec<usize>,
@@ -243,7 +243,7 @@ impl Value {
     }
 }
 
-/// A value in short, for messages: its type and its beginning.
+/// Writes a value in short form for messages: its type and its beginning.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

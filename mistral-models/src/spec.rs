@@ -17,8 +17,8 @@ pub struct DecoderSpec {
     pub hidden_size: usize,
     /// Rows of the embedding and of the head.
     pub vocab_size: usize,
-    /// Positions the checkpoint was made for: `max_position_embeddings`, and where the rotary embedding is scaled, those that the
-    /// scaling reaches.
+    /// The number of positions that the checkpoint was made for: `max_position_embeddings`, or the number that the scaling of the rotary
+    /// embedding reaches.
     pub context_length: usize,
     /// Multiplies the embeddings; 1 for most, `sqrt(hidden_size)` for Gemma.
     pub embedding_scale: f32,

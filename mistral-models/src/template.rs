@@ -1,17 +1,18 @@
-//! Chat templates: messages to the text a model was trained on, with the meaning that Hugging Face transformers gives them.
+//! Chat templates: they turn messages into the text on which a model was trained, with the same meaning as in Hugging Face transformers.
 //!
-//! Templates are Jinja2 programs that come with a checkpoint, so they are untrusted code. What they can do is what the renderer of
-//! transformers offers (Jinja2's immutable sandbox, `trim_blocks`, `lstrip_blocks`, loop controls, the `generation` tag, `tojson`,
-//! `raise_exception`, `strftime_now`), evaluated with Python's semantics: how values print, what is a type error, what is undefined.
-//! Steps, memory, recursion, source and output are bounded by [`TemplateLimits`]; every excess is [`Error::Template`], never a panic.
-//! Strings are plain or safe as in markupsafe: `safe` and `escape` return safe text, and only an `autoescape` block escapes output.
+//! Templates are Jinja2 programs that come with a checkpoint, so they are untrusted code. They can use what the renderer of transformers
+//! offers: Jinja2's immutable sandbox, `trim_blocks`, `lstrip_blocks`, loop controls, the `generation` tag, `tojson`, `raise_exception` and
+//! `strftime_now`. They are evaluated with Python's semantics: how values print, which operations are type errors, which names are
+//! undefined.
+//!
+//! [`TemplateLimits`] bounds steps, memory, recursion, source and output; every excess is [`Error::Template`], never a panic. Strings are
+//! plain or safe as in markupsafe: `safe` and `escape` return safe text, and only an `autoescape` block escapes output.
 //!
 //! Sources: the Jinja2 3.1 documentation, and `transformers/utils/chat_template_utils.py` of Hugging Face transformers 5.
 //!
 //! Known differences: integers are 128 bits wide, and lazy filters evaluate at once. `extends`, `include` and `import` are errors when
-//! reached. [`Error::Unsupported`] names what Jinja2 has and this renderer has not: the filters `pprint`, `random`, `urlize` and
-//! `wordwrap`, the function `lipsum`, methods that need bytes or fractions, and named HTML entities other than those of XML and
-//! `&nbsp;`.
+//! reached. [`Error::Unsupported`] names features of Jinja2 that this renderer lacks: the filters `pprint`, `random`, `urlize` and
+//! `wordwrap`, the function `lipsum`, methods that need bytes or fractions, and named HTML entities other than those of XML and `&nbsp;`.
 
 mod ast;
 mod builtin;
@@ -45,11 +46,11 @@ use crate::Error;
 
 pub use self::source::ChatTemplates;
 
-/// What a template may use in one rendering.
+/// The resources that a template may use in one rendering.
 ///
-/// Long conversations take more of everything. So each of the first three limits grows with the size of the input:
-/// `limit + limit_per_input_byte * size`, where the size is the bytes of all strings and object keys of the input plus 16 per value.
-/// The source is not part of the input. Set the three growth factors to 0 for fixed limits.
+/// Long conversations need more of every resource, so each of the first three limits grows with the size of the input:
+/// `limit + limit_per_input_byte * size`. The size is the bytes of all strings and object keys of the input, plus 16 bytes per value. The
+/// source is not part of the input. Set the three growth factors to 0 for fixed limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TemplateLimits {
@@ -57,18 +58,18 @@ pub struct TemplateLimits {
     pub source_bytes: usize,
     /// Bytes of the rendered text. Default: 16 MiB.
     pub output_bytes: usize,
-    /// Bytes of rendered text more per byte of the input. Default: 4.
+    /// Additional bytes of rendered text per byte of the input. Default: 4.
     pub output_per_input_byte: u64,
-    /// Bytes of all values and texts that are alive at the same time, the input's own included. Each is counted before it is made, so
-    /// that the memory of a rendering never exceeds this limit. Default: 256 MiB.
+    /// Bytes of all values and texts that are alive at the same time, including the input. A value is counted before it is made, so the
+    /// memory of a rendering never exceeds this limit. Default: 256 MiB.
     pub memory_bytes: u64,
-    /// Bytes of memory more per byte of the input. Default: 64.
+    /// Additional bytes of memory per byte of the input. Default: 64.
     pub memory_per_input_byte: u64,
     /// Steps of work. An expression, a statement, an iteration, a pair of values compared and a level of nesting printed are one step
     /// each; so are 64 bytes copied or compared, and 8 bytes read character by character. 5 million steps take less than a second.
     /// Default: 5 million.
     pub steps: u64,
-    /// Steps more per byte of the input. Default: 64.
+    /// Additional steps per byte of the input. Default: 64.
     pub steps_per_input_byte: u64,
     /// Statements and expressions inside each other, through macro calls and recursive loops. A level takes up to about 2 KiB of the
     /// calling thread's stack. Default: 300.
@@ -212,7 +213,7 @@ enum FaultKind {
     /// The template is wrong, or refuses its input.
     Refused,
     Limit,
-    /// Jinja2 has it, and this renderer has not.
+    /// A feature of Jinja2 that this renderer lacks.
     Unsupported(&'static str),
 }
 
@@ -246,7 +247,7 @@ impl Fault {
     }
 }
 
-/// The size that the limits grow with.
+/// Returns the input size with which the limits grow.
 fn input_size(input: &TemplateInput<'_>) -> u64 {
     let lists = [Some(input.messages), input.tools, input.documents];
     let lists: u64 = lists.into_iter().flatten().flatten().map(|value| size(value, 0)).sum();

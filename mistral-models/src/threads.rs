@@ -1,6 +1,7 @@
-//! Pools of threads for what is computed once: quantizing, and unpacking the weights of checkpoints.
+//! Thread pools for work that is done once: quantizing, and unpacking the weights of checkpoints.
 //!
-//! Rayon's global pool is the host's, and where the system refuses its threads rayon panics. A pool of this crate is an error then.
+//! Rayon's global pool belongs to the host, and rayon panics if the system refuses its threads. With the pools of this module, the refusal
+//! is an error.
 
 use std::sync::OnceLock;
 use std::thread;
@@ -9,7 +10,7 @@ use rayon::ThreadPoolBuilder;
 
 use crate::Error;
 
-/// The most threads of a pool, as for those that run a model.
+/// The most threads per pool, as for the pools that run a model.
 const MOST: usize = mistral_quant::ThreadPool::MAX_THREADS;
 
 /// Checks a number of threads.
@@ -25,10 +26,10 @@ pub(crate) fn check(threads: Option<usize>) -> Result<(), Error> {
     }
 }
 
-/// Starts a pool. Without a number it has as many threads as the system says are available, whatever `RAYON_NUM_THREADS` says.
+/// Starts a pool. Without a number, the pool has as many threads as the system reports as available, whatever `RAYON_NUM_THREADS` says.
 ///
 /// # Errors
-/// [`Error::Threads`] for a number out of range, before any thread is started, and when the system refuses one.
+/// [`Error::Threads`] for a number out of range, before any thread is started, and when the system refuses a thread.
 pub(crate) fn pool(name: &'static str, threads: Option<usize>) -> Result<rayon::ThreadPool, Error> {
     let available = || thread::available_parallelism().map_or(1, usize::from).min(MOST);
     check(threads)?;
@@ -37,10 +38,10 @@ pub(crate) fn pool(name: &'static str, threads: Option<usize>) -> Result<rayon::
     pool.build().map_err(|error| Error::Threads { detail: format!("{threads} threads: {error}") })
 }
 
-/// The pool that unpacks weights while a checkpoint is opened. It is started at its first use and stays.
+/// Returns the pool that unpacks weights while a checkpoint is opened. The pool is started at its first use and kept.
 ///
 /// # Errors
-/// [`Error::Threads`] when the system refuses its threads; the next call tries once more.
+/// [`Error::Threads`] when the system refuses the threads; the next call tries again.
 pub(crate) fn unpacking() -> Result<&'static rayon::ThreadPool, Error> {
     static POOL: OnceLock<rayon::ThreadPool> = OnceLock::new();
     match POOL.get() {

@@ -334,7 +334,7 @@ fn values_that_cannot_be_are_named_with_their_keys() {
     assert!(error.contains("`general.architecture`: is the u32 1; expected a string"), "{error}");
 }
 
-/// Every key with every kind of value: an error or a model, and no panic.
+/// Every key with every kind of value leads to an error or a model, and never to a panic.
 #[test]
 fn any_value_of_any_key_is_survived() {
     let numbers = [0u64, 1, 2, 3, 7, 1 << 31, u64::from(u32::MAX), 1 << 33, u64::MAX];

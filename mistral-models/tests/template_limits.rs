@@ -1,4 +1,4 @@
-//! What hostile templates may use: memory, by an allocator that counts, and time.
+//! The resources that hostile templates may use: memory, measured by a counting allocator, and time.
 
 #![allow(clippy::unwrap_used, clippy::panic, unsafe_code)]
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mistral_models::{ChatTemplate, Error, TemplateInput, TemplateLimits};
 
-/// Counts the bytes that each thread holds. Growing in place counts as a second allocation, as other allocators do it.
+/// Counts the bytes that each thread holds. Growing in place counts as a second allocation, because other allocators make one.
 struct Counting;
 
 thread_local! {
@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Renders a template and returns its outcome, the most bytes that were held on the way, and the time.
+/// Renders a template and returns its outcome, the peak of the bytes held, and the time.
 fn measured(
     source: &str,
     limits: &TemplateLimits,
@@ -53,7 +53,7 @@ fn measured(
     (rendered, PEAK.get() - before, start.elapsed())
 }
 
-/// What a rendering takes in addition to its values: tables of builtins, messages of errors.
+/// The memory of a rendering in addition to its values: tables of builtins, messages of errors.
 const SLACK: usize = 64 << 10;
 
 /// The longest a rendering may take in a test build on a busy machine. A release build takes less than a second.
@@ -64,7 +64,7 @@ const MADE: &str = "{% set s = 'aB< ' * 200000 %}{% set l = [s] * 300 %}{% set n
     {% set b = 'a\\n' * 100000 %}{% set d = dict.fromkeys(range(50000), 1) %}{% set u = 'ΑΣŉ' * 100000 %}\
     {% macro m() %}{{ varargs }}{{ kwargs }}{% endmacro %}{% macro c() %}{{ caller() }}{% endmacro %}";
 
-/// Everything that makes something, each as long as it can be.
+/// Expressions that make a value, each as large as possible.
 const MAKERS: &[&str] = &[
     "k",
     "k | string",
@@ -259,7 +259,7 @@ const MAKERS: &[&str] = &[
     "[k] * 1000",
 ];
 
-/// Statements around an expression `{}` or without one, which keep what they make.
+/// Statements around an expression `{}` or without one, which keep the values that they make.
 const KEEPERS: &[&str] = &[
     "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = ns.x + [s ~ i] %}{% endfor %}",
     "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = [ns.x, n + n] %}{% endfor %}",
@@ -295,7 +295,7 @@ const KEEPERS: &[&str] = &[
     "{{ raise_exception('a' * 10**8) }}",
 ];
 
-/// What hangs when looking is free: each in a loop that would run for hours.
+/// Expressions that would run for hours in a loop if reading were free.
 const LOOKERS: &[&str] = &[
     "k == k",
     "k == k2",
@@ -423,7 +423,7 @@ const LOOKED_AT: &str = "{% set s = 'a' * 4000000 %}{% set s2 = 'a' * 3999999 ~ 
     {% set k = [[[[1] * 1000] * 1000] * 1000] * 1000 %}{% set k2 = [[[[1] * 1000] * 1000] * 1000] * 1000 %}{% set d4 = dict.fromkeys(range(50000) | map('string'), 1) %}\
     {% set t = ((((1,) * 100,) * 100,) * 100,) * 100 %}{% set t2 = ((((1,) * 100,) * 100,) * 100,) * 100 %}{% macro m() %}{{ varargs | length }}{{ kwargs | length }}{% endmacro %}";
 
-/// Whether a rendering ended at a limit, with a message that names the setting.
+/// Returns whether a rendering ended at a limit, with a message that names the setting.
 fn ends_at_a_limit(rendered: &Result<String, Error>) -> bool {
     matches!(rendered, Err(Error::Template { detail, .. }) if detail.contains("exceeds the limit") && detail.contains("raise `"))
 }

@@ -77,7 +77,7 @@ fn published_templates_render_as_in_transformers() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Holds the renderer to a file of templates and their renderings.
+/// Compares the renderer with a file of templates and their renderings.
 fn renders_as_in(golden: &str, at_least: usize) {
     let golden = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/templates").join(golden));
     let prefix = golden["prefix"].as_str().unwrap_or_default();
@@ -171,7 +171,7 @@ fn long_flat_templates_render() {
     }
 }
 
-/// Limits grow with the input: a template that looks back at every message, and one that collects its text, render a long history.
+/// Limits grow with the input: two templates render a long history. One looks back at every message, and one collects its text.
 #[test]
 fn long_histories_with_tools_render() {
     let call = serde_json::json!({"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}]});

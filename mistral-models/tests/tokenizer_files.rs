@@ -1,4 +1,4 @@
-//! The files of a checkpoint's tokenizer and chat templates as Hugging Face transformers reads them, by `tokenizers/make.py`.
+//! The files of a checkpoint's tokenizer and chat templates, read as Hugging Face transformers reads them; made by `tokenizers/make.py`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
 
@@ -163,7 +163,7 @@ fn names_of_pre_tokenizers_give_the_ids_of_the_reference() {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// The folder of shared test data, or a note that it is absent; absence is a failure on CI.
+/// Returns the folder of shared test data, or prints a note that it is absent; its absence is a failure on CI.
 fn shared(folder: &str) -> Option<PathBuf> {
     let Some(root) = std::env::var_os("MISTRAL_SHARED") else {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "MISTRAL_SHARED is not set on CI");

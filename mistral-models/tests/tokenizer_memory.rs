@@ -1,5 +1,5 @@
-//! A vocabulary must not cost a multiple of its file: on the heap at most twice the file, which is mapped and not on the heap, at the
-//! peak and for each kind. One test alone in its process, because the allocator counts for all threads.
+//! A vocabulary must not cost a multiple of its file: at most twice the file on the heap, at the peak and for each kind. The file itself is
+//! mapped and not on the heap. The test is alone in its process, because the allocator counts for all threads.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
 
@@ -51,7 +51,7 @@ fn strings(texts: impl Iterator<Item = String>) -> Value {
     Value::Array(Array::Str(all))
 }
 
-/// A vocabulary of short tokens: what is left of a file that is made of nothing else.
+/// Makes the metadata of a file that holds nothing but a vocabulary of short tokens.
 fn vocabulary(kind: &str, token_type: i32) -> Metadata {
     let mut metadata = Metadata::default();
     let mut set = |key: &str, value: Value| metadata.insert(format!("tokenizer.ggml.{key}"), value);

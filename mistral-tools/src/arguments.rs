@@ -5,7 +5,7 @@ use std::{borrow::Cow, marker::PhantomData};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, de::DeserializeOwned};
 
-/// What a tool takes: any owned type that serde reads, or [`Borrowed`] of a type with a lifetime.
+/// The arguments of a tool: any owned type that serde reads, or [`Borrowed`] of a type with a lifetime.
 ///
 /// For `struct City<'a> { name: &'a str }` the compiler says that an "implementation of `Deserialize` is not general enough": the type
 /// reads from bytes of one lifetime only. Name it as `Borrowed<City<'static>>`, as [`BorrowedArguments`] shows, or make its fields owned.
@@ -24,7 +24,7 @@ impl<T: DeserializeOwned + Send + 'static> Arguments for T {
     type At<'a> = T;
 }
 
-/// Arguments of the short path, for the sake of the compiler's text.
+/// Arguments of the short path. This trait exists for the compiler's error message.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the arguments of a tool",
     label = "add `#[derive(serde::Deserialize)]` to `{Self}`",
@@ -35,9 +35,9 @@ pub trait OwnedArguments: DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> OwnedArguments for T {}
 
-/// A type with a lifetime, as a family: what it is for bytes of each lifetime. [`Borrowed`] of it is the arguments of a tool.
+/// A type with a lifetime, described for every lifetime. Wrap the type in [`Borrowed`] to use it as the arguments of a tool.
 ///
-/// Without it, the compiler refuses the type as arguments: "implementation of `Deserialize` is not general enough".
+/// Without [`Borrowed`], the compiler refuses the type as arguments: "implementation of `Deserialize` is not general enough".
 ///
 /// ```
 /// use mistral_tools::{BorrowedArguments, Borrowed, SchemaType, Tool, ToolBuilder, Invocation, Reply};

@@ -11,8 +11,8 @@ use crate::{
     typed_tool::Description,
 };
 
-/// Builds a tool: name, description, dependency (which may be left out), request schema, result schema, function and hooks, in
-/// this order. [`FunctionTool`](crate::FunctionTool) is shorter, for a function without hooks whose types have schemas.
+/// Builds a tool from a name, a description, an optional dependency, a request schema, a result schema, a function and hooks, in this
+/// order. [`FunctionTool`](crate::FunctionTool) is shorter for a function without hooks whose types have schemas.
 ///
 /// ```
 /// use mistral_tools::{ErrorKind, Invocation, Reply, SchemaType, Tool, ToolBuilder, ToolError};
@@ -53,7 +53,7 @@ use crate::{
 /// assert!(outcome.is_success());
 /// assert_eq!(reply.as_str(), r#"{"degrees":18.0}"#);
 ///
-/// // What is wrong is told to the model in words, and to the host as a type.
+/// // The model reads the error as text; the host gets a typed error.
 /// let outcome = weather.call(&Invocation::default(), br#"{"town": "Paris"}"#, &mut reply);
 /// assert_eq!(outcome.error_kind(), Some(ErrorKind::InvalidArguments));
 /// assert_eq!(reply.as_str(), "Error (invalid arguments): missing field `city` at byte 16");
@@ -166,8 +166,8 @@ pub struct ToolBuilder {
 }
 
 impl ToolBuilder {
-    /// Starts with the name, which is not empty. Models write 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`; a tool with another
-    /// name is told to them under an [alias](crate::RegisteredTool::alias).
+    /// Starts with the name, which must not be empty. Models can write 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`. They see a
+    /// tool with any other name under an [alias](crate::RegisteredTool::alias).
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: name.into() }
     }
@@ -187,8 +187,8 @@ pub struct Described {
 }
 
 impl Described {
-    /// Adds something that all calls share and every function and hook gets a reference to. It is never cloned. Values of one run are
-    /// [`Extensions`](crate::Extensions).
+    /// Adds a dependency that all calls share. The function and every hook receive a reference to the dependency, which is never cloned.
+    /// For values of a single run, use [`Extensions`](crate::Extensions).
     pub fn with<D: Send + Sync + 'static>(self, dependency: D) -> Dependent<D> {
         Dependent { described: self, dependency }
     }
@@ -260,8 +260,8 @@ impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static> Resu
 
     /// Takes an asynchronous function, `async |conversation, emitter, arguments, dependency| Ok(result)`, on no runtime in particular.
     ///
-    /// What the function needs is the dependency, or is captured by `async move`. Each call takes a clone of the closure, so captured
-    /// values stand in an `Arc`.
+    /// The function reaches shared values through the dependency, or captures them with `async move`. Each call clones the closure, so wrap
+    /// captured values in an `Arc`.
     ///
     /// ```
     /// use mistral_tools::{Invocation, Reply, SchemaType, Tool, ToolBuilder, ToolError};
@@ -296,8 +296,8 @@ impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static> Resu
 }
 
 impl<A: Arguments, D: Send + Sync + 'static> Resulting<A, Streamed, D> {
-    /// A synchronous function whose chunks are the result: what it emits is joined and read by the model, and those who watch see
-    /// it as it comes. See [`Streamed`] for what is kept.
+    /// Takes a synchronous function whose chunks are the result. The model reads the chunks joined together, and observers see each chunk
+    /// as it comes. [`Streamed`] says how much is kept.
     ///
     /// ```
     /// use mistral_tools::{CancellationToken, EmitError, Emitter, Invocation, Reply, SchemaType, Streamed, Tool, ToolBuilder, WhenFull};
@@ -323,7 +323,7 @@ impl<A: Arguments, D: Send + Sync + 'static> Resulting<A, Streamed, D> {
     /// # Ok::<(), mistral_tools::Error>(())
     /// ```
     ///
-    /// Another type has a function that returns it:
+    /// A result of any other type needs a function that returns the result:
     ///
     /// ```compile_fail,E0599
     /// # use mistral_tools::{SchemaType, ToolBuilder, ToolError};
@@ -371,8 +371,8 @@ pub struct Callable<A: Arguments, R, D, F> {
 }
 
 impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static, F: Invoke<A, D, R>> Callable<A, R, D, F> {
-    /// Before an invocation: may let it pass, pause it for approval, deny or skip it. An approved call asks again, and is not
-    /// paused again.
+    /// Adds a hook that runs before each invocation. The hook may let the call pass, pause it for approval, deny it or skip it. After an
+    /// approval the hook runs again, but the call is not paused again.
     ///
     /// ```
     /// use mistral_tools::{Invocation, Outcome, Reply, SchemaType, Tool, ToolBuilder, ToolError};
@@ -433,7 +433,7 @@ impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static, F: I
         self
     }
 
-    /// The tool.
+    /// Builds the tool.
     ///
     /// # Errors
     /// [`Error::Name`] for an empty name, and [`Error::Parameters`] for a schema written by hand that is not a JSON object;

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 /// The name by which `serde_json` asks for the text of a value.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// The arguments of a call, as the JSON text that the model wrote: numbers of any size, the order of keys and the spelling are kept, also
-/// in stored conversations. Two are equal if their texts are.
+/// The arguments of a call, as the JSON text that the model wrote. Numbers of any size, the order of keys and the spelling are kept, even
+/// in stored conversations. Two values are equal if their texts are equal.
 ///
 /// ```
 /// use mistral_tools::CallArguments;
@@ -23,7 +23,7 @@ const RAW_VALUE: &str = "$serde_json::private::RawValue";
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
-/// Formats other than JSON store what [`to_value`](Self::to_value) returns.
+/// Formats other than JSON store the value that [`to_value`](Self::to_value) returns.
 #[derive(Clone, Serialize)]
 pub struct CallArguments(Box<RawValue>);
 
@@ -33,24 +33,25 @@ impl CallArguments {
         self.0.get()
     }
 
-    /// Whether the text is an object, as arguments of every tool should be.
+    /// Returns whether the text is an object, as the arguments of every tool should be.
     pub fn is_object(&self) -> bool {
         self.as_str().starts_with('{')
     }
 
-    /// Returns the value. Its numbers are those of [`serde_json`]: integers beyond 64 bits become the nearest float. Text that a [`Value`]
-    /// cannot hold, as `1e400` or 128 nested lists, becomes `null`.
+    /// Returns the arguments as a [`Value`]. Integers beyond 64 bits become the nearest float, as in [`serde_json`]. Text that a [`Value`]
+    /// cannot hold, such as `1e400` or 128 nested lists, becomes `null`.
     pub fn to_value(&self) -> Value {
         serde_json::from_str(self.as_str()).unwrap_or_default()
     }
 
-    /// What chat templates read. A number that a [`Value`] cannot hold stands as [`RawValue`] does: its text under the key of that.
+    /// Returns the value that chat templates read. A number that a [`Value`] cannot hold is stored as a [`RawValue`] is: an object with one
+    /// special key that holds the number's text.
     pub(crate) fn to_template(&self) -> Value {
         template(self.as_str(), 0)
     }
 }
 
-/// Deeper values are nothing that a [`Value`] holds.
+/// The nesting depth from which a [`Value`] cannot hold a text.
 const DEPTH: usize = 128;
 
 fn template(text: &str, depth: usize) -> Value {
@@ -68,7 +69,7 @@ fn template(text: &str, depth: usize) -> Value {
     }
 }
 
-/// Whether a [`Value`] holds a number as Python reads it.
+/// Returns whether a [`Value`] holds this number as Python reads it.
 fn is_exact(number: &str) -> bool {
     match number.contains(['.', 'e', 'E']) {
         true => serde_json::from_str::<f64>(number).is_ok(),
@@ -124,7 +125,7 @@ impl fmt::Display for CallArguments {
     }
 }
 
-/// From JSON, the text; from every other source, also the buffers of serde's own enums, the value.
+/// Keeps the text when read from JSON. From any other source, including the buffers of serde's own enums, keeps the JSON of the value.
 impl<'de> Deserialize<'de> for CallArguments {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(RAW_VALUE, Text)
@@ -149,7 +150,7 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// The members of the object that a JSON text is, in its order; nothing if it is none.
+/// Returns the members of a JSON object in their order, or `None` if the text is not an object.
 pub(crate) fn members(text: &str) -> Option<Vec<(String, &str)>> {
     struct Members;
 
@@ -180,7 +181,7 @@ pub(crate) fn members(text: &str) -> Option<Vec<(String, &str)>> {
     Members.deserialize(&mut serde_json::Deserializer::from_str(text)).ok()
 }
 
-/// The items of the list that a JSON text is; nothing if it is none.
+/// Returns the items of a JSON list, or `None` if the text is not a list.
 pub(crate) fn items(text: &str) -> Option<Vec<&str>> {
     let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
     Some(items.into_iter().map(RawValue::get).collect())

@@ -20,14 +20,14 @@ pub struct Chunk {
     pub text: String,
 }
 
-/// What a tool hands out pieces through while it works: the [`Emitter`] of the caller, if there is one. Without it they are dropped,
-/// and their text is not even made.
+/// The handle through which a tool emits pieces of output while it works: the caller's [`Emitter`], if there is one. Without an emitter,
+/// pieces are dropped before their text is made.
 ///
-/// Chunks are for those who watch; what the model reads is the result that the function returns in the end. Of a function that
-/// [streams](crate::Resulting::on_stream) the chunks are the result: they are kept whether anybody watches or not.
+/// Chunks are for observers. The model reads the result that the function returns at the end. For a function that
+/// [streams](crate::Resulting::on_stream), the chunks are the result, so they are kept even if nobody watches.
 ///
-/// Whoever waits for a place in the queue is woken by the cancellation of its emitter, and by that of its own call, as by a limit of
-/// time.
+/// A tool that waits for a place in the queue is woken when its emitter is cancelled. It is also woken when its own call is cancelled, for
+/// instance by a time limit.
 ///
 /// ```
 /// use mistral_tools::{CancellationToken, Emitter, Invocation, Reply, SchemaType, Tool, ToolBuilder, WhenFull};
@@ -73,7 +73,7 @@ impl<'a> ChunkEmitter<'a> {
         Self { emitter: None, call: 0, token: None, collector: None }
     }
 
-    /// The emitter and the place of the call, for a thread that may be left behind.
+    /// Returns the emitter and the place of the call, for a thread that may be left behind.
     pub(crate) fn detached(&self) -> Option<(Emitter<Chunk>, usize)> {
         self.emitter.map(|emitter| (emitter.detached(), self.call))
     }

@@ -1,25 +1,26 @@
-//! Dialects: how models write reasoning, text and calls of tools, and how that is read while it is generated.
+//! Dialects: how models write reasoning, text and tool calls, and how to read them during generation.
 //!
-//! A [`Dialect`] is chosen from a model's chat template, [`Dialect::detect`]; its [`Parser`] turns text into [`Delta`]s as it comes,
-//! and its [`CallGrammar`] says what a call looks like, for constrained generation.
+//! A [`Dialect`] is detected from a model's chat template by [`Dialect::detect`]. Its [`Parser`] turns text into [`Delta`]s as the text
+//! arrives. Its [`CallGrammar`] describes the syntax of a call for constrained generation.
 //!
 //! These rules hold for every dialect:
 //! - The result does not depend on how the text is cut into chunks, and no input makes a parser fail.
-//! - A mark in prose that no call follows is text, and so is a closing mark inside of a value. What is not markup comes out.
-//! - Arguments that are JSON are handed on exactly as written. Arguments of a complete call are JSON; others make the call incomplete.
-//!   Arguments are not checked against a schema here, as whoever checks them can say to the model what is wrong.
-//! - In objects of JSON, keys that no call needs are passed over. A name that comes twice counts the last time, as for other readers of
-//!   JSON; arguments that come twice make the call incomplete.
+//! - A mark in prose that no call follows is text, and so is a closing mark inside a value. All text that is not markup comes out.
+//! - JSON arguments are passed on exactly as written. The arguments of a complete call are JSON; otherwise the call is incomplete.
+//!   Arguments are not checked against a schema here: the code that checks them can tell the model what is wrong.
+//! - In JSON objects, keys that a call does not need are skipped. If a name comes twice, the last one counts, as in other JSON readers. If
+//!   the arguments come twice, the call is incomplete.
 //!
 //! # Calls and answers in JSON
 //! [`Dialect::Llama3`] and [`Dialect::Json`] write a call as plain JSON, with no mark that tells it from an answer. An object is a call
 //! if it has a name under `name` or `function` and arguments under `arguments` or `parameters`:
-//! - At the beginning of a message and in a fence of Markdown, with or without `json`, a call of a known tool may have more keys or, alone
-//!   with its name, no arguments. A call of an unknown tool has its name, an object as arguments, and nothing but `id`, `type` or `index`.
-//! - After prose the object must have arguments. An unknown tool must also begin a line there.
+//! - At the beginning of a message and in a Markdown fence, with or without `json`, a call of a known tool may have extra keys. If it has
+//!   no key but its name, the arguments may be absent. A call of an unknown tool has a name, an object as arguments, and no other keys than
+//!   `id`, `type` or `index`.
+//! - After prose, the object must have arguments. There, a call of an unknown tool must also begin a line.
 //! - A part of a larger object or list is never a call.
 //!
-//! A call of an unknown tool reaches the host as every other call; a registry answers it with the names that there are.
+//! A call of an unknown tool reaches the host like every other call. A registry answers it with the names of the tools that exist.
 //!
 //! | dialect | models | values of arguments | ids of calls |
 //! |---|---|---|---|
@@ -58,7 +59,7 @@
 //! | [`Muse`](Dialect::Muse) | Muse Glimmer | text, typed by the schema | none |
 //! | [`Json`](Dialect::Json) | all others | JSON | none |
 //!
-//! Where calls are objects of JSON, an id is read wherever it stands in them, also of models that are not known to write any.
+//! Where calls are JSON objects, an id is read wherever it stands in the object, even from models that are not known to write ids.
 
 mod arguments;
 mod cursor;
@@ -163,8 +164,8 @@ pub enum Dialect {
     Functionary,
     /// `<atem:function_calls><atem:invoke name="f"><atem:parameter name="a">1</atem:parameter>..`: Muse Glimmer.
     Muse,
-    /// `{"name": .., "arguments": ..}`, in a fence, or in `<tool_call>`: what models do that are only asked to. See
-    /// [calls and answers](self#calls-and-answers-in-json).
+    /// `{"name": .., "arguments": ..}`, in a fence, or in `<tool_call>`: for models without a dialect of their own, which are merely asked
+    /// to write calls. See [calls and answers](self#calls-and-answers-in-json).
     Json,
 }
 
@@ -207,15 +208,16 @@ impl Dialect {
         Self::Json,
     ];
 
-    /// Makes a parser for turns in which some tools can be called. Their schemas tell text from numbers where the dialect does not.
+    /// Makes a parser for turns in which these tools can be called. Where the dialect does not tell text from numbers, the tools' schemas
+    /// do.
     ///
-    /// The parser's first turn begins in the answer. Where the prompt may have opened the model's reasoning, as templates of Qwen 3 and
-    /// others do that end with `<think>`, use [`parser_after`](Self::parser_after); between turns, [`Parser::reset_after`].
+    /// The parser's first turn begins in the answer. Templates of Qwen 3 and others may end with `<think>`, which opens the model's
+    /// reasoning. For such a prompt use [`parser_after`](Self::parser_after), and between turns [`Parser::reset_after`].
     pub fn parser(self, tools: &[ToolSpec]) -> Parser {
         Parser::new(self.family(), tools)
     }
 
-    /// Makes a parser for a turn that continues this rendered prompt. The turn begins in reasoning if the prompt has opened it.
+    /// Makes a parser for a turn that continues this rendered prompt. The turn begins in reasoning if the prompt has opened reasoning.
     ///
     /// ```
     /// use mistral_tools::dialect::Dialect;

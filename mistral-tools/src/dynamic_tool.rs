@@ -15,10 +15,10 @@ use crate::{
 /// The function takes the arguments as a [`Value`], as a [`RawValue`](serde_json::value::RawValue) that keeps the model's own spelling, or
 /// as any other type that serde reads. Its forms are those of a [`FunctionTool`](crate::FunctionTool): see [`ToolFunction`].
 ///
-/// Arguments are held against the schema before the function runs, formats included. What is wrong is told to the model, with the path:
+/// Arguments, formats included, are checked against the schema before the function runs. The model reads what is wrong, with the path:
 /// `Error (invalid arguments): at /q: 7 is not of type "string"`. References to other documents are never fetched.
 ///
-/// Any name is taken: a model is told a name that every dialect can write, and the registry finds the tool by either.
+/// Any name is accepted. The model sees a name that every dialect can write, and the registry finds the tool by either name.
 ///
 /// ```
 /// use mistral_tools::{DynamicTool, Invocation, Reply, ToolRegistry};
@@ -42,7 +42,7 @@ use crate::{
 pub struct DynamicTool(Box<dyn Tool>);
 
 impl DynamicTool {
-    /// Makes a tool of a schema and a function.
+    /// Makes a tool from a schema and a function.
     ///
     /// # Errors
     /// [`Error::Parameters`] for a schema that is not a JSON object, [`Error::Schema`] for one that is not a JSON schema, and

@@ -15,15 +15,15 @@ pub enum Error {
     Panicked {
         /// The tool, as far as its name is known.
         name: String,
-        /// What it was asked for.
+        /// The property that was asked for: the name, the description or the schema.
         asked: &'static str,
     },
-    /// A schema, of a tool found at run time or written by hand, that is not a JSON schema. Found with the feature `dynamic`.
+    /// A schema that is not a JSON schema, of a tool found at run time or written by hand. Reported only with the feature `dynamic`.
     #[error("the parameters of tool `{name}` are not a JSON schema: {reason}")]
     Schema {
         /// The tool.
         name: String,
-        /// What is wrong, and where.
+        /// The fault and its place in the schema.
         reason: String,
     },
     /// Parameters that are not a JSON object.

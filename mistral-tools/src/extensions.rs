@@ -1,4 +1,4 @@
-//! Values of one run, found by their type: who asks, a database handle, a budget.
+//! Values of one run, found by type: the user, a database handle, a budget.
 
 use std::{
     any::{Any, TypeId, type_name},
@@ -8,9 +8,9 @@ use std::{
 
 /// Values of the host that the tools of a run can reach, at most one of each type.
 ///
-/// A dependency of a tool is fixed when the tool is built. Extensions belong to a run: the host makes them, lends them to a
-/// [`Conversation`](crate::Conversation), and every function and hook of every tool that is called reaches them by type. Tools found at
-/// run time reach them too.
+/// A dependency of a tool is fixed when the tool is built. Extensions belong to a run: the host makes them and lends them to a
+/// [`Conversation`](crate::Conversation). Every function and hook of every called tool, including tools found at run time, reaches them by
+/// type.
 ///
 /// A look-up compares a few numbers and allocates nothing. A clone shares the values.
 ///

@@ -1,4 +1,4 @@
-//! The short path: a function, its name and its description are a tool.
+//! The short path: a function, a name and a description make a tool.
 
 use std::{borrow::Cow, fmt, future::Future, marker::PhantomData};
 
@@ -14,7 +14,7 @@ use crate::{
     typed_tool::{Description, TypedTool},
 };
 
-/// A tool made of a function: the schema of its arguments comes from their type, through `schemars`.
+/// A tool made from a function. The schema of its arguments comes from their type, through `schemars`.
 ///
 /// ```
 /// use mistral_tools::{FunctionTool, Invocation, Reply, ToolRegistry};
@@ -37,9 +37,9 @@ use crate::{
 /// ```
 ///
 /// # Functions
-/// Closures and named functions, synchronous and asynchronous, take the arguments alone, or the arguments and the [`Invocation`]: the
-/// conversation, values of the run, and a way to hand out chunks. What all calls share is captured; `async move` closures are cloned
-/// for each call, so shared values stand in an [`Arc`](std::sync::Arc).
+/// Closures and named functions, synchronous or asynchronous, take the arguments alone, or the arguments and the [`Invocation`]. The
+/// invocation holds the conversation and the values of the run, and emits chunks. A closure captures the values that all calls share.
+/// `async move` closures are cloned for each call, so wrap shared values in an [`Arc`](std::sync::Arc).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -75,7 +75,7 @@ use crate::{
 pub struct FunctionTool(Box<dyn Tool>);
 
 impl FunctionTool {
-    /// Makes a tool of a function. [`ToolRegistry::add`](crate::ToolRegistry::add) refuses an empty name.
+    /// Makes a tool from a function. [`ToolRegistry::add`](crate::ToolRegistry::add) refuses an empty name.
     pub fn new<M, F>(name: impl Into<Cow<'static, str>>, description: impl Into<Cow<'static, str>>, function: F) -> Self
     where
         M: 'static,
@@ -91,10 +91,10 @@ impl FunctionTool {
     }
 }
 
-/// A tool of a function with a schema of any kind.
+/// Makes a tool from a function and a schema of any kind.
 ///
 /// # Errors
-/// Those of [`TypedTool::checked`].
+/// The errors of [`TypedTool::checked`].
 #[cfg(feature = "dynamic")]
 pub(crate) fn erased<M, F>(description: Description, function: F) -> Result<Box<dyn Tool>, Error>
 where
@@ -135,11 +135,11 @@ impl fmt::Debug for FunctionTool {
     note = "the future of an `async` function is `Send`: nothing like `Rc`, `RefCell` or a lock guard may be held across an `.await`"
 )]
 pub trait ToolFunction<M>: Send + Sync + 'static {
-    /// What the function takes.
+    /// The arguments that the function takes.
     type Arguments: Send + 'static;
-    /// What the function returns in `Ok`.
+    /// The value that the function returns in `Ok`.
     type Result: Send + 'static;
-    /// Whether the function never waits.
+    /// Whether the function is synchronous.
     #[doc(hidden)]
     const BLOCKING: bool;
 
@@ -239,7 +239,7 @@ where
     }
 }
 
-/// What `AsyncFn` cannot say: that the future is `Send`.
+/// An asynchronous closure whose future is `Send`, which `AsyncFn` cannot express.
 #[doc(hidden)]
 pub trait CalledWith<'a, A, R> {
     /// The future.
@@ -261,7 +261,7 @@ where
     }
 }
 
-/// A function of the short path, as the function of a typed tool.
+/// Adapts a function of the short path to the function of a typed tool.
 struct Function<F, M>(F, PhantomData<fn() -> M>);
 
 impl<F, M> sealed::Sealed for Function<F, M> {}

@@ -24,7 +24,7 @@ pub trait Invoke<A: Arguments, D, R>: sealed::Sealed + Send + Sync + 'static {
 pub(crate) mod sealed {
     pub trait Sealed {}
 
-    /// Only this crate has one.
+    /// A value that only this crate can make.
     #[derive(Debug)]
     pub struct Token;
 }
@@ -103,7 +103,7 @@ impl<A: Arguments, D: Sync + 'static, I: Invoke<A, D, ()>> Invoke<A, D, Streamed
     }
 }
 
-/// An asynchronous closure that each call clones, for the sake of the compiler's text.
+/// An asynchronous closure that each call clones. This trait exists for the compiler's error message.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` captures something that cannot be cloned",
     label = "each call clones what an asynchronous closure captures: wrap it in `Arc`"
@@ -115,8 +115,8 @@ impl<F: Clone> Cloned for F {}
 
 /// An asynchronous closure whose future can be sent to another thread.
 ///
-/// `AsyncFn` cannot say that the future is `Send`. A closure that captures something lends it to its future, which `Fn` cannot say
-/// either; so each call takes a clone of the closure, which costs what a clone of its captures costs.
+/// `AsyncFn` cannot say that the future is `Send`, and `Fn` cannot say that a closure lends its captures to its future. Each call therefore
+/// clones the closure, which costs as much as cloning its captures.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an asynchronous function of a tool",
     label = "expected `async |conversation, emitter, arguments, dependency| Ok(result)`",

@@ -1,4 +1,5 @@
-//! Tools that a language model may call: described, registered, called, watched. No model and no runtime is needed in the process.
+//! Tools that a language model may call: described, registered, called and observed. The process needs neither a model nor an async
+//! runtime.
 //!
 //! ```
 //! use mistral_tools::{FunctionTool, Invocation, Reply, ToolRegistry};
@@ -14,7 +15,7 @@
 //! });
 //! let registry = ToolRegistry::try_from([multiply])?;
 //!
-//! let specs = registry.specs(); // what the model is told; chat templates render it into the prompt
+//! let specs = registry.specs(); // descriptions of the tools; chat templates render them into the prompt
 //! assert_eq!(specs[0].parameters()["required"], serde_json::json!(["a", "b"]));
 //!
 //! let mut reply = Reply::new(); // what the model reads, in memory that is kept from call to call
@@ -27,12 +28,12 @@
 //! A function returns `Ok(result)`. A string result reaches the model as text, everything else as JSON (structured output). `?` takes
 //! every error: a string is for the model to read, a foreign error only for the host.
 //!
-//! The program needs `mistral-tools`, `serde` with its feature `derive`, and `schemars` 1. In place of `schemars`, the re-export does, with
-//! an attribute on each type: `#[derive(mistral_tools::schemars::JsonSchema)] #[schemars(crate = "mistral_tools::schemars")]`.
+//! The program needs `mistral-tools`, `serde` with its feature `derive`, and `schemars` 1. The re-export replaces `schemars` if each type
+//! has an attribute: `#[derive(mistral_tools::schemars::JsonSchema)] #[schemars(crate = "mistral_tools::schemars")]`.
 //!
 //! | to | see |
 //! |---|---|
-//! | make a tool of a function | [`FunctionTool`], with a schema from its types |
+//! | make a tool from a function | [`FunctionTool`], with a schema from its types |
 //! | make a tool with hooks, a schema by hand, a streamed result, or arguments that borrow | [`ToolBuilder`] |
 //! | make a tool that is a constant | [`StaticTool`] |
 //! | take tools found at run time, as from an MCP server | `DynamicTool`, with the feature `dynamic`; [`Tool`] |
@@ -41,27 +42,30 @@
 //! | reach values of the run: the user, a database handle | [`Extensions`], lent to a [`Conversation`] |
 //! | see the conversation, hand out chunks, be cancelled | [`Conversation`], [`ChunkEmitter`], [`CancellationToken`] |
 //! | make the chunks the result | [`Resulting::on_stream`], [`Streamed`] |
-//! | step in | [`ChainControl`] and the hooks of [`Callable`]; [`ToolRegistry::with_gate`]; [`PausedCall`] |
-//! | live with failures | [`ToolPolicy`]: timeouts, retries, circuit breakers, fallbacks; [`ToolObserver`], [`ToolStatistics`] |
+//! | intercept calls | [`ChainControl`] and the hooks of [`Callable`]; [`ToolRegistry::with_gate`]; [`PausedCall`] |
+//! | handle failures | [`ToolPolicy`]: timeouts, retries, circuit breakers, fallbacks; [`ToolObserver`], [`ToolStatistics`] |
 //! | read calls out of a model's text | [`dialect`] |
 //!
 //! # Cost
-//! A call through a registry of a synchronous tool takes well under a microsecond next to the tool's own work and allocates nothing,
-//! errors included: arguments are [borrowed](BorrowedArguments) from the model's bytes, and the result goes to a reused [`Reply`]. A test
-//! counts allocations over a million calls. Exceptions: `String` fields and other owned arguments are the tool's own; an asynchronous
-//! function costs the allocation of its future, and a clone of what its closure captures; a retry that sleeps, a limit of time for a
-//! synchronous function, a call that waits under a token, and a pause for approval allocate a little each. A synchronous function that is
-//! called asynchronously under a limit of time costs a thread and a copy of the conversation. Arguments that are held against a schema
-//! (feature `dynamic`) are read twice. The first call of a tool makes its latency histogram.
+//! A call of a synchronous tool through a registry adds well under a microsecond to the tool's own work. It allocates nothing, even for an
+//! error: arguments are [borrowed](BorrowedArguments) from the model's bytes, and the result goes to a reused [`Reply`]. A test counts
+//! allocations over a million calls. Exceptions:
+//! - `String` fields and other owned arguments allocate their own memory.
+//! - An asynchronous function costs the allocation of its future and a clone of its closure's captures.
+//! - A retry that sleeps, a time limit on a synchronous function, a call that waits under a token, and a pause for approval allocate a
+//!   little each.
+//! - A synchronous function that is called asynchronously under a time limit costs a thread and a copy of the conversation.
+//! - Arguments that are checked against a schema (feature `dynamic`) are read twice.
+//! - The first call of a tool makes its latency histogram.
 //!
 //! # Features
-//! - `builtin`, off by default: the tools of the module `builtin`, a calculator, a clock, and reading of files and directories
-//!   within granted directories. It adds fend-core for arithmetic, cap-std for paths that stay where they belong, and infer,
-//!   encoding_rs and chardetng to tell text from the rest: 23 crates on Linux, pure Rust, without a runtime and a network.
-//! - `dynamic`, off by default: `DynamicTool`, for tools found at run time, and arguments held against their schema before a function
-//!   runs. Schemas given as a text or a value are checked in full; schemas of types are checked if they have a keyword that serde does
-//!   not check, such as `format` or `minLength`. It adds jsonschema without its defaults: 47 crates, pure Rust, without a
-//!   runtime and a network. Without the feature, arguments are checked by the type that reads them.
+//! - `builtin`, off by default: the tools of the module `builtin`, namely a calculator, a clock, and tools that read files and directories
+//!   within granted directories. It adds fend-core for arithmetic, cap-std to keep paths within the granted directories, and infer,
+//!   encoding_rs and chardetng to tell text from binary files: 23 crates on Linux, pure Rust, without an async runtime or network code.
+//! - `dynamic`, off by default: `DynamicTool` for tools found at run time, and a check of arguments against their schema before a function
+//!   runs. Schemas given as text or as a value are checked in full. Schemas of types are checked if they have a keyword that serde does not
+//!   check, such as `format` or `minLength`. It adds jsonschema without its default features: 47 crates, pure Rust, without an async
+//!   runtime or network code. Without the feature, only the type that reads the arguments checks them.
 #![forbid(unsafe_code)]
 
 mod approval;

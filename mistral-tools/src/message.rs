@@ -22,9 +22,9 @@ pub enum Role {
     Tool,
 }
 
-/// A call of a tool by the model. In JSON it has OpenAI's shape, `{"id", "type": "function", "function": {"name", "arguments"}}`, with
-/// arguments as an object, as chat templates want them. An object in a string is read as well, and arguments that are absent, null or an
-/// empty string are read as none.
+/// A call of a tool by the model. In JSON it has OpenAI's shape, `{"id", "type": "function", "function": {"name", "arguments"}}`. The
+/// arguments are an object, as chat templates want them. An object in a string is also accepted. Arguments that are absent, null or an
+/// empty string are read as no arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Call", into = "Call")]
 pub struct ToolCall {
@@ -32,7 +32,7 @@ pub struct ToolCall {
     pub id: Option<String>,
     /// The tool.
     pub name: String,
-    /// Its arguments, an object, as the model wrote them.
+    /// The arguments as the model wrote them: a JSON object.
     pub arguments: CallArguments,
 }
 
@@ -47,7 +47,7 @@ impl ToolCall {
         Self { id: None, name: name.into(), arguments: arguments.into() }
     }
 
-    /// Gives the call an id.
+    /// Sets the id of the call.
     pub fn with_id(self, id: impl Into<String>) -> Self {
         Self { id: Some(id.into()), ..self }
     }
@@ -77,7 +77,8 @@ pub struct Message {
     /// For [`Role::Tool`]: the call that this is the result of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
-    /// For [`Role::Tool`]: the tool, if it is not to be looked up by the call's id. Otherwise the speaker's name, which few templates show.
+    /// The tool's name for [`Role::Tool`]; if absent, it is looked up by the call's id. For other roles, the speaker's name, which few
+    /// templates show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -104,8 +105,8 @@ impl Message {
         Self::new(Role::Assistant, content)
     }
 
-    /// Makes the message of a result: that of the call with this id. The tool's name, which some templates show, is looked up among the
-    /// calls before it when the conversation is rendered.
+    /// Makes the message for the result of the call with this id. The tool's name, which some templates show, is looked up among the
+    /// earlier calls when the conversation is rendered.
     pub fn tool(call_id: impl Into<String>, result: impl Into<String>) -> Self {
         Self { tool_call_id: Some(call_id.into()), ..Self::new(Role::Tool, result) }
     }
@@ -116,7 +117,7 @@ impl Message {
         self
     }
 
-    /// Returns what chat templates read: keys without a value are absent.
+    /// Returns the message as the JSON that chat templates read. Keys without a value are absent.
     pub fn to_json(&self) -> Value {
         // Strings, lists and JSON values have no way to fail.
         serde_json::to_value(self).unwrap_or_default()

@@ -65,8 +65,8 @@ impl From<ResiliencePolicy> for ToolPolicy {
     }
 }
 
-/// Is told what was done about the tools of a registry, at once and by the thread of the call: be quick. A panic of an observer is
-/// contained, and the event is lost. Closures observe.
+/// Receives the events of a registry's tools, immediately and on the thread of the call, so an observer must be quick. If an observer
+/// panics, the panic is contained and the event is lost. Closures implement this trait.
 pub trait ToolObserver: Send + Sync {
     /// It happened to a call of this tool.
     fn observe(&self, tool: &str, event: &ResilienceEvent);
@@ -111,7 +111,8 @@ impl Named {
 type Breaker = CircuitBreaker<Arc<dyn Timer>, Named>;
 type Admission<'a> = Permit<'a, Arc<dyn Timer>, Named>;
 
-/// Asked before any call of a registry: with the conversation, the choices, the tool's own name and the bytes of its arguments.
+/// A function that is asked before every call of a registry. It receives the conversation, the choices, the tool's own name and the bytes
+/// of its arguments.
 pub type Gate =
     dyn for<'a> Fn(&Conversation<'a>, ChainControl<'a, OnRequest>, &str, &[u8]) -> RequestFlow + Send + Sync;
 
@@ -119,7 +120,7 @@ pub type Gate =
 /// else.
 pub struct RegisteredTool {
     tool: Arc<dyn Tool>,
-    /// Where the model cannot write the name.
+    /// The name for the model, if the model cannot write the tool's own name.
     alias: Option<Arc<str>>,
     blocking: bool,
     spec: OnceLock<Result<ToolSpec, Error>>,
@@ -167,7 +168,7 @@ impl RegisteredTool {
         Ok(Self { tool, alias, blocking, spec, policy, fallback, breaker, statistics, timer, observer, gate, siblings })
     }
 
-    /// The same tool under an alias, with the same breaker and statistics.
+    /// Returns the same tool under an alias, with the same breaker and statistics.
     pub(crate) fn aliased(&self, alias: &str) -> Self {
         Self {
             tool: Arc::clone(&self.tool),
@@ -185,13 +186,13 @@ impl RegisteredTool {
         }
     }
 
-    /// The tool's own name.
+    /// Returns the tool's own name.
     pub fn name(&self) -> &str {
         &self.observer.name
     }
 
-    /// The name by which the model calls the tool: its own name, or an alias where not every dialect can write the name. No other
-    /// tool of the registry has it.
+    /// Returns the name by which the model calls the tool: its own name, or an alias if some dialect cannot write the name. No other tool
+    /// of the registry has this name.
     pub fn alias(&self) -> &str {
         self.alias.as_deref().unwrap_or_else(|| self.name())
     }
@@ -201,15 +202,15 @@ impl RegisteredTool {
         &*self.tool
     }
 
-    /// Whether the function is synchronous, as the tool said when it was registered.
+    /// Returns whether the function is synchronous, as the tool said when it was registered.
     pub(crate) fn is_blocking(&self) -> bool {
         self.blocking
     }
 
-    /// What the model is told about it; made at the first call of this function and kept.
+    /// Returns the description that the model sees. It is made at the first call of this method and kept.
     ///
     /// # Errors
-    /// [`Tool::spec`]'s, and [`Error::Panicked`]. The observer of the registry is told once, by [`ResilienceEvent::LeftOut`].
+    /// The error of [`Tool::spec`], or [`Error::Panicked`]. The registry's observer receives [`ResilienceEvent::LeftOut`] once.
     pub fn spec(&self) -> Result<&ToolSpec, &Error> {
         let mut made = false;
         let make = || {
@@ -248,8 +249,8 @@ impl RegisteredTool {
         block_on(self.execute(Mode::Blocking, invocation, arguments, reply))
     }
 
-    /// Calls it asynchronously. A tool with a synchronous function runs within a poll; under a limit of time it runs on a thread of its
-    /// own, and the call ends at the limit even if the function does not.
+    /// Calls the tool asynchronously. A synchronous function runs within a poll. Under a time limit, a synchronous function runs on a
+    /// thread of its own, and the call ends at the limit even if the function does not.
     pub async fn call_async(&self, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
         self.execute(Mode::Async, invocation, arguments, reply).await
     }

@@ -20,14 +20,14 @@ use crate::{
 };
 pub(crate) use snapshot::Tools;
 
-/// Tools by name. A look-up takes no lock and never waits for a publish; a publish makes a copy of the table and swaps it in.
+/// Tools by name. A look-up takes no lock and never waits for a publish. A publish copies the table and swaps the copy in.
 ///
-/// Readers see a batch as a whole or not at all. A call that is under way keeps its tool even when that is replaced.
+/// Readers see a batch as a whole or not at all. A call that is under way keeps its tool even if the tool is replaced.
 ///
 /// Clones share the tools. Each tool keeps its [statistics](RegisteredTool::statistics) until it is replaced.
 ///
-/// Costs: a look-up is a hash and a few atomic operations, and allocates nothing. A publish copies a pointer for each tool
-/// there is, so publish in batches.
+/// Costs: a look-up is a hash and a few atomic operations, and allocates nothing. A publish copies one pointer per tool in the registry, so
+/// publish in batches.
 ///
 /// ```
 /// use mistral_tools::{ErrorKind, FunctionTool, Invocation, Reply, Tool, ToolRegistry};
@@ -41,7 +41,7 @@ pub(crate) use snapshot::Tools;
 /// assert!(registry.call("greet", &Invocation::default(), b"{}", &mut reply).is_success());
 /// assert_eq!(reply.as_str(), "Hello!");
 ///
-/// // An unknown name is an error that names what there is, for the host and for the model.
+/// // An unknown name is an error that lists the available tools, for the host and for the model.
 /// assert_eq!(registry.get("great").unwrap_err().available().collect::<Vec<_>>(), ["greet"]);
 /// let outcome = registry.call("great", &Invocation::default(), b"{}", &mut reply);
 /// assert_eq!(outcome.error_kind(), Some(ErrorKind::NotFound));
@@ -50,9 +50,9 @@ pub(crate) use snapshot::Tools;
 /// ```
 ///
 /// # Synchronization
-/// One [`ArcSwap`]. A publish builds the next table privately and swaps it in by compare-and-swap, again if another publish came
-/// first; `arc-swap` orders the build before the swap and the swap before every load that sees it. Reference counts keep a table
-/// alive for as long as a reader has it.
+/// One [`ArcSwap`]. A publish builds the next table privately and swaps it in by compare-and-swap; if another publish came first, it tries
+/// again. `arc-swap` orders the build before the swap, and the swap before every load that sees it. Reference counts keep a table alive
+/// while a reader holds it.
 #[derive(Clone)]
 pub struct ToolRegistry {
     tools: Arc<ArcSwap<Tools>>,
@@ -99,10 +99,10 @@ impl ToolRegistry {
         self
     }
 
-    /// The same registry; tools published through it from now on are called only if this hook lets the call pass. The hook is asked once
-    /// per call, before the tool's own hooks, with the tool's own name and the arguments as the model wrote them: for rules about tools
-    /// that know nothing of the host. If the hook panics, the call is denied, and the observer is told by
-    /// [`ResilienceEvent::GatePanicked`](crate::ResilienceEvent::GatePanicked).
+    /// Returns the same registry with a gate: a hook that decides whether a call may run. The gate applies to tools that are published
+    /// through the returned registry. It is asked once per call, before the tool's own hooks, with the tool's own name and the arguments as
+    /// the model wrote them. Use it for rules about tools that know nothing of the host. If the gate panics, the call is denied, and the
+    /// observer receives [`ResilienceEvent::GatePanicked`](crate::ResilienceEvent::GatePanicked).
     ///
     /// ```
     /// use mistral_tools::{Approval, FunctionTool, Invocation, Outcome, Reply, ToolRegistry};
@@ -148,7 +148,7 @@ impl ToolRegistry {
     /// Makes all the changes of a batch visible at once.
     ///
     /// # Errors
-    /// [`Error::Name`] for a tool whose name is empty, [`Error::Panicked`] for one that cannot say its name; then nothing is changed.
+    /// [`Error::Name`] for a tool whose name is empty, [`Error::Panicked`] for one that cannot say its name. On an error, nothing changes.
     pub fn publish(&self, batch: ToolBatch) -> Result<(), Error> {
         let mut changes = Vec::with_capacity(batch.changes.len());
         for change in batch.changes {
@@ -169,7 +169,7 @@ impl ToolRegistry {
     /// Finds a tool by its own name, or by the [alias](RegisteredTool::alias) that models write for it.
     ///
     /// # Errors
-    /// [`UnknownTool`], with the names that there are.
+    /// [`UnknownTool`], with the names of the available tools.
     pub fn get(&self, name: &str) -> Result<Arc<RegisteredTool>, UnknownTool> {
         let tools = self.tools.load();
         tools
@@ -178,7 +178,7 @@ impl ToolRegistry {
             .ok_or_else(|| UnknownTool { name: Text::format(format_args!("{name}")), tools: Guard::into_inner(tools) })
     }
 
-    /// The tools of now, sorted by the name that models write; later publishes do not change the list.
+    /// Returns the current tools, sorted by the name that models write. Later publishes do not change the list.
     pub fn tools(&self) -> Arc<[Arc<RegisteredTool>]> {
         self.tools.load().sorted().clone()
     }
@@ -199,8 +199,8 @@ impl ToolRegistry {
         self.tools().iter().filter_map(|tool| tool.spec().ok().cloned()).collect()
     }
 
-    /// Calls the tool of this name, or of this [alias](RegisteredTool::alias). A name that there is not ends as [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and the
-    /// model is told the names that there are.
+    /// Calls the tool of this name, or of this [alias](RegisteredTool::alias). An unknown name returns
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and the reply lists the available tools.
     pub fn call(&self, name: &str, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
         let tools = self.tools.load();
         match tools.get(name) {
@@ -209,8 +209,8 @@ impl ToolRegistry {
         }
     }
 
-    /// Like [`call`](Self::call), asynchronously. A tool with a synchronous function runs within a poll; under a limit of time it runs on
-    /// a thread of its own, and the call ends at the limit even if the function does not.
+    /// Calls a tool asynchronously; otherwise as [`call`](Self::call). A synchronous function runs within a poll. Under a time limit, a
+    /// synchronous function runs on a thread of its own, and the call ends at the limit even if the function does not.
     pub async fn call_async(
         &self,
         name: &str,

@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 use crate::{ErrorKind, Outcome, Text, ToolError, json::text, registry::write_unknown};
 
-/// What the model reads of a call: the text or the JSON of the result, or the text of the error. Its memory is kept from call to call, so
-/// that a loop over calls with one `Reply` stops allocating once the longest result has been seen.
+/// The text that the model reads after a call: the text or JSON of the result, or the text of the error. Its memory is kept from call to
+/// call. A loop that reuses one `Reply` stops allocating once the longest result has been seen.
 ///
 /// ```
 /// use mistral_tools::Reply;
@@ -53,8 +53,8 @@ impl Reply {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
-    /// Replaces the text by the result of a tool: a string as it is, without quotes and escapes, and the JSON of anything else.
-    /// [`Json`](crate::Json) keeps the quotes.
+    /// Replaces the text with the result of a tool. A string is written as it is, without quotes and escapes; anything else is written as
+    /// JSON. [`Json`](crate::Json) keeps the quotes of a string.
     ///
     /// ```
     /// use mistral_tools::{Json, Reply};
@@ -75,7 +75,7 @@ impl Reply {
         text::write(value, &mut self.bytes)
     }
 
-    /// Replaces the text by the JSON of a value.
+    /// Replaces the text with the JSON of a value.
     ///
     /// # Errors
     /// A value that JSON cannot carry, for instance a map whose keys are not strings.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Error;
 
-/// Where a schema comes from: one of three types, which reads like an enum.
+/// The source of a schema: one of three types, which together read like an enum.
 ///
 /// | | the schema | asks of the type |
 /// |---|---|---|
@@ -13,19 +13,19 @@ use crate::Error;
 /// | [`SchemaType::JsonSchema`](self::SchemaType::JsonSchema) | a text or a value | nothing |
 /// | [`SchemaType::Inline`](self::SchemaType::Inline) | a short list of [`Parameter`](crate::Parameter)s | nothing |
 ///
-/// `schemars` is re-exported as `mistral_tools::schemars`, with `#[schemars(crate = "mistral_tools::schemars")]` on the type where it is
-/// not a dependency of its own.
+/// `schemars` is re-exported as `mistral_tools::schemars`. If `schemars` is not a dependency of your crate, put
+/// `#[schemars(crate = "mistral_tools::schemars")]` on the type.
 #[allow(non_snake_case)] // Reads as the enum that it would be if bounds could hang on a variant.
 pub mod SchemaType {
     use super::Parameter;
 
-    /// From the type itself: `#[derive(JsonSchema)]` of `schemars`, which reads serde's attributes and doc comments. The schema is made
-    /// when it is asked for, not when the tool is built.
+    /// From the type itself: `#[derive(JsonSchema)]` of `schemars`, which reads serde's attributes and doc comments. The schema is made at
+    /// its first use, not when the tool is built.
     #[derive(Debug, Clone, Copy)]
     pub struct Serde;
 
-    /// Written by hand or found at run time: the text of a JSON schema, a `&'static str` or a `String`, or a `serde_json::Value`. It is
-    /// checked when the tool is built to be a JSON object, and, with the feature `dynamic`, a JSON schema.
+    /// Written by hand or found at run time: the text of a JSON schema (a `&'static str` or a `String`), or a `serde_json::Value`. Building
+    /// the tool checks that the value is a JSON object and, with the feature `dynamic`, a JSON schema.
     #[derive(Debug, Clone, Copy)]
     pub struct JsonSchema<S>(pub S);
 
@@ -34,7 +34,7 @@ pub mod SchemaType {
     pub struct Inline(pub &'static [Parameter]);
 }
 
-/// A way to come by the schema of `T`: one of the three of [`SchemaType`].
+/// A source of the schema of `T`: one of the three of [`SchemaType`].
 #[diagnostic::on_unimplemented(
     message = "no schema of `{T}` comes from `{Self}`",
     label = "add `#[derive(schemars::JsonSchema)]` to `{T}`",
@@ -121,7 +121,8 @@ impl Schema {
         Self(Source::Static(StaticSchema::of::<T>()))
     }
 
-    /// Returns what was written by hand or found at run time, a JSON object; none for what comes from a type or a list of parameters.
+    /// Returns the JSON object that was written by hand or found at run time. Returns `None` for a schema that comes from a type or from a
+    /// list of parameters.
     pub(crate) fn given(&self, tool: &str) -> Result<Option<Value>, Error> {
         match &self.0 {
             Source::Static(StaticSchema(StaticSource::Derived(_) | StaticSource::Inline(_))) => Ok(None),

@@ -44,14 +44,14 @@ impl ToolSpec {
         if is_name(name) { Ok(()) } else { Err(Error::Name { name: name.into() }) }
     }
 
-    /// The same under another name.
+    /// Returns the same description under another name.
     pub(crate) fn renamed(mut self, name: &str) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The name by which the model calls the tool. For a tool whose own name has other characters, like `files.read`, it is an alias,
-    /// like `files_read`; a [`ToolRegistry`](crate::ToolRegistry) finds the tool by either.
+    /// Returns the name by which the model calls the tool. A tool whose own name has other characters, like `files.read`, has an alias
+    /// here, like `files_read`. A [`ToolRegistry`](crate::ToolRegistry) finds the tool by either name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -73,10 +73,10 @@ impl ToolSpec {
     }
 }
 
-/// Returns the name itself if every dialect can write it, else a name of the same look that every dialect can write.
+/// Returns the name itself if every dialect can write it, otherwise a similar name that every dialect can write.
 ///
-/// Another character becomes `_`. What is too long is cut, and then ends in a hash of the whole name; so does the alias with
-/// `salt`, for names that would look the same.
+/// Every other character becomes `_`. A name that is too long is cut and ends in a hash of the whole name. An alias with `salt` also ends
+/// in a hash, so that names that would look the same differ.
 pub(crate) fn alias(name: &str, salt: Option<u32>) -> Cow<'_, str> {
     if salt.is_none() && is_name(name) {
         return name.into();
@@ -94,7 +94,7 @@ pub(crate) fn alias(name: &str, salt: Option<u32>) -> Cow<'_, str> {
     alias.into()
 }
 
-/// An underscore and eight digits.
+/// The length of an underscore and eight digits.
 const HASH: usize = 9;
 
 /// Whether every template and dialect can carry it.

@@ -14,8 +14,8 @@ use crate::{
 pub type StaticFunction<A, R> =
     for<'a> fn(&'a Conversation<'a>, &'a ChunkEmitter<'a>, <A as Arguments>::At<'a>) -> Result<R, ToolError>;
 
-/// A tool that is a constant: texts, a schema and a function, without hooks and dependency. The compiler checks it, by `unwrap` in the
-/// constant; nothing panics at run time. A string result is text, everything else is JSON, as of any other tool.
+/// A tool that is a constant: texts, a schema and a function, without hooks and dependency. The compiler checks the tool, by `unwrap` in
+/// the constant; nothing panics at run time. As for any other tool, a string result is text and any other result is JSON.
 ///
 /// ```
 /// use mistral_tools::{ChunkEmitter, Conversation, Invocation, Parameter, Reply, StaticSchema, StaticTool, StaticToolRegistry, ToolError};

@@ -7,12 +7,12 @@ use serde::{Serialize, Serializer};
 
 use crate::outcome::boundary;
 
-/// The result of a streaming function ([`on_stream`](crate::Resulting::on_stream)): its chunks one after the other, with nothing in
-/// between. The model reads that text.
+/// The result of a streaming function ([`on_stream`](crate::Resulting::on_stream)): its chunks joined without a separator. The model reads
+/// the joined text.
 ///
-/// It is kept up to a [limit](crate::Callable::stream_limit), cut at a character; what is beyond still reaches those who watch, and
-/// the model reads how much of it there was. Every attempt of a call that is tried again begins with an empty text; those who
-/// watch have seen the chunks of the attempts before.
+/// The text is kept up to a [limit](crate::Callable::stream_limit) and cut at a character. Chunks beyond the limit still reach observers,
+/// and the model reads how much text is missing. Each retry of a call begins with an empty text; observers have already seen the chunks of
+/// earlier attempts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Streamed {
     text: String,

@@ -12,11 +12,11 @@ use serde_json::Value;
 use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error, Outcome, Reply, ToolSpec, spec};
 
 /// A tool with its types erased. [`FunctionTool`](crate::FunctionTool), [`ToolBuilder`](crate::ToolBuilder) and
-/// [`StaticTool`](crate::StaticTool) make tools of typed functions, and `DynamicTool` (feature `dynamic`) of functions whose schema is
-/// found at run time. Whoever calls tools in another way implements this. All live side by side in a `Vec<Box<dyn Tool>>` or a
-/// [`ToolRegistry`](crate::ToolRegistry).
+/// [`StaticTool`](crate::StaticTool) make tools from typed functions. `DynamicTool` (feature `dynamic`) makes tools from functions whose
+/// schema is found at run time. Implement this trait to call tools in another way. All kinds can be kept together in a `Vec<Box<dyn Tool>>`
+/// or a [`ToolRegistry`](crate::ToolRegistry).
 ///
-/// Tools that are discovered at run time need no other system: names, schemas and arguments may all come from elsewhere. With hooks:
+/// Tools that are discovered at run time need no separate system: names, schemas and arguments may all come from elsewhere. With hooks:
 ///
 /// ```
 /// use mistral_tools::{Invocation, Reply, SchemaType, Tool, ToolBuilder};
@@ -41,8 +41,8 @@ use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error
 /// # Ok::<(), mistral_tools::Error>(())
 /// ```
 pub trait Tool: Send + Sync {
-    /// The name by which the host calls the tool, and the model too if every dialect can write the name; otherwise the model is told an
-    /// [alias](ToolSpec::name). A name is not empty.
+    /// Returns the name by which the host calls the tool, which must not be empty. If every dialect can write the name, the model uses it
+    /// too; otherwise the model uses an [alias](ToolSpec::name).
     fn name(&self) -> &str;
 
     /// What it is for, in words for the model.
@@ -93,7 +93,7 @@ pub trait Tool: Send + Sync {
     }
 }
 
-/// The functions of a tool, handed on to another.
+/// Forwards the functions of a tool to another tool.
 macro_rules! forward {
     (|$this:ident| $tool:expr) => {
         fn name(&self) -> &str {

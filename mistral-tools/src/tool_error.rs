@@ -4,12 +4,12 @@ use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, io, iter, num::N
 
 use crate::{Chunk, EmitError, ErrorKind, Text};
 
-/// An error of any kind, boxed: what `?` turns foreign errors into.
+/// An error of any kind, boxed: the type into which `?` converts foreign errors.
 type Source = Box<dyn StdError + Send + Sync>;
 
 /// Why a call failed: a kind to decide by, a text that the model may read, and a source that only the host sees.
 ///
-/// `?` takes every error that a function meets: types that implement [`std::error::Error`], `Box<dyn Error + Send + Sync>`,
+/// `?` converts every error that a function meets: types that implement [`std::error::Error`], `Box<dyn Error + Send + Sync>`,
 /// `anyhow::Error`, `String` and `&'static str`.
 ///
 /// | error | the model reads | the host sees |
@@ -17,12 +17,12 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// | a string, as in `Err("no such city")?` | the string | the string |
 /// | any other | "the tool failed" | the error, as the [`source`](Self::source) |
 ///
-/// A string is what the author of a tool has to say to the model. A foreign error may hold paths, addresses and secrets, so the model
-/// never reads it. [`OrToolError`] names another kind, and a text, where a function knows better.
+/// A string is the tool author's message to the model. A foreign error may hold paths, addresses and secrets, so the model never reads it.
+/// If a function knows better, [`OrToolError`] sets another kind and a text.
 ///
-/// The kind is [`Handler`](ErrorKind::Handler), unless an [`io::Error`] is the error itself or the first of its sources: not found,
-/// permission denied, timeout, and [transient](Self::transient) if a connection was lost. A chunk of a call that was given up makes
-/// [`Cancelled`](ErrorKind::Cancelled).
+/// The kind is [`Handler`](ErrorKind::Handler), unless the error or the first of its sources is an [`io::Error`]. An [`io::Error`] becomes
+/// not found, permission denied or timeout, and is [transient](Self::transient) if a connection was lost. Emitting a chunk in a call that
+/// was given up returns [`Cancelled`](ErrorKind::Cancelled).
 ///
 /// ```
 /// use mistral_tools::{ErrorKind, ToolError};
@@ -55,7 +55,7 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// assert!(error.source().unwrap().downcast_ref::<std::io::Error>().is_some());
 /// ```
 ///
-/// An error type of one's own converts as it likes if it does not implement [`std::error::Error`]:
+/// An error type of your own can define its own conversion if it does not implement [`std::error::Error`]:
 ///
 /// ```
 /// use mistral_tools::{ErrorKind, ToolError};
@@ -79,8 +79,8 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// assert_eq!(tool(1).unwrap_err().is_transient(), Some(true));
 /// ```
 ///
-/// This type does not implement [`std::error::Error`] itself, like the carriers of other crates: otherwise `?` could not take them all.
-/// [`into_source`](Self::into_source) returns the error inside.
+/// Like the error carriers of other crates, this type does not implement [`std::error::Error`]: otherwise `?` could not convert every
+/// error. [`into_source`](Self::into_source) returns the error inside.
 pub struct ToolError {
     kind: ErrorKind,
     /// Whether another try may help, where that is known better than by the kind.
@@ -166,7 +166,7 @@ impl ToolError {
     }
 }
 
-/// Strings become the text that the model reads. Every other error is kept as the source, out of the model's sight.
+/// Strings become the text that the model reads. Every other error is kept as the source, which the model never sees.
 impl<E: Into<Box<dyn StdError + Send + Sync>> + 'static> From<E> for ToolError {
     fn from(error: E) -> Self {
         match text(error) {
@@ -176,7 +176,7 @@ impl<E: Into<Box<dyn StdError + Send + Sync>> + 'static> From<E> for ToolError {
     }
 }
 
-/// The text of an error that is a string, or the error again.
+/// Returns the text of an error that is a string, or else the error unchanged.
 fn text<E: 'static>(error: E) -> Result<Text, E> {
     let mut slot = Some(error);
     let any: &mut dyn Any = &mut slot;
@@ -196,7 +196,7 @@ fn text<E: 'static>(error: E) -> Result<Text, E> {
     slot.map_or_else(|| Ok(FAILED.into()), Err)
 }
 
-/// The text of an error that the model must not read.
+/// The text that the model reads in place of an error that it must not see.
 const FAILED: &str = "the tool failed";
 
 impl ToolError {

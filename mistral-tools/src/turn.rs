@@ -56,9 +56,9 @@ pub struct Answer {
 
 /// The calls of one turn of the model. They run in parallel, up to a limit, and are answered in the order in which they were made.
 ///
-/// [`call`](Self::call) runs them on scoped threads, of which the calling thread is the first. [`call_async`](Self::call_async) joins
-/// them in one future: asynchronous tools are polled where that future is polled, so a tool that needs a runtime finds the runtime of
-/// the caller; each synchronous tool runs on a thread of its own, so it holds no poll up.
+/// [`call`](Self::call) runs the calls on scoped threads, of which the calling thread is the first. [`call_async`](Self::call_async) joins
+/// the calls in one future. Asynchronous tools are polled where that future is polled, so a tool that needs a runtime finds the caller's
+/// runtime. Each synchronous tool runs on a thread of its own, so it does not block the poll.
 ///
 /// ```
 /// use mistral_tools::{Call, Conversation, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry, Turn};
@@ -98,10 +98,10 @@ enum Job<'a> {
     Resume(&'a PausedCall, &'a Approval),
 }
 
-/// The most threads of a turn.
+/// The most threads per turn.
 const MAX_THREADS: usize = 256;
 
-/// Receives each answer: the place of its call, and what came of the call.
+/// Receives each answer: the place of the call, and its outcome.
 pub type OnAnswer<'a> = dyn Fn(usize, &Answer) + Sync + 'a;
 
 impl<'a> Turn<'a> {
@@ -114,8 +114,8 @@ impl<'a> Turn<'a> {
         Self { conversation, calls, limit, observer, emitter, resumed: &[] }.limit(Self::LIMIT)
     }
 
-    /// Sets how many calls run at once; 0 counts as 1. Synchronously there are at most 256 threads, whatever the limit: a process that
-    /// starts tens of thousands of them is ended by the system.
+    /// Sets how many calls run at once; 0 counts as 1. A synchronous turn uses at most 256 threads, whatever the limit: the system ends a
+    /// process that starts tens of thousands of threads.
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = match NonZeroUsize::new(limit) {
             Some(limit) => limit,
@@ -124,8 +124,8 @@ impl<'a> Turn<'a> {
         self
     }
 
-    /// Passes each answer to `observer` as soon as there is one: the place of the call, and what came of it. The observer runs on the
-    /// thread that made the call, or in the poll of the future.
+    /// Passes each answer, with the place of its call, to `observer` as soon as the answer is there. The observer runs on the thread that
+    /// made the call, or in the poll of the future.
     pub const fn on_answer(mut self, observer: &'a OnAnswer<'a>) -> Self {
         self.observer = Some(observer);
         self
@@ -172,11 +172,12 @@ impl<'a> Turn<'a> {
         in_order(answers.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes the calls in one future, on no runtime in particular. Asynchronous tools are polled here, synchronous ones run on threads
-    /// of their own.
+    /// Makes the calls in one future, on any runtime or none. Asynchronous tools are polled here; synchronous tools run on threads of their
+    /// own.
     ///
-    /// Dropping the future drops the asynchronous calls and cancels the tokens of the others: a synchronous tool that never looks at
-    /// its token runs to its end, and nobody reads its result. So does one whose conversation is [cancelled](CancellationToken).
+    /// Dropping the future drops the asynchronous calls and cancels the tokens of the synchronous calls. A synchronous tool that never
+    /// looks at its token runs to its end, and its result is discarded. The same holds for a call whose conversation is
+    /// [cancelled](CancellationToken).
     pub async fn call_async(&self, registry: &ToolRegistry) -> Vec<Answer> {
         let messages = OnceLock::new();
         let start = |place| {
@@ -199,7 +200,7 @@ impl<'a> Turn<'a> {
         in_order(Join { start, next: 0, limit: self.limit.get(), running: Vec::new(), answers }.await)
     }
 
-    /// Starts the thread of a call whose tool is synchronous. Without a thread to be had, the call is made in a poll.
+    /// Starts a thread for a call whose tool is synchronous. If no thread can be started, the call is made in a poll.
     fn thread_for(
         &self,
         place: usize,
@@ -292,7 +293,7 @@ enum OwnedJob {
     Resume(Box<(PausedCall, Approval)>),
 }
 
-/// A call of a synchronous tool, with everything that it needs on a thread of its own.
+/// A call of a synchronous tool, with everything that the call needs on a thread of its own.
 struct Order {
     registry: ToolRegistry,
     messages: Arc<[Message]>,

@@ -32,7 +32,7 @@ pub(crate) struct Description {
     pub(crate) name: Cow<'static, str>,
     pub(crate) description: Cow<'static, str>,
     pub(crate) request: Schema,
-    /// None where nobody asked for one.
+    /// `None` for a tool that was built without a result schema.
     pub(crate) result: Option<Schema>,
 }
 
@@ -83,7 +83,7 @@ where
         Self { description, dependency, function, hooks, stream_limit, validation, marker: PhantomData }
     }
 
-    /// The same tool, if it has a name and its schemas are what they should be.
+    /// Returns the same tool if its name is not empty and its schemas are valid.
     ///
     /// # Errors
     /// [`Error::Name`], [`Error::Parameters`] and [`Error::Schema`].

@@ -1,8 +1,8 @@
-//! Arguments held against a JSON schema before a function runs, with the feature `dynamic`.
+//! Checks arguments against a JSON schema before a function runs, with the feature `dynamic`.
 //!
-//! What serde has read is of the right type, but serde checks neither `minLength` nor `format`, and a type by hand may know less than the
-//! schema that was written next to it. Schemas that come from types are therefore compiled only if they use a keyword that serde does not
-//! check, so that calls of most tools stay free of allocations.
+//! Values that serde has read are of the right type, but serde checks neither `minLength` nor `format`. A type written by hand may also
+//! know less than the schema next to it. Schemas that come from types are compiled only if they use a keyword that serde does not check, so
+//! calls of most tools stay free of allocations.
 
 use std::sync::OnceLock;
 
@@ -11,23 +11,23 @@ use serde_json::{Map, Value};
 
 use crate::{Error, ErrorKind, ToolError};
 
-/// The steps that a pattern of a schema may take back: the schema may come from anywhere.
+/// The most backtracking steps of a schema's pattern. The bound is needed because a schema may come from anywhere.
 const BACKTRACKS: usize = 100_000;
 
-/// The most faults of one call that the model is told of.
+/// The most faults of one call that the model reads.
 const TOLD: usize = 4;
 
-/// The longest value that is shown in the text of a fault.
+/// The longest value that the text of a fault shows.
 const SHOWN: usize = 40;
 
-/// A schema, compiled when it is first needed.
+/// A schema that is compiled at its first use.
 #[derive(Debug, Default)]
 pub(crate) struct Validation(OnceLock<Option<Compiled>>);
 
 #[derive(Debug)]
 struct Compiled {
     validator: Validator,
-    /// Whether the arguments are an object, for which some models write null.
+    /// Whether the arguments are an object, in place of which some models write null.
     object: bool,
 }
 
@@ -36,7 +36,7 @@ impl Validation {
         Self(OnceLock::new())
     }
 
-    /// Compiles a schema that is checked in full.
+    /// Compiles a schema for a full check.
     ///
     /// # Errors
     /// [`Error::Schema`].
@@ -46,8 +46,8 @@ impl Validation {
         Ok(Self(OnceLock::from(Some(compiled))))
     }
 
-    /// Checks arguments, and returns them as they are to be read. `schema` is asked once; it is from a type, or a list of parameters, whose
-    /// reader checks most of it.
+    /// Checks arguments, and returns them in the form in which they are to be read. `schema` is called at most once. It returns a schema
+    /// from a type or from a list of parameters, whose reader checks most of the schema.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArguments`], with the path and the fault.
@@ -96,7 +96,7 @@ impl Compiled {
     }
 }
 
-/// Where a fault is, and what it is.
+/// Returns the place of a fault and its description.
 fn fault(error: &ValidationError<'_>) -> String {
     let shown = error.instance().to_string();
     let value = if shown.len() <= SHOWN { shown } else { "the value".into() };
@@ -106,7 +106,7 @@ fn fault(error: &ValidationError<'_>) -> String {
     }
 }
 
-/// Whether a schema of a type uses a keyword that serde does not check.
+/// Returns whether a type's schema uses a keyword that serde does not check.
 fn unchecked(schema: &Value) -> bool {
     const KEYWORDS: [&str; 19] = [
         "contains",
@@ -148,14 +148,14 @@ fn unchecked(schema: &Value) -> bool {
     })
 }
 
-/// Whether a format names a type of number, which serde checks.
+/// Returns whether a format names a number type, which serde checks.
 fn is_number(format: &Value) -> bool {
     let Some(format) = format.as_str() else { return false };
     let bits = format.strip_prefix("uint").or_else(|| format.strip_prefix("int"));
     matches!(format, "float" | "double") || bits.is_some_and(|bits| bits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Whether the limits of a number are those of its type.
+/// Returns whether the limits of a number are the limits of its type.
 fn of_type(schema: &Map<String, Value>) -> bool {
     let limits = |key| schema.get(key).map(|limit| limit.as_i64());
     let (least, most) = match schema.get("format").and_then(Value::as_str) {

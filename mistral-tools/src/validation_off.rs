@@ -1,4 +1,4 @@
-//! Nothing is checked beyond what serde reads: the feature `dynamic` is off.
+//! Checks nothing beyond what serde reads, because the feature `dynamic` is off.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The calls of a turn, under way: one future, polled by whoever reads the run.
+//! The running calls of a turn: one future, polled by the reader of the run.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,7 +16,7 @@ use mistral_tools::{
 use super::{CallEnd, Exchange, RequestedCall};
 use crate::Message;
 
-/// Chunks of all tools of a turn that wait to be read; a tool that emits more waits.
+/// The most unread chunks of all tools in a turn; a tool that emits more chunks waits.
 const CHUNKS: usize = 64;
 
 /// Everything that the calls need.
@@ -24,7 +24,7 @@ pub(super) struct Orders {
     pub(super) registry: Arc<ToolRegistry>,
     pub(super) extensions: Extensions,
     pub(super) messages: Vec<Message>,
-    /// Each with its index in the turn, as the next.
+    /// The calls, each with its index in the turn. `decisions` are indexed in the same way.
     pub(super) calls: Vec<(usize, RequestedCall)>,
     pub(super) decisions: Vec<(usize, PausedCall, Approval)>,
     pub(super) turn: u32,
@@ -34,11 +34,11 @@ pub(super) struct Orders {
 
 /// Calls that are under way.
 pub(super) struct Calling {
-    /// `None` when all calls have ended.
+    /// The future of the calls; `None` when all calls have ended.
     turn: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     chunks: Chunks<Chunk>,
     answers: Answers,
-    /// The index in the turn of each call, in the order of the chunks' places: those that were decided on come last.
+    /// The index in the turn of each call, in the order of the chunks' places. Calls with an approval decision come last.
     places: Vec<usize>,
     deadline: Option<Sleep>,
 }
@@ -46,19 +46,19 @@ pub(super) struct Calling {
 /// Answers that wait to be read.
 type Answers = Arc<Mutex<VecDeque<(usize, CallEnd, String)>>>;
 
-/// What a poll of [`Calling`] found.
+/// The result of a poll of [`Calling`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Called {
-    /// A chunk or an answer, which the exchange has now.
+    /// A chunk or an answer, which was passed to the exchange.
     Something,
     /// All calls have ended.
     Everything,
-    /// The time is over.
+    /// The time limit has passed.
     TimeOver,
 }
 
 impl Calling {
-    /// The calls, which begin with the first poll.
+    /// Makes the future of the calls; the calls begin with the first poll.
     pub(super) fn new(orders: Orders, deadline: Option<Sleep>) -> Self {
         let (calls, decisions) = (orders.calls.iter().map(|(at, _)| *at), orders.decisions.iter().map(|(at, ..)| *at));
         let places: Vec<usize> = calls.chain(decisions).collect();
@@ -86,7 +86,7 @@ impl Calling {
         }
     }
 
-    /// Hands on all answers that are there, for an end that nobody waits for: what was done is not forgotten.
+    /// Passes all available answers to the exchange when the run ends early, so that finished calls keep their results.
     pub(super) fn drain(&mut self, exchange: &mut Exchange) {
         let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
         for (index, end, text) in answers {
@@ -94,7 +94,7 @@ impl Calling {
         }
     }
 
-    /// Hands a chunk or an answer on, if there is one.
+    /// Passes one chunk or answer to the exchange, if there is one.
     fn take(&mut self, exchange: &mut Exchange, task: &mut Context<'_>) -> bool {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         // The look at the answers comes first: the chunks of a call whose answer is there are all in their queue, and go before it.

@@ -11,24 +11,24 @@ use mistral_tools::{Approval, PausedCall};
 use super::{Agent, AgentAnswer, AgentEvent, AgentEvents, AgentRun, IntoMessages};
 use crate::{ChatSession, Error, MessageId, Usage};
 
-/// An [`AgentRun`] whose messages go into a [`ChatSession`], from [`Agent::chat`]. It is read as the run is: by a `for` loop, as a
-/// [`Stream`], or at once by [`complete`](Self::complete).
+/// An [`AgentRun`] that stores its messages in a [`ChatSession`]; returned by [`Agent::chat`]. Read it like the run: with a `for` loop, as
+/// a [`Stream`], or all at once with [`complete`](Self::complete).
 ///
-/// After each event the session has every message up to then whose calls have their results, and the tokens used. An error, a
-/// cancellation or a drop loses nothing: the session keeps what was said and done, and calls without a result are answered by an error.
-/// Calls that wait for approval are kept as the [suspended](ChatSession::suspended) exchange.
+/// After each event, the session holds the tokens used and all messages so far whose calls have results. An error, a cancellation or a drop
+/// loses nothing: the session keeps the conversation, and calls without a result are answered with an error. Calls that wait for approval
+/// are kept as the [suspended](ChatSession::suspended) exchange.
 #[must_use = "nothing happens unless the events are read"]
 pub struct ChatRun<'s> {
     run: AgentRun,
     session: &'s mut ChatSession,
-    /// The messages of the exchange that the session has.
+    /// The messages of the exchange that the session already holds.
     kept: Vec<MessageId>,
     recorded: Usage,
 }
 
 impl Agent {
-    /// Answers the user within a session: adds the messages, leaves out the oldest exchanges if the prompt is too long, runs, and keeps
-    /// in the session everything that happens. An empty list asks again for the messages that are there, for instance after an error.
+    /// Answers the user within a session. The run adds the messages, leaves out the oldest exchanges if the prompt is too long, and stores
+    /// everything that happens in the session. An empty list asks again with the existing messages, for instance after an error.
     ///
     /// ```
     /// use mistral_core::tools::ToolRegistry;
@@ -45,8 +45,8 @@ impl Agent {
     /// ```
     ///
     /// # Errors
-    /// Those of [`run`](Self::run), [`Error::PromptTooLong`] if the messages alone do not fit, and [`Error::SessionSuspended`] while calls
-    /// wait for approval. The session is then as before.
+    /// The errors of [`run`](Self::run), [`Error::PromptTooLong`] if the messages alone do not fit, and [`Error::SessionSuspended`] while
+    /// calls wait for approval. On an error, the session is unchanged.
     pub fn chat<'s>(&self, session: &'s mut ChatSession, messages: impl IntoMessages) -> Result<ChatRun<'s>, Error> {
         if let Some(suspended) = session.suspended() {
             return Err(Error::SessionSuspended { calls: suspended.paused().count() });
@@ -66,7 +66,7 @@ impl Agent {
     /// waits, makes the approved calls, and tells the model about the denied ones.
     ///
     /// # Errors
-    /// [`Error::SessionNotSuspended`], and those of [`resume`](Self::resume). The session is then as before.
+    /// [`Error::SessionNotSuspended`], and the errors of [`resume`](Self::resume). On an error, the session is unchanged.
     pub fn resume_chat<'s>(
         &self,
         session: &'s mut ChatSession,
@@ -81,7 +81,7 @@ impl Agent {
         Ok(ChatRun { run, session, kept, recorded })
     }
 
-    /// Begins a run after the prompt of a session, which is trimmed to leave room for the answer.
+    /// Begins a run from a session's prompt, which is trimmed to leave room for the answer.
     fn begin(&self, session: &mut ChatSession) -> Result<AgentRun, Error> {
         let (_, specs) = self.prepare()?;
         if session.head().is_some() {
@@ -92,12 +92,12 @@ impl Agent {
 }
 
 impl ChatRun<'_> {
-    /// Returns a blocking iterator that borrows the run; events that were read before do not come again.
+    /// Returns a blocking iterator that borrows the run. Events that were already read are not repeated.
     pub fn iter(&mut self) -> AgentEvents<&mut Self> {
         AgentEvents(self)
     }
 
-    /// Blocks until the end; events that were not read are dropped.
+    /// Blocks until the run ends. Unread events are dropped.
     ///
     /// # Errors
     /// The error that ended the run. The session keeps what happened before.
@@ -133,7 +133,7 @@ impl ChatRun<'_> {
     }
 }
 
-/// To cancel the run, and to look at its state.
+/// Dereferences to the run, to cancel it and to look at its state.
 impl Deref for ChatRun<'_> {
     type Target = AgentRun;
 

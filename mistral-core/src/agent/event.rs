@@ -10,9 +10,9 @@ use crate::{Unenforced, Usage};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum AgentEvent {
-    /// A part of a tool's schema that calls are not held to while the model writes them. Comes at the beginning.
+    /// A part of a tool's schema that is not enforced while the model writes calls. Comes at the beginning of a run.
     Unenforced(Unenforced),
-    /// More of the answer, or of what the model says next to its calls.
+    /// More text of the answer, or of the text that the model writes next to its calls.
     Text(String),
     /// More of what the model thinks.
     Reasoning(String),
@@ -27,7 +27,7 @@ pub enum AgentEvent {
     Arguments {
         /// The index of the call.
         index: usize,
-        /// The text that follows the texts before.
+        /// The text that continues the earlier texts.
         text: String,
     },
     /// A turn of the model ended.
@@ -36,7 +36,7 @@ pub enum AgentEvent {
         turn: Usage,
         /// The tokens of all turns so far. A prompt counts each time that it is read.
         total: Usage,
-        /// The cost of all turns, by the price of the limits.
+        /// The cost of all turns, at the price of the limits.
         cost: f64,
     },
     /// A call is about to be made.
@@ -75,8 +75,8 @@ pub enum AgentEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RequestedCall {
-    /// Unique in the conversation: the id that the model wrote if the templates of its dialect take it, otherwise one that the exchange
-    /// makes.
+    /// The id, unique in the conversation. It is the id that the model wrote if the templates of its dialect accept that id; otherwise the
+    /// exchange makes an id.
     pub id: String,
     /// The tool, as the model wrote it.
     pub name: String,
@@ -96,7 +96,7 @@ pub enum CallEnd {
     Denied,
     /// Left out by a hook.
     Skipped,
-    /// Waits for an approval.
+    /// The call waits for an approval.
     Paused(PausedCall),
 }
 

@@ -13,15 +13,15 @@ use super::suspended::{Slot, Suspended};
 use super::{AgentEvent, AgentLimits, AgentStop, CallEnd, RequestedCall};
 use crate::{FinishReason, Message, ToolCall, Unenforced, Usage};
 
-/// The loop from a question over calls and their results to an answer, as a state machine. It says what is to be done next and learns
-/// of the results; nothing happens between calls. [`Agent`](super::Agent) does what it says; programs that own their loop do it
-/// themselves. The methods, in the order of use:
+/// The loop from a question over calls and their results to an answer, as a state machine. It says what to do next and takes the results;
+/// nothing runs between calls of its methods. [`Agent`](super::Agent) carries out the steps. Programs that own their loop carry out the
+/// steps themselves. The methods, in the order of use:
 ///
 /// 1. [`next`](Self::next) says what to do: generate, make calls, ask for approvals, or nothing more.
 /// 2. To generate: [`fit`](Self::fit) long results into the context, render the [`messages`](Self::messages), [`begin`](Self::begin), pass
 ///    each piece of text to [`push`](Self::push), then [`end`](Self::end).
 /// 3. To call: make the [`calls`](Self::calls) in any order or at once, and [`answer`](Self::answer) each.
-/// 4. When all that is left is paused: [`suspend`](Self::suspend), and later [`resume`](Self::resume), here or in another process.
+/// 4. When only paused calls are left: [`suspend`](Self::suspend), and later [`resume`](Self::resume), here or in another process.
 /// 5. [`poll_event`](Self::poll_event) at any time, until it returns `None`.
 ///
 /// ```
@@ -44,7 +44,7 @@ use crate::{FinishReason, Message, ToolCall, Unenforced, Usage};
 /// assert_eq!(exchange.messages().last().unwrap().content, "noon");
 /// ```
 ///
-/// Over a model and a registry, by hand:
+/// The loop over a model and a registry, written by hand:
 ///
 /// ```
 /// use std::time::Instant;
@@ -114,7 +114,7 @@ pub struct Exchange {
     deadline: Option<Instant>,
     dialect: Dialect,
     parser: Parser,
-    /// The tools that the model knows of.
+    /// The names of the tools that the model knows.
     names: BTreeSet<String>,
     state: State,
     said: Said,
@@ -175,7 +175,7 @@ struct Refusal {
 }
 
 impl Exchange {
-    /// Makes an exchange that begins with these messages, in a dialect and with tools that the messages will be rendered with.
+    /// Makes an exchange that begins with these messages. Render the messages with the same tools, and with a template of this dialect.
     pub fn new(
         messages: Vec<Message>,
         dialect: Dialect,
@@ -200,8 +200,8 @@ impl Exchange {
         }
     }
 
-    /// Continues an exchange that was [suspended](Self::suspend). The bounds on turns, tokens, cost and invalid calls count what was used
-    /// before; the time starts again.
+    /// Continues an exchange that was [suspended](Self::suspend). Earlier turns, tokens, cost and invalid calls count towards the bounds;
+    /// the time starts again.
     pub fn resume(
         suspended: Suspended,
         dialect: Dialect,
@@ -218,7 +218,7 @@ impl Exchange {
         exchange
     }
 
-    /// Returns what is to be done now. Checks the limits before the model is asked again.
+    /// Returns the next step. The limits are checked before the model is asked again.
     pub fn next(&mut self, now: Instant) -> AgentStep {
         if let State::Calling(slots) = &self.state
             && slots.iter().all(|slot| slot.result.is_some())
@@ -255,7 +255,7 @@ impl Exchange {
         self.parser.in_reasoning()
     }
 
-    /// Reads more text of the model, with its special tokens, without the one that ends a turn.
+    /// Reads more text of the model, including special tokens except the one that ends a turn.
     pub fn push(&mut self, text: &str) {
         let Self { parser, said, events, state, .. } = self;
         if matches!(state, State::Generating) {
@@ -295,7 +295,7 @@ impl Exchange {
         }
     }
 
-    /// The end of the text of a turn. After a cut, what could be the beginning of markup is left out.
+    /// Finishes the text of a turn. If the turn was cut short, text that could be the beginning of markup is left out.
     fn finish_text(&mut self, cut: bool) {
         let Self { parser, said, events, .. } = self;
         parser.finish(&mut |delta| match delta {
@@ -305,7 +305,7 @@ impl Exchange {
         });
     }
 
-    /// Keeps what was said in a turn that was cut short. Its calls are not made, and a call without a result must not be in the history.
+    /// Keeps the text of a turn that was cut short. Its calls are dropped, because a call without a result must not be in the history.
     fn keep(&mut self, message: Message) {
         if !message.content.is_empty() || message.reasoning_content.is_some() {
             self.messages.push(message);
@@ -317,9 +317,9 @@ impl Exchange {
         self.slots().iter().enumerate().filter(|(_, slot)| slot.is_open()).map(|(index, slot)| (index, &slot.call))
     }
 
-    /// Takes the result of a call, or the text of its error. The event has the whole text; the model reads at most
-    /// [`AgentLimits::result_bytes`] of it, and what [`fit`](Self::fit) leaves. Returns false if there is no such call or it is answered
-    /// already.
+    /// Takes the result of a call, or the text of its error. The event holds the whole text. The model reads at most
+    /// [`AgentLimits::result_bytes`] of the text, or less if [`fit`](Self::fit) shortens it. Returns false if no call has this index or the
+    /// call is already answered.
     pub fn answer(&mut self, index: usize, end: CallEnd, text: impl Into<String>) -> bool {
         let State::Calling(slots) = &mut self.state else { return false };
         let Some(slot) = slots.get_mut(index).filter(|slot| slot.result.is_none()) else { return false };
@@ -343,7 +343,7 @@ impl Exchange {
         true
     }
 
-    /// Takes a piece that a tool handed out; `chunk.call` is the index of its call.
+    /// Takes a chunk that a tool emitted; `chunk.call` is the index of its call.
     pub fn chunk(&mut self, chunk: Chunk) {
         if let Some(slot) = self.slots().get(chunk.call) {
             let id = slot.call.id.clone();
@@ -368,7 +368,7 @@ impl Exchange {
             && self.answer(index, CallEnd::Denied, format!("Denied: {reason}"))
     }
 
-    /// Returns what is needed to continue later, if calls wait for approvals and nothing else is to be done; this exchange then ends.
+    /// Returns the state with which to continue later, if calls wait for approvals and nothing else is left to do. This exchange then ends.
     pub fn suspend(&mut self) -> Option<Suspended> {
         if !matches!(&self.state, State::Calling(slots) if slots.iter().any(Slot::is_paused) && !slots.iter().any(Slot::is_open))
         {
@@ -382,8 +382,8 @@ impl Exchange {
         Some(suspended)
     }
 
-    /// Ends the exchange for this reason. Calls that are not answered are answered by an error, so that every call in the history has
-    /// its result. What the model has said in the turn that is under way is kept.
+    /// Ends the exchange for this reason. Unanswered calls are answered with an error, so that every call in the history has a result. The
+    /// model's text in the current turn is kept.
     pub fn cancel(&mut self, stop: AgentStop) {
         match &self.state {
             State::Finished(_) => return,
@@ -406,12 +406,12 @@ impl Exchange {
         self.finish(stop);
     }
 
-    /// Reports what calls are not held to.
+    /// Reports the parts of schemas that are not enforced while calls are written.
     pub(super) fn report(&mut self, unenforced: &[Unenforced]) {
         self.events.extend(unenforced.iter().cloned().map(AgentEvent::Unenforced));
     }
 
-    /// Returns the next event, oldest first; `None` when all have been handed out.
+    /// Returns the next event, oldest first; `None` when all events have been returned.
     pub fn poll_event(&mut self) -> Option<AgentEvent> {
         self.events.pop_front()
     }
@@ -426,7 +426,7 @@ impl Exchange {
         self.messages.get(self.given..).unwrap_or_default()
     }
 
-    /// Those of the added messages after which every call has its result.
+    /// Returns the added messages, without a last message whose calls have no results yet.
     pub(super) fn settled(&self) -> &[Message] {
         let added = self.added();
         match (&self.state, added) {
@@ -440,17 +440,17 @@ impl Exchange {
         self.usage
     }
 
-    /// Returns the number of the turn that is under way or was last, from 0.
+    /// Returns the number of the current or last turn, counted from 0.
     pub fn turn(&self) -> u32 {
         self.turns.saturating_sub(1)
     }
 
-    /// Returns the moment at which the time is over.
+    /// Returns the moment at which the time limit passes.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Returns the reason for the end, if the exchange has ended.
+    /// Returns why the exchange ended, if it has ended.
     pub fn stop(&self) -> Option<AgentStop> {
         match self.state {
             State::Finished(stop) => Some(stop),

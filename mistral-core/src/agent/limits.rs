@@ -24,22 +24,23 @@ pub struct AgentLimits {
     pub max_turns: u32,
     /// The most tokens generated in all turns together. Default: no bound but the context.
     pub max_tokens: Option<usize>,
-    /// The time from the beginning. Waiting for an approval does not count: the time starts again after it. Default: no bound.
+    /// The most time since the beginning. Waiting for an approval does not count: the time starts again after the approval. Default: no
+    /// bound.
     pub max_time: Option<Duration>,
     /// The most that all turns together may cost, in the unit of `price`. A turn may exceed the bound by the cost of its prompt.
     /// Default: no bound.
     pub max_cost: Option<f64>,
     /// The price of tokens. Default: 0.
     pub price: TokenPrice,
-    /// The most calls that cannot be made and go back to the model as errors: invalid arguments, unknown tools, calls that break off.
-    /// Failures of a tool do not count. One call more ends the exchange. Default: 3.
+    /// The most invalid calls, which are returned to the model as errors: invalid arguments, unknown tools, incomplete calls. Failures of a
+    /// tool do not count. One more invalid call ends the exchange. Default: 3.
     pub invalid_calls: u32,
-    /// The most calls of one turn that are made; later calls are answered by an error. Default: 16.
+    /// The most calls of one turn that are made; later calls are answered with an error. Default: 16.
     pub calls_per_turn: usize,
     /// The most calls of one turn that run at once, resumed calls included. Default: 4.
     pub parallel_calls: usize,
-    /// The most bytes of a result that the model reads, the note about what is left out included. Whatever this bound is, results are
-    /// also cut to what fits the context: see [`Exchange::fit`](super::Exchange::fit). Default: 64 KiB.
+    /// The most bytes of a result that the model reads, including the note about missing bytes. Results are also cut to fit the context,
+    /// whatever this bound is: see [`Exchange::fit`](super::Exchange::fit). Default: 64 KiB.
     pub result_bytes: usize,
 }
 
@@ -140,7 +141,7 @@ impl AgentLimits {
     }
 }
 
-/// The price of tokens, in a unit of the host's: money, joules, a quota.
+/// The price of tokens, in a unit of the host's choice: money, joules, a quota.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct TokenPrice {
     /// The price of a token of a prompt. Every turn pays for its whole prompt.
@@ -176,7 +177,7 @@ pub enum AgentStop {
     InvalidCalls,
     /// A turn filled the context, or the `max_tokens` of the agent's request.
     Length,
-    /// Cancelled, or dropped before the end.
+    /// The run was cancelled, or dropped before the end.
     Cancelled,
     /// An error of the model, its template or its engine. A run returns that error instead of [`Finished`](super::AgentEvent::Finished).
     Failed,

@@ -1,8 +1,8 @@
-//! The messages that a run begins with, in the forms in which programs have them.
+//! The messages with which a run begins, in the forms that programs use.
 
 use crate::{ChatSession, Message};
 
-/// What an [`Agent`](crate::Agent) is asked: a text of the user, a message, or a whole conversation.
+/// The input of an [`Agent`](crate::Agent): a text of the user, a message, or a whole conversation.
 ///
 /// | value | messages |
 /// |---|---|

@@ -31,9 +31,9 @@ pub use suspended::Suspended;
 
 use crate::{CallConstraint, Error, Message, Model, Prompt, Request, Unenforced};
 
-/// A model that may call the tools of a registry. The agent renders the tools by the model's own chat template, reads calls in the
-/// dialect that this template teaches, makes the calls of one turn in parallel, and returns results and errors to the model until the
-/// model answers or a limit is reached.
+/// A model that may call the tools of a registry. The agent renders the tools with the model's own chat template, and reads calls in the
+/// dialect of that template. It makes the calls of one turn in parallel. It returns results and errors to the model until the model answers
+/// or a limit is reached.
 ///
 /// ```
 /// use mistral_core::{Agent, Model, tools::ToolRegistry};
@@ -91,8 +91,8 @@ use crate::{CallConstraint, Error, Message, Model, Prompt, Request, Unenforced};
 /// | force a call, for instance to get structured output | [`tool_choice`](Self::tool_choice) |
 /// | own the loop | [`Exchange`] |
 ///
-/// Cloning is cheap, and each run stands alone. A run polls asynchronous tools where it is polled itself, and runs synchronous tools on
-/// threads of their own: see [`AgentRun`] about runtimes.
+/// Cloning is cheap, and runs are independent of each other. A run polls asynchronous tools where it is polled itself, and runs synchronous
+/// tools on threads of their own. [`AgentRun`] describes which runtime a tool finds.
 #[derive(Clone)]
 pub struct Agent {
     model: Model,
@@ -113,11 +113,11 @@ pub enum ToolChoice {
     /// The model decides.
     #[default]
     Auto,
-    /// The model learns of no tools.
+    /// The model sees no tools.
     None,
     /// The model must call a tool in its first turn.
     Required,
-    /// The model must call this tool in its first turn. Its arguments then are structured output, which follow the tool's schema.
+    /// The model must call this tool in its first turn. The arguments are then structured output that follows the tool's schema.
     Named(String),
 }
 
@@ -139,16 +139,16 @@ impl Agent {
 
     /// Sets the instructions of the agent: a system prompt that the model reads before the messages of every run.
     ///
-    /// Instructions are part of the prompt and not of the history, so a conversation can change hands between agents. If the conversation
-    /// begins with a system message of its own, as that of a [session](crate::ChatSession::with_system) may, the model reads both as one
-    /// system message: the instructions, an empty line, and the text of the conversation.
+    /// Instructions are part of the prompt and not of the history, so a conversation can change hands between agents. A conversation may
+    /// begin with a system message of its own, as that of a [session](crate::ChatSession::with_system) does. The model then reads one
+    /// system message: the instructions, an empty line, and the text of the conversation's message.
     pub fn instructions(mut self, text: impl Into<String>) -> Self {
         self.instructions = Some(text.into());
         self
     }
 
-    /// Adds a value that the tools of every run can reach by its type, with
-    /// [`Conversation::get`](mistral_tools::Conversation::get); a value of the same type is replaced. For one run, add it to a clone.
+    /// Adds a value that the tools of every run can reach by its type, with [`Conversation::get`](mistral_tools::Conversation::get). A
+    /// value of the same type is replaced. To add a value for one run only, add it to a clone of the agent.
     ///
     /// ```
     /// use mistral_core::{Agent, Model, tools::ToolRegistry};
@@ -166,9 +166,9 @@ impl Agent {
         self
     }
 
-    /// Sets how the model is asked in every turn: sampling, seed, stop strings, `max_tokens` of a turn, template variables. Special tokens
-    /// are always in the text, where the agent reads calls. A prompt, tools, a constraint and log probabilities have no place here:
-    /// [`run`](Self::run) refuses them.
+    /// Sets the request of every turn: sampling, seed, stop strings, `max_tokens` per turn, template variables. Special tokens are always
+    /// part of the text, because the agent reads calls from the text. [`run`](Self::run) refuses a request with a prompt, tools, a
+    /// constraint or log probabilities.
     ///
     /// ```
     /// use mistral_core::{Agent, Error, Message, Model, Request, tools::ToolRegistry};
@@ -190,8 +190,8 @@ impl Agent {
         self
     }
 
-    /// Sets how the model writes calls. Default: the dialect that its chat template teaches; a template that knows no tools means
-    /// [`Dialect::Json`], and the instructions must then say what the tools are.
+    /// Sets the dialect in which the model writes calls. Default: the dialect of its chat template. If the template knows no tools, the
+    /// default is [`Dialect::Json`], and the instructions must then describe the tools.
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = Some(dialect);
         self
@@ -203,11 +203,12 @@ impl Agent {
         self
     }
 
-    /// Sets whether calls are held to the schemas of their tools while they are written, by a [`CallConstraint`]. Default: yes. A
-    /// [tool choice](Self::tool_choice) that must be kept is enforced in any case.
+    /// Sets whether a [`CallConstraint`] enforces the tools' schemas while calls are written. Default: yes. A [tool
+    /// choice](Self::tool_choice) that requires a call is enforced in any case.
     ///
-    /// Where a schema cannot be enforced, the model is held to the rest of it, or to any arguments of that tool; other tools are not
-    /// affected. [`unenforced`](Self::unenforced) lists these places, and so does [`AgentEvent::Unenforced`] at the beginning of a run.
+    /// If a part of a schema cannot be enforced, the rest of the schema is enforced, or any arguments of that tool are allowed. Other tools
+    /// are not affected. [`unenforced`](Self::unenforced) lists the parts that are not enforced, and [`AgentEvent::Unenforced`] reports
+    /// them at the beginning of a run.
     pub fn constrain(mut self, constrain: bool) -> Self {
         self.constrain = constrain;
         self
@@ -223,23 +224,23 @@ impl Agent {
         &self.registry
     }
 
-    /// Returns the parts of the tools' schemas that calls are not held to while the model writes them. Empty if calls are not constrained
-    /// at all.
+    /// Returns the parts of the tools' schemas that are not enforced while the model writes calls. The list is empty if calls are not
+    /// constrained at all.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// The errors of [`run`](Self::run).
     pub fn unenforced(&self) -> Result<Vec<Unenforced>, Error> {
         let (dialect, specs) = self.prepare()?;
         Ok(self.constraints(dialect, &specs)?.unenforced().to_vec())
     }
 
-    /// Begins an exchange with a text of the user, or after a conversation. The tools are those that the registry has now; a call of a tool
-    /// that is published later is made as well.
+    /// Begins an exchange with a text of the user, or after a conversation. The model sees the tools that the registry holds now. Calls of
+    /// tools that are published later are made as well.
     ///
     /// # Errors
     /// [`Error::EmptyPrompt`] without messages, [`Error::NoChatTemplate`], [`Error::NoTokenizer`], [`Error::InvalidParameter`] for a
-    /// [request](Self::request) that the agent cannot follow, [`Error::UnsupportedConstraint`] and [`Error::UnknownTool`] for a tool
-    /// choice that cannot be kept. Later errors come out of the run.
+    /// [request](Self::request) that the agent cannot follow, [`Error::UnsupportedConstraint`] and [`Error::UnknownTool`] for a tool choice
+    /// that cannot be kept. The run reports later errors.
     pub fn run(&self, messages: impl IntoMessages) -> Result<AgentRun, Error> {
         let messages = messages.into_messages();
         if messages.is_empty() {
@@ -255,7 +256,7 @@ impl Agent {
     /// about the denied ones.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// The errors of [`run`](Self::run).
     pub fn resume(
         &self,
         suspended: Suspended,
@@ -309,7 +310,7 @@ impl Agent {
         Err(Error::InvalidParameter { name: "request", detail: format!("the request of an agent has {detail}") })
     }
 
-    /// What the model reads: the instructions and the messages.
+    /// Renders the prompt: the instructions and the messages.
     fn render(&self, messages: &[Message], specs: &[ToolSpec]) -> Result<String, Error> {
         let none = Map::new();
         let variables = match &self.request.prompt {
@@ -329,7 +330,7 @@ impl Agent {
         self.model.text().render(&messages, specs, variables)
     }
 
-    /// Fits a prompt to a number of tokens by `fit`: with room for an answer, or if that is out of reach with room for a token.
+    /// Shortens a prompt by `fit` so that an answer has room or, if that is impossible, so that one token has room.
     fn fit(
         &self,
         specs: &[ToolSpec],
@@ -354,7 +355,7 @@ struct Constraints {
 }
 
 impl Constraints {
-    /// That of all tools if there is one: it has every part that the others have.
+    /// Returns the unenforced parts of the constraint on all tools, if there is one: they include the parts of the other constraints.
     fn unenforced(&self) -> &[Unenforced] {
         self.later.as_ref().or(self.first.as_ref()).map_or(&[], CallConstraint::unenforced)
     }

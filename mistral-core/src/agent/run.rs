@@ -1,4 +1,4 @@
-//! An exchange that is run: over a model for its turns, and a registry for its calls.
+//! A running exchange: a model makes its turns, and a registry its calls.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use super::calling::{Called, Calling, Orders};
 use super::{Agent, AgentEvent, AgentStep, AgentStop, CallEnd, Constraints, Exchange, Suspended};
 use crate::{Error, Generation, Message, Prompt, Role, Usage};
 
-/// An exchange in progress, from [`Agent::run`]. Read its events with a `for` loop, which blocks the thread between events, or as a
+/// An exchange in progress, returned by [`Agent::run`]. Read its events with a `for` loop, which blocks the thread between events, or as a
 /// [`Stream`] from any executor; [`complete`](Self::complete) reads the rest. The events end after [`AgentEvent::Finished`] or the first
 /// error.
 ///
@@ -33,22 +33,23 @@ use crate::{Error, Generation, Message, Prompt, Role, Usage};
 /// # Ok::<(), mistral_core::Error>(())
 /// ```
 ///
-/// Nothing happens unless the events are read: each read does what the [`Exchange`] says is next. Dropping the run cancels the generation
-/// and the calls; a synchronous tool that never looks at its token runs to its end on its own thread, and nobody reads its result.
+/// Nothing happens unless the events are read: each read carries out the next step of the [`Exchange`]. Dropping the run cancels the
+/// generation and the calls. A synchronous tool that never looks at its token runs to its end on its own thread, and its result is
+/// discarded.
 ///
-/// Whatever ends a run, [`messages`](Self::messages) has the conversation so far, in which every call has its result: to try again
-/// after an error, run the agent with these messages.
+/// After a run ends for any reason, [`messages`](Self::messages) returns the conversation so far, in which every call has its result. To
+/// try again after an error, run the agent with these messages.
 ///
 /// # Runtimes
-/// Asynchronous tools are polled where the run is polled; synchronous tools run on threads of their own. An asynchronous tool that needs
-/// a runtime such as tokio finds it like this:
+/// Asynchronous tools are polled where the run is polled; synchronous tools run on threads of their own. The table shows which runtime an
+/// asynchronous tool finds if it needs one, such as tokio:
 ///
 /// | the run is read | the tool |
 /// |---|---|
 /// | as a [`Stream`], in a task | uses the runtime of the task |
 /// | by a `for` loop, on a thread outside the runtime | finds none and panics, which ends as an error of its call; within `Runtime::enter` it uses that runtime |
 /// | by a `for` loop, on a worker of several | can wait for timers and sockets; tasks that it spawns may wait for the blocked worker, unless the loop is within `block_in_place` |
-/// | by a `for` loop, on the only thread of a runtime | never ends, as nobody drives the runtime: read the stream |
+/// | by a `for` loop, on the only thread of a runtime | never ends, because nobody drives the runtime; read the stream instead |
 #[must_use = "nothing happens unless the events are read"]
 pub struct AgentRun {
     agent: Agent,
@@ -59,12 +60,12 @@ pub struct AgentRun {
     work: Work,
     token: CancellationToken,
     suspended: Option<Suspended>,
-    /// What ended the run, if it was an error.
+    /// The error that ended the run, if any.
     error: Option<Error>,
     done: bool,
 }
 
-/// A blocking iterator over the events of an [`AgentRun`] or a [`ChatRun`](super::ChatRun); from their `into_iter` and `iter`.
+/// A blocking iterator over the events of an [`AgentRun`] or a [`ChatRun`](super::ChatRun), returned by their `into_iter` and `iter`.
 #[derive(Debug)]
 pub struct AgentEvents<R = AgentRun>(pub(super) R);
 
@@ -80,7 +81,8 @@ pub struct AgentAnswer {
     pub usage: Usage,
     /// Why the exchange ended.
     pub stop: AgentStop,
-    /// What [`Agent::resume`] needs, if calls [wait for approval](AgentStop::Paused). After [`Agent::chat`] the session has it instead.
+    /// The state for [`Agent::resume`], if calls [wait for approval](AgentStop::Paused). After [`Agent::chat`], the session holds this
+    /// state instead.
     pub suspended: Option<Suspended>,
 }
 
@@ -105,12 +107,12 @@ impl AgentRun {
         Self { agent, exchange, specs, constraints, decisions, work, token, suspended, error, done: false }
     }
 
-    /// Returns a blocking iterator that borrows the run; events that were read before do not come again.
+    /// Returns a blocking iterator that borrows the run. Events that were already read are not repeated.
     pub fn iter(&mut self) -> AgentEvents<&mut Self> {
         AgentEvents(self)
     }
 
-    /// Asks for the end: the generation ends within one step, tools learn of it by their token, and the last event is
+    /// Asks the run to end. The generation ends within one step, the tokens of the tools are cancelled, and the last event is
     /// [`AgentStop::Cancelled`].
     pub fn cancel(&self) {
         self.token.cancel();
@@ -124,31 +126,31 @@ impl AgentRun {
         &self.token
     }
 
-    /// Returns the conversation so far, the messages that the run began with included; see [`Exchange::messages`].
+    /// Returns the conversation so far, including the messages with which the run began; see [`Exchange::messages`].
     pub fn messages(&self) -> &[Message] {
         self.exchange.messages()
     }
 
-    /// Returns the state of the loop: messages, tokens used, calls that wait.
+    /// Returns the state of the loop: messages, tokens used, waiting calls.
     pub fn exchange(&self) -> &Exchange {
         &self.exchange
     }
 
-    /// Returns what [`Agent::resume`] needs, after [`AgentStop::Paused`].
+    /// Returns the state for [`Agent::resume`] after [`AgentStop::Paused`].
     pub fn suspended(&self) -> Option<&Suspended> {
         self.suspended.as_ref()
     }
 
-    /// Blocks until the end; events that were not read are dropped. After the end, it returns the same again.
+    /// Blocks until the run ends, and drops unread events. Later calls return the same result.
     ///
     /// # Errors
-    /// The error that ended the run, also if an event has reported it before. The run keeps its [`messages`](Self::messages).
+    /// The error that ended the run, even if an event has already reported it. The run keeps its [`messages`](Self::messages).
     pub fn complete(&mut self) -> Result<AgentAnswer, Error> {
         self.iter().try_for_each(|event| event.map(drop))?;
         self.answer()
     }
 
-    /// The outcome, once all events were read.
+    /// Returns the outcome, once all events were read.
     pub(super) fn answer(&self) -> Result<AgentAnswer, Error> {
         if let Some(error) = &self.error {
             return Err(error.clone());
@@ -160,7 +162,7 @@ impl AgentRun {
         Ok(AgentAnswer { text, messages, usage, stop, suspended: self.suspended.clone() })
     }
 
-    /// Ends the run here: what was said and done is in the messages, and what was not is answered by errors.
+    /// Ends the run now. The messages keep everything that was said and done, and calls without a result are answered with errors.
     pub(super) fn give_up(&mut self) {
         self.token.cancel();
         if let Work::Calling(calling) = &mut self.work {
@@ -170,7 +172,7 @@ impl AgentRun {
         self.exchange.cancel(AgentStop::Cancelled);
     }
 
-    /// Hands over what [`suspended`](Self::suspended) has.
+    /// Removes and returns the state that [`suspended`](Self::suspended) shows.
     pub(super) fn take_suspended(&mut self) -> Option<Suspended> {
         self.suspended.take()
     }

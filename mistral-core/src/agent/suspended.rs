@@ -11,12 +11,12 @@ use crate::{Error, Message, Usage};
 /// The only version there is.
 const VERSION: u32 = 1;
 
-/// An exchange whose next step is somebody's approval, as plain data. It can be stored as JSON and continued by another process that
-/// has the same tools and a model whose template takes the same messages. Limits, tools, instructions and model are not part of it:
-/// they are the host's.
+/// An exchange that waits for approvals, as plain data. It can be stored as JSON. Another process can continue the exchange with the same
+/// tools and a model whose template accepts the same messages. Limits, tools, instructions and model are not part of the data: the host
+/// supplies them.
 ///
-/// The JSON is not signed: keep it where the model cannot write. A version that this program does not know is an error, and so are
-/// calls and messages that contradict each other: every value of this type can be resumed.
+/// The JSON is not signed: keep it where the model cannot write. Loading refuses an unknown version, and calls and messages that contradict
+/// each other. Every value of this type can therefore be resumed.
 ///
 /// ```
 /// use mistral_core::{Error, Suspended};
@@ -84,7 +84,7 @@ impl Suspended {
         Self { version: VERSION, messages, given, calls, turns, prompt_tokens, generated_tokens, invalid }
     }
 
-    /// Returns the exchange as JSON, for [`load`](Self::load). Serde writes the same.
+    /// Returns the exchange as JSON, for [`load`](Self::load). Serde writes the same JSON.
     pub fn save(&self) -> String {
         // Strings, lists and JSON values have no way to fail.
         serde_json::to_string(self).unwrap_or_default()
@@ -123,7 +123,7 @@ impl TryFrom<Stored> for Suspended {
 }
 
 impl Suspended {
-    /// Holds for every suspended exchange; says what does not.
+    /// Checks the invariants of every suspended exchange, and describes a broken one.
     fn check(&self) -> Result<(), String> {
         let Self { messages, given, calls, .. } = self;
         let Some((last, before)) = messages.split_last() else { return Err("there are no messages".into()) };

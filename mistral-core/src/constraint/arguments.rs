@@ -15,7 +15,8 @@ use super::schema::{Compiled, Compiler};
 use super::style::{Style, is_bare, other_name};
 use super::text::STATES;
 
-/// The rule of arguments that follow a schema, `None` if none do, and what of the schema it does not enforce.
+/// Returns the rule of arguments that follow a schema (`None` if no arguments do), and the parts of the schema that the rule does not
+/// enforce.
 pub(super) fn arguments(
     grammar: &mut Grammar,
     form: ArgumentsGrammar,
@@ -49,7 +50,7 @@ fn written<'d>(mut compiler: Compiler<'d>, writer: &dyn Writer<'d>) -> Compiled<
     Ok((rule, compiler.found))
 }
 
-/// Each between marks.
+/// Writes each parameter between marks.
 struct Parameters {
     before_key: &'static str,
     after_key: &'static str,
@@ -63,7 +64,7 @@ impl<'d> Writer<'d> for Parameters {
         !name.is_empty() && name.len() <= 128 && !name.contains(odd)
     }
 
-    /// Text as it is, everything else as JSON.
+    /// Writes text as it is, and everything else as JSON.
     fn member(&self, compiler: &mut Compiler<'d>, name: &Name<'_>, at: &Arc<str>, subs: &[Sub<'d>]) -> Option<Rule> {
         let (key, mark) = match name {
             Name::Known(name) => (*name, compiler.grammar.literal(&[self.before_key, name].concat())),
@@ -131,7 +132,7 @@ const READ_AS: [(JsonTypes, &str); 5] = [
     (JsonTypes::ARRAY, r"\s*\[(?s:.)*"),
 ];
 
-/// `key assign value` with commas between.
+/// Writes `key assign value`, separated by commas.
 struct Literals {
     assign: &'static str,
 }

@@ -13,13 +13,13 @@ use super::strings::automaton;
 use super::terminal::{At, Terminal};
 use super::text::{Content, STATES};
 
-/// Values that items of one list may be, if they differ from each other.
+/// The most values that the items of one list may have if the items must differ from each other.
 const WORDS: usize = 1 << 12;
-/// Rules that counting the items of one list may take.
+/// The most rules that counting the items of one list may take.
 const COUNTED: u64 = 1 << 12;
 
 impl<'d> Compiler<'d> {
-    /// The rule of lists.
+    /// Returns the rule of lists.
     pub(super) fn array(&mut self, flat: &Flat<'d>) -> Option<Rule> {
         let (min, mut max) = flat.items;
         let longest = flat.lists.iter().map(|list| list.prefix.len()).max().unwrap_or(0);
@@ -79,7 +79,8 @@ impl<'d> Compiler<'d> {
         Some(self.grammar.add(Pattern::Nested(whole)))
     }
 
-    /// The rule of items that differ from each other, with how many there can be; nothing if they are not texts, numbers or constants.
+    /// Returns the rule of items that differ from each other, and how many items there can be. Returns `None` if the items are not texts,
+    /// numbers or constants.
     fn differing(&mut self, subs: &[Sub<'d>], at: &Arc<str>) -> Option<(Option<Rule>, Option<u32>)> {
         let (mut words, mut numbers, mut texts) = (Vec::<Value>::new(), None, None);
         for flat in self.flatten_all(subs, ALL, at).ok()? {
@@ -165,7 +166,7 @@ impl<'d> Compiler<'d> {
         Some((self.one_of(rules), all))
     }
 
-    /// Items one after the other, and the end.
+    /// Returns the rule of a sequence of items and its end.
     fn in_a_row(&mut self, items: &[Rule], others: Option<Rule>, (min, max): Count, close: Rule) -> Rule {
         let known = items.len() as u32;
         // From the back: what may follow after so many items.
@@ -200,8 +201,8 @@ impl<'d> Compiler<'d> {
         after
     }
 
-    /// The same where some items must be of a schema: what follows after so many items, of which so many are of it. Nothing if no
-    /// such keyword is there, or it cannot be enforced.
+    /// Does as [`in_a_row`](Self::in_a_row), and counts the items that follow the schema of a keyword. Internally there is one rule per
+    /// number of items and number of matching items. Returns `None` if there is no such keyword or it cannot be enforced.
     fn counted(
         &mut self,
         flat: &Flat<'d>,

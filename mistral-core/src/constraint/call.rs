@@ -22,17 +22,17 @@ use crate::Error;
 
 /// The calls that a model may write, for [`Request::constraint`](crate::Request::constraint). Compiled once, shared by requests.
 ///
-/// Once a mark of the dialect has begun a call outside of reasoning, only the name of a tool and arguments that follow its schema can
-/// come, up to the end of the call; then text is free again. A mark that one token writes together with other text begins a call only
-/// if that text goes on with it.
+/// A mark of the dialect outside of reasoning begins a call. From there to the end of the call, only a tool's name and arguments that
+/// follow its schema can come; then text is free again. If one token contains a mark and more text, the mark begins a call only if that
+/// text continues the call.
 ///
-/// Arguments are written as the dialect writes them, parameters in the order of the schema, with one blank at most where blanks may
-/// be. [`unenforced`](Self::unenforced) lists the parts of the schemas that calls are not held to. The keywords:
+/// Arguments are written in the syntax of the dialect, with parameters in the order of the schema and at most one blank where blanks are
+/// allowed. [`unenforced`](Self::unenforced) lists the parts of the schemas that are not enforced. The keywords:
 ///
 /// | keyword | enforced while the call is written |
 /// |---|---|
 /// | `type`, `const`, `enum` | yes, together with all other keywords; lists and objects among the values have one spelling, without blanks |
-/// | `properties`, `required`, `additionalProperties`, `patternProperties`, `propertyNames` | yes; where properties are named, others come only if a schema speaks of them, and after those. No name comes twice, among the first 512 of an object |
+/// | `properties`, `required`, `additionalProperties`, `patternProperties`, `propertyNames` | yes; if properties are named, other properties come after them, and only if a schema mentions them. No name comes twice among the first 512 of an object |
 /// | `minProperties`, `maxProperties`, `dependentRequired`, `dependentSchemas` | yes; objects of thousands of named properties are not counted |
 /// | `items`, `prefixItems`, `minItems`, `maxItems` | yes, and `items` as a list with `additionalItems` |
 /// | `contains`, `minContains`, `maxContains` | yes, one such keyword per list, with counts up to some thousand |
@@ -40,18 +40,18 @@ use crate::Error;
 /// | `unevaluatedProperties`, `unevaluatedItems` | yes, in the schema that they stand in |
 /// | `minLength`, `maxLength` | yes, in characters |
 /// | `pattern` | yes; reported with look-around, back-references, `\B`, or an automaton of more than 32,768 states. Such strings have no `\u` escapes |
-/// | `format` | `date` and `date-time` (days that there are), `time`, `duration`, `email`, `idn-email`, `hostname`, `ipv4`, `ipv6`, `uri`, `uri-reference`, `iri`, `iri-reference`, `uuid`, `uri-template`, `json-pointer`, `relative-json-pointer`, each as a large part of what its standard allows; `int8` to `uint64` by their range. Others are reported |
+/// | `format` | `date` and `date-time` (existing days only), `time`, `duration`, `email`, `idn-email`, `hostname`, `ipv4`, `ipv6`, `uri`, `uri-reference`, `iri`, `iri-reference`, `uuid`, `uri-template`, `json-pointer`, `relative-json-pointer`, each as a large part of what its standard allows; `int8` to `uint64` by their range. Others are reported |
 /// | `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum` | yes, exactly, for integers and for numbers, which then have no exponent. Without a bound integers have up to 18 digits |
 /// | `multipleOf` | yes, exactly in decimal, while its digits without the point are a number up to about 10,000; reported beyond |
 /// | `allOf`, `anyOf`, `oneOf`, `$ref` next to others | yes, up to 256 alternatives of one schema; branches of `oneOf` exclude each other if each has an opposite |
-/// | `not`, `if`, `then`, `else` | yes if the schema has an opposite: those of all keywords do but `uniqueItems`, `additionalProperties`, `patternProperties`, `propertyNames`, `dependentSchemas` and those that are unevaluated |
+/// | `not`, `if`, `then`, `else` | yes if the schema has an opposite: all keywords have one except `uniqueItems`, `additionalProperties`, `patternProperties`, `propertyNames`, `dependentSchemas`, `unevaluatedProperties` and `unevaluatedItems` |
 /// | `$ref`, `$anchor`, `$defs`, `definitions` | within the schema; also to itself, up to 64 levels |
 ///
-/// A keyword that cannot be enforced is ignored, and a schema that takes too much room, or that no value follows, is replaced by any
-/// value or any object. Both are reported.
+/// A keyword that cannot be enforced is ignored. A schema that takes too much room, or that no value follows, is ignored as a whole: any
+/// value or any object is then allowed. Both cases are reported.
 ///
-/// A mask over 256,000 tokens takes 0.02 to 0.1 ms, up to 0.9 ms where values of any kind are first reached, and 10 to 30 ms the first
-/// time that a model is within a kind of string (`benches/constraint.rs`, one core of an AMD EPYC). Free text costs nothing.
+/// A mask over 256,000 tokens takes 0.02 to 0.1 ms, and up to 0.9 ms where values of any kind are first reached. The first mask inside a
+/// kind of string takes 10 to 30 ms (`benches/constraint.rs`, one core of an AMD EPYC). Free text costs nothing.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -90,11 +90,10 @@ pub struct CallConstraint {
 impl CallConstraint {
     /// Compiles the schemas of these tools for calls in a dialect.
     ///
-    /// A schema, or a part of one, that cannot be enforced does not keep the rest from being enforced:
-    /// [`unenforced`](Self::unenforced) lists such parts.
+    /// If a schema or a part of it cannot be enforced, the rest still is. [`unenforced`](Self::unenforced) lists such parts.
     ///
     /// # Errors
-    /// [`Error::UnsupportedConstraint`] without tools, and for MiniMax M3, whose arguments are elements inside of elements.
+    /// [`Error::UnsupportedConstraint`] without tools, and for MiniMax M3, whose arguments are nested elements.
     pub fn new(dialect: Dialect, tools: &[ToolSpec]) -> Result<Self, Error> {
         let form = dialect.grammar();
         if tools.is_empty() || matches!(form.arguments, ArgumentsGrammar::Elements { .. }) {
@@ -119,7 +118,7 @@ impl CallConstraint {
         }
     }
 
-    /// Returns the parts of the schemas that calls are not held to while they are written, in the order of the tools.
+    /// Returns the parts of the schemas that are not enforced while calls are written, in the order of the tools.
     ///
     /// ```
     /// use mistral_core::tools::{ToolSpec, dialect::Dialect};
@@ -155,8 +154,8 @@ impl CallConstraint {
     }
 }
 
-/// The grammar of all calls, the rules of the arguments of each tool, and what is not enforced. The tools that are `endless` have
-/// schemas that nothing can follow.
+/// Compiles the grammar of all calls, the rules of each tool's arguments, and the list of parts that are not enforced. `endless` marks the
+/// tools whose schemas nothing can follow.
 fn compiled(form: &CallGrammar, tools: &[ToolSpec], endless: &[bool]) -> (Grammar, Vec<Rule>, Vec<Unenforced>) {
     let (mut grammar, mut calls) = (Grammar::default(), Vec::with_capacity(tools.len()));
     let (mut all, mut unenforced) = (Vec::new(), Vec::new());
@@ -184,7 +183,7 @@ fn compiled(form: &CallGrammar, tools: &[ToolSpec], endless: &[bool]) -> (Gramma
     (grammar, all, unenforced)
 }
 
-/// The rule of arguments that follow a schema, or of any arguments if there is none.
+/// Returns the rule of arguments that follow a schema, or the rule of any arguments if no arguments follow the schema.
 fn arguments_or_any(
     grammar: &mut Grammar,
     form: ArgumentsGrammar,

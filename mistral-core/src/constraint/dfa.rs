@@ -213,7 +213,7 @@ impl Dfa {
         Ok(Self::explore(classes, (0, 0), limit, step, accepts)?.0)
     }
 
-    /// What one of both matches.
+    /// Returns the automaton of the texts that at least one of two automata matches.
     pub(super) fn or(&self, other: &Self, limit: usize) -> Result<Self, Refused> {
         let classes = Classes::new(&[&self.classes, &other.classes], &[]);
         let step = |&(a, b): &(u32, u32), byte| {
@@ -224,7 +224,7 @@ impl Dfa {
         Ok(Self::explore(classes, (0, 0), limit, step, accepts)?.0)
     }
 
-    /// How many texts can end from each state on, `u32::MAX` where there is no end of them.
+    /// Returns for each state how many texts can end from there, or `u32::MAX` if their number is not bounded.
     pub(super) fn completions(&self) -> Vec<u32> {
         let width = self.classes.first.len();
         let mut sizes = vec![0u32; width];
@@ -263,7 +263,7 @@ impl Dfa {
         counts
     }
 
-    /// Whether this is the whole of what is matched.
+    /// Returns whether the automaton matches the whole text.
     pub(super) fn matches(&self, text: &str) -> bool {
         text.bytes().try_fold(0, |state, byte| self.step(state, byte)).is_some_and(|state| self.accepts(state))
     }

@@ -1,5 +1,5 @@
-//! Schemas in a normal form: what holds together is one record, and a schema is a list of such records of which one must hold.
-//! `allOf`, `anyOf`, `oneOf`, `not`, `if`, dependencies and references are gone in it, as far as they can be expressed.
+//! Schemas in a normal form. A record combines conditions that hold together, and a schema is a list of records of which one must hold. The
+//! normal form has no `allOf`, `anyOf`, `oneOf`, `not`, `if`, dependencies or references: as far as possible, records express them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::number::{Decimal, Range};
 pub(super) const NULL: u8 = 1;
 pub(super) const BOOLEAN: u8 = 2;
 pub(super) const INTEGER: u8 = 4;
-/// Numbers that are not whole.
+/// The type of numbers that are not whole.
 pub(super) const FRACTION: u8 = 8;
 pub(super) const NUMBER: u8 = INTEGER | FRACTION;
 pub(super) const STRING: u8 = 16;
@@ -24,7 +24,7 @@ pub(super) static FALSE: Value = Value::Bool(false);
 /// A schema at a place of a document, or its opposite.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sub<'d> {
-    /// A JSON pointer.
+    /// A JSON pointer to the schema.
     pub(super) at: Arc<str>,
     pub(super) schema: &'d Value,
     pub(super) not: bool,
@@ -39,7 +39,7 @@ impl<'d> Sub<'d> {
         Self { not: !self.not, ..self }
     }
 
-    /// Whether nothing holds.
+    /// Returns whether the schema allows no value.
     pub(super) fn is_false(&self) -> bool {
         self.schema == &Value::Bool(self.not)
     }
@@ -58,14 +58,14 @@ pub(super) struct Text<'d> {
     pub(super) not: bool,
 }
 
-/// What the items of a list are.
+/// The schemas of the items of a list.
 #[derive(Debug, Clone, Default)]
 pub(super) struct List<'d> {
     pub(super) prefix: Vec<Sub<'d>>,
     pub(super) rest: Option<Sub<'d>>,
 }
 
-/// How many items of a list are of a schema.
+/// How many items of a list follow a schema.
 #[derive(Debug, Clone)]
 pub(super) struct Contains<'d> {
     pub(super) at: Arc<str>,
@@ -74,7 +74,7 @@ pub(super) struct Contains<'d> {
     pub(super) max: Option<u32>,
 }
 
-/// What the properties of an object are.
+/// The schemas of the properties of an object.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Members<'d> {
     pub(super) named: Vec<(&'d str, Sub<'d>)>,
@@ -82,10 +82,10 @@ pub(super) struct Members<'d> {
     pub(super) rest: Option<Sub<'d>>,
 }
 
-/// The least and the most of something.
+/// The least and the greatest number of something.
 pub(super) type Count = (u32, Option<u32>);
 
-/// What holds together.
+/// A record: conditions that hold together.
 #[derive(Debug, Clone)]
 pub(super) struct Flat<'d> {
     /// The place of the first schema in it.
@@ -94,9 +94,9 @@ pub(super) struct Flat<'d> {
     pub(super) values: Option<Vec<&'d Value>>,
     pub(super) excluded: Vec<&'d Value>,
     pub(super) range: Range,
-    /// Of integers only.
+    /// The range of integers only.
     pub(super) integers: Range,
-    /// Each with whether numbers are no multiples of it.
+    /// Each divisor, with a flag that is true if numbers must not be multiples of it.
     pub(super) multiples: Vec<(Arc<str>, Decimal, bool)>,
     pub(super) texts: Vec<Text<'d>>,
     pub(super) length: Count,
@@ -112,7 +112,7 @@ pub(super) struct Flat<'d> {
 }
 
 impl<'d> Flat<'d> {
-    /// Any value of some types.
+    /// Returns the record of any value of some types.
     pub(super) fn of(at: &Arc<str>, types: u8) -> Self {
         Self {
             at: Arc::clone(at),
@@ -135,7 +135,7 @@ impl<'d> Flat<'d> {
         }
     }
 
-    /// What holds where both hold; nothing if no value does for sure.
+    /// Combines two records: a value must follow both. Returns `None` if certainly no value does.
     pub(super) fn and(&self, other: &Self) -> Option<Self> {
         let mut both = self.clone();
         both.types &= other.types;
@@ -165,7 +165,7 @@ impl<'d> Flat<'d> {
         (both.types != 0).then_some(both)
     }
 
-    /// Leaves out values and types that exclude each other.
+    /// Removes values and types that exclude each other.
     pub(super) fn narrow(&mut self) {
         let (types, excluded) = (self.types, &self.excluded);
         if let Some(values) = &mut self.values {
@@ -174,7 +174,7 @@ impl<'d> Flat<'d> {
         }
     }
 
-    /// The types that are spoken of: a schema without `type` that names properties means objects.
+    /// Returns the types that the record speaks of: a schema without `type` that names properties means objects.
     pub(super) fn meant(&self) -> u8 {
         let objects = !self.members.is_empty()
             || !self.required.is_empty()
@@ -194,7 +194,7 @@ impl<'d> Flat<'d> {
     }
 }
 
-/// The counts within both.
+/// Returns the counts that are within both ranges.
 fn narrower(a: Count, b: Count) -> Count {
     let max = match (a.1, b.1) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -203,7 +203,7 @@ fn narrower(a: Count, b: Count) -> Count {
     (a.0.max(b.0), max)
 }
 
-/// The types of a name in `type`.
+/// Returns the types of a name in `type`.
 pub(super) fn named_type(name: &str) -> Option<u8> {
     Some(match name {
         "null" => NULL,
@@ -231,7 +231,7 @@ pub(super) fn type_of(value: &Value) -> u8 {
     }
 }
 
-/// Whether two values are the same, where `1` is `1.0`.
+/// Returns whether two values are equal, where `1` equals `1.0`.
 pub(super) fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => match (Decimal::new(a), Decimal::new(b)) {
@@ -246,22 +246,22 @@ pub(super) fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// A list, or one thing as a list of one.
+/// Returns a list, or one value as a list of one.
 pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
 }
 
-/// The texts of a list, or one text.
+/// Returns the texts of a list, or one text.
 pub(super) fn texts(value: &Value) -> impl Iterator<Item = &str> {
     list(value).iter().filter_map(Value::as_str)
 }
 
-/// A count that a schema has, if it has one.
+/// Returns the count under a key of a schema, if there is one.
 pub(super) fn count(schema: &Map<String, Value>, key: &str) -> Option<u32> {
     schema.get(key).and_then(Value::as_f64).map(|count| count.clamp(0.0, 4e9) as u32)
 }
 
-/// A key of a JSON pointer.
+/// Appends keys to a JSON pointer.
 pub(super) fn below(at: &str, keys: &[&str]) -> Arc<str> {
     let mut all = at.to_owned();
     for key in keys {

@@ -1,4 +1,5 @@
-//! The values of `format`, as regular expressions. Each is a part of what its standard allows: nothing that a strict reader refuses.
+//! The values of `format`, as regular expressions. Each expression matches a part of what its standard allows, and nothing that a strict
+//! reader refuses.
 
 use super::dfa::{Dfa, Refused};
 use super::text::STATES;
@@ -7,7 +8,7 @@ use super::text::STATES;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Enforced {
     Yes,
-    /// It is a note on how numbers or texts are kept, and asks nothing of them, or asks for a range of integers.
+    /// The format is a note on how numbers or texts are stored. It requires nothing of them, or only a range of integers.
     Annotation,
     No,
 }
@@ -17,19 +18,19 @@ const ANNOTATIONS: [&str; 17] = [
     "float", "double", "password", "binary", "decimal",
 ];
 
-/// Days that there are, by the Gregorian calendar.
+/// Dates that exist in the Gregorian calendar.
 const DATE: &str = concat!(
     "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|",
     "02-(?:0[1-9]|1[0-9]|2[0-8]))|",
     "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)",
 );
-/// Years have four digits, and there is none before 1.
+/// Years have four digits, and the first year is 1.
 const YEARS: &str = "0000.*";
 const TIME: &str =
     "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])";
 const UUID: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
 const BYTE: &str = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
-/// Without two hyphens together, so that none is taken for an encoded one.
+/// A label without two hyphens together, so that no label is taken for an encoded label.
 const LABEL: &str = "[a-zA-Z0-9](?:-?[a-zA-Z0-9]){0,20}";
 const LONG_LABEL: &str = "[a-zA-Z0-9](?:-?[a-zA-Z0-9]){0,29}";
 const DURATION: &str = concat!(
@@ -41,7 +42,7 @@ const ESCAPED: &str = "%[0-9a-fA-F]{2}";
 /// Characters of international addresses: those of the first plane, without the ones of private use.
 const WIDE: &str = "\\x{a1}-\\x{d7ff}\\x{f900}-\\x{fdcf}\\x{fdf0}-\\x{ffef}";
 
-/// Whether a format is enforced.
+/// Returns whether a format is enforced.
 pub(super) fn enforced(name: &str) -> Enforced {
     match expression(name) {
         Some(_) => Enforced::Yes,
@@ -50,7 +51,7 @@ pub(super) fn enforced(name: &str) -> Enforced {
     }
 }
 
-/// The automaton of a format that is enforced.
+/// Returns the automaton of an enforced format.
 pub(super) fn format(name: &str) -> Result<Dfa, Refused> {
     let expression = expression(name).ok_or_else(|| Refused::Syntax(format!("the format `{name}`")))?;
     let dfa = Dfa::regex(&expression, STATES)?;
@@ -89,7 +90,7 @@ fn hostname() -> String {
     format!("(?:{LABEL}\\.){{0,4}}{LONG_LABEL}")
 }
 
-/// With a local part of these characters, and a domain of at least two labels.
+/// Returns the expression of an address with a local part of these characters, and a domain of at least two labels.
 fn email(local: &str) -> String {
     format!("[{local}]{{1,60}}(?:\\.[{local}]{{1,60}})?@(?:{LABEL}\\.){{1,4}}[a-zA-Z]{{2,20}}")
 }
@@ -117,7 +118,7 @@ fn ipv6(four: &str) -> String {
     format!("(?:{})", all.join("|"))
 }
 
-/// Addresses with a scheme, or also such as are relative to another.
+/// Returns the expression of addresses with a scheme, and of relative addresses if `relative`.
 fn address(wide: &str, relative: bool) -> String {
     let character = format!("(?:[a-zA-Z0-9._~!$&'()*+,;=:@{wide}-]|{ESCAPED})");
     let plain = format!("(?:[a-zA-Z0-9._~!$&'()*+,;=@{wide}-]|{ESCAPED})");

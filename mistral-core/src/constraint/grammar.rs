@@ -26,7 +26,7 @@ pub(super) enum Pattern {
     Repeat { rule: Rule, min: u32, max: Option<u32> },
     /// The same, one level deeper.
     Nested(Rule),
-    /// The same, where texts that must differ from each other are remembered.
+    /// A rule within which texts that must differ from each other are remembered.
     Scope(Rule),
 }
 

@@ -28,12 +28,12 @@ struct Frame {
     level: u16,
     /// How far a terminal is, or a repetition.
     at: At,
-    /// Of a terminal whose texts differ from each other, the text so far; of the place that remembers them, all of them.
+    /// For a terminal whose texts differ from each other: the text so far. For the scope that remembers these texts: all of them.
     memory: u32,
     next: Stack,
 }
 
-/// How far a scope is once what is in it has begun.
+/// The state of a scope whose content has begun.
 const INSIDE: At = At { state: 1, count: 0 };
 
 /// On top of each stack is a terminal.
@@ -133,7 +133,7 @@ impl Matcher {
         (!open.is_empty()).then(|| self.place_of(open))
     }
 
-    /// The texts that the next scope of a stack remembers.
+    /// Returns the texts that the next scope of a stack remembers.
     fn scope(&self, stack: Stack) -> Set {
         let frames = std::iter::successors(self.frames.get(stack as usize), |at| self.frames.get(at.next as usize));
         let mut scopes = frames.filter(|frame| self.is_scope(frame));
@@ -144,7 +144,7 @@ impl Matcher {
         frame.at == INSIDE && matches!(self.grammar.get(frame.rule), Some(Pattern::Scope(_)))
     }
 
-    /// A stack whose next scope remembers other texts.
+    /// Returns a stack whose next scope remembers other texts.
     fn remembering(&mut self, stack: Stack, set: Set) -> Stack {
         let (mut above, mut at) = (Vec::new(), stack);
         while let Some(&frame) = self.frames.get(at as usize) {
@@ -158,7 +158,7 @@ impl Matcher {
         stack
     }
 
-    /// Whether a text can still become one that is not in a set.
+    /// Returns whether a text can still become a text that is not in a set.
     fn is_alive(&self, terminal: &Terminal, at: At, path: Path, set: Set) -> bool {
         let Some(all) = terminal.completions(at) else { return true };
         let rests = self.memory.rests(set, path);
@@ -169,8 +169,8 @@ impl Matcher {
         rests.iter().filter(ends).count() < all as usize
     }
 
-    /// What a head whose texts differ from each other must not go on with: all tokens that begin with some bytes, or, with a place of
-    /// the terminal after them, those in which it ends there.
+    /// Returns the bytes with which a head must not continue, because its texts differ from each other. An entry excludes all tokens that
+    /// begin with the bytes. With a place of the terminal, it excludes only the tokens in which the terminal ends there.
     pub(super) fn repeats(&self, head: &Head) -> Vec<(Vec<u8>, Option<At>)> {
         let Some(frame) = self.frames.get(head.stack as usize) else { return Vec::new() };
         let Some(prefix) = head.terminal.distinct() else { return Vec::new() };

@@ -7,18 +7,18 @@ pub(super) type Path = u32;
 /// The number of a set of texts. 0 is the empty set.
 pub(super) type Set = u32;
 
-/// The set of all texts: no other may be added.
+/// The set of all texts, to which no text can be added.
 pub(super) const FULL: Set = u32::MAX;
-/// Texts of one set; those that come later may repeat each other.
+/// The most texts per set; later texts may repeat each other.
 const TEXTS: usize = 512;
 
 /// Texts and sets of texts by their numbers.
 #[derive(Debug)]
 pub(super) struct Memory {
-    /// The text before the last byte, the byte, and the length.
+    /// For each text: the text before its last byte, that byte, and the length.
     nodes: Vec<(Path, u8, u32)>,
     paths: HashMap<(Path, u8), Path>,
-    /// Sorted.
+    /// The sorted texts of each set.
     sets: Vec<Box<[Path]>>,
     numbers: HashMap<Box<[Path]>, Set>,
 }
@@ -31,12 +31,12 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// How many texts there are, with their beginnings.
+    /// Returns the number of texts, including their beginnings.
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// A text with one more byte.
+    /// Returns a text with one more byte.
     pub(super) fn extended(&mut self, path: Path, byte: u8) -> Path {
         let length = self.length(path) + 1;
         let nodes = &mut self.nodes;
@@ -46,7 +46,7 @@ impl Memory {
         })
     }
 
-    /// A set with one more text; nothing if it has it.
+    /// Returns a set with one more text, or `None` if the set already has the text.
     pub(super) fn with(&mut self, set: Set, path: Path) -> Option<Set> {
         let texts = self.sets.get(set as usize)?;
         let Err(at) = texts.binary_search(&path) else { return None };
@@ -69,7 +69,7 @@ impl Memory {
         set
     }
 
-    /// What must follow a text to make it one of a set.
+    /// Returns the endings that would make a text equal to a text of a set.
     pub(super) fn rests(&self, set: Set, path: Path) -> Vec<Vec<u8>> {
         let length = self.length(path) as usize;
         let texts = self.sets.get(set as usize).into_iter().flatten();
@@ -87,7 +87,7 @@ impl Memory {
         texts.filter_map(rest).collect()
     }
 
-    /// The number of a text that goes on from another with two pieces, if there is such a text.
+    /// Returns the number of the text that continues another text with two pieces, if there is such a text.
     pub(super) fn found(&self, path: Path, first: &[u8], then: &[u8]) -> Option<Path> {
         let mut bytes = first.iter().chain(then);
         bytes.try_fold(path, |path, &byte| self.paths.get(&(path, byte)).copied())
@@ -97,7 +97,7 @@ impl Memory {
         self.nodes.get(path as usize).map_or(0, |&(_, _, length)| length)
     }
 
-    /// The number of a text of another memory.
+    /// Returns the number, in this memory, of a text of another memory.
     pub(super) fn adopted(&mut self, other: &Self, path: Path) -> Path {
         let mut bytes = Vec::new();
         let mut at = path;
@@ -108,7 +108,7 @@ impl Memory {
         bytes.into_iter().rev().fold(0, |path, byte| self.extended(path, byte))
     }
 
-    /// The number of a set of another memory.
+    /// Returns the number, in this memory, of a set of another memory.
     pub(super) fn adopted_set(&mut self, other: &Self, set: Set) -> Set {
         let Some(texts) = other.sets.get(set as usize) else { return set };
         let mut texts: Vec<Path> = texts.iter().map(|&path| self.adopted(other, path)).collect();

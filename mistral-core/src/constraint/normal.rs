@@ -1,4 +1,4 @@
-//! From schemas to their normal form, and from their opposites: what is not expressed on the way is reported.
+//! Converts schemas and their opposites to the normal form. Parts that cannot be expressed are reported.
 
 use std::sync::Arc;
 
@@ -13,22 +13,22 @@ use super::pattern;
 use super::report::Treatment;
 use super::schema::{Compiled, Compiler, Problem};
 
-/// Alternatives that one schema may have once they are multiplied out.
+/// The most alternatives that one schema may have once they are multiplied out.
 const ALTERNATIVES: usize = 256;
-/// Schemas that are looked at for one tool while alternatives are multiplied out.
+/// The most schemas that are examined per tool while alternatives are multiplied out.
 const WORK: usize = 1 << 17;
-/// Schemas that an automaton counts as.
+/// The number of schemas as which an automaton counts.
 const AUTOMATON: usize = 1 << 7;
-/// Schemas inside of each other that hold for one value.
+/// The deepest nesting of schemas that hold for one value.
 const NESTING: usize = 64;
-/// Schemas inside of each other that are looked at, to find out whether nothing follows both of two.
+/// The deepest nesting of schemas that are examined to find out whether two schemas exclude each other.
 const DEPTH: usize = 4;
 
 type Schema = Map<String, Value>;
 type Flats<'d> = Vec<Flat<'d>>;
 
 impl<'d> Compiler<'d> {
-    /// The normal form of a schema.
+    /// Returns the normal form of a schema.
     pub(super) fn flatten(&mut self, sub: &Sub<'d>) -> Compiled<Flats<'d>> {
         self.work += 1;
         if self.work > WORK {
@@ -53,7 +53,7 @@ impl<'d> Compiler<'d> {
         }
     }
 
-    /// The normal form of all of some schemas together, for values of some types.
+    /// Returns the normal form of several schemas that hold together, for values of some types.
     pub(super) fn flatten_all(&mut self, subs: &[Sub<'d>], types: u8, at: &Arc<str>) -> Compiled<Flats<'d>> {
         let mut all = vec![Flat::of(at, types)];
         for sub in subs {
@@ -63,7 +63,7 @@ impl<'d> Compiler<'d> {
         Ok(all)
     }
 
-    /// Adds what one keyword says, if it can be expressed, and reports it if not.
+    /// Adds the conditions of one keyword, or reports the keyword if the conditions cannot be expressed.
     fn add(&mut self, all: &mut Flats<'d>, keyword: &str, at: &Arc<str>, other: Compiled<Flats<'d>>) {
         match other.and_then(|other| both(all, &other, at)) {
             Ok(product) => *all = product,
@@ -125,7 +125,7 @@ impl<'d> Compiler<'d> {
         Ok(all)
     }
 
-    /// What the keywords say that stand for themselves.
+    /// Returns the conditions of the keywords that stand for themselves.
     fn own(&mut self, schema: &'d Schema, at: &Arc<str>) -> Flat<'d> {
         let mut flat = Flat::of(at, ALL);
         if let Some(names) = schema.get("type") {
@@ -201,7 +201,7 @@ impl<'d> Compiler<'d> {
         flat
     }
 
-    /// What holds where a schema does not: one of its keywords is broken.
+    /// Returns the opposite of a schema: one of its keywords is broken.
     fn opposite(&mut self, schema: &'d Schema, at: &Arc<str>) -> Compiled<Flats<'d>> {
         let mut all = Vec::new();
         let of = |types| Flat::of(at, types);
@@ -356,7 +356,7 @@ impl<'d> Compiler<'d> {
         Ok(all)
     }
 
-    /// What a reference points to.
+    /// Returns the normal form of the schema to which a reference points.
     fn referred(&mut self, path: &'d Value, at: &Arc<str>, not: bool) -> Compiled<Flats<'d>> {
         let target = self.target(path, at)?;
         if self.open.contains(&target.at) {
@@ -368,7 +368,7 @@ impl<'d> Compiler<'d> {
         all
     }
 
-    /// The schema that a reference within the document points to.
+    /// Returns the schema to which a reference within the document points.
     pub(super) fn target(&self, path: &'d Value, at: &Arc<str>) -> Compiled<Sub<'d>> {
         let path = path.as_str().ok_or_else(|| Problem::new(at, "has a reference that is not a text"))?;
         let pointer = path.strip_prefix('#').map(decoded);
@@ -392,7 +392,7 @@ impl<'d> Compiler<'d> {
         self.flatten_all(&all, ALL, at)
     }
 
-    /// Exactly one of some.
+    /// Returns the normal form of `oneOf`: exactly one branch holds.
     fn one_of_many(&mut self, branches: &[Sub<'d>], at: &Arc<str>) -> Compiled<Flats<'d>> {
         let flats: Vec<Flats<'d>> = branches.iter().map(|branch| self.flatten(branch)).collect::<Compiled<_>>()?;
         let mut all = Vec::new();
@@ -417,7 +417,7 @@ impl<'d> Compiler<'d> {
         Ok(all)
     }
 
-    /// Whether branches exclude each other for sure, so that one of them is any of them.
+    /// Returns whether branches certainly exclude each other, so that "exactly one" means "any".
     pub(super) fn all_disjoint(&mut self, branches: &[Sub<'d>]) -> bool {
         let flats: Compiled<Vec<Flats<'d>>> = branches.iter().map(|branch| self.flatten(branch)).collect();
         let flats = flats.unwrap_or_default();
@@ -426,13 +426,13 @@ impl<'d> Compiler<'d> {
             && flats.iter().enumerate().all(|(i, a)| pairs(i).all(|b| self.disjoint(a, b, DEPTH)))
     }
 
-    /// Whether no value follows both for sure.
+    /// Returns whether certainly no value follows both.
     fn disjoint(&mut self, some: &[Flat<'d>], others: &[Flat<'d>], depth: usize) -> bool {
         let mut pairs = some.iter().flat_map(|a| others.iter().map(move |b| (a, b)));
         pairs.all(|(a, b)| a.and(b).is_none_or(|both| self.is_nothing(&both, depth)))
     }
 
-    /// Whether no value follows all of this for sure.
+    /// Returns whether certainly no value follows the record.
     pub(super) fn is_nothing(&mut self, flat: &Flat<'d>, depth: usize) -> bool {
         if flat.values.is_some() {
             return self.right(flat).is_empty();
@@ -467,7 +467,7 @@ impl<'d> Compiler<'d> {
                 })
     }
 
-    /// `if`, `then` and `else`, or their opposite.
+    /// Returns the normal form of `if`, `then` and `else`, or of their opposite.
     fn conditional(&mut self, schema: &'d Schema, at: &Arc<str>, not: bool) -> Compiled<Flats<'d>> {
         let sub = |key| Sub::new(below(at, &[key]), schema.get(key).unwrap_or(&TRUE));
         let then = |key| if not { sub(key).negated() } else { sub(key) };
@@ -476,7 +476,7 @@ impl<'d> Compiler<'d> {
         Ok(all)
     }
 
-    /// What must hold where there is a property: others, or a schema.
+    /// Returns what must hold if an object has a property: other properties, or a schema.
     fn dependent(&mut self, key: &'d str, what: &'d Value, at: &Arc<str>) -> Compiled<Flats<'d>> {
         let mut all: Flats<'d> = match what {
             Value::Array(_) => {
@@ -494,7 +494,7 @@ impl<'d> Compiler<'d> {
     }
 }
 
-/// What holds where one of some and one of others hold.
+/// Combines two lists of alternatives: one alternative of each list must hold.
 fn both<'d>(some: &[Flat<'d>], others: &[Flat<'d>], at: &Arc<str>) -> Compiled<Flats<'d>> {
     if some.len().saturating_mul(others.len()) > ALTERNATIVES.max(some.len()).max(others.len()) {
         return Err(Problem::new(at, "has too many alternatives"));
@@ -502,18 +502,18 @@ fn both<'d>(some: &[Flat<'d>], others: &[Flat<'d>], at: &Arc<str>) -> Compiled<F
     Ok(some.iter().flat_map(|a| others.iter().filter_map(|b| a.and(b))).collect())
 }
 
-/// Objects without a property.
+/// Returns the condition of objects without a property.
 fn without<'d>(name: &'d str, at: &Arc<str>) -> Members<'d> {
     Members { named: vec![(name, Sub::new(Arc::clone(at), &FALSE))], ..Members::default() }
 }
 
-/// The schemas under a keyword.
+/// Returns the schemas under a keyword.
 pub(super) fn branches<'d>(schema: &'d Schema, keyword: &str, at: &str) -> Vec<Sub<'d>> {
     let all = schema.get(keyword).and_then(Value::as_array).into_iter().flatten().enumerate();
     all.map(|(i, branch)| Sub::new(below(at, &[keyword, &i.to_string()]), branch)).collect()
 }
 
-/// What a schema says of items; `items` may be a list with `additionalItems` after it.
+/// Returns what a schema says about items; `items` may be a list with `additionalItems` after it.
 fn list_of<'d>(schema: &'d Schema, at: &str) -> Option<List<'d>> {
     let (key, prefix, rest) = match (schema.get("prefixItems"), schema.get("items")) {
         (Some(prefix), _) => ("prefixItems", prefix.as_array(), "items"),
@@ -527,7 +527,7 @@ fn list_of<'d>(schema: &'d Schema, at: &str) -> Option<List<'d>> {
     Some(List { prefix, rest })
 }
 
-/// What a schema says of properties.
+/// Returns what a schema says about properties.
 fn members_of<'d>(schema: &'d Schema, at: &str) -> Option<Members<'d>> {
     let of = |keyword: &'static str| {
         let all = schema.get(keyword).and_then(Value::as_object).into_iter().flatten();
@@ -539,7 +539,7 @@ fn members_of<'d>(schema: &'d Schema, at: &str) -> Option<Members<'d>> {
     said.then(|| Members { named: of("properties"), patterns: of("patternProperties"), rest })
 }
 
-/// A pointer in a reference, where characters may be escaped as in an address.
+/// Decodes the pointer of a reference, whose characters may be escaped as in a URI.
 fn decoded(pointer: &str) -> String {
     let mut bytes = Vec::with_capacity(pointer.len());
     let (all, mut at) = (pointer.as_bytes(), 0);
@@ -552,7 +552,7 @@ fn decoded(pointer: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The schema with an anchor.
+/// Finds the schema with an anchor.
 fn anchor<'d>(schema: &'d Value, name: &str, at: &str, depth: usize) -> Option<Sub<'d>> {
     if depth > 64 || name.is_empty() {
         return None;

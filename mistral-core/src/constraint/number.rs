@@ -17,7 +17,7 @@ const FRACTION: usize = 17;
 pub(super) struct Range {
     pub(super) min: Option<(Decimal, bool)>,
     pub(super) max: Option<(Decimal, bool)>,
-    /// There is a bound that only an exponent could go beyond.
+    /// Whether there is a bound that only a number with an exponent could exceed.
     pub(super) far: bool,
 }
 
@@ -64,20 +64,20 @@ impl Decimal {
         self.fraction.is_empty()
     }
 
-    /// Whether it is a multiple of another, where that can be said.
+    /// Returns whether the number is a multiple of another, if that can be decided.
     pub(super) fn is_multiple_of(&self, divisor: &Self) -> Option<bool> {
         let places = self.fraction.len().max(divisor.fraction.len());
         let (number, divisor) = (self.shifted(places)?, divisor.shifted(places)?);
         number.checked_rem(divisor).map(|rest| rest == 0)
     }
 
-    /// The digits up to so many places after the point, as an integer.
+    /// Returns the digits up to `places` places after the point, as an integer.
     fn shifted(&self, places: usize) -> Option<i128> {
         let digit = |at: usize| i128::from(self.fraction.get(at).map_or(0, |digit| digit - b'0'));
         (0..places).try_fold(self.whole, |all, at| all.checked_mul(10)?.checked_add(digit(at)))
     }
 
-    /// Every way to write it without an exponent.
+    /// Returns the automaton of all spellings of the number without an exponent.
     pub(super) fn spellings(&self) -> Result<Dfa, Refused> {
         let digits = String::from_utf8_lossy(&self.fraction);
         let fraction = if digits.is_empty() { "(?:\\.0+)?".to_owned() } else { format!("\\.{digits}0*") };
@@ -89,7 +89,7 @@ impl Decimal {
         Dfa::regex(&format!("{sign}{}{fraction}", self.whole), STATES)
     }
 
-    /// Numbers that are multiples of it, or those that are none; without exponents.
+    /// Returns the automaton of the multiples of the number or, with `not`, of all other numbers; without exponents.
     pub(super) fn multiples(&self, not: bool) -> Result<Dfa, Refused> {
         // Of the integer that it is after a shift of the point.
         let places = self.fraction.len();
@@ -168,7 +168,7 @@ impl Range {
         }
     }
 
-    /// The bounds of a schema.
+    /// Returns the bounds of a schema.
     pub(super) fn of_schema(schema: &Map<String, Value>) -> Self {
         let mut range = Self::default();
         for (key, exclusive, above) in [("minimum", "exclusiveMinimum", true), ("maximum", "exclusiveMaximum", false)] {
@@ -191,14 +191,14 @@ impl Range {
         range
     }
 
-    /// What is outside of it: below, and above.
+    /// Returns the ranges outside of this range: below, and above.
     pub(super) fn opposites(&self) -> Vec<Self> {
         let below = self.min.clone().map(|(min, out)| Self { max: Some((min, !out)), ..Self::default() });
         let above = self.max.clone().map(|(max, out)| Self { min: Some((max, !out)), ..Self::default() });
         below.into_iter().chain(above).collect()
     }
 
-    /// Only what another holds too.
+    /// Narrows the range to the numbers that another range also holds.
     pub(super) fn and(&mut self, other: &Self) {
         other.min.iter().for_each(|bound| self.at_least(bound.clone()));
         other.max.iter().for_each(|bound| self.at_most(bound.clone()));
@@ -248,7 +248,7 @@ impl Range {
         union(&all)
     }
 
-    /// Numbers of the range: with exponents only where nothing bounds them and they are not `plain`.
+    /// Returns the automaton of the numbers of the range. Exponents are allowed only if the range has no bounds and `plain` is false.
     pub(super) fn numbers(&self, plain: bool) -> Result<Dfa, Refused> {
         let whole = format!("(?:0|[1-9][0-9]{{0,{}}})", DIGITS - 1);
         if self.min.is_none() && self.max.is_none() {

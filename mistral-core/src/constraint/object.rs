@@ -1,4 +1,5 @@
-//! Objects: named properties in the order of their schema, then others by what their names are, counted where a schema counts them.
+//! Objects: named properties in the order of their schema, then other properties by the kinds of their names, counted where a schema counts
+//! them.
 
 use std::sync::Arc;
 
@@ -11,35 +12,35 @@ use super::strings::{any_text, automaton};
 use super::style::{Style, other_names};
 use super::text::{Content, STATES};
 
-/// Kinds of names that the regular expressions of one object tell apart.
+/// The most kinds of names that the regular expressions of one object may tell apart.
 const CLASSES: usize = 32;
-/// Rules that counting the properties of one object may take.
+/// The most rules that counting the properties of one object may take.
 const COUNTED: usize = 1 << 14;
 
 /// The name of a property.
 #[derive(Debug)]
 pub(super) enum Name<'k> {
     Known(&'k str),
-    /// Any that the content holds.
+    /// Any name that the content matches.
     Other(&'k Content),
 }
 
 /// How an object is written in a dialect, as the arguments of a call or as a value.
 pub(super) trait Writer<'d> {
-    /// Whether a name can be written.
+    /// Returns whether a name can be written.
     fn writes(&self, compiler: &Compiler<'d>, name: &str) -> bool;
 
-    /// The rule of a property whose value follows some schemas, if there can be one.
+    /// Returns the rule of a property whose value follows some schemas, if such a property is possible.
     fn member(&self, compiler: &mut Compiler<'d>, name: &Name<'_>, at: &Arc<str>, subs: &[Sub<'d>]) -> Option<Rule>;
 
-    /// Whether names stand without quotes.
+    /// Returns whether names stand without quotes.
     fn bare(&self, compiler: &Compiler<'d>) -> bool;
 
-    /// What stands between properties, and after the last.
+    /// Returns the rules of the marks between properties, and after the last property.
     fn marks(&self, compiler: &mut Compiler<'d>) -> (Option<Rule>, Rule);
 }
 
-/// As a value.
+/// Writes an object as a value.
 struct Braces;
 
 impl<'d> Writer<'d> for Braces {
@@ -73,7 +74,7 @@ impl<'d> Writer<'d> for Braces {
 }
 
 impl<'d> Compiler<'d> {
-    /// The rule of objects as values.
+    /// Returns the rule of objects as values.
     pub(super) fn object(&mut self, flat: &Flat<'d>) -> Option<Rule> {
         let [open, ..] = self.brackets;
         let members = self.members(flat, &Braces)?;
@@ -81,7 +82,7 @@ impl<'d> Compiler<'d> {
         Some(self.grammar.add(Pattern::Nested(whole)))
     }
 
-    /// The schemas of a property.
+    /// Returns the schemas of a property.
     pub(super) fn subs_of(&mut self, flat: &Flat<'d>, name: &str) -> Vec<Sub<'d>> {
         let mut all = Vec::new();
         for members in &flat.members {
@@ -99,7 +100,7 @@ impl<'d> Compiler<'d> {
         all
     }
 
-    /// The rule of the properties of an object, up to its end.
+    /// Returns the rule of the properties of an object, up to its end.
     pub(super) fn members(&mut self, flat: &Flat<'d>, writer: &dyn Writer<'d>) -> Option<Rule> {
         let mut names: Vec<&'d str> = Vec::new();
         let named = flat.members.iter().flat_map(|members| members.named.iter().map(|(key, _)| *key));
@@ -136,7 +137,7 @@ impl<'d> Compiler<'d> {
         self.in_order(flat, &known, others, (min, max), writer)
     }
 
-    /// The rule of properties that are not named, if there may be any, and how many there can be.
+    /// Returns the rule of properties that are not named, if any are allowed, and how many there can be.
     fn others(
         &mut self,
         flat: &Flat<'d>,
@@ -170,7 +171,8 @@ impl<'d> Compiler<'d> {
         self.one_of(rules).map(|rule| (rule, all))
     }
 
-    /// The names that are not known, by the regular expressions that they match, with their schemas and whether they match none.
+    /// Groups the unknown names by the regular expressions that they match. Each group has its schemas, and a flag that is true if its
+    /// names match none.
     fn classes(&mut self, flat: &Flat<'d>, names: &[&'d str]) -> Vec<(Content, Vec<Sub<'d>>, bool)> {
         let start = match words_of(names) {
             Ok(None) => Content::Free { min: 0, max: None },
@@ -237,7 +239,7 @@ impl<'d> Compiler<'d> {
         classes.into_iter().map(|(content, matched)| (content, subs(&matched), matched.is_empty())).collect()
     }
 
-    /// The parts of some contents that an automaton matches, and those that it does not.
+    /// Splits contents into the parts that an automaton matches, and the parts that it does not match.
     fn split<T: Clone>(&self, all: &[(Content, T)], dfa: &super::dfa::Dfa) -> Result<Parts<T>, Refused> {
         let (mut within, mut without) = (Vec::new(), Vec::new());
         for (content, mark) in all {
@@ -254,7 +256,7 @@ impl<'d> Compiler<'d> {
         Ok((within, without))
     }
 
-    /// Properties one after the other: `known` with whether each is required, then `others`.
+    /// Returns the rule of a sequence of properties: `known` with whether each is required, then `others`.
     fn in_order(
         &mut self,
         flat: &Flat<'d>,
@@ -306,7 +308,7 @@ impl<'d> Compiler<'d> {
         Some(if others.is_some() { self.grammar.add(Pattern::Scope(whole)) } else { whole })
     }
 
-    /// Other properties after so many, and the end.
+    /// Returns the rule of other properties after a number of properties, and the end.
     fn tail(
         &mut self,
         others: Option<(Rule, Option<u32>)>,
@@ -341,12 +343,12 @@ impl<'d> Compiler<'d> {
 
 type Parts<T> = (Vec<(Content, T)>, Vec<(Content, T)>);
 
-/// The automaton of some texts, if there are any.
+/// Returns the automaton of some texts, if there are any.
 fn words_of(names: &[&str]) -> Result<Option<super::dfa::Dfa>, Refused> {
     if names.is_empty() { Ok(None) } else { super::dfa::Dfa::words(names, STATES).map(Some) }
 }
 
-/// The regular expression of a key of `patternProperties`.
+/// Returns the regular expression of a key of `patternProperties`.
 fn key_pattern<'d>(pattern: &'d str, sub: &Sub<'d>) -> Text<'d> {
     Text { at: Arc::clone(&sub.at), keyword: "pattern", text: pattern, not: false }
 }

@@ -1,8 +1,8 @@
-//! What of the schemas of tools is not enforced while their calls are written.
+//! The parts of tools' schemas that are not enforced while calls are written.
 
 use std::fmt;
 
-/// A part of a tool's schema that calls are not held to while they are written. Check such calls after they are complete.
+/// A part of a tool's schema that is not enforced while calls are written. Check such calls when they are complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unenforced {
@@ -12,7 +12,7 @@ pub struct Unenforced {
     pub at: String,
     /// The keyword, if a single one is not enforced.
     pub keyword: Option<String>,
-    /// What stands in place of the part that is not enforced.
+    /// How the constraint treats the part.
     pub treatment: Treatment,
     /// The reason, as the end of a sentence that begins with "the schema"; empty where the keyword says enough.
     pub detail: String,
@@ -47,7 +47,7 @@ impl fmt::Display for Unenforced {
     }
 }
 
-/// The same before it is known whose schema it is.
+/// An [`Unenforced`] part before its tool is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) at: String,

@@ -20,7 +20,7 @@ use super::text::STATES;
 const DEPTH: usize = 64;
 /// Bytes of the texts of one enumeration.
 const ENUM_BYTES: usize = 1 << 20;
-/// What says nothing about values.
+/// Keywords that say nothing about values.
 const NOTES: [&str; 15] = [
     "title",
     "description",
@@ -54,13 +54,13 @@ impl Problem {
 
 pub(super) type Compiled<T> = Result<T, Problem>;
 
-/// The places of schemas that hold together, whether they are negated, the types that are wanted, and where text stands as it is, a
-/// hash of the text that readers take for something else.
+/// The places of schemas that hold together, whether each is negated, and the wanted types. Where text stands without quotes, also a hash
+/// of the text that readers take for something else.
 type Key = (Vec<(Arc<str>, bool)>, u8, Option<u64>);
 
 #[derive(Debug, Clone, Copy)]
 enum Known {
-    /// Being made, with the rule that stands for it if it was asked for on the way.
+    /// The rule is being made. Holds the rule that stands for it if it was requested meanwhile.
     Open(Option<Rule>),
     Done(Option<Rule>),
 }
@@ -74,14 +74,14 @@ pub(super) struct Compiler<'d> {
     known: HashMap<Key, Known>,
     /// The automata of regular expressions and formats.
     pub(super) automata: HashMap<(&'static str, &'d str, bool), Result<Arc<Dfa>, Refused>>,
-    /// Schemas inside each other that are being looked at.
+    /// The number of nested schemas that are being examined.
     depth: usize,
     /// References that are being followed.
     pub(super) open: Vec<Arc<str>>,
     /// Schemas that were looked at, and those that are being looked at for one value.
     pub(super) work: usize,
     pub(super) nesting: usize,
-    /// What is not enforced.
+    /// The parts that are not enforced.
     pub(super) found: Vec<Finding>,
     any: Option<Rule>,
     pub(super) colon: Rule,
@@ -132,7 +132,7 @@ impl<'d> Compiler<'d> {
         }
     }
 
-    /// What an automaton was refused for, as a detail of a report; nothing if it would match nothing.
+    /// Returns why an automaton was refused, as a detail of a report. Returns `None` if the automaton would match nothing.
     pub(super) fn detail(refused: Refused) -> Option<String> {
         match refused {
             Refused::Nothing => None,
@@ -175,8 +175,8 @@ impl<'d> Compiler<'d> {
         matches!(self.style, Style::Raw { .. })
     }
 
-    /// The rule of what all of some schemas allow of some types, or of any value of these if it cannot be made; none if they allow
-    /// nothing.
+    /// Returns the rule of the values of some types that all schemas allow. If the rule cannot be made, returns the rule of any value of
+    /// these types. Returns `None` if no value is allowed.
     pub(super) fn rule(&mut self, at: &Arc<str>, subs: &[Sub<'d>], types: u8) -> Option<Rule> {
         let mut subs: Vec<Sub<'d>> = subs.iter().map(|sub| self.followed(sub)).filter(|sub| !sub.is_true()).collect();
         if subs.iter().any(Sub::is_false) {
@@ -221,7 +221,7 @@ impl<'d> Compiler<'d> {
         made
     }
 
-    /// What a schema that only refers to another refers to.
+    /// Follows a schema that only refers to another schema.
     fn followed(&self, sub: &Sub<'d>) -> Sub<'d> {
         let mut sub = sub.clone();
         for _ in 0..DEPTH {
@@ -255,7 +255,7 @@ impl<'d> Compiler<'d> {
         Ok(self.one_of(rules))
     }
 
-    /// The rule of what holds together.
+    /// Returns the rule of a record.
     pub(super) fn single(&mut self, flat: &Flat<'d>) -> Option<Rule> {
         let mut types = flat.meant();
         if flat.values.is_some() {
@@ -300,7 +300,7 @@ impl<'d> Compiler<'d> {
         some.then(|| self.grammar.terminal(Terminal::words(texts.iter().map(String::as_str))))
     }
 
-    /// The automaton of the numbers that hold, if there are any.
+    /// Returns the automaton of the allowed numbers, if there are any.
     pub(super) fn number(&mut self, flat: &Flat<'d>) -> Option<Dfa> {
         let mut range = flat.range.clone();
         let numbers = flat.excluded.iter().filter_map(|value| value.as_number().and_then(Decimal::new));
@@ -343,7 +343,7 @@ impl<'d> Compiler<'d> {
         Some(made)
     }
 
-    /// Any value of some types.
+    /// Returns the rule of any value of some types.
     pub(super) fn any(&mut self, types: u8) -> Option<Rule> {
         let at: Arc<str> = "".into();
         if types != ALL || self.is_raw() {
@@ -360,20 +360,20 @@ impl<'d> Compiler<'d> {
         Some(value)
     }
 
-    /// Whether a value follows a schema.
+    /// Returns whether a value follows a schema.
     pub(super) fn valid(&mut self, sub: &Sub<'d>, value: &Value) -> bool {
         let flats = self.flatten(sub).unwrap_or_default();
         flats.iter().any(|flat| self.allows(flat, value))
     }
 
-    /// The values of an enumeration that hold.
+    /// Returns the values of an enumeration that the record allows.
     pub(super) fn right(&mut self, flat: &Flat<'d>) -> Vec<&'d Value> {
         let others = Flat { values: None, ..flat.clone() };
         let values = flat.values.iter().flatten().copied();
         values.filter(|value| self.allows(&others, value)).collect()
     }
 
-    /// Whether a value is one of those that hold. What is not enforced is not looked at.
+    /// Returns whether the record allows a value. Parts that are not enforced are ignored.
     pub(super) fn allows(&mut self, flat: &Flat<'d>, value: &Value) -> bool {
         let within = |count: usize, (min, max): (u32, Option<u32>)| {
             count >= min as usize && max.is_none_or(|max| count <= max as usize)
@@ -429,7 +429,7 @@ impl<'d> Compiler<'d> {
     }
 }
 
-/// Whether a schema says nothing but this.
+/// Returns whether a schema says nothing except under `key`.
 fn is_only(schema: &serde_json::Map<String, Value>, key: &str) -> bool {
     schema.keys().all(|known| known == key || NOTES.contains(&known.as_str())) && schema.contains_key(key)
 }

@@ -1,4 +1,4 @@
-//! What strings hold: lengths, regular expressions, formats, and texts that are excluded, in one automaton.
+//! The content of strings: lengths, regular expressions, formats, and excluded texts, in one automaton.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::style::Style;
 use super::text::{Content, STATES};
 
 impl<'d> Compiler<'d> {
-    /// The automaton of a regular expression or a format, or of the texts that do not have it.
+    /// Returns the automaton of a regular expression or a format, or of the texts that do not match it.
     pub(super) fn text(&mut self, text: &Text<'d>) -> Result<Arc<Dfa>, Refused> {
         let key = (text.keyword, text.text, text.not);
         if let Some(known) = self.automata.get(&key) {
@@ -34,7 +34,7 @@ impl<'d> Compiler<'d> {
         made
     }
 
-    /// The rule of strings.
+    /// Returns the rule of strings.
     pub(super) fn string(&mut self, flat: &Flat<'d>) -> Option<Rule> {
         let content = self.content(flat)?;
         let except = if let Style::Raw { except, .. } = &self.style { except.clone() } else { None };
@@ -61,7 +61,7 @@ impl<'d> Compiler<'d> {
         }
     }
 
-    /// What strings hold, if there are any that hold.
+    /// Returns the content of the allowed strings, if there are any.
     pub(super) fn content(&mut self, flat: &Flat<'d>) -> Option<Content> {
         let (min, max) = flat.length;
         if max.is_some_and(|max| max < min) {
@@ -114,7 +114,7 @@ impl<'d> Compiler<'d> {
         Some(Content::Only(dfa))
     }
 
-    /// The automaton of the strings that follow some schemas; nothing where all do, an error if none does.
+    /// Returns the automaton of the strings that follow some schemas; `None` if all strings do, an error if no string does.
     pub(super) fn strings_of(&mut self, subs: &[Sub<'d>], at: &Arc<str>) -> Compiled<Result<Option<Dfa>, Refused>> {
         if subs.iter().all(Sub::is_true) {
             return Ok(Ok(None));
@@ -146,7 +146,7 @@ pub(super) fn any_text() -> Result<Dfa, Refused> {
     Dfa::regex("(?s:.)*", STATES)
 }
 
-/// What a content is as an automaton, unless it is anything.
+/// Returns the automaton of a content, or `None` if the content can be anything.
 pub(super) fn automaton(content: Content) -> Result<Option<Dfa>, Refused> {
     let (dfa, min, max) = match content {
         Content::Only(dfa) => return Ok(Some(dfa)),

@@ -56,7 +56,7 @@ impl Style {
         }
     }
 
-    /// Keys that a content holds.
+    /// Returns the rule of keys that a content matches.
     pub(super) fn other_key(&self, g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
         match self {
             Self::Bare { .. } => other_name(g, content),
@@ -64,7 +64,7 @@ impl Style {
         }
     }
 
-    /// Strings; `unique` ones differ from each other within a scope, and are written in one way only.
+    /// Returns the rule of strings. `unique` strings differ from each other within a scope, and each has one spelling only.
     pub(super) fn string(&self, g: &mut Grammar, content: &Content, unique: bool) -> Result<Rule, Refused> {
         let one_way = match self {
             _ if !unique => Unique::No,
@@ -104,7 +104,7 @@ impl Style {
     }
 }
 
-/// Names without quotes that a content holds, which differ from each other within a scope.
+/// Returns the rule of names without quotes that a content matches and that differ from each other within a scope.
 pub(super) fn other_name(g: &mut Grammar, content: &Content) -> Result<Rule, Refused> {
     Ok(g.terminal(Terminal::dfa(other_names(content)?).differing("", false)))
 }

@@ -15,14 +15,14 @@ pub(super) struct Terminal {
     distinct: Option<Distinct>,
 }
 
-/// Of a terminal whose texts differ from each other within a scope.
+/// The data of a terminal whose texts differ from each other within a scope.
 #[derive(Debug)]
 struct Distinct {
-    /// What stands before it, so that the same text is the same in other terminals.
+    /// The text before the terminal, so that the same text counts as the same in other terminals.
     prefix: Box<[u8]>,
-    /// Quotes of Python are single ones, and count as double ones.
+    /// Whether single quotes of Python count as double quotes.
     single_quotes: bool,
-    /// By state, how many texts can end from there on; `u32::MAX` if there is no end of them.
+    /// For each state, how many texts can end from there; `u32::MAX` if their number is not bounded.
     completions: Box<[u32]>,
 }
 
@@ -62,8 +62,8 @@ impl Terminal {
         Self { form, fingerprint: hasher.finish(), distinct: None }
     }
 
-    /// The same, where texts within one scope differ from each other, `prefix` before them included, and `single_quotes` count as
-    /// double ones.
+    /// Returns the same terminal for texts that differ from each other within one scope. The `prefix` before a text counts as a part of it.
+    /// With `single_quotes`, single quotes count as double quotes.
     pub(super) fn differing(mut self, prefix: &str, single_quotes: bool) -> Self {
         let completions = match &self.form {
             // Nodes stand before those that follow them.
@@ -83,7 +83,7 @@ impl Terminal {
         self
     }
 
-    /// A byte as it counts in texts that differ from each other, or from there as it is written.
+    /// Converts a written byte to the byte that counts when texts are compared, or back.
     pub(super) fn counted(&self, byte: u8) -> u8 {
         match byte {
             b'\'' | b'"' if self.distinct.as_ref().is_some_and(|distinct| distinct.single_quotes) => {
@@ -93,12 +93,12 @@ impl Terminal {
         }
     }
 
-    /// Whether texts within one scope differ from each other, and then what stands before them.
+    /// Returns the prefix of texts that must differ from each other within one scope, or `None` if they need not differ.
     pub(super) fn distinct(&self) -> Option<&[u8]> {
         self.distinct.as_ref().map(|distinct| &*distinct.prefix)
     }
 
-    /// How many texts can end from here on, if that is known and finite.
+    /// Returns how many texts can end from here, if that number is known and finite.
     pub(super) fn completions(&self, at: At) -> Option<u32> {
         let distinct = self.distinct.as_ref()?;
         distinct.completions.get(at.state as usize).copied().filter(|&all| all != u32::MAX)

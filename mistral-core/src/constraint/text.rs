@@ -36,7 +36,7 @@ pub(super) struct Writing<'w> {
 pub(super) enum Unique {
     No,
     Yes,
-    /// But for the quotes around it, which are not in it.
+    /// Except for the quotes around the text, which are not part of it.
     Quotes,
 }
 

@@ -178,7 +178,8 @@ impl Tree {
         }
     }
 
-    /// Removes the tokens that begin with some bytes and go on with one of `next`; also those that end there if all go.
+    /// Removes the tokens that begin with some bytes and continue with a byte of `next`. If all continuations are removed, tokens that end
+    /// there are removed too.
     fn remove(&self, mask: &mut Mask, bytes: &[u8], next: impl Fn(u8) -> bool) {
         let (mut at, mut end) = (0, self.nodes.len());
         for &byte in bytes {

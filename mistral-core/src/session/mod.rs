@@ -14,9 +14,9 @@ use crate::{Error, Message, Role, Suspended, Usage};
 
 /// A conversation with its branches, to be kept, trimmed, stored and continued.
 ///
-/// Messages are a tree, and the conversation is the path from its root to the head. Editing a message or asking again leaves the
-/// old path there as a branch. As long as messages are only added, each prompt begins with the prompt before, so that what was
-/// computed for that can be used again; [`fit`](Self::fit) changes the beginning seldom, by cutting more than it has to.
+/// Messages form a tree, and the conversation is the path from the root to the head. Editing a message or asking again keeps the old path
+/// as a branch. While messages are only added, each prompt begins with the previous prompt, so that the computation for the previous prompt
+/// can be reused. [`fit`](Self::fit) seldom changes the beginning, because it cuts more than it has to.
 ///
 /// An [`Agent`](crate::Agent) drives a session by itself: [`Agent::chat`](crate::Agent::chat) adds the messages, trims the prompt to the
 /// context, makes the calls of tools and keeps everything that happens.
@@ -34,7 +34,7 @@ use crate::{Error, Message, Role, Suspended, Usage};
 /// # Ok::<(), mistral_core::Error>(())
 /// ```
 ///
-/// A session knows no model. By hand, [`prompt`](Self::prompt) is the list of messages to ask with:
+/// A session does not know a model. To drive a session by hand, ask a model with its [`prompt`](Self::prompt):
 ///
 /// ```
 /// use mistral_core::{ChatSession, Message, Model};
@@ -58,7 +58,7 @@ pub struct ChatSession {
     /// What is said in their place.
     summary: Option<String>,
     usage: Usage,
-    /// Exchanges that wait for approvals, by the message after which they do.
+    /// Exchanges that wait for approvals, by the message after which they wait.
     suspended: BTreeMap<MessageId, Suspended>,
 }
 
@@ -117,7 +117,7 @@ impl ChatSession {
         }
     }
 
-    /// Returns the messages of the path, oldest first, without the system prompt. Messages that prompts leave out are among them.
+    /// Returns the messages of the path, oldest first, without the system prompt. Messages that prompts leave out are included.
     pub fn messages(&self) -> impl Iterator<Item = (MessageId, &Message)> {
         self.path().into_iter().filter_map(|id| Some((id, self.message(id)?)))
     }
@@ -127,15 +127,14 @@ impl ChatSession {
         self.nodes.get(id.0).map(|node| &node.message)
     }
 
-    /// Returns the messages to ask a model with: the system prompt, with the summary in it if there is one, and the messages that are not
-    /// left out. Messages of the user that follow each other are one message, as chat templates want it: the answer between them may
-    /// have failed.
+    /// Returns the messages to ask a model with: the system prompt, including the summary if there is one, and the messages that are not
+    /// left out. Consecutive messages of the user are joined into one, as chat templates expect: the answer between them may have failed.
     pub fn prompt(&self) -> Vec<Message> {
         self.assemble(&self.dropped, self.summary.as_deref())
     }
 
-    /// Adds to the tokens that the session has cost: those of an answer, a summary or an exchange. [`Agent::chat`](crate::Agent::chat)
-    /// does this by itself.
+    /// Adds the tokens of an answer, a summary or an exchange to the usage of the session. [`Agent::chat`](crate::Agent::chat) does this by
+    /// itself.
     pub fn record(&mut self, usage: Usage) {
         let Usage { prompt_tokens, generated_tokens } = &mut self.usage;
         *prompt_tokens = prompt_tokens.saturating_add(usage.prompt_tokens);
@@ -147,13 +146,14 @@ impl ChatSession {
         self.usage
     }
 
-    /// Returns what is said in place of messages that were left out.
+    /// Returns the summary that stands in for messages that were left out.
     pub fn summary(&self) -> Option<&str> {
         self.summary.as_deref()
     }
 
-    /// Returns the exchange whose calls wait for approval after the head, if there is one. [`Agent::resume_chat`](crate::Agent::resume_chat)
-    /// continues it; it is saved with the session. A suspended exchange belongs to its branch: on another branch there is none.
+    /// Returns the exchange whose calls wait for approval after the head, if there is one.
+    /// [`Agent::resume_chat`](crate::Agent::resume_chat) continues the exchange. A suspended exchange is saved with the session and belongs
+    /// to its branch.
     pub fn suspended(&self) -> Option<&Suspended> {
         self.suspended.get(&self.head?)
     }
@@ -166,7 +166,7 @@ impl ChatSession {
     /// Replaces a message of the user on a new branch, whose head is the new message.
     ///
     /// # Errors
-    /// [`Error::UnknownMessage`] if there is none of the user with this id.
+    /// [`Error::UnknownMessage`] if no message of the user has this id.
     pub fn edit(&mut self, id: MessageId, content: impl Into<String>) -> Result<MessageId, Error> {
         let node = self.nodes.get(id.0).filter(|node| node.message.role == Role::User);
         let (parent, mut message) = node.map(|node| (node.parent, node.message.clone())).ok_or(unknown(id))?;
@@ -192,14 +192,14 @@ impl ChatSession {
         (0..self.nodes.len()).map(MessageId).filter(|id| !parents.contains(id)).collect()
     }
 
-    /// Returns the versions of a message: those that follow the same message, itself included.
+    /// Returns the versions of a message: all messages that follow the same message, including this one.
     pub fn versions(&self, id: MessageId) -> Vec<MessageId> {
         let Some(node) = self.nodes.get(id.0) else { return Vec::new() };
         let same = |other: &MessageId| self.nodes.get(other.0).is_some_and(|other| other.parent == node.parent);
         (0..self.nodes.len()).map(MessageId).filter(same).collect()
     }
 
-    /// Moves the head to the branch of a message: to the latest end of that branch.
+    /// Moves the head to the latest end of a message's branch.
     ///
     /// # Errors
     /// [`Error::UnknownMessage`].
@@ -236,12 +236,12 @@ impl ChatSession {
         false
     }
 
-    /// The state to return to by [`rewind`](Self::rewind).
+    /// Returns the state to which [`rewind`](Self::rewind) can return.
     pub(crate) fn mark(&self) -> Mark {
         Mark { len: self.nodes.len(), head: self.head, dropped: self.dropped.clone() }
     }
 
-    /// Forgets what was added and trimmed since a mark.
+    /// Undoes all additions and trims since a mark.
     pub(crate) fn rewind(&mut self, mark: Mark) {
         self.nodes.truncate(mark.len);
         (self.head, self.dropped) = (mark.head, mark.dropped);
@@ -254,7 +254,7 @@ impl ChatSession {
         }
     }
 
-    /// Takes over the text of a result of a tool that was shortened since it was kept.
+    /// Replaces the text of a kept tool result that was shortened since.
     pub(crate) fn shorten(&mut self, id: MessageId, result: &Message) {
         let kept = self.nodes.get_mut(id.0).map(|node| &mut node.message);
         if let Some(kept) = kept.filter(|kept| kept.role == Role::Tool && kept.tool_call_id == result.tool_call_id)
@@ -290,7 +290,7 @@ impl ChatSession {
         messages
     }
 
-    /// Keeps what was cut if the path still has all of it; otherwise the next fit starts from nothing.
+    /// Forgets the cut and its summary unless the path still contains all cut messages.
     fn keep_cut(&mut self) {
         let path: BTreeSet<MessageId> = self.path().into_iter().collect();
         if !self.dropped.is_subset(&path) {

@@ -181,9 +181,9 @@ fn from_gguf(
 
 /// Returns how many positions the rotary embedding was made for, of `max_positions` without its scaling.
 ///
-/// Linear and dynamic scaling multiply them, YaRN multiplies the pretrained context; of the other scalings the number is that of the
-/// scaled context already. Source: vLLM, `_get_and_verify_max_len` in `vllm/config/model.py`. A GGUF file that keeps the pretrained
-/// context of a linear scaling is read like one of YaRN.
+/// Linear and dynamic scaling multiply `max_positions`, and YaRN multiplies the pretrained context. For the other scalings, `max_positions`
+/// already is the scaled context. Source: vLLM, `_get_and_verify_max_len` in `vllm/config/model.py`. A GGUF file that keeps the pretrained
+/// context of a linear scaling is read like a file with YaRN.
 pub(super) fn scaled_context(config: &Config, scaling: &RopeScaling, max_positions: usize) -> Result<usize, Error> {
     let (factor, original) = match scaling {
         RopeScaling::Linear { factor, original }
@@ -205,7 +205,7 @@ fn wrong_divisors(elements: usize, rotary_dim: usize) -> String {
     format!("has {elements} values; expected {}, all of them above 0 and finite", rotary_dim / 2)
 }
 
-/// One divisor above 0 for each frequency.
+/// Checks the divisors: one divisor above 0 per frequency.
 fn divisors(values: Vec<f32>, rotary_dim: usize) -> Option<Arc<[f32]>> {
     let fits = values.len() == rotary_dim / 2 && values.iter().all(|v| v.is_finite() && *v > 0.0);
     fits.then(|| values.into())

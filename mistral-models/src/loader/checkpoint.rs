@@ -117,14 +117,13 @@ impl CheckpointOptions {
         self
     }
 
-    /// Opens a `.gguf` file (any part of a split one), a `.safetensors` file with a `config.json` beside it, a
-    /// directory with either, or a model that is already in the local Hugging Face cache, by its id: `org/name` or
-    /// `org/name@revision`. A path that exists is never taken for an id. Nothing is downloaded.
+    /// Opens a checkpoint: a `.gguf` file (any part of a split one), a `.safetensors` file with a `config.json` next to it, or a directory
+    /// with either. Also opens a model from the local Hugging Face cache by its id: `org/name` or `org/name@revision`. A path that exists
+    /// is never taken for an id. Nothing is downloaded.
     ///
     /// # Errors
-    /// [`Error::NotFound`] says where was looked; [`Error::WrongFile`] which kind of file was found instead;
-    /// [`Error::Truncated`], [`Error::Malformed`], [`Error::Limit`], [`Error::Missing`] for damaged or incomplete
-    /// checkpoints.
+    /// [`Error::NotFound`] lists the places that were searched; [`Error::WrongFile`] names the kind of file that was found instead;
+    /// [`Error::Truncated`], [`Error::Malformed`], [`Error::Limit`], [`Error::Missing`] for damaged or incomplete checkpoints.
     pub fn open(self, path_or_id: impl AsRef<Path>) -> Result<Checkpoint, Error> {
         let path = path_or_id.as_ref();
         match fs::metadata(path) {
@@ -384,9 +383,8 @@ impl Checkpoint {
         }
     }
 
-    /// Reads a file that lies beside safetensors weights, such as `tokenizer.json` or `chat_template.jinja`. `None`
-    /// when there is no such file, and always for GGUF, which carries all of this inside: other files in its directory
-    /// may belong to other models.
+    /// Reads a file next to safetensors weights, such as `tokenizer.json` or `chat_template.jinja`. Returns `None` if there is no such
+    /// file, and always for GGUF, which holds this data itself: other files in its directory may belong to other models.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Limit`] above [`Limits::sidecar_bytes`]; [`Error::NotFound`] for a name that leads out
@@ -408,7 +406,7 @@ impl Checkpoint {
         }
     }
 
-    /// The names of the files in a folder next to safetensors weights, in order; none where there is no such folder.
+    /// Returns the sorted names of the files in a folder next to safetensors weights. The list is empty if there is no such folder.
     pub(crate) fn names_in(&self, folder: &str) -> Result<Vec<String>, Error> {
         let Some(folder) = self.directory.as_ref().map(|directory| directory.join(folder)).filter(|path| path.is_dir())
         else {

@@ -28,7 +28,7 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// The bytes that are left.
+    /// Returns the bytes that are left.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
@@ -43,7 +43,7 @@ impl<'a> Cursor<'a> {
         Error::malformed(self.what, format!("{detail} (at byte {})", self.at))
     }
 
-    /// An error about `len` bytes that the file does not have: the file is truncated, or the length is absurd.
+    /// Returns the error for `len` bytes that the file does not have: the file is truncated, or the length is absurd.
     pub(crate) fn short(&self, len: u64, of: &str) -> Error {
         // No file has more: such a length is damage.
         const LARGEST: u64 = 1 << 44;

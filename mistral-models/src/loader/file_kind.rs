@@ -1,21 +1,21 @@
-//! Which kind of file lies where a checkpoint was expected, told by its first bytes.
+//! The kind of a file that was found in place of a checkpoint, detected by its first bytes.
 //!
 //! Sources of the signatures: the git-lfs specification (docs/spec.md), the ZIP specification (PKWARE APPNOTE), Python's pickle
 //! protocol 2 to 5, llama.cpp before August 2023 for the formats older than GGUF.
 
 use std::fmt;
 
-/// The kind of a file that is not what it was taken for. The text of each kind says what to do.
+/// The kind of a file that is not of the expected kind. The text of each kind says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileKind {
-    /// A file without a byte.
+    /// A file of zero bytes.
     Empty,
     /// A file whose first bytes are all zero, as an unfinished download leaves them.
     Zeros,
     /// The few lines of text that git keeps in place of a large file.
     GitLfsPointer {
-        /// Bytes of the file that the pointer stands for.
+        /// The size in bytes of the file that the pointer stands for.
         size: Option<u64>,
     },
     /// A page of a web server.
@@ -33,7 +33,7 @@ pub enum FileKind {
     Pickle,
     /// Compressed data or an archive.
     Packed {
-        /// The program that packs and unpacks it.
+        /// The program that packs and unpacks such data.
         by: &'static str,
     },
     /// A model file of ggml from before GGUF.
@@ -69,11 +69,11 @@ const PACKED: &[(&[u8], &str)] = &[
 /// The bytes of a number whose hexadecimal digits spell the name, as little-endian machines wrote it.
 const OLD_GGML: &[(&[u8], &str)] = &[(b"lmgg", "ggml"), (b"fmgg", "ggmf"), (b"tjgg", "ggjt"), (b"algg", "ggla")];
 
-/// How many bytes are looked at where a kind has no signature.
+/// How many bytes are examined for a kind without a signature.
 const LOOKED_AT: usize = 512;
 
 impl FileKind {
-    /// Tells the kind from the bytes of a file, of which only the first are looked at.
+    /// Detects the kind of a file by its first bytes; later bytes are ignored.
     ///
     /// ```
     /// use mistral_models::loader::FileKind;
@@ -114,7 +114,7 @@ impl FileKind {
         Self::text(first).unwrap_or_else(|| Self::Unknown { start: first.iter().take(8).copied().collect() })
     }
 
-    /// The kind of a text; `None` for other bytes.
+    /// Returns the kind of a text, or `None` for other bytes.
     fn text(bytes: &[u8]) -> Option<Self> {
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
@@ -141,13 +141,13 @@ impl FileKind {
         Some(Self::Text { start })
     }
 
-    /// Whether these bytes stand in place of the file that was asked for: nothing, a pointer or a web page.
+    /// Returns whether these bytes stand in place of the requested file: nothing, a pointer or a web page.
     pub(crate) fn stands_in(&self) -> bool {
         matches!(self, Self::Empty | Self::Zeros | Self::GitLfsPointer { .. } | Self::Html)
     }
 }
 
-/// The header's length of a safetensors file.
+/// Returns the length of the header of a safetensors file.
 fn header_length(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk().map(|length| u64::from_le_bytes(*length))
 }

@@ -26,7 +26,7 @@ use crate::{Array, ByteStrings, Error, Limits, Metadata, ReadMode, Strings, Valu
 /// The first four bytes of every GGUF file.
 pub(crate) const MAGIC: [u8; 4] = *b"GGUF";
 
-/// Reads the metadata of a GGUF file and leaves its tensors alone. `what` names the file in errors.
+/// Reads the metadata of a GGUF file without its tensors. `what` names the file in errors.
 ///
 /// Cost: one pass over the header; memory at most its size.
 ///
@@ -380,7 +380,7 @@ fn strings(cursor: &mut Cursor<'_>, len: u64) -> Result<Array, Error> {
     Ok(Array::Str(all))
 }
 
-/// The name of a type id that has no [`Format`]: what it was in llama.cpp, or is in a fork of it.
+/// Returns the name of a type id that has no [`Format`]: its name in llama.cpp, now or formerly, or in a fork.
 ///
 /// Source: the list of types in `ggml.h` of llama.cpp, with those that were removed, and of ik_llama.cpp.
 pub(crate) fn type_name(id: u32) -> Option<&'static str> {

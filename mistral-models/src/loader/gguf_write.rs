@@ -59,18 +59,18 @@ pub struct GgufWriter<W: Write> {
     pending: std::vec::IntoIter<(u64, String)>,
     /// Bytes of the first of them that are written already.
     written: u64,
-    /// What gives the file its name, where this writer began the file.
+    /// Renames the file to its final name, if this writer began the file.
     end: Option<End<W>>,
 }
 
 type End<W> = fn(&mut W) -> Result<(), Error>;
 
 impl GgufWriter<OutputFile> {
-    /// Begins the file at `path`, which has its name once [`finish`](GgufWriter::finish) has returned; see [`OutputFile`] for links
-    /// and for files that are there already.
+    /// Begins the file at `path`. The file has its name once [`finish`](GgufWriter::finish) has returned. [`OutputFile`] describes links
+    /// and existing files.
     ///
     /// # Errors
-    /// Those of [`GgufWriter::new`] and [`OutputFile::create`].
+    /// The errors of [`GgufWriter::new`] and [`OutputFile::create`].
     pub fn create(path: impl AsRef<Path>, metadata: &Metadata, tensors: &[GgufTensor]) -> Result<Self, Error> {
         let path = path.as_ref();
         let end: End<OutputFile> = |file| {

@@ -29,7 +29,7 @@ pub(crate) fn object(bytes: &[u8], what: &str, limits: &Limits) -> Result<Map<St
         .map_err(|error| malformed(bytes, what, &error))
 }
 
-/// The error of a file that is not the JSON that was expected: its kind, or where the JSON is wrong.
+/// Returns the error of a file that is not the expected JSON: the kind of the file, or the place of the fault in the JSON.
 pub(crate) fn malformed(bytes: &[u8], what: &str, error: &serde_json::Error) -> Error {
     match FileKind::of(bytes) {
         FileKind::Json if error.is_eof() => {

@@ -58,7 +58,7 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Err
     read(file, meta.len()).map(Some).map_err(|e| Error::io(path, e))
 }
 
-/// Refuses what is not a regular file.
+/// Refuses everything that is not a regular file.
 pub(crate) fn regular(path: &Path, meta: &std::fs::Metadata) -> Result<(), Error> {
     if meta.is_file() {
         return Ok(());

@@ -1,7 +1,7 @@
-//! The one place of this crate that writes files: whole files, or none.
+//! The only place of this crate that writes files. Files are written completely or not at all.
 //!
-//! A file is written under another name in the same directory and gets its own name when it is complete. A symbolic link stays a
-//! link: the file that it leads to is written. What is not a regular file stays as it is, and the writer refuses it.
+//! A file is written under another name in the same directory, and is renamed when it is complete. A symbolic link stays a link: the file
+//! to which it leads is replaced. The writer refuses a path of something that is not a regular file, and leaves it unchanged.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::Error;
 use crate::loader::mmap;
 
-/// A file on its way to its name: before [`finish`](OutputFile::finish) the former file is untouched, after it the new one is there.
+/// A file that is being written. Before [`finish`](OutputFile::finish), the former file is unchanged; afterwards, the new file is in its
+/// place.
 ///
-/// Dropping the value before that removes what was written. The new file has the permissions of the one that it replaces; other hard
-/// links to that one keep the former content. The program that reads the former file, by a map or an open handle, keeps it too: a
-/// checkpoint may be replaced by what is made of it.
+/// Dropping the value without [`finish`](OutputFile::finish) removes the written data. The new file has the permissions of the file that it
+/// replaces. Other hard links to the former file keep the former content. A program that reads the former file, by a map or an open handle,
+/// also keeps the former content. A checkpoint may therefore be replaced by a file that is made from it.
 ///
 /// ```
 /// use std::io::Write;
@@ -31,16 +32,16 @@ use crate::loader::mmap;
 /// ```
 #[derive(Debug)]
 pub struct OutputFile {
-    /// Where the file goes: the end of all symbolic links.
+    /// The path of the finished file, after all symbolic links.
     target: PathBuf,
-    /// Where the file is until then.
+    /// The path of the file until it is finished.
     partial: PathBuf,
-    /// `None` once everything is on the disk.
+    /// `None` once all data is on the disk.
     file: Option<BufWriter<File>>,
     published: bool,
 }
 
-/// As many symbolic links in a row as Linux follows.
+/// The most symbolic links in a row: as many as Linux follows.
 const LINKS: usize = 40;
 
 impl OutputFile {
@@ -73,30 +74,30 @@ impl OutputFile {
     /// Writes a whole file.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The errors of [`create`](Self::create).
     pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), Error> {
         let mut file = Self::create(path)?;
         file.write_all(bytes).map_err(|e| Error::io(&file.target, e))?;
         file.finish()
     }
 
-    /// Brings everything to the disk and gives the file its name.
+    /// Writes all data to the disk and renames the file to its final name.
     ///
     /// # Errors
-    /// [`Error::Io`]; the former file is then still there.
+    /// [`Error::Io`]; the former file is then unchanged.
     pub fn finish(mut self) -> Result<(), Error> {
         self.complete()?;
         self.publish()
     }
 
-    /// Brings everything to the disk and closes the file, which keeps its other name.
+    /// Writes all data to the disk and closes the file, which keeps its temporary name.
     pub(crate) fn complete(&mut self) -> Result<(), Error> {
         let Some(file) = self.file.take() else { return Ok(()) };
         let written = file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
         written.map_err(|e| Error::io(&self.target, e))
     }
 
-    /// Gives a complete file its name.
+    /// Renames a complete file to its final name.
     pub(crate) fn publish(&mut self) -> Result<(), Error> {
         fs::rename(&self.partial, &self.target).map_err(|e| Error::io(&self.target, e))?;
         self.published = true;
@@ -123,7 +124,7 @@ impl Drop for OutputFile {
     }
 }
 
-/// The end of the symbolic links that begin at `path`; it need not exist.
+/// Returns the path at the end of the symbolic links that begin at `path`; a file need not exist there.
 fn resolved(path: &Path) -> Result<PathBuf, Error> {
     let mut end = path.to_owned();
     for _ in 0..LINKS {
@@ -142,7 +143,7 @@ fn resolved(path: &Path) -> Result<PathBuf, Error> {
     Err(Error::io(path, io::Error::other(detail)))
 }
 
-/// A new file next to `target`. Its name is short, as the target's may be as long as names can be.
+/// Makes a new file next to `target`. The new name is short, because the target's name may already have the greatest length.
 fn temporary(target: &Path) -> Result<(PathBuf, File), Error> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     if target.file_name().is_none() {

@@ -34,11 +34,11 @@ pub(crate) fn open(path: &Path, mode: ReadMode, limits: &Limits) -> Result<Tenso
     Tensors::new(vec![open_one(path, mode, limits)?], limits)
 }
 
-/// Opens all shards that the index at `path` names, and takes every tensor that they hold.
+/// Opens all shards that the index at `path` names, and takes all of their tensors.
 ///
-/// As in transformers and vLLM, the index only says which files belong together. Where a tensor lies is read from the headers of the
-/// files: published indexes name tensors that were renamed, moved or left out. A tensor that a model needs and no file holds is an
-/// error of the decoder.
+/// As in transformers and vLLM, the index only says which files belong together. The place of a tensor is read from the headers of the
+/// files, because published indexes name tensors that were renamed, moved or left out. If a model needs a tensor that no file holds, the
+/// decoder reports an error.
 pub(crate) fn open_index(path: &Path, mode: ReadMode, limits: &Limits) -> Result<Tensors, Error> {
     let what = path.display().to_string();
     let missing = || Error::Missing { kind: "file", name: what.clone() };
@@ -175,7 +175,7 @@ struct HeaderSeed<'l> {
     /// Set when a limit ended the reading.
     limit: Option<Error>,
     start: u64,
-    /// Bytes of data, by the tensors so far.
+    /// The bytes of data of the tensors so far.
     data: u64,
 }
 

@@ -38,18 +38,18 @@ pub struct QuantizeProgress<'a> {
 }
 
 impl Quantizer {
-    /// Plans a GGUF file: decides about every tensor and computes nothing.
+    /// Plans a GGUF file: decides the format of every tensor and computes nothing.
     ///
-    /// GGUF files of any architecture are read; their metadata is kept but for `general.file_type`, `general.quantization_version` and
-    /// the keys of a split. Of a safetensors checkpoint the configuration, `tokenizer.json` and the chat templates become metadata, and
-    /// names and order of rows become those of GGUF. A tokenizer that normalizes Unicode (Qwen's NFC) loses that step, as everywhere in
-    /// GGUF.
+    /// GGUF files of any architecture are accepted. Their metadata is kept, except for `general.file_type`, `general.quantization_version`
+    /// and the keys of a split. For a safetensors checkpoint, the configuration, `tokenizer.json` and the chat templates become metadata,
+    /// and names and the order of rows become those of GGUF. A tokenizer that normalizes Unicode (Qwen's NFC) loses that step, as
+    /// everywhere in GGUF.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for what a GGUF file cannot say: it would compute something else, or give other token ids. And:
-    /// [`Error::Importance`] for a format that needs an importance matrix and has none; [`Error::Unsupported`] for tensors whose format
-    /// cannot be computed; [`Error::Pattern`] for a pattern that decides about no tensor; [`Error::Threads`] for a number of threads
-    /// out of range.
+    /// [`Error::Unsupported`] for content that a GGUF file cannot express: the file would compute something else, or return other token
+    /// ids. [`Error::Unsupported`] also for tensors whose format cannot be computed. [`Error::Importance`] for a format that needs an
+    /// importance matrix and has none. [`Error::Pattern`] for a pattern that matches no quantized tensor. [`Error::Threads`] for a number
+    /// of threads out of range.
     pub fn to_gguf<'a>(&self, checkpoint: &'a Checkpoint) -> Result<GgufPlan<'a>, Error> {
         threads::check(self.threads)?;
         let form = if checkpoint.metadata().is_none() { Some(GgufForm::new(checkpoint)?) } else { None };
@@ -87,7 +87,7 @@ impl Quantizer {
         Ok(GgufPlan { quantizer: self.clone(), metadata, weights, tensors, files })
     }
 
-    /// Sets the formats of tensors that are still to be made, for a model that this metadata describes, and says so in the metadata.
+    /// Sets the formats of tensors before they are made, for a model that this metadata describes, and records the formats in the metadata.
     ///
     /// # Errors
     /// [`Error::Pattern`] for a pattern that decides about no tensor, [`Error::Malformed`] for a size that overflows.
@@ -137,15 +137,15 @@ impl GgufPlan<'_> {
         &self.metadata
     }
 
-    /// Writes the file and tells of progress after each batch of rows. Of several files, `path` without its extension is the stem
+    /// Writes the file and reports progress after each batch of rows. For several files, `path` without its extension is the stem
     /// (`STEM-00001-of-00003.gguf`). Returns the paths written.
     ///
-    /// Every file has its name only when all are complete, so they may replace the files that are read. Of a symbolic link the file
-    /// is written that it leads to.
+    /// All files get their names only when every file is complete, so they may replace the files that are read. If a path is a symbolic
+    /// link, the file to which it leads is written.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::WrongFile`] for a path of something that is not a regular file; [`Error::Malformed`] for weights that
-    /// are not finite.
+    /// [`Error::Io`]; [`Error::WrongFile`] for a path of something other than a regular file; [`Error::Malformed`] for weights that are not
+    /// finite.
     pub fn write(
         &self,
         path: impl AsRef<Path>,

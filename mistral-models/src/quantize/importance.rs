@@ -227,10 +227,10 @@ impl Importance {
         self
     }
 
-    /// Writes a file that llama.cpp's `quantize` and [`open`](Self::open) read: the GGUF form.
+    /// Writes a file in GGUF form, which llama.cpp's `quantize` and [`open`](Self::open) read.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::WrongFile`] for a path of something that is not a regular file.
+    /// [`Error::Io`]; [`Error::WrongFile`] for a path of something other than a regular file.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let (metadata, header) = self.header();
         self.write_tensors(GgufWriter::create(path, &metadata, &header)?).map(drop)

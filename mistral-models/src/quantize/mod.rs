@@ -26,7 +26,7 @@ pub use plan::TensorPlan;
 
 use crate::{Error, threads};
 
-/// How a model is quantized.
+/// The settings for quantizing a model.
 ///
 /// ```
 /// use mistral_models::{Checkpoint, Mix, Quantizer};
@@ -43,10 +43,10 @@ use crate::{Error, threads};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Matrices change their format; norms, biases, routers and other small tensors do not. A row that is not whole blocks of the format
-/// chosen takes the nearest format with blocks of 32 (Q4_K: Q5_0, Q5_K: Q5_1, Q6_K: Q8_0, Q2_K, Q3_K, Q1_0, Q2_0 and the ternary ones: Q4_0, IQ
-/// formats: IQ4_NL), or F16 where 32 does not divide it either. Tensors that are quantized already are decoded and quantized again,
-/// which loses more than quantizing the original does.
+/// Matrices change their format; norms, biases, routers and other small tensors do not. A matrix whose rows are not whole blocks of the
+/// chosen format takes the nearest format with blocks of 32, or F16 if 32 does not divide the row. The nearest format is Q5_0 for Q4_K,
+/// Q5_1 for Q5_K, Q8_0 for Q6_K, and IQ4_NL for IQ formats. It is Q4_0 for Q2_K, Q3_K, Q1_0, Q2_0 and the ternary formats. Tensors that are
+/// already quantized are decoded and quantized again, which loses more than quantizing the original.
 #[derive(Debug, Clone)]
 pub struct Quantizer {
     target: Target,
@@ -70,8 +70,8 @@ impl Quantizer {
 
     /// Chooses one format for every matrix, the embedding and the head included.
     ///
-    /// A matrix whose rows are not whole blocks of the format gets the nearest that fits. [`TensorPlan::instead_of`] of the plan names
-    /// each of these matrices.
+    /// A matrix whose rows are not whole blocks of the format gets the nearest format that fits. [`TensorPlan::instead_of`] marks each of
+    /// these matrices in the plan.
     pub fn uniform(format: Format) -> Self {
         Self::with(Target::Uniform(format))
     }
@@ -97,8 +97,8 @@ impl Quantizer {
         self
     }
 
-    /// Sets how many threads compute, from 1 to [`ThreadPool::MAX_THREADS`](mistral_quant::ThreadPool::MAX_THREADS): another number is
-    /// an error where the quantizer is used. Default: as many as the system says are available.
+    /// Sets how many threads compute, from 1 to [`ThreadPool::MAX_THREADS`](mistral_quant::ThreadPool::MAX_THREADS). Another number is an
+    /// error where the quantizer is used. Default: the number that the system reports as available.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);

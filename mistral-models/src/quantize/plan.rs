@@ -185,7 +185,7 @@ fn computable(plan: &TensorPlan) -> Result<(), Error> {
     }
 }
 
-/// Refuses a pattern that decides about no tensor: a slip of the pen would otherwise go unseen.
+/// Refuses a pattern that matches no quantized tensor, because a typing error would otherwise remain unnoticed.
 fn matches_something(pattern: &str, regex: &Regex, plans: &[TensorPlan]) -> Result<(), Error> {
     let matched = |plan: &&TensorPlan| regex.is_match(plan.name.as_str()) || regex.is_match(plan.own.as_str());
     let quantized = |plan: &&TensorPlan| mix::quantizable(&plan.name, &plan.shape);

@@ -37,7 +37,7 @@ impl Builtin {
     ];
 }
 
-/// `cycler(..)`: its items in turn.
+/// `cycler(..)`: returns its items in turn.
 pub(super) struct Cycler {
     pub(super) items: Rc<Items>,
     position: Cell<usize>,

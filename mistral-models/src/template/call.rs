@@ -14,7 +14,7 @@ use super::value::{Dict, Value};
 pub(super) struct Callable {
     pub(super) decl: Arc<ast::Macro>,
     pub(super) scope: Rc<Scope>,
-    /// Whether it was defined in an `autoescape` block.
+    /// Whether the macro was defined in an `autoescape` block.
     pub(super) autoescape: bool,
     pub(super) _held: Held,
 }
@@ -32,7 +32,7 @@ impl Given {
         Self { positional: Vec::new(), named: Vec::new(), caller: None, held: Held::none(meter) }
     }
 
-    /// A copy for one more call of the same function.
+    /// Copies the arguments for one more call of the same function.
     pub(super) fn repeat(&self, meter: &Rc<Meter>) -> Result<Self, Fault> {
         let mut again = Self::empty(meter);
         again.make_room(self.positional.len(), self.named.len())?;
@@ -113,7 +113,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// `macro.name` and what else Jinja2 tells about a macro.
+    /// Returns `macro.name` and the other attributes that Jinja2 has for a macro.
     pub(super) fn macro_attribute(&mut self, callable: &Callable, name: &str) -> Result<Option<Value>, Fault> {
         let decl = &callable.decl;
         Ok(Some(match name {

@@ -1,4 +1,4 @@
-//! Python's `==`, `<`, `in` and `is`. Each pays a step for every pair of values it looks at, and for the length of strings.
+//! Python's `==`, `<`, `in` and `is`. Each charges one step per pair of compared values, and steps for the length of strings.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -54,7 +54,7 @@ pub(super) fn equals(meter: &Meter, a: &Value, b: &Value) -> Result<bool, Fault>
     })
 }
 
-/// Whether both are one object. Python's containers take such items as equal without a look inside.
+/// Returns whether both are one object. Python's containers treat such items as equal without comparing them.
 fn is_one(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Str(a), Value::Str(b)) => a.same(b),
@@ -93,7 +93,7 @@ pub(super) fn any_equal(meter: &Meter, items: &[Value], item: &Value) -> Result<
     Ok(position(meter, items, item)?.is_some())
 }
 
-/// Where an equal item is first found.
+/// Returns the index of the first equal item.
 pub(super) fn position(meter: &Meter, items: &[Value], item: &Value) -> Result<Option<usize>, Fault> {
     for (i, other) in items.iter().enumerate() {
         if same_or_equal(meter, other, item)? {

@@ -82,7 +82,7 @@ impl Interpreter<'_> {
         })
     }
 
-    /// Filters of text and single values. Returns the arguments when it has no filter of this name.
+    /// Applies a filter of text and single values. Returns the arguments if no such filter has this name.
     fn text_filter(&mut self, name: &str, value: &Value, given: Given) -> Result<Result<Value, Given>, Fault> {
         Ok(Ok(match name {
             "tojson" => self.json_filter(value, given)?,
@@ -237,7 +237,7 @@ impl Interpreter<'_> {
         Str::made(out)
     }
 
-    /// The `replace` filter: its result is plain, except in an `autoescape` block.
+    /// Applies the `replace` filter. The result is plain text, except in an `autoescape` block.
     fn replace_filter(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
         let [old, new, count] = given.bind("replace", ["old", "new", "count"])?;
         let mut text = self.text(value)?;
@@ -354,12 +354,12 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
     (word || unsigned.starts_with(|c: char| c == '.' || c.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
-/// A number without its white space and underscores. Longer text than any number that can be read is cut.
+/// Returns a number without its white space and underscores. Text that is longer than any readable number is cut.
 fn digits(text: &str) -> String {
     strip(text, None, true, true).chars().filter(|c| *c != '_').take(4_400).collect()
 }
 
-/// `13 kB`, as the `filesizeformat` filter writes sizes.
+/// Writes a size as the `filesizeformat` filter does: `13 kB`.
 fn file_size(bytes: f64, binary: bool) -> Result<String, Fault> {
     const PREFIXES: [&str; 8] = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
     let base: f64 = if binary { 1024.0 } else { 1000.0 };

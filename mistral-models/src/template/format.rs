@@ -8,7 +8,7 @@ use super::print::{float, repr, write};
 use super::text::{Str, escape, shown};
 use super::value::Value;
 
-/// Python allows wider fields; a chat template has no use for them.
+/// The widest field. Python allows wider fields, which chat templates do not need.
 const MOST_WIDTH: usize = 1 << 24;
 
 /// `[[fill]align][sign][#][0][width][,][.precision][type]`
@@ -175,13 +175,13 @@ fn general(value: f64, precision: usize, keep_point: bool) -> String {
     if keep_point && !fixed.contains('.') { fixed + ".0" } else { fixed }
 }
 
-/// An integer as `int()` reads it from a string, for `%d` in safe text.
+/// Reads an integer from a string as `int()` does, for `%d` in safe text.
 fn parsed_int(text: &str) -> Option<i128> {
     super::method::strip(text, None, true, true).parse().ok()
 }
 
 impl Interpreter<'_> {
-    /// `format % values`. Safe text escapes its values and is safe again.
+    /// Evaluates `format % values`. Safe text escapes its values, and the result is safe.
     pub(super) fn printf(&mut self, format: &Str, values: &Value) -> Result<Value, Fault> {
         self.meter.read(format.len())?;
         let single = std::slice::from_ref(values);
@@ -298,7 +298,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// `format.format(...)`. Safe text escapes its fields and is safe again.
+    /// Evaluates `format.format(...)`. Safe text escapes its fields, and the result is safe.
     pub(super) fn str_format(&mut self, format: &Str, given: &Given) -> Result<Value, Fault> {
         let mut out = self.buffer();
         self.fields(&mut out, format, given, &mut 0, format.is_safe())?;

@@ -15,7 +15,7 @@ use super::text::{Str, shown};
 use super::value::{Dict, Items, Value};
 use super::{Clock, Fault, TemplateLimits};
 
-/// Levels of scopes that a look-up searches in one step.
+/// How many levels of scopes a look-up searches per step.
 const LEVELS_PER_STEP: usize = 4;
 
 /// The variables of one block; lookups go outwards.
@@ -73,7 +73,7 @@ pub(super) struct Interpreter<'r> {
     /// Whether the statements that run now stand in an `autoescape` block.
     pub(super) autoescape: bool,
     depth: usize,
-    /// What may be part of a reference cycle, emptied at the end.
+    /// Values that may be part of a reference cycle; emptied at the end.
     scopes: Vector<Rc<Scope>>,
     namespaces: Vector<Rc<RefCell<Dict>>>,
     loops: Vector<Rc<Loop>>,
@@ -113,12 +113,12 @@ impl<'r> Interpreter<'r> {
         Buffer::new(&self.meter)
     }
 
-    /// A string value with a copy of this text.
+    /// Returns a string value with a copy of this text.
     pub(super) fn str(&self, text: &str) -> Result<Value, Fault> {
         Value::str(&self.meter, text)
     }
 
-    /// Python's `str(value)`; strings stay safe or plain.
+    /// Returns Python's `str(value)`; strings stay safe or plain.
     pub(super) fn text(&self, value: &Value) -> Result<Str, Fault> {
         if let Value::Str(s) = value {
             return Ok(s.clone());
@@ -128,7 +128,7 @@ impl<'r> Interpreter<'r> {
         Str::made(out)
     }
 
-    /// An undefined value; the text is for the error that its use may raise.
+    /// Returns an undefined value; the text is for the error that its use may raise.
     pub(super) fn missing(&self, what: &str) -> Result<Value, Fault> {
         Str::copy(&self.meter, what).map(Value::Undefined)
     }
@@ -151,14 +151,14 @@ impl<'r> Interpreter<'r> {
         result
     }
 
-    /// All items of an iterable, with the steps of looking at each of them once.
+    /// Returns all items of an iterable, and charges one step per item.
     pub(super) fn visit(&self, value: &Value) -> Result<Rc<Items>, Fault> {
         let items = value.iterate(&self.meter)?;
         self.meter.steps(items.len() / 2)?;
         Ok(items)
     }
 
-    /// Writes a value to the text that is rendered, escaped in an `autoescape` block.
+    /// Writes a value to the rendered text, escaped in an `autoescape` block.
     fn emit(&mut self, out: &mut Buffer, value: &Value) -> Result<(), Fault> {
         if self.autoescape {
             let text = self.escaped(value)?;
@@ -268,14 +268,14 @@ impl<'r> Interpreter<'r> {
         Ok(Flow::Next)
     }
 
-    /// The text of a body.
+    /// Renders a body and returns its text.
     pub(super) fn capture(&mut self, body: &Body, scope: &Rc<Scope>) -> Result<Str, Fault> {
         let mut text = self.buffer();
         self.run(body, scope, &mut text)?;
         Str::made(text)
     }
 
-    /// The text of a body, after filters.
+    /// Renders a body and returns its text after filters.
     fn filtered(&mut self, body: &Body, filters: &[Postfix], scope: &Rc<Scope>) -> Result<Value, Fault> {
         let text = self.capture(body, &self.new_scope(scope)?)?.marked(self.autoescape);
         self.chain(Value::Str(text), filters, scope)
@@ -294,7 +294,7 @@ impl<'r> Interpreter<'r> {
         Ok(Value::Namespace(namespace))
     }
 
-    /// Remembers a loop that holds values of its own.
+    /// Remembers a loop that holds values.
     pub(super) fn remember_loop(&mut self, state: &Rc<Loop>) -> Result<(), Fault> {
         self.loops.push(state.clone())
     }
@@ -473,7 +473,7 @@ impl<'r> Interpreter<'r> {
         }
     }
 
-    /// `a ~ b`: plain text, except that in an `autoescape` block safe text makes the whole safe.
+    /// Evaluates `a ~ b`. The result is plain text, except that in an `autoescape` block one safe operand makes the result safe.
     fn concat(&mut self, all: &[Expr], scope: &Rc<Scope>) -> Result<Value, Fault> {
         let mut out = self.buffer();
         if !self.autoescape {
@@ -495,7 +495,8 @@ impl<'r> Interpreter<'r> {
         Ok(Value::Str(Str::made(out)?.marked(safe)))
     }
 
-    /// `or` returns the first true value or the last, `and` the first false one or the last.
+    /// Evaluates `or`, which returns the first true value or the last value, and `and`, which returns the first false value or the last
+    /// value.
     fn first_with_truth(&mut self, all: &[Expr], truth: bool, scope: &Rc<Scope>) -> Result<Value, Fault> {
         let mut value = Value::None;
         for expr in all {

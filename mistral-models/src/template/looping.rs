@@ -23,7 +23,7 @@ pub(super) struct Loop {
 }
 
 impl Interpreter<'_> {
-    /// `loop.name`; nothing when a loop has no such attribute.
+    /// Returns `loop.name`, or `None` if a loop has no such attribute.
     pub(super) fn loop_attribute(&mut self, state: &Loop, name: &str) -> Result<Option<Value>, Fault> {
         let (index, length) = (state.index.get(), state.items.len());
         let int = |i: usize| Value::Int(i as i128);

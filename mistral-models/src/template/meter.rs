@@ -1,7 +1,7 @@
-//! What a rendering uses: steps, and the bytes of the values that are alive. Both are counted before the work is done.
+//! The resources of a rendering: steps, and the bytes of the values that are alive. Both are counted before the work is done.
 //!
-//! A [`Held`] is a share of the memory that goes back when its owner is dropped, so that the limit bounds the peak, not the sum of
-//! all that was ever made. [`Buffer`] and [`Vector`] pay for their growth, for the old and the new allocation at once.
+//! A [`Held`] is a share of the memory that is returned when its owner is dropped. The limit therefore bounds the peak and not the sum of
+//! all allocations. [`Buffer`] and [`Vector`] pay for their growth, for the old and the new allocation at once.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Starts at zero, with limits for an input of this size.
+    /// Makes a meter that starts at zero, with limits for an input of this size.
     pub(super) fn new(limits: &TemplateLimits, input_bytes: u64) -> Rc<Self> {
         let grown = |base: u64, per_byte: u64| base.saturating_add(per_byte.saturating_mul(input_bytes));
         Rc::new(Self {
@@ -64,7 +64,7 @@ impl Meter {
         self.steps(bytes / READ_PER_STEP)
     }
 
-    /// Takes memory that the returned share gives back when it is dropped.
+    /// Takes memory, which is returned when the returned share is dropped.
     pub(super) fn hold(self: &Rc<Self>, bytes: usize) -> Result<Held, Fault> {
         let mut held = Held::none(self);
         held.grow(bytes)?;
@@ -111,7 +111,7 @@ impl Held {
         Ok(())
     }
 
-    /// Gives back what exceeds `bytes`.
+    /// Returns the memory that exceeds `bytes`.
     fn shrink(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
         self.meter.memory.set(self.meter.memory.get().saturating_sub(less as u64));
@@ -125,13 +125,13 @@ impl Drop for Held {
     }
 }
 
-/// The next capacity of something that grows.
+/// Returns the next capacity of a growing container.
 fn grown(length: usize, capacity: usize, more: usize) -> Option<usize> {
     let needed = length.saturating_add(more);
     (needed > capacity).then(|| needed.max(capacity.saturating_mul(2)))
 }
 
-/// A text in the making.
+/// A growing text that pays for its memory.
 pub(super) struct Buffer {
     text: String,
     held: Held,
@@ -146,7 +146,7 @@ impl Buffer {
         self.held.meter()
     }
 
-    /// Makes room, so that what follows does not grow the buffer step by step.
+    /// Makes room, so that later additions do not grow the buffer step by step.
     pub(super) fn reserve(&mut self, more: usize) -> Result<(), Fault> {
         if let Some(capacity) = grown(self.text.len(), self.text.capacity(), more) {
             self.held.grow(capacity)?;
@@ -200,7 +200,7 @@ impl Buffer {
         (self.text, self.held)
     }
 
-    /// The text without its share of the memory, for the end of the rendering.
+    /// Returns the text and gives up its share of the memory, for the end of the rendering.
     pub(super) fn into_text(self) -> String {
         self.text
     }
@@ -260,14 +260,14 @@ impl<T> Vector<T> {
         self.items.last_mut()
     }
 
-    /// The items, to be dropped by the caller after the vector's share of the memory.
+    /// Takes the items. The caller drops the items after the vector's share of the memory.
     pub(super) fn take(&mut self) -> Vec<T> {
         std::mem::take(&mut self.items)
     }
 }
 
 impl<T: Clone> Vector<T> {
-    /// A copy of some items with room for `more`.
+    /// Copies some items, with room for `more`.
     pub(super) fn copy(meter: &Rc<Meter>, items: &[T], more: usize) -> Result<Self, Fault> {
         let mut copy = Self::with_capacity(meter, items.len().saturating_add(more))?;
         copy.items.extend_from_slice(items);
@@ -281,7 +281,7 @@ impl<T: Clone> Vector<T> {
         Ok(())
     }
 
-    /// Sorts stably. Unlike the standard library's sort, this merge sort may meet an order that is not total, and an error.
+    /// Sorts stably. Unlike the standard library's sort, this merge sort accepts an order that is not total, and errors.
     pub(super) fn sort_by(&mut self, less: &mut impl FnMut(&T, &T) -> Result<bool, Fault>) -> Result<(), Fault> {
         let _copy = self.held.meter.hold(self.items.len().saturating_mul(size_of::<T>()))?;
         merge_sort(&self.held.meter, &mut self.items, less)
@@ -329,7 +329,7 @@ impl<T> IntoIterator for Vector<T> {
     }
 }
 
-/// The items of a [`Vector`], whose memory is held until the last is taken.
+/// The items of a [`Vector`], whose memory is held until the last item is taken.
 pub(super) struct Owned<T> {
     items: std::vec::IntoIter<T>,
     _held: Held,
@@ -343,7 +343,7 @@ impl<T> Iterator for Owned<T> {
     }
 }
 
-/// Bytes of the table of a map with this capacity, as the standard library lays it out.
+/// Returns the bytes of a map's table with this capacity, as the standard library lays out the table.
 fn table_bytes<K, V>(capacity: usize) -> usize {
     if capacity == 0 {
         return 0;

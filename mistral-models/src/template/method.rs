@@ -64,7 +64,7 @@ const STR: [&str; 47] = [
     "zfill",
 ];
 
-/// What safe text has in addition.
+/// The additional methods of safe text.
 const SAFE: [&str; 3] = ["escape", "striptags", "unescape"];
 
 /// Whether Python has an attribute of this name on the value, before any item of the same name.
@@ -168,7 +168,7 @@ pub(super) fn split_lines(text: &str, keep_ends: bool) -> impl Iterator<Item = &
     })
 }
 
-/// Words between white space, into `parts`; from the end, in reverse.
+/// Appends the words between white space to `parts`; with `from_end`, in reverse order from the end.
 fn words<'t>(parts: &mut Vector<&'t str>, text: &'t str, limit: usize, from_end: bool) -> Result<(), Fault> {
     let mut rest = strip(text, None, true, true);
     while !rest.is_empty() {
@@ -535,7 +535,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// A part of a string, safe when the string is.
+    /// Returns a part of a string, which is safe if the string is safe.
     fn part(&mut self, whole: &Str, part: &str) -> Result<Value, Fault> {
         if whole.len() == part.len() {
             return Ok(Value::Str(whole.clone()));
@@ -579,7 +579,7 @@ impl Interpreter<'_> {
         Ok(Str::made(out)?.marked(text.is_safe()))
     }
 
-    /// A string argument that becomes part of a text: escaped when the text is safe.
+    /// Returns a string argument that becomes part of a text, escaped if the text is safe.
     fn fitting(&mut self, text: &Str, value: &Option<Value>, function: &str) -> Result<Str, Fault> {
         match value {
             Some(Value::Str(s)) if text.is_safe() => s.escaped(&self.meter),
@@ -711,12 +711,12 @@ impl Interpreter<'_> {
     }
 }
 
-/// A string made from another, safe when the other is.
+/// Makes a string from another string; the new string is safe if the other is safe.
 fn like(text: &Str, made: Buffer) -> Result<Value, Fault> {
     Ok(Value::Str(Str::made(made)?.marked(text.is_safe())))
 }
 
-/// Appends a text in lower case. A sigma at the end of a word has a form of its own, which the standard library knows.
+/// Appends a text in lower case. A sigma at the end of a word has its own form, which the standard library knows.
 fn lower(out: &mut Buffer, text: &str) -> Result<(), Fault> {
     if !text.contains('Σ') {
         return out.extend(text.chars().flat_map(char::to_lowercase));

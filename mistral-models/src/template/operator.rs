@@ -108,7 +108,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// `a + b`: safe when one of them is, the other then escaped.
+    /// Evaluates `a + b`. The result is safe if one operand is safe; the other operand is then escaped.
     pub(super) fn joined(&mut self, a: &Str, b: &Str) -> Result<Str, Fault> {
         let safe = a.is_safe() || b.is_safe();
         let both = if safe { (a.escaped(&self.meter)?, b.escaped(&self.meter)?) } else { (a.clone(), b.clone()) };
@@ -313,7 +313,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// `dict[index]`; nothing for an index that Python cannot hash.
+/// Returns `dict[index]`, or `None` for an index that Python cannot hash.
 fn entry(dict: &Dict, index: &Value) -> Result<Option<Value>, Fault> {
     match dict.get(index) {
         Err(fault) if !fault.is_limit() => Ok(None),

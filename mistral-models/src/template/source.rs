@@ -1,8 +1,8 @@
-//! Where a checkpoint keeps its chat templates, and which of several is meant.
+//! Where a checkpoint stores its chat templates, and which of several templates a request uses.
 //!
-//! Sources, as in Hugging Face transformers 5: `chat_template.jinja` and `additional_chat_templates/NAME.jinja`; where there is neither,
-//! `chat_template` in tokenizer_config.json as a string or as a list of names and templates. In GGUF: `tokenizer.chat_template`, with
-//! further ones as `tokenizer.chat_template.NAME`.
+//! Sources, as in Hugging Face transformers 5: `chat_template.jinja` and `additional_chat_templates/NAME.jinja`. If neither exists,
+//! `chat_template` in tokenizer_config.json, as a string or as a list of names and templates. In GGUF: `tokenizer.chat_template`, and
+//! further templates as `tokenizer.chat_template.NAME`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{Checkpoint, Error, Metadata};
 const GGUF_KEY: &str = "tokenizer.chat_template";
 const FOLDER: &str = "additional_chat_templates";
 
-/// The chat templates of a checkpoint by name, compiled when they are asked for.
+/// The chat templates of a checkpoint by name, compiled at their first use.
 ///
 /// ```
 /// use mistral_models::ChatTemplates;
@@ -29,10 +29,10 @@ pub struct ChatTemplates {
 }
 
 impl ChatTemplates {
-    /// Reads all templates of a checkpoint. Returns `Ok(None)` when there is none.
+    /// Reads all templates of a checkpoint. Returns `Ok(None)` if there are none.
     ///
     /// # Errors
-    /// As [`from_parts`](Self::from_parts), and those of reading files.
+    /// The errors of [`from_parts`](Self::from_parts), and errors of reading files.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Option<Self>, Error> {
         let mut files = Self::default();
         let mut read = |name: &str, file: &str| {
@@ -53,11 +53,11 @@ impl ChatTemplates {
         Self::from_parts(checkpoint.file("tokenizer_config.json")?.as_deref(), None, checkpoint.metadata())
     }
 
-    /// Finds the templates in parts of a checkpoint: the bytes of tokenizer_config.json, the text of chat_template.jinja, the metadata
-    /// of a GGUF. Returns `Ok(None)` when none of them has a template.
+    /// Finds the templates in parts of a checkpoint: the bytes of tokenizer_config.json, the text of chat_template.jinja, the metadata of a
+    /// GGUF file. Returns `Ok(None)` if no part has a template.
     ///
     /// # Errors
-    /// [`Error::Malformed`] or [`Error::Config`] when one is damaged.
+    /// [`Error::Malformed`] or [`Error::Config`] if a part is damaged.
     pub fn from_parts(
         tokenizer_config: Option<&[u8]>,
         jinja: Option<&str>,
@@ -76,12 +76,12 @@ impl ChatTemplates {
         Ok((!found.sources.is_empty()).then_some(found))
     }
 
-    /// Adds a template, or replaces the one of this name.
+    /// Adds a template, or replaces the template of this name.
     pub fn insert(&mut self, name: &str, source: &str) {
         self.sources.insert(name.to_owned(), source.to_owned());
     }
 
-    /// Returns the names of the templates, in order; the one without a name is `default`.
+    /// Returns the names of the templates, in order; the template without a name is `default`.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.sources.keys().map(String::as_str)
     }
@@ -91,15 +91,15 @@ impl ChatTemplates {
         self.sources.get(name).map(String::as_str)
     }
 
-    /// Returns the name of the template for a request: `tool_use` when there are tools and such a template, else `default`, else the
-    /// only one. `None` when there are several and none is meant for this.
+    /// Returns the name of the template for a request: `tool_use` if there are tools and such a template, else `default`, else the only
+    /// template. Returns `None` if there are several templates and none of these names exists.
     pub fn name(&self, has_tools: bool) -> Option<&str> {
         let known = |name| self.sources.get_key_value(name).map(|(name, _)| name.as_str());
         let only = || self.names().next().filter(|_| self.sources.len() == 1);
         has_tools.then(|| known("tool_use")).flatten().or_else(|| known("default")).or_else(only)
     }
 
-    /// Compiles the template of this name, whatever a request would take.
+    /// Compiles the template of this name, regardless of which template a request would use.
     ///
     /// # Errors
     /// [`Error::UnknownTemplate`], otherwise as [`ChatTemplate::new`].
@@ -107,28 +107,28 @@ impl ChatTemplates {
         self.template_with_limits(name, TemplateLimits::default())
     }
 
-    /// Compiles the template of this name to run within other limits; see [`template`](Self::template).
+    /// Compiles the template of this name with other limits; see [`template`](Self::template).
     ///
     /// # Errors
-    /// As there.
+    /// The errors of [`template`](Self::template).
     pub fn template_with_limits(&self, name: &str, limits: TemplateLimits) -> Result<ChatTemplate, Error> {
         let unknown =
             || Error::UnknownTemplate { name: name.to_owned(), known: self.names().map(str::to_owned).collect() };
         ChatTemplate::with_limits(self.source(name).ok_or_else(unknown)?, limits)
     }
 
-    /// Compiles the template for a request, the one that [`name`](Self::name) returns.
+    /// Compiles the template for a request: the template that [`name`](Self::name) returns.
     ///
     /// # Errors
-    /// [`Error::UnknownTemplate`] when there are several and none is meant for this, otherwise as [`ChatTemplate::new`].
+    /// [`Error::UnknownTemplate`] if [`name`](Self::name) returns `None`, otherwise as [`ChatTemplate::new`].
     pub fn select(&self, has_tools: bool) -> Result<ChatTemplate, Error> {
         self.select_with_limits(has_tools, TemplateLimits::default())
     }
 
-    /// Compiles the template for a request to run within other limits; see [`select`](Self::select).
+    /// Compiles the template for a request with other limits; see [`select`](Self::select).
     ///
     /// # Errors
-    /// As there.
+    /// The errors of [`select`](Self::select).
     pub fn select_with_limits(&self, has_tools: bool, limits: TemplateLimits) -> Result<ChatTemplate, Error> {
         self.template_with_limits(self.name(has_tools).unwrap_or("default"), limits)
     }

@@ -1,6 +1,6 @@
-//! Strings, each either plain or safe: safe text is HTML already, and what is joined to it is escaped.
+//! Strings, each either plain or safe: safe text is already HTML, and text that is joined to safe text is escaped.
 //!
-//! Source: the class `Markup` of markupsafe 3, which Jinja2 uses for `safe`, `escape` and what is made of their results.
+//! Source: the class `Markup` of markupsafe 3, which Jinja2 uses for `safe`, `escape` and text made from their results.
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
@@ -52,17 +52,17 @@ impl Str {
         self.safe
     }
 
-    /// The same text, safe or plain.
+    /// Returns the same text, marked as safe or plain.
     pub(super) fn marked(&self, safe: bool) -> Self {
         Self { content: self.content.clone(), safe }
     }
 
-    /// Whether both share one text in memory.
+    /// Returns whether both share one text in memory.
     pub(super) fn same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.content, &other.content)
     }
 
-    /// The text as safe text: itself, or escaped.
+    /// Returns the text as safe text: itself, or escaped.
     pub(super) fn escaped(&self, meter: &Rc<Meter>) -> Result<Self, Fault> {
         if self.safe {
             return Ok(self.clone());
@@ -92,7 +92,7 @@ pub(super) fn escape(out: &mut Buffer, text: &str) -> Result<(), Fault> {
     out.push_str(rest)
 }
 
-/// The first characters of a text, for messages.
+/// Returns the first characters of a text, for messages.
 pub(super) fn shown(text: &str) -> &str {
     const MOST: usize = 80;
     text.char_indices().nth(MOST).map_or(text, |(at, _)| &text[..at])

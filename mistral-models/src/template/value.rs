@@ -71,7 +71,7 @@ pub(super) enum ViewKind {
     Range { start: i128, stop: i128, step: i128 },
 }
 
-/// What lazy filters return: iterable once, without a length.
+/// The result of a lazy filter: iterable once, without a length.
 pub(super) struct Generator {
     items: Rc<Items>,
     next: Cell<usize>,
@@ -101,7 +101,7 @@ pub(super) struct Dict {
     tables: Held,
 }
 
-/// What Python hashes, strings apart: equal numbers of different types are one key.
+/// A key that Python can hash, except strings: equal numbers of different types are one key.
 #[derive(PartialEq, Eq, Hash)]
 enum Key {
     None,
@@ -111,7 +111,7 @@ enum Key {
     Tuple(Vec<Key>),
 }
 
-/// The key of a value, whose memory is taken from `held`.
+/// Returns the key of a value, whose memory is taken from `held`.
 fn key(value: &Value, held: &mut Held) -> Result<Key, Fault> {
     held.meter().step()?;
     Ok(match value {
@@ -231,8 +231,8 @@ impl Dict {
     }
 }
 
-/// The number whose text an object holds as `RawValue` of serde_json writes it: one that serde_json itself has no room for. Python's
-/// `json` reads integers exactly, and what is too large for a float as infinity.
+/// Returns the number whose text an object holds in the form of serde_json's `RawValue`: a number too large for serde_json itself. Python's
+/// `json` reads integers exactly, and a number too large for a float as infinity.
 fn exact_number(object: &serde_json::Map<String, serde_json::Value>) -> Option<Value> {
     let text = object.get("$serde_json::private::RawValue").filter(|_| object.len() == 1)?.as_str()?;
     text.parse().map(Value::Int).or_else(|_| text.parse().map(Value::Float)).ok()
@@ -407,7 +407,7 @@ impl Value {
         })
     }
 
-    /// All items that a `for` over the value visits; a generator has none left after this.
+    /// Returns all items that a `for` over the value visits; a generator is empty afterwards.
     pub(super) fn iterate(&self, meter: &Rc<Meter>) -> Result<Rc<Items>, Fault> {
         let mut items = Vector::new(meter);
         match self {

@@ -1,9 +1,9 @@
 //! Tokens and roles from the files next to `tokenizer.json`.
 //!
-//! The order and the rules are those of Hugging Face transformers 5 (`tokenization_utils_base.py`, `tokenization_utils_tokenizers.py`):
-//! a token that `tokenizer.json` lacks gets the next free id, whatever id the other file gives it, and flags of
-//! tokenizer_config.json replace those of `tokenizer.json`. BOS and EOS are added as `tokenizer.json` says: `add_bos_token`,
-//! `add_eos_token` and `add_prefix_space` in tokenizer_config.json change nothing next to it.
+//! The order and the rules are those of Hugging Face transformers 5 (`tokenization_utils_base.py`, `tokenization_utils_tokenizers.py`). A
+//! token that `tokenizer.json` lacks gets the next free id, whatever id the other file has for it. Flags of tokenizer_config.json replace
+//! those of `tokenizer.json`. BOS and EOS are added as `tokenizer.json` says: `add_bos_token`, `add_eos_token` and `add_prefix_space` in
+//! tokenizer_config.json change nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,7 +19,7 @@ const LISTED: &str = "added_tokens_decoder";
 const EXTRA: &str = "extra_special_tokens";
 const EXTRA_BEFORE: &str = "additional_special_tokens";
 
-/// The files next to `tokenizer.json`, `Null` where there are none.
+/// The files next to `tokenizer.json`; `Null` for a missing file.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     /// tokenizer_config.json
@@ -112,8 +112,8 @@ pub(super) fn add(tokenizer: &mut tokenizers::Tokenizer, files: Files) -> Result
     Ok(roles)
 }
 
-/// The roles that a class of transformers sets where tokenizer_config.json says nothing. A token that the vocabulary lacks is not added
-/// for them.
+/// Returns the roles that a class of transformers sets if tokenizer_config.json does not set them. A role does not add a token that the
+/// vocabulary lacks.
 fn roles_of_class(class: &str) -> &'static [(&'static str, &'static str)] {
     match class {
         "LlamaTokenizer" | "CodeLlamaTokenizer" => {
@@ -152,7 +152,7 @@ fn object(name: &str, value: Value) -> Result<Map<String, Value>, Error> {
     }
 }
 
-/// The name of the list before transformers 5.
+/// Renames the list of extra special tokens from its name before transformers 5.
 fn rename_extra(settings: &mut Map<String, Value>) {
     let is_empty = |value: &Value| match value {
         Value::Null => true,
@@ -171,12 +171,12 @@ fn extra(settings: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     settings.get(EXTRA).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The text of a token: a string, or an object with one.
+/// Returns the text of a token: a string, or an object with a string.
 fn content(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// A string is a special token; an object says what the token is.
+/// Reads a token. A string is a special token; an object describes the token.
 fn token(key: &str, value: &Value) -> Result<AddedToken, Error> {
     let text = content(value).ok_or_else(|| Error::config(key, format!("`{value}` is not a token")))?;
     let flag = |name: &str| value.get(name).and_then(Value::as_bool);

@@ -34,7 +34,7 @@ pub(super) struct Bpe {
     merges: Merges,
 }
 
-/// Symbols beyond the vocabulary: texts that only merges mention.
+/// Symbols outside the vocabulary: texts that only merges mention.
 #[derive(Debug, Clone, Default)]
 struct Extra {
     texts: Strings,
@@ -63,7 +63,7 @@ impl Extra {
 #[derive(Debug, Clone)]
 struct Merges {
     index: Index,
-    /// Left, right and merged symbol.
+    /// The left, right and merged symbol of each pair.
     list: Vec<[u32; 3]>,
     hasher: ahash::RandomState,
 }
@@ -74,7 +74,7 @@ impl Merges {
         Self { index, list, hasher: ahash::RandomState::new() }
     }
 
-    /// Of equal pairs the first one counts.
+    /// Adds a pair. Of equal pairs, the first one counts.
     fn push(&mut self, pair: (u32, u32), merged: u32) {
         let list = &self.list;
         let pair_at = |at: u32| list.get(at as usize).map(|&[left, right, _]| (left, right));
@@ -86,7 +86,7 @@ impl Merges {
         }
     }
 
-    /// Rank and merged symbol.
+    /// Returns the rank and the merged symbol of a pair.
     fn get(&self, pair: (u32, u32)) -> Option<(u32, u32)> {
         let is = |at: u32| self.list.get(at as usize).is_some_and(|&[left, right, _]| (left, right) == pair);
         let rank = self.index.get(self.hasher.hash_one(Some(pair)), is)?;
@@ -94,17 +94,17 @@ impl Merges {
     }
 }
 
-/// The two symbols of a merge. The first one may begin with a space itself, hence the search from the second character on.
+/// Returns the two symbols of a merge. The first symbol may itself begin with a space, so the search starts at the second character.
 fn parts(merge: &str) -> Option<(&str, &str)> {
     let first = merge.chars().next().map_or(0, char::len_utf8);
     let space = merge.get(first..)?.find(' ')? + first;
     Some((merge.get(..space)?, merge.get(space + 1..)?)).filter(|(left, right)| !left.is_empty() && !right.is_empty())
 }
 
-/// Checks a list of merges before anything is made from it.
+/// Checks a list of merges before a table is made from it.
 ///
 /// # Errors
-/// A merge that is not two texts with a space between; a list that is too long to be numbered.
+/// A merge that is not two texts with a space between them; a list that is too long to be numbered.
 pub(super) fn check(merges: &Strings) -> Result<(), Error> {
     const KEY: &str = "tokenizer.ggml.merges";
     // The symbols of this many merges can still be numbered next to the tokens.
@@ -141,7 +141,7 @@ struct Scratch {
 }
 
 impl Bpe {
-    /// Of merges that have passed [`check`].
+    /// Makes the model from merges that have passed [`check`].
     pub(super) fn new(
         vocab: &Vocab,
         merges: &Strings,

@@ -1,7 +1,7 @@
-//! The decoder of a `tokenizer.json` as the bytes of each token, so that a stream costs no more than its text.
+//! Converts the decoder of a `tokenizer.json` to the bytes of each token, so that a stream costs no more than its text.
 //!
-//! The `tokenizers` crate decodes whole sequences. Its decoders are lists of steps: up to `Fuse` a step changes each token alone, at
-//! most depending on whether the token is the first or the last of its text; after it, a step changes the one text that is left.
+//! The `tokenizers` crate decodes whole sequences. Its decoders are lists of steps. Up to `Fuse`, a step changes each token alone; the
+//! change may depend on whether the token is the first or the last of its text. After `Fuse`, a step changes the one remaining text.
 
 use std::collections::HashMap;
 
@@ -13,14 +13,14 @@ use super::stream::{Pieces, Texts, Trim};
 use super::vocab::byte_of_text;
 use crate::Error;
 
-/// Ids of tokens may be sparse, but not without bound: a table is kept over all of them.
+/// The most gaps between ids. Ids may be sparse, but a table covers all of them, so the gaps need a bound.
 const MOST_GAPS: u64 = 1 << 20;
 
 /// One step of a decoder that works on each token alone.
 #[derive(Debug)]
 enum Step {
     Replace(String, String),
-    /// `Replace` by a regular expression, run by the crate.
+    /// `Replace` by a regular expression, which the crate runs.
     Crate(Box<DecoderWrapper>),
     Strip(Strip),
     ByteFallback,
@@ -32,7 +32,7 @@ enum Step {
         prefix: String,
         cleanup: bool,
     },
-    /// The mark of the end of a word becomes a space, except in the last token (`BPEDecoder`).
+    /// Replaces the mark of the end of a word with a space, except in the last token (`BPEDecoder`).
     Suffix(String),
     SpaceBefore,
     Ctc {
@@ -57,26 +57,26 @@ pub(super) enum Change {
     Crate(Box<DecoderWrapper>),
 }
 
-/// Where a token stands in its text.
+/// The place of a token in its text.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     is_first: bool,
     is_last: bool,
 }
 
-/// What a decoder consists of.
+/// The steps of a decoder.
 #[derive(Debug, Default)]
 struct Steps {
     each: Vec<Step>,
     whole: Vec<Change>,
-    /// Whether one text is left, on which all further steps work.
+    /// Whether the tokens are fused into one text, on which all further steps work.
     is_fused: bool,
 }
 
 /// Translates the decoder into the bytes of every token.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for a kind of decoder that the crate does not know either; [`Error::Limit`] for very sparse ids.
+/// [`Error::Unsupported`] for a kind of decoder that the crate does not know; [`Error::Limit`] for very sparse ids.
 pub(super) fn pieces(tokenizer: &tokenizers::Tokenizer) -> Result<Pieces, Error> {
     let vocab = tokenizer.get_vocab(true);
     let added = tokenizer.get_added_tokens_decoder();
@@ -204,7 +204,7 @@ impl Steps {
 }
 
 impl Change {
-    /// The changed text. A text on which the crate fails stays as it is: a stream that ends has no way to report it.
+    /// Returns the changed text. A text on which the crate fails stays unchanged, because a stream cannot report an error at its end.
     pub(super) fn apply(&self, text: String) -> String {
         match self {
             Self::Strip(strip) => strip.apply(&text).to_owned(),
@@ -273,7 +273,7 @@ fn apply(steps: &[Step], token: &str, place: Place) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The replacements of Hugging Face's `clean_up_tokenization`, in its order, on one token.
+/// Applies the replacements of Hugging Face's `clean_up_tokenization`, in its order, to one token.
 fn clean_up(text: &str) -> String {
     const REPLACED: [(&str, &str); 11] = [
         (" .", "."),

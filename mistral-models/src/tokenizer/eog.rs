@@ -84,8 +84,8 @@ pub(super) const FILL_PARTS: &[&[&str]] = &[
     ],
 ];
 
-/// Of the ids that end a generation by name, those that do not where certain others are: harmony's `<|end|>` separates
-/// messages where `<|return|>` ends them, and `</s>` is text where `<|tool_response>` is.
+/// Returns the ids that would end a generation by their names, but do not because other tokens exist. Harmony's `<|end|>` separates
+/// messages where `<|return|>` ends them, and `</s>` is text where `<|tool_response>` exists.
 pub(super) fn not_ends(id: impl Fn(&str) -> Option<u32>) -> Vec<u32> {
     let has = |name: &str| id(name).is_some();
     let mut not = Vec::new();

@@ -1,9 +1,9 @@
 //! A `tokenizer.json` as the `tokenizer.ggml.*` keys of a GGUF file.
 //!
-//! GGUF keeps less than `tokenizer.json` says: the name of a pre-tokenizer instead of its patterns, scores instead of merges for
-//! SentencePiece. The name is found by cutting a probe with every pre-tokenizer that is known, and the result is accepted only if
-//! it gives the same ids as the original on all probes, and around each added token (GGUF cannot say that a token takes the space next
-//! to it, must be a word of its own, or is looked for in normalized text).
+//! GGUF keeps less than `tokenizer.json` says: the name of a pre-tokenizer instead of its patterns, and scores instead of merges for
+//! SentencePiece. The name is found by cutting a probe with every known pre-tokenizer. The result is accepted only if it returns the same
+//! ids as the original on all probes, and around each added token. GGUF cannot express that a token takes the space next to it, must be a
+//! separate word, or is searched in normalized text.
 //!
 //! Keys and token types: the GGUF specification; llama.cpp `convert_hf_to_gguf.py`.
 
@@ -189,7 +189,7 @@ impl Tokenizer {
         Err(Error::unsupported("tokenizer", detail))
     }
 
-    /// Whether `other` gives other ids for a text. What this tokenizer cannot encode at all is no measure.
+    /// Returns whether `other` returns different ids for a text. Texts that this tokenizer cannot encode are not compared.
     fn differs(&self, other: &Self, text: &str) -> bool {
         [EncodeOptions::TEXT, EncodeOptions::TEMPLATE].into_iter().any(|options| {
             self.encode(text, options).is_ok_and(|wanted| other.encode(text, options).ok() != Some(wanted))
@@ -208,9 +208,9 @@ impl Tokenizer {
     }
 }
 
-/// Texts in which the added tokens stand between words, spaces, lines, and each other, so that flags and overlaps show.
+/// Returns texts in which the added tokens stand between words, spaces, lines, and each other, so that flags and overlaps show.
 fn around_added(hf: &Hf) -> Vec<(AddedToken, String)> {
-    /// The number of tokens that are tried for each end of another with which they begin.
+    /// The most tokens that are tried per ending of another token that they begin with.
     const OVERLAPS: usize = 4;
     let added = hf.tokenizer().get_added_tokens_decoder();
     let mut tokens: Vec<&AddedToken> = added.values().collect();
@@ -248,7 +248,7 @@ fn around_added(hf: &Hf) -> Vec<(AddedToken, String)> {
     texts
 }
 
-/// A token with what it asks for.
+/// Describes a token and its flags.
 fn described_token(token: &AddedToken) -> String {
     let flags = [
         ("single_word", token.single_word),

@@ -199,7 +199,7 @@ impl Vocabulary {
     }
 }
 
-/// The merges of a BPE model, checked before anything is made from them.
+/// Returns the merges of a BPE model, checked before a table is made from them.
 fn merges(metadata: &Metadata) -> Result<&Strings, Error> {
     const MERGES: &str = "tokenizer.ggml.merges";
     let merges = metadata.strings(MERGES)?.ok_or_else(|| Error::Missing { kind: "key", name: MERGES.into() })?;
@@ -215,7 +215,7 @@ struct Roles<'m> {
 }
 
 impl Roles<'_> {
-    /// The id under `key`, else the default where it is in range.
+    /// Returns the id under `key`, or else the default if the default is in range.
     fn get(&mut self, key: &str, default: Option<u32>) -> Result<Option<u32>, Error> {
         let used = default.filter(|&id| (id as usize) < self.size);
         let Some(value) = self.metadata.get(key) else { return Ok(used) };
@@ -276,7 +276,7 @@ fn ends(roles: &mut Roles<'_>, vocab: &mut Vocab, eos: Option<u32>) -> Result<Ve
     Ok(ends)
 }
 
-/// White space next to some tokens goes with them; GGUF has no key for it, so llama.cpp knows the models by name.
+/// Marks tokens that take the white space next to them. GGUF has no key for this property, so llama.cpp knows the models by name.
 fn strip_attributes(metadata: &Metadata, vocab: &mut Vocab) -> Result<(), Error> {
     let pre = metadata.str("tokenizer.ggml.pre")?.unwrap_or_default();
     let architecture = metadata.str("general.architecture")?.unwrap_or_default();

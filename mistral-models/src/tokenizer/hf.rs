@@ -1,6 +1,6 @@
 //! `tokenizer.json` and the files next to it, through the `tokenizers` crate.
 //!
-//! Encoding is the crate's; decoding is done by [`decoder`].
+//! The crate encodes; [`decoder`] decodes.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,7 +105,7 @@ impl Hf {
         self.tokenizer.token_to_id(token)
     }
 
-    /// Added tokens as they are spelled, where the crate returns what the normalizer makes of them.
+    /// Returns added tokens as they are spelled, where the crate returns their normalized text.
     pub(super) fn text(&self, id: u32) -> Option<String> {
         let added = self.tokenizer.get_added_vocabulary().get_added_tokens_decoder();
         added.get(&id).map(|token| token.content.clone()).or_else(|| self.tokenizer.id_to_token(id))
@@ -124,7 +124,7 @@ fn json(name: &str, bytes: Option<&[u8]>) -> Result<Value, Error> {
     }
 }
 
-/// An id or a list of ids. Ids beyond the vocabulary are left out, as no tokenizer can produce or decode them.
+/// Reads an id or a list of ids. Ids beyond the vocabulary are left out, because no tokenizer can produce or decode them.
 fn id_list(config: &Value, key: &str, size: usize, warnings: &mut Vec<TokenizerWarning>) -> Result<Vec<u32>, Error> {
     let mut list = Vec::new();
     let values = match config.get(key) {

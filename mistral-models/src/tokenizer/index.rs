@@ -1,4 +1,4 @@
-//! A hash table of numbers whose keys are stored elsewhere: four bytes per slot, three slots of four used.
+//! A hash table of numbers whose keys are stored elsewhere: four bytes per slot, at most three of four slots used.
 
 /// An empty slot.
 const EMPTY: u32 = u32::MAX;
@@ -11,18 +11,18 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Room for `len` numbers; more make it grow.
+    /// Makes a table with room for `len` numbers; the table grows if there are more.
     pub(super) fn with_capacity(len: usize) -> Self {
         Self { slots: vec![EMPTY; len + len / 3 + 2], len: 0 }
     }
 
-    /// The number whose key has this hash and `is` the one.
+    /// Returns the number with this hash for which `is` returns true.
     pub(super) fn get(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         self.find(hash, is).ok()
     }
 
-    /// Adds `number` unless there is one with the same key, which is returned. `hash_of` is asked for the hashes of all numbers where
-    /// the table grows.
+    /// Adds `number`, or returns the number that already has the same key. When the table grows, `hash_of` is called for the hashes of all
+    /// numbers.
     pub(super) fn insert(
         &mut self,
         number: u32,
@@ -53,7 +53,7 @@ impl Index {
         }
     }
 
-    /// The number, or the slot where it would be.
+    /// Returns the number, or the slot where it would be.
     fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Result<u32, usize> {
         let size = self.slots.len();
         // The hash as a fraction of the table.

@@ -118,11 +118,12 @@ struct Ids {
 impl Tokenizer {
     /// Reads the files of a Hugging Face checkpoint: `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`.
     ///
-    /// Tokens that only the configuration names (`added_tokens_decoder`, `extra_special_tokens`, `additional_special_tokens`, tokens
-    /// with a role) are added, in the order of Hugging Face transformers 5. BOS and EOS are put around a text as the post-processor of
-    /// `tokenizer.json` says; `add_bos_token`, `add_eos_token` and `add_prefix_space` of the configuration change nothing, as there.
+    /// Tokens that only the configuration names (`added_tokens_decoder`, `extra_special_tokens`, `additional_special_tokens`, tokens with a
+    /// role) are added, in the order of Hugging Face transformers 5. BOS and EOS are put around a text as the post-processor of
+    /// `tokenizer.json` says. As in transformers, `add_bos_token`, `add_eos_token` and `add_prefix_space` of the configuration change
+    /// nothing.
     ///
-    /// A generation ends at `eos_token_id` of `generation_config.json` and `eos_token`. Without the former, it also ends at tokens
+    /// A generation ends at the `eos_token_id` of `generation_config.json` and at `eos_token`. Without the former, it also ends at tokens
     /// whose names are known to end turns.
     ///
     /// # Errors
@@ -140,7 +141,7 @@ impl Tokenizer {
 
     /// Reads a checkpoint: the vocabulary of a GGUF file, or `tokenizer.json` and the files next to it.
     ///
-    /// Where `tokenizer_config.json` has no `added_tokens_decoder`, `special_tokens_map.json` and `added_tokens.json` count too.
+    /// If `tokenizer_config.json` has no `added_tokens_decoder`, `special_tokens_map.json` and `added_tokens.json` are read too.
     /// `config.json` stands in for a missing `generation_config.json`.
     ///
     /// # Errors
@@ -171,12 +172,12 @@ impl Tokenizer {
 
     /// Reads the keys `tokenizer.ggml.*` of a GGUF file: kinds `llama`, `gpt2`, `gemma4`, `whitespace`, `bert` and `t5`.
     ///
-    /// A role of a token beyond the vocabulary is left out and listed in [`warnings`](Self::warnings). The texts of the tokens are
-    /// shared with `metadata`.
+    /// If the token of a role is beyond the vocabulary, the role is left out and listed in [`warnings`](Self::warnings). The texts of the
+    /// tokens are shared with `metadata`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for another kind, or a `tokenizer.ggml.pre` whose meaning is not known: the ids would be
-    /// wrong silently. [`Error::Missing`] and [`Error::Config`] for keys that are absent or contradict each other.
+    /// [`Error::Unsupported`] for another kind, or for an unknown `tokenizer.ggml.pre`, with which the ids would be silently wrong.
+    /// [`Error::Missing`] and [`Error::Config`] for keys that are absent or contradict each other.
     pub fn from_gguf(metadata: &Metadata) -> Result<Self, Error> {
         let (model, pieces, ids) = gguf::Vocabulary::new(metadata)?;
         Ok(Self::new(Model::Gguf(Box::new(model)), pieces, ids))
@@ -280,12 +281,12 @@ impl Tokenizer {
         self.inner.ids.unk
     }
 
-    /// Returns what the tokenizer was loaded without, such as the role of a token beyond the vocabulary.
+    /// Returns the parts that were left out when the tokenizer was loaded, such as the role of a token beyond the vocabulary.
     pub fn warnings(&self) -> &[TokenizerWarning] {
         &self.inner.ids.warnings
     }
 
-    /// Returns the texts of the special tokens, as chat templates want them.
+    /// Returns the texts of the special tokens, in the form that chat templates need.
     pub fn special_tokens_map(&self) -> &SpecialTokens {
         &self.inner.special
     }

@@ -1,7 +1,7 @@
-//! Cuts text at the tokens that are matched before the model sees it: user-defined and control tokens.
+//! Cuts text at the tokens that are matched before the model sees the text: user-defined and control tokens.
 //!
-//! The order is that of llama.cpp (`tokenizer_st_partition`): longer tokens first over the whole text, then from left to
-//! right; white space next to a token that strips it goes with the token.
+//! The order is that of llama.cpp (`tokenizer_st_partition`): longer tokens first over the whole text, then from left to right. White space
+//! next to a token that strips white space belongs to the token.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ pub(super) enum Fragment {
     Token(u32),
 }
 
-/// Tokens that are matched only where the caller asked to parse special tokens.
+/// Tokens that are matched only if the caller asked to parse special tokens.
 const SPECIAL: Attributes = Attributes::CONTROL.with(Attributes::UNKNOWN);
 
 /// Tokens that are matched before the model sees the text.
@@ -33,7 +33,7 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    /// Of `tokens` those that are [`MATCHED`].
+    /// Selects those of `tokens` that are [`MATCHED`].
     pub(super) fn new(tokens: Arc<Sorted>) -> Self {
         Self { tokens }
     }

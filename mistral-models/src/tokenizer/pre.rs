@@ -14,7 +14,7 @@ pub(super) struct Pre {
     pub(super) ignore_merges: bool,
     /// BOS is added where the file does not say.
     pub(super) add_bos: bool,
-    /// Symbols are characters, not bytes; says whether words of newlines are looked up whole.
+    /// Whether words of newlines are looked up whole, if symbols are characters; `None` if symbols are bytes.
     pub(super) chars: Option<bool>,
     pub(super) spaces: Spaces,
 }
@@ -23,7 +23,7 @@ pub(super) struct Pre {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spaces {
     Keep,
-    /// Spelled `▁`.
+    /// Spaces are spelled `▁`.
     Escape,
     /// All white space only separates words.
     Drop,

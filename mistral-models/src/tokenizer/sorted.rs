@@ -1,19 +1,19 @@
-//! Tokens in the order of their texts, to find every token that a text begins with. Four bytes per token.
+//! Tokens in the order of their texts, to find every token with which a text begins. Four bytes per token.
 
 use std::ops::Range;
 
 use super::vocab::{Attributes, Vocab};
 
-/// A set of tokens of a vocabulary, which is passed in.
+/// A set of tokens of a vocabulary; the vocabulary is passed to each call.
 #[derive(Debug, Clone)]
 pub(super) struct Sorted {
     ids: Vec<u32>,
-    /// Where the tokens of each first byte begin in `ids`; one more for the end.
+    /// The index in `ids` at which the tokens of each first byte begin, and the end.
     first: Box<[u32; 257]>,
 }
 
 impl Sorted {
-    /// The tokens whose attributes are wanted; tokens without text are left out.
+    /// Selects the tokens whose attributes are wanted; tokens without text are left out.
     pub(super) fn new(vocab: &Vocab, wanted: impl Fn(Attributes) -> bool) -> Self {
         let text = |id: u32| vocab.text(id).unwrap_or_default();
         let found = || vocab.iter().filter(|(_, text, a)| !text.is_empty() && wanted(*a)).map(|(id, _, _)| id);
@@ -32,8 +32,8 @@ impl Sorted {
         Self { ids, first }
     }
 
-    /// Every token that `bytes` begins with, shortest first, with its length. Costs the longest match times the logarithm of the number
-    /// of tokens.
+    /// Returns every token with which `bytes` begins, with its length, shortest first. The cost is the longest match times the logarithm of
+    /// the number of tokens.
     pub(super) fn prefixes<'s>(&'s self, vocab: &'s Vocab, bytes: &'s [u8]) -> impl Iterator<Item = (usize, u32)> + 's {
         let mut range = bytes.first().map_or(0..0, |byte| {
             let byte = usize::from(*byte);

@@ -26,7 +26,7 @@ pub(super) enum Stage {
         /// Whether the run must end at a word boundary.
         word_end: bool,
     },
-    /// Runs of `\p{N}` into threes from the right.
+    /// Cuts runs of `\p{N}` into groups of three from the right.
     NumberThousands,
 }
 

@@ -9,7 +9,7 @@ use crate::Error;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Texts {
     bytes: Vec<u8>,
-    /// Where each text ends. The makers of vocabularies refuse more than 4 GiB of text.
+    /// The end of each text. Vocabularies with more than 4 GiB of text are refused.
     ends: Vec<u32>,
 }
 
@@ -23,7 +23,7 @@ impl Texts {
         self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
     }
 
-    /// Returns unused room.
+    /// Frees unused room.
     pub(super) fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
     }
@@ -36,7 +36,7 @@ impl Texts {
     }
 }
 
-/// A character that is left out at an end of a text, and how often at most.
+/// A character that is removed at an end of a text, and the most occurrences that are removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Trim {
     pub(super) content: char,
@@ -44,33 +44,33 @@ pub(super) struct Trim {
 }
 
 impl Trim {
-    /// Spaces that belong to the spelling of words and not to the text.
+    /// Removes spaces that belong to the spelling of words and not to the text.
     pub(super) const fn spaces(most: usize) -> Self {
         Self { content: ' ', most }
     }
 }
 
-/// The bytes that each token stands for, and the rules for the text that they make up.
+/// The bytes of each token, and the rules for the text that they form.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pieces {
-    /// Inside a text.
+    /// Tokens inside a text.
     pub(super) inner: Texts,
-    /// At the start of a text, at its end, and (where the end makes a difference) alone.
+    /// Tokens at the start of a text, at its end, and (if the end makes a difference) alone.
     pub(super) first: Option<Texts>,
     pub(super) last: Option<Texts>,
     pub(super) only: Option<Texts>,
-    /// Tokens left out where special tokens are skipped, one bit each.
+    /// Tokens that are left out when special tokens are skipped, one bit per token.
     special: Vec<u64>,
-    /// Of tokens with the same number that follow each other only the first counts, and empty ones do not count at all (CTC).
+    /// Of consecutive tokens with the same number, only the first counts, and empty tokens do not count at all (CTC).
     pub(super) groups: Option<Vec<u32>>,
     pub(super) lead: Trim,
     pub(super) tail: Trim,
-    /// Changes of the whole text, after all of the above.
+    /// Changes of the whole text, after all other rules.
     pub(super) changes: Vec<Change>,
 }
 
 impl Pieces {
-    /// Tokens that stand for the same bytes wherever they are.
+    /// Makes pieces of tokens that stand for the same bytes in every place.
     pub(super) fn new(inner: Texts) -> Self {
         Self { inner, ..Self::default() }
     }
@@ -90,7 +90,7 @@ impl Pieces {
         }
     }
 
-    /// The bytes of a token inside a text.
+    /// Returns the bytes of a token inside a text.
     pub(super) fn get(&self, id: u32) -> Option<&[u8]> {
         self.inner.get(id)
     }
@@ -110,22 +110,22 @@ impl Pieces {
     }
 }
 
-/// Decodes a sequence of ids as they come. Made by [`Tokenizer::stream`](super::Tokenizer::stream).
+/// Decodes a sequence of ids one by one. Made by [`Tokenizer::stream`](super::Tokenizer::stream).
 ///
-/// The pieces that [`push`](Self::push) and [`finish`](Self::finish) return, one after another, are exactly the text that
-/// [`Tokenizer::decode`](super::Tokenizer::decode) returns for all ids. Bytes of an incomplete UTF-8 character are held
-/// back (at most three); bytes that cannot become one are U+FFFD. A push costs the length of its token.
+/// The pieces that [`push`](Self::push) and [`finish`](Self::finish) return, joined, are exactly the text that
+/// [`Tokenizer::decode`](super::Tokenizer::decode) returns for all ids. Bytes of an incomplete UTF-8 character (at most three) are held
+/// back; bytes that cannot become a character are U+FFFD. A push costs the length of its token.
 ///
-/// A few tokenizers change the end of a text, or the text as a whole (a `Replace` after `Fuse`). Of the former, the stream holds back
-/// the end; of the latter, it returns everything at [`finish`](Self::finish).
+/// A few tokenizers change the end of a text, or the text as a whole (a `Replace` after `Fuse`). In the first case, the stream holds back
+/// the end of the text. In the second case, [`finish`](Self::finish) returns the whole text.
 #[derive(Debug, Clone)]
 pub struct TextStream {
     pieces: Arc<Pieces>,
     skip_special: bool,
     started: bool,
-    /// The number in [`Pieces::groups`] of the token before.
+    /// The number in [`Pieces::groups`] of the previous token.
     group: Option<u32>,
-    /// The token before, where its end depends on whether another token follows.
+    /// The previous token, if its end depends on whether another token follows.
     open: Option<Open>,
     writer: Writer,
 }
@@ -138,22 +138,22 @@ struct Open {
     written: usize,
 }
 
-/// Turns bytes into text that is certain.
+/// Turns bytes into text that can no longer change.
 #[derive(Debug, Clone, Default)]
 struct Writer {
     /// The beginning of a UTF-8 character.
     held: Vec<u8>,
-    /// Characters at the start that may still be left out.
+    /// The number of characters at the start that may still be left out.
     lead: usize,
-    /// Characters at the end that are left out if the text ends there.
+    /// The number of characters at the end that are left out if the text ends there.
     tail: usize,
-    /// The text so far, where it is changed as a whole.
+    /// The text so far, if it is changed as a whole.
     whole: String,
     text: String,
 }
 
 impl TextStream {
-    /// `continues`: other text stands before this one.
+    /// Starts a stream. `continues` says that other text precedes the stream.
     pub(super) fn new(pieces: Arc<Pieces>, skip_special: bool, continues: bool) -> Self {
         let writer = Writer { lead: if continues { 0 } else { pieces.lead.most }, ..Writer::default() };
         Self { pieces, skip_special, started: continues, group: None, open: None, writer }
@@ -201,7 +201,7 @@ impl TextStream {
         std::str::from_utf8(self.pieces.get(id).filter(|_| skipped)?).ok()
     }
 
-    /// Ends the stream: what was held back, an incomplete character as U+FFFD. Afterwards the stream is empty.
+    /// Ends the stream and returns the text held back, with an incomplete character as U+FFFD. Afterwards the stream is empty.
     pub fn finish(&mut self) -> &str {
         let Self { pieces, writer, .. } = self;
         writer.text.clear();
@@ -226,7 +226,7 @@ impl TextStream {
 }
 
 impl Writer {
-    /// Appends `bytes` as `String::from_utf8_lossy` would, except for a character cut off at the end, which is held.
+    /// Appends `bytes` as `String::from_utf8_lossy` would, but holds back a character that is cut off at the end.
     fn write(&mut self, bytes: &[u8], pieces: &Pieces) {
         let mut joined = std::mem::take(&mut self.held);
         let mut rest = if joined.is_empty() {
@@ -252,7 +252,7 @@ impl Writer {
         }
     }
 
-    /// Leaves out what the rules say at the start, and holds back what they may say at the end.
+    /// Removes characters at the start by the rules, and holds back characters that the rules may remove at the end.
     fn trim(&mut self, mut text: &str, pieces: &Pieces) {
         while self.lead > 0 && !text.is_empty() {
             let Some(rest) = text.strip_prefix(pieces.lead.content) else {

@@ -34,7 +34,7 @@ struct Best {
 }
 
 impl Unigram {
-    /// Of `pieces` those count that are normal, user-defined or unused tokens.
+    /// Makes the model from the normal, user-defined and unused tokens among `pieces`.
     ///
     /// # Errors
     /// A table of replacements that is cut short.
@@ -53,7 +53,7 @@ impl Unigram {
         Ok(Self { pieces, unknown, unknown_score, charsmap, add_space_prefix, merge_spaces })
     }
 
-    /// Appends the tokens of `text`. Linear in the text times the longest token and the logarithm of the vocabulary.
+    /// Appends the tokens of `text`. The cost is linear in the text times the longest token and the logarithm of the vocabulary.
     pub(super) fn encode(&self, vocab: &Vocab, text: &str, out: &mut Vec<u32>) -> Result<(), Error> {
         let text = self.normalize(text)?;
         let mut best = vec![Best { token: self.unknown, from: 0, score: f64::NEG_INFINITY }; text.len() + 1];

@@ -49,14 +49,14 @@ impl Attributes {
 
 /// Tokens by id and ids by text.
 ///
-/// The texts are shared with the metadata. In addition to them, a token takes about six bytes, and four for its score.
+/// The texts are shared with the metadata. A token takes about six bytes in addition to its text, and four for its score.
 #[derive(Debug, Clone)]
 pub(super) struct Vocab {
     texts: Strings,
     index: Index,
     hasher: ahash::RandomState,
     attributes: Vec<Attributes>,
-    /// Empty where the file has none.
+    /// The scores; empty if the file has none.
     scores: Vec<f32>,
     longest: usize,
 }
@@ -132,28 +132,28 @@ impl Vocab {
         self.texts.len()
     }
 
-    /// Bytes of all texts together.
+    /// Returns the bytes of all texts together.
     pub(super) fn bytes(&self) -> usize {
         self.texts.bytes()
     }
 
-    /// The token with this text.
+    /// Returns the token with this text.
     pub(super) fn id(&self, text: &str) -> Option<u32> {
         self.index.get(self.hasher.hash_one(text), |id| self.text(id) == Some(text))
     }
 
-    /// The text of a token as the file has it.
+    /// Returns the text of a token as the file has it.
     pub(super) fn text(&self, id: u32) -> Option<&str> {
         self.texts.get(id as usize)
     }
 
-    /// The token with this name.
+    /// Returns the token with this name.
     pub(super) fn named(&self, name: &str) -> Option<u32> {
         let empty = || name.strip_prefix("[EMPTY_")?.strip_suffix(']')?.parse().ok();
         self.id(name).or_else(|| empty().filter(|id| self.text(*id) == Some("")))
     }
 
-    /// The text of a token; one without text has llama.cpp's name for it.
+    /// Returns the text of a token; a token without text has llama.cpp's name.
     pub(super) fn name(&self, id: u32) -> Option<String> {
         let text = self.text(id)?;
         Some(if text.is_empty() { format!("[EMPTY_{id}]") } else { text.to_owned() })

@@ -1,9 +1,9 @@
-//! What a tokenizer was loaded without.
+//! The parts that were left out when a tokenizer was loaded.
 
 use std::fmt;
 
-/// Something in the files of a tokenizer that cannot hold as it stands. The tokenizer is loaded without it, as llama.cpp and transformers
-/// do; [`Tokenizer::warnings`](super::Tokenizer::warnings) returns the list.
+/// An entry in the files of a tokenizer that is invalid. The tokenizer is loaded without the entry, as in llama.cpp and transformers.
+/// [`Tokenizer::warnings`](super::Tokenizer::warnings) returns the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenizerWarning {
@@ -18,7 +18,7 @@ pub enum TokenizerWarning {
         /// The token that has the role now.
         used: Option<u32>,
     },
-    /// The file asks for a token around each text and has no such token.
+    /// The file asks for a token around each text, but the token does not exist.
     NotAdded {
         /// The key as the file spells it.
         key: String,

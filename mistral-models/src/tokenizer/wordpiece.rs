@@ -1,7 +1,7 @@
-//! WordPiece (`tokenizer.ggml.model` = `bert`): BERT's normalizer and word splitting, then the longest piece first.
+//! WordPiece (`tokenizer.ggml.model` = `bert`): BERT's normalizer and word splitting, then the longest matching piece at each place.
 //!
-//! Normalizer and word splitting are those of the `tokenizers` crate, which is where the published vocabularies come from. GGUF spells
-//! the pieces another way, `▁word` and `piece` for `word` and `##piece`.
+//! The normalizer and the word splitting are those of the `tokenizers` crate, from which the published vocabularies come. GGUF spells the
+//! pieces differently: `▁word` and `piece` for `word` and `##piece`.
 
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
@@ -13,7 +13,7 @@ use crate::Error;
 /// Words of more characters are unknown.
 const LONGEST_WORD: usize = 100;
 
-/// The WordPiece model. Its vocabulary is passed in: pieces are looked up in it by text.
+/// The WordPiece model. Its vocabulary is passed to each call, to look up pieces by their text.
 #[derive(Debug, Clone)]
 pub(super) struct Words {
     normalizer: BertNormalizer,
@@ -22,7 +22,7 @@ pub(super) struct Words {
 
 impl Words {
     /// # Errors
-    /// No unknown token.
+    /// There is no unknown token.
     pub(super) fn new(unknown: Option<u32>, lowercase: bool, strip_accents: bool) -> Result<Self, Error> {
         let unknown = unknown.ok_or_else(|| {
             Error::config("tokenizer.ggml.unknown_token_id", "a bert vocabulary needs an unknown token in range")
@@ -30,7 +30,7 @@ impl Words {
         Ok(Self { normalizer: BertNormalizer::new(true, true, Some(strip_accents), lowercase), unknown })
     }
 
-    /// Appends the tokens of `text`. Linear in the number of words.
+    /// Appends the tokens of `text`. The cost is linear in the number of words.
     pub(super) fn encode(&self, vocab: &Vocab, text: &str, out: &mut Vec<u32>) -> Result<(), Error> {
         let mut normalized = NormalizedString::from(text);
         self.normalizer.normalize(&mut normalized).map_err(super::failed)?;
@@ -50,7 +50,8 @@ impl Words {
     }
 }
 
-/// Appends the longest piece that the marked word begins with, then the longest of the rest, and so on. Returns false where there is none.
+/// Appends the longest piece with which the marked word begins, then the longest piece of the rest, and so on. Returns false if no piece
+/// matches.
 fn pieces(vocab: &Vocab, marked: &str, out: &mut Vec<u32>) -> bool {
     let mut rest = marked;
     while !rest.is_empty() {

@@ -59,10 +59,10 @@ const COSTLY_PIECE: usize = 8 * 1024;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct CpuOptions {
-    /// Threads of a new pool, the caller included, at most [`ThreadPool::MAX_THREADS`]. `None`: what
-    /// [`available_parallelism`](std::thread::available_parallelism) answers, which respects
-    /// affinity and container limits but counts hardware threads; on a processor with two of them a core, half that number
-    /// generates as fast or faster, because one thread a core already uses up the memory bandwidth. Ignored when `pool` is set.
+    /// Threads of a new pool, the caller included, at most [`ThreadPool::MAX_THREADS`]. `None` means the number that
+    /// [`available_parallelism`](std::thread::available_parallelism) returns. That number respects affinity and container limits, but
+    /// counts hardware threads. On a processor with two hardware threads per core, half the number generates as fast or faster, because one
+    /// thread per core already uses up the memory bandwidth. Ignored when `pool` is set.
     pub threads: Option<usize>,
     /// The best instruction set to use; `None`: the best that the machine has. For tests and comparisons.
     pub isa_limit: Option<Isa>,

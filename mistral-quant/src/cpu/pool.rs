@@ -84,20 +84,20 @@ pub struct ThreadPool {
 }
 
 impl ThreadPool {
-    /// The most threads of a pool, which is more than machines have cores.
+    /// The most threads per pool, which is more than the cores of any usual machine.
     ///
-    /// The bound is there because a system that runs out of memory maps ends the whole process: Linux allows 65,530 of them by
-    /// default, and each thread takes several.
+    /// The bound exists because a system that runs out of memory maps ends the whole process. Linux allows 65,530 memory maps by default,
+    /// and each thread takes several.
     pub const MAX_THREADS: usize = 1024;
 
     /// Starts `threads - 1` threads. `threads = 1` starts none and runs every job on the caller.
     ///
-    /// Each thread reserves 2 MiB of address space for its stack (or what `RUST_MIN_STACK` says), of which some tens of kilobytes
-    /// become resident.
+    /// Each thread reserves 2 MiB of address space for its stack (or the size in `RUST_MIN_STACK`), of which some tens of kilobytes become
+    /// resident.
     ///
     /// # Errors
-    /// [`Error::Shape`] for 0 threads and for more than [`MAX_THREADS`](Self::MAX_THREADS), before any is started.
-    /// [`Error::Resource`] when the system refuses a thread; those that were started have ended by then.
+    /// [`Error::Shape`] for 0 threads and for more than [`MAX_THREADS`](Self::MAX_THREADS), before any thread is started.
+    /// [`Error::Resource`] when the system refuses a thread; threads that were already started have then ended.
     pub fn new(threads: usize) -> Result<Self, Error> {
         if !(1..=Self::MAX_THREADS).contains(&threads) {
             let expected = format!("1 to {}", Self::MAX_THREADS);
@@ -217,7 +217,8 @@ impl Drop for Crew {
     }
 }
 
-/// As many threads as the system says are available, within the bound of a pool; 1 where it does not say.
+/// Returns the number of threads that the system reports as available, within the bound of a pool; 1 if the system does not report a
+/// number.
 pub(crate) fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(ThreadPool::MAX_THREADS)
 }

@@ -6,7 +6,7 @@
 
 use super::{f16_bytes, f16_value};
 
-/// How often the best of the trial grids is fitted again to the codes that are nearest under it, at most.
+/// The most times that the best trial grid is fitted again to the codes that are nearest under it.
 const REFINEMENTS: usize = 4;
 
 /// A block of `GROUPS` groups on the grid `d * scales[g] * code - dmin * mins[g]`.
@@ -132,8 +132,9 @@ pub(super) fn affine_scale(x: &[f32; 32], importance: &[f32], max_code: u8) -> (
     (scale as f32, -min as f32)
 }
 
-/// What a square error of each weight costs, given how much its column matters: `importance * sqrt(2 * mean square + x²)`.
-/// Without, all matter alike. Columns of no importance keep a ten-millionth of the greatest, so that no sum of costs is zero.
+/// Returns the cost of a square error of each weight, given the importance of its column: `importance * sqrt(2 * mean square + x²)`.
+/// Without `importance`, all weights cost the same. Columns of no importance keep a ten-millionth of the greatest, so that no sum of costs
+/// is zero.
 pub(super) fn costs<const N: usize>(x: &[f32; N], importance: Option<&[f32]>) -> [f64; N] {
     let square: f64 = 2.0 * x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / N as f64;
     let importance = importance.unwrap_or_default();
@@ -165,8 +166,8 @@ fn nearest(x: f64, low: f64, high: f64) -> f64 {
     x.max(low).min(high) + ROUND - ROUND
 }
 
-/// One scale for non-negative values, and the values in units of it (in f16, as it will be read): of some scales the one under which
-/// the rounded values lose least, where an error of each costs its weight.
+/// Returns one scale for non-negative values, and the values in units of the scale (in f16, as it will be read). Of several trial scales,
+/// the result is the one under which the rounded values lose least, where an error of each value costs its weight.
 fn round_scales<const N: usize>(values: [f64; N], weights: [f64; N], max: u8) -> (f32, [u8; N]) {
     let largest = values.iter().fold(0.0, |max: f64, &value| max.max(value));
     let (mut best, mut least) = ((0.0, [0; N]), f64::INFINITY);
@@ -182,19 +183,19 @@ fn round_scales<const N: usize>(values: [f64; N], weights: [f64; N], max: u8) ->
     best
 }
 
-/// What a change of scale and of min costs a group: `Σ cost * code²` and `Σ cost`.
+/// Returns how much a change of scale and of min costs a group: `Σ cost * code²` and `Σ cost`.
 fn curvature<const N: usize>(x: &[f32; N], costs: &[f64; N], max_code: f64, (scale, min): (f64, f64)) -> (f64, f64) {
     let code = |x: f32| if scale > 0.0 { nearest((f64::from(x) + min) / scale, 0.0, max_code) } else { 0.0 };
     x.iter().zip(costs).fold((0.0, 0.0), |(square, all), (&x, cost)| (square + cost * code(x).powi(2), all + cost))
 }
 
-/// The weighted square error of `x ≈ scale * code - min` with the nearest codes.
+/// Returns the weighted square error of `x ≈ scale * code - min` with the nearest codes.
 fn affine_error<const N: usize>(x: &[f32; N], costs: &[f64; N], max_code: f64, (scale, min): (f64, f64)) -> f64 {
     let off = |x: f64| scale * nearest((x + min) / scale, 0.0, max_code) - min - x;
     x.iter().zip(costs).map(|(&x, cost)| cost * off(f64::from(x)).powi(2)).sum()
 }
 
-/// The min that suits the nearest codes under a scale and another min.
+/// Returns the best min for the codes that are nearest under a scale and another min.
 fn best_min<const N: usize>(x: &[f32; N], costs: &[f64; N], max_code: f64, scale: f64, min: f64) -> f64 {
     let off = |x: f64| scale * nearest((x + min) / scale, 0.0, max_code) - x;
     let (sum, all) =
@@ -202,8 +203,8 @@ fn best_min<const N: usize>(x: &[f32; N], costs: &[f64; N], max_code: f64, scale
     sum / all
 }
 
-/// One scale for values of either sign, and the values in units of it, `-half..half`; the extreme value becomes about `-half`. As in
-/// [`round_scales`] an error of each value costs its weight.
+/// Returns one scale for values of either sign, and the values in units of the scale, `-half..half`. The extreme value becomes about
+/// `-half`. As in [`round_scales`], an error of each value costs its weight.
 pub(super) fn round_signed_scales<const N: usize>(values: [f64; N], weights: [f64; N], half: u8) -> (f32, [i32; N]) {
     let extreme = values.iter().fold(0.0, |best: f64, &value| if value.abs() > best.abs() { value } else { best });
     let half = f64::from(half);
@@ -252,7 +253,7 @@ fn affine_group<const N: usize>(x: &[f32; N], costs: &[f64; N], max_code: f64, m
     best
 }
 
-/// The scale and min of `x ≈ scale * code - min` that suit some codes best; `None` where the scale is not positive.
+/// Returns the scale and min of `x ≈ scale * code - min` that suit some codes best; `None` if the scale is not positive.
 fn affine_fit<const N: usize>(
     x: &[f32; N],
     costs: &[f64; N],
@@ -310,10 +311,10 @@ pub(super) fn best_scale(
     best
 }
 
-/// The scale and the codes of 64 weights on the grid `d * (code - 1)` with codes 0 to 3.
+/// Returns the scale and the codes of 64 weights on the grid `d * (code - 1)` with codes 0 to 3.
 ///
-/// As the scale grows smaller, a weight of the scale's sign steps from 0 to 1 and then to 2, one of the other sign from 0 to -1. All
-/// these steps are tried in their order, for a scale of either sign; the error of the best scale falls as `wx² / w` grows.
+/// As the scale grows smaller, a weight of the scale's sign steps from 0 to 1 and then to 2; a weight of the other sign steps from 0 to -1.
+/// All these steps are tried in their order, for a scale of either sign. The error of the best scale falls as `wx² / w` grows.
 pub(super) fn four_values_block(x: &[f32; 64], importance: Option<&[f32]>) -> (f32, [u8; 64]) {
     let costs = costs(x, importance);
     let (mut best, mut most) = (0.0, 0.0);

@@ -203,9 +203,9 @@ pub fn decode_row(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<(), E
 /// F32, F16 and BF16 keep NaN and infinities. In the other formats NaN counts as zero, magnitudes end at 1e30 and scales at
 /// the largest f16: nothing decodes to more than 65504 times the largest code and sub-scale.
 ///
-/// Costs of one core of a Zen 5, a weight: 2 to 4 ns for floats, Q1_0, Q4_0 to Q5_1 and the Q8 types; 20 ns for Q2_0 and the ternary types; 50 to 120 ns
-/// for K-quants and IQ4, which search for the scales with the least weighted square error; 0.1 to 0.7 us for IQ1 to IQ3, which search
-/// their code books (with AVX-512; AVX2 and portable code find the same bytes, but take longer).
+/// Cost per weight on one core of a Zen 5: 2 to 4 ns for floats, Q1_0, Q4_0 to Q5_1 and the Q8 types; 20 ns for Q2_0 and the ternary types.
+/// K-quants and IQ4 take 50 to 120 ns, because they search for the scales with the least weighted square error. IQ1 to IQ3 take 0.1 to 0.7
+/// us, because they search their code books. The times are with AVX-512; AVX2 and portable code find the same bytes, but take longer.
 ///
 /// # Errors
 /// [`Error::UnsupportedFormat`]; [`Error::Shape`] when `weights` are not whole blocks; [`Error::ImportanceMissing`] for a format

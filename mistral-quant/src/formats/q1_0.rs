@@ -1,4 +1,4 @@
-//! Q1_0: 128 weights in 18 bytes, 1.125 bits a weight; signs under one scale.
+//! Q1_0: 128 weights in 18 bytes, 1.125 bits per weight; signs with one scale.
 //!
 //! ```text
 //! 0..2   d      f16
@@ -6,7 +6,7 @@
 //! weight[i] = d * (2 * sign[i] - 1)
 //! ```
 //!
-//! Made for models that were trained with such weights (Bonsai, BitNet of one bit).
+//! For models that were trained with such weights (Bonsai, one-bit BitNet).
 
 use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
 use crate::Format;
@@ -29,7 +29,7 @@ unsafe impl Block for Q1_0 {
         self.decode_units(out);
     }
 
-    /// The best scale of signs is the mean of the magnitudes.
+    /// Encodes signs, for which the best scale is the mean of the magnitudes.
     fn encode(weights: &[f32], importance: Option<&[f32]>) -> Self {
         let x: [f32; 128] = finite(weights);
         let d = match importance {

@@ -1,4 +1,4 @@
-//! Q2_0: 64 weights in 18 bytes, 2.25 bits a weight; the values -1, 0, 1 and 2 under one scale.
+//! Q2_0: 64 weights in 18 bytes, 2.25 bits per weight; the values -1, 0, 1 and 2 with one scale.
 //!
 //! ```text
 //! 0..2   d      f16
@@ -6,10 +6,10 @@
 //! weight[i] = d * (code[i] - 1)
 //! ```
 //!
-//! Made for models that were trained with ternary weights, whose files have the codes 0 to 2. An encoder of other weights uses the
-//! fourth code too, and a scale of either sign.
+//! For models that were trained with ternary weights, whose files have the codes 0 to 2. An encoder of other weights also uses the fourth
+//! code, and a scale of either sign.
 //!
-//! Files of type 42 that came before llama.cpp had the type hold 128 weights in a block (PrismML's first ones): they are not this
+//! Files of type 42 from before llama.cpp had that type hold 128 weights per block (the first files of PrismML). They are not in this
 //! format.
 
 use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};

@@ -22,7 +22,7 @@ const MARGIN: f32 = 1.5;
 /// A point is left out when its gain over its neighbours is a smaller share than this of what the group contributes.
 const TOLERANCE: f32 = 1e-4;
 
-/// The most that a block is stretched.
+/// The greatest factor by which a block is stretched.
 const MOST_STRETCH: f64 = 1.25;
 
 /// Scales that are tried for a unit.
@@ -377,12 +377,13 @@ pub(super) fn block_scales<const UNITS: usize>(units: &[Unit; UNITS], max_step: 
     best
 }
 
-/// The f16 of a block whose codes were found under `scales.d`, stretched by what the codes lose of the block's energy, `Σ costs x²`.
+/// Returns the f16 scale of a block whose codes were found under `scales.d`. The scale is stretched by the share of the block's energy,
+/// `Σ costs x²`, that the codes lose.
 ///
-/// The scale of least square error makes every product with the weights too small, by the share of the error, in every layer. At two
-/// bits or less that costs a model more than the error of a larger scale does. The power 1/2 would keep the energy, 1 the mean of the
-/// products; models do best between the two. Weights that the format holds exactly are not stretched. llama.cpp multiplies by 1.125
-/// (IQ1_S) and 1.1125 (IQ1_M).
+/// The scale of least square error makes every product with the weights too small, by the share of the error, in every layer. At two bits
+/// or less, this costs a model more than the larger error of a larger scale. The power 1/2 would keep the energy, and 1 the mean of the
+/// products; models do best between the two. Weights that the format holds exactly are not stretched. llama.cpp multiplies by 1.125 (IQ1_S)
+/// and 1.1125 (IQ1_M).
 pub(super) fn stretched<const UNITS: usize>(scales: &Scales<UNITS>, units: &[Unit; UNITS], target: &Target) -> [u8; 2] {
     let squares = scales.scales.iter().map(|&scale| f64::from(scale).powi(2));
     let kept: f64 = squares.zip(units).map(|(square, unit)| square * unit.sums(square.sqrt()).1).sum();

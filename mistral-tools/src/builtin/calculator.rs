@@ -1,10 +1,12 @@
 //! A calculator: exact arithmetic with functions and units, by `fend-core`, behind guards of its own.
 //!
-//! `fend-core` is a language for people, and some of its texts never end: its parser takes exponential time in nested
-//! parentheses and recurses without a bound, divides `100 km / 2 hours` by 2 alone, lambdas recurse, shifts and logarithms of huge
-//! numbers do not look at its interrupt, and a few numbers panic. So a text is [parsed](scan) here and taken apart into statements of one
-//! operation each; what a calculator has no use for (variables, lambdas, strings, dates, shifts, dice) is refused there, with a
-//! reason the model can act on. The statements run on a thread with a stack of its own, under a deadline.
+//! `fend-core` is a language for people, and evaluating some texts never ends. Its parser takes exponential time in nested parentheses and
+//! recurses without a bound. It divides only by the 2 in `100 km / 2 hours`. Lambdas recurse, shifts and logarithms of huge numbers ignore
+//! its interrupt, and a few numbers panic.
+//!
+//! This module therefore [parses](scan) a text itself and takes it apart into statements of one operation each. Features that a calculator
+//! does not need (variables, lambdas, strings, dates, shifts, dice) are refused, with a reason that the model can act on. The statements
+//! run on a thread with a stack of its own, under a deadline.
 
 mod scan;
 #[cfg(test)]
@@ -29,7 +31,7 @@ use scan::{GROUP, Statement};
 
 use crate::{Callable, CancellationToken, ErrorKind, Invoke, SchemaType, ToolBuilder, ToolError};
 
-/// The evaluation never recurses deeper than one operation; the rest is room for its arithmetic. Only pages that are used cost memory.
+/// The evaluation never recurses deeper than one operation; the rest of the stack is for arithmetic. Only pages that are used cost memory.
 const STACK: usize = 8 << 20;
 /// How long a caller waits beyond the deadline for the evaluation to notice it.
 const GRACE: Duration = Duration::from_millis(100);
@@ -355,8 +357,8 @@ impl Evaluation<'_> {
         })
     }
 
-    /// The text of a statement to evaluate: a call whose value is known exactly is that value, since the functions behind compute with
-    /// floats and say so at best.
+    /// Returns the text of a statement to evaluate. A call whose exact value is known is replaced by that value, because `fend-core`
+    /// computes functions with floats and marks their results as approximate at best.
     fn prepared(&mut self, statement: &Statement) -> Result<String, CalculatorError> {
         let text = statement.text.clone();
         let Some((function, argument)) = &statement.call else { return Ok(text) };
@@ -374,7 +376,7 @@ impl Evaluation<'_> {
         }
     }
 
-    /// The exact value of a function that is computed with floats: its rounded value, if the argument shows that nothing was lost.
+    /// Returns the exact value of a function that is computed with floats: the rounded value, if the argument shows that nothing was lost.
     fn exact(&mut self, function: &str, argument: &str, call: &str) -> Result<Option<String>, CalculatorError> {
         const FLOATS: &[&str] = &[
             "acos", "acosh", "asin", "asinh", "atan", "atanh", "cbrt", "cosh", "exp", "ln", "log", "log10", "log2",
@@ -412,7 +414,7 @@ impl Evaluation<'_> {
         Ok(difference.is_ok_and(|zero| !zero.approximate && zero.result == "0").then(|| result.to_owned()))
     }
 
-    /// The tangent of a whole number of eighths of a circle that is finite.
+    /// Returns the tangent of a whole number of eighths of a circle, if it is finite.
     fn tangent(&mut self, angle: &str) -> Option<String> {
         let degrees = self.value(&format!("{angle} to degrees")).ok().filter(|degrees| !degrees.approximate)?;
         let degrees: i64 = degrees.result.split(' ').next()?.parse().ok()?;
@@ -424,7 +426,8 @@ impl Evaluation<'_> {
         }
     }
 
-    /// The whole number next to an exact one; halves are rounded away from 0. `None` for numbers with units and rounded ones.
+    /// Returns the whole number next to an exact number; halves are rounded away from 0. Returns `None` for numbers with units and for
+    /// rounded numbers.
     fn whole(&mut self, function: &str, argument: &str) -> Result<Option<String>, CalculatorError> {
         let Ok(Calculation { result, approximate: false }) = self.value(&format!("{argument} to fraction")) else {
             return Ok(None);

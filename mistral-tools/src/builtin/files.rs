@@ -83,7 +83,7 @@ pub enum FileError {
     /// [`Directories::MAX_VISITED`] names.
     #[error("that part lies beyond the end of the file, or beyond the size that is read")]
     Beyond,
-    /// `after` of a listing names no path within the directory.
+    /// The `after` of a listing is not a path within the directory.
     #[error("`after` is not an entry of this directory; pass `next` of the page before")]
     Cursor,
     /// Symbolic links that lead to each other.
@@ -130,7 +130,7 @@ fn failed(error: io::Error) -> FileError {
     }
 }
 
-/// Whether the system followed too many links. The standard library has no stable kind for that.
+/// Returns whether the system followed too many links. The standard library has no stable error kind for this case.
 fn is_link_loop(error: &io::Error) -> bool {
     #[cfg(unix)]
     let code = Some(rustix::io::Errno::LOOP.raw_os_error());

@@ -26,18 +26,18 @@ pub(super) enum Arguments {
 pub(super) enum Step {
     /// Bytes that were read.
     Read(usize),
-    /// Bytes that were read; the arguments end.
+    /// The number of bytes read; the arguments end there.
     End(usize, Ending),
 }
 
 /// How arguments end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// As they should.
+    /// The arguments end where they should, and are valid.
     Whole,
-    /// Where they should, but they are wrong.
+    /// The arguments end where they should, but are wrong.
     Broken,
-    /// Too early.
+    /// The arguments end too early.
     Cut,
 }
 
@@ -54,7 +54,7 @@ impl Arguments {
         arguments
     }
 
-    /// Reads on, in a call of a shape, whose closing marks end it early.
+    /// Continues reading, in a call of a shape whose closing marks may end the arguments early.
     pub(super) fn step(
         &mut self,
         text: &str,

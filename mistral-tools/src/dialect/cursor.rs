@@ -76,7 +76,7 @@ impl<'t> Cursor<'t> {
         Ok(())
     }
 
-    /// Whether one of the literals follows.
+    /// Returns whether one of the literals follows.
     pub(super) fn follows<'l>(&self, literals: impl Iterator<Item = &'l &'l str>) -> Read<()> {
         let mut all = Err(Stop::No);
         for literal in literals {
@@ -89,7 +89,7 @@ impl<'t> Cursor<'t> {
         all
     }
 
-    /// Passes a name as [`name`](Self::name) does, with or without quotes around it.
+    /// Skips a name as [`name`](Self::name) does, with or without quotes around it.
     pub(super) fn quoted_name(&mut self) -> Read<&'t str> {
         let quote = match self.peek()? {
             b'"' => "\"",

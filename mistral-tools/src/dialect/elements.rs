@@ -99,8 +99,8 @@ impl Elements {
         }
     }
 
-    /// How far a value goes. Its closing tag counts if another tag follows; without one, a tag of a parameter that its parent is known to
-    /// have ends it, and so does the closing tag of its parent.
+    /// Finds the end of a value. Its closing tag counts if another tag follows. A value without a closing tag ends at the tag of a known
+    /// parameter of its parent, or at the closing tag of its parent.
     fn reach(&self, text: &str, mark: &str, tools: &Signatures, close: &[&str]) -> Reach {
         let [.., parent, innermost] = self.open.as_slice() else { return Reach::Open(0) };
         let tag = [mark, "<"].concat();
@@ -122,7 +122,7 @@ impl Elements {
         })
     }
 
-    /// The keys from the call to the innermost element; in lists there is no key.
+    /// Returns the keys from the call to the innermost element; list items have no key.
     fn path<'e>(&'e self, mark: &'e str) -> impl ExactSizeIterator<Item = Option<&'e str>> {
         self.open.windows(2).map(|pair| (!pair[0].list).then(|| pair[1].key(mark)))
     }

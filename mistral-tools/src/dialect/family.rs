@@ -38,7 +38,7 @@ impl Shape {
         self.section.iter().chain(self.call).copied()
     }
 
-    /// Whether a call looks like any other object of JSON.
+    /// Returns whether a call looks like any other JSON object.
     pub(super) fn is_json(&self) -> bool {
         matches!(self.form, Form::Envelope { plain: true, .. })
     }
@@ -58,7 +58,7 @@ pub(super) enum Form {
         name: &'static [&'static str],
         /// Keys of the arguments.
         arguments: &'static [&'static str],
-        /// Whether other JSON can stand in the same place, so that the object must tell by itself that it is a call. It needs no mark then,
+        /// Whether other JSON can stand in the same place, so that the object itself must show that it is a call. Such a call needs no mark
         /// at the beginning of a message or within text.
         plain: bool,
     },
@@ -108,7 +108,7 @@ pub(super) struct Tagged {
     pub(super) value_end: &'static str,
     /// Closes the call.
     pub(super) close: &'static str,
-    /// Whether a line break on either side of a value is none of it. The marks that can end it then begin lines.
+    /// Whether the line breaks around a value are not part of it. The marks that can end the value then begin lines.
     pub(super) lines: bool,
 }
 
@@ -132,29 +132,29 @@ pub(super) struct Literal {
     pub(super) brackets: (u8, u8),
     /// Stands between a key and its value.
     pub(super) assign: u8,
-    /// What stands around strings, longer marks first.
+    /// The quotes of strings, longer marks first.
     pub(super) quotes: &'static [Quote],
-    /// Whether values are Python's; if not, keys need no quotes.
+    /// Whether values are Python's; otherwise keys need no quotes.
     pub(super) python: bool,
 }
 
-/// What stands around a string.
+/// A mark around a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Quote {
     pub(super) mark: &'static str,
-    /// What `\` means between.
+    /// The meaning of `\` inside the string.
     pub(super) escapes: Escapes,
 }
 
-/// What a backslash means.
+/// The meaning of a backslash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Escapes {
-    /// Itself.
+    /// The backslash itself.
     None,
-    /// Itself, and the next character is no quote.
+    /// The backslash itself; the next character does not end the string.
     Raw,
-    /// What it means in a string of Python.
+    /// An escape of Python.
     Python,
-    /// What it means in a string of JSON.
+    /// An escape of JSON.
     Json,
 }

@@ -5,29 +5,29 @@ use serde_json::{Value, json};
 use super::Dialect;
 use crate::{Message, Role, ToolCall};
 
-/// How a chat template takes the calls that a model made before.
+/// The form in which a chat template takes the earlier calls of a model.
 ///
 /// ```
 /// use mistral_tools::dialect::{CallForm, CallHistory, Dialect};
 ///
-/// // A template that knows of content only.
+/// // A template that only knows content.
 /// let render = |messages: &[serde_json::Value]| Some(messages.iter().filter_map(|m| m["content"].as_str()).collect());
 /// assert_eq!(CallHistory::of(Dialect::Lfm2, render).map(|history| history.form), Some(CallForm::Content));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallHistory {
-    /// How a call is given to the template.
+    /// The form in which the template takes a call.
     pub form: CallForm,
-    /// Whether a message has at most one call. The calls of a turn then become messages of their own, each with its result after it:
-    /// Llama 3.1 to 3.3, gpt-oss, GigaChat.
+    /// Whether a message has at most one call. The calls of a turn then become separate messages, each followed by its result: Llama 3.1 to
+    /// 3.3, gpt-oss, GigaChat.
     pub single: bool,
-    /// Whether results are messages of the user, as the template knows of no others: Gemma 2, Phi 3.5. Messages of the user that follow
-    /// each other then become one.
+    /// Whether results are messages of the user, because the template knows no other messages: Gemma 2, Phi 3.5. Consecutive messages of
+    /// the user then become one.
     pub plain_results: bool,
 }
 
-/// In which form a chat template takes a call.
+/// A form in which a chat template takes a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallForm {
@@ -47,8 +47,8 @@ impl CallForm {
 }
 
 impl CallHistory {
-    /// Finds out how a template takes calls, by rendering some with it: at most seven times. `render` returns nothing where the template
-    /// fails; where it always does, nothing is found.
+    /// Finds out how a template takes calls by rendering calls with it, at most seven times. `render` returns `None` where the template
+    /// fails. Returns `None` if the template always fails.
     pub fn of(dialect: Dialect, mut render: impl FnMut(&[Value]) -> Option<String>) -> Option<Self> {
         let call = |number: usize| {
             ToolCall::new("w7qname", json!({"w7qkey": format!("w7qvalue{number}")}))
@@ -76,9 +76,9 @@ impl CallHistory {
         Some(best)
     }
 
-    /// Returns the messages as the template takes them. Results that lack the id of their call or the name of their tool get it from the
-    /// call. Numbers of arguments that a [`Value`] cannot hold stand as [`RawValue`](serde_json::value::RawValue) does in a `Value`: an object
-    /// of one key that holds their text.
+    /// Returns the messages in the form that the template takes. Results without the id of their call or the name of their tool get it from
+    /// the call. Numbers in arguments that a [`Value`] cannot hold are stored as [`RawValue`](serde_json::value::RawValue) stores them in a
+    /// `Value`: an object with one key that holds their text.
     pub fn messages(self, dialect: Dialect, messages: &[Message]) -> Vec<Value> {
         let mut messages = linked(messages);
         if self.single {
@@ -120,7 +120,7 @@ impl CallHistory {
     }
 }
 
-/// The messages with what ties results to calls: ids, and names of tools.
+/// Adds the ids and tool names that tie results to calls.
 fn linked(messages: &[Message]) -> Vec<Message> {
     let mut open: Vec<&ToolCall> = Vec::new();
     let mut all = Vec::with_capacity(messages.len());
@@ -150,7 +150,7 @@ fn linked(messages: &[Message]) -> Vec<Message> {
     all
 }
 
-/// The same with one call to a message, and the result of each after it.
+/// Splits messages so that each has one call, followed by its result.
 fn separated(messages: Vec<Message>) -> Vec<Message> {
     let mut all = Vec::with_capacity(messages.len());
     let mut messages = messages.into_iter().peekable();
@@ -178,7 +178,7 @@ fn separated(messages: Vec<Message>) -> Vec<Message> {
     all
 }
 
-/// The same with results as what the user says.
+/// Turns results into messages of the user.
 fn told(messages: Vec<Message>) -> Vec<Message> {
     let mut all: Vec<Message> = Vec::with_capacity(messages.len());
     for mut message in messages {

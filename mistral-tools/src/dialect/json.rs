@@ -72,22 +72,22 @@ impl ValueScan {
     }
 }
 
-/// Checks one JSON value while it arrives, by the grammar of RFC 8259. Values that are nested deeper than `serde_json` reads are wrong.
+/// Checks one JSON value as it arrives, by the grammar of RFC 8259. Values that are nested deeper than `serde_json` can read are wrong.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Check {
-    /// The brackets that are open: whether each is an object's.
+    /// The open brackets: true for an object's bracket, false for a list's.
     open: Vec<bool>,
     expects: Expects,
 }
 
-/// What may come next.
+/// The tokens that may come next.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Expects {
     #[default]
     Value,
-    /// A value, or the end of the list that has just begun.
+    /// A value, or the end of a list that has just begun.
     Item,
-    /// A key, or the end of the object that has just begun.
+    /// A key, or the end of an object that has just begun.
     Member,
     Key,
     Colon,
@@ -96,16 +96,16 @@ enum Expects {
     /// More of a string, and whether that is a key.
     String(bool),
     Escape(bool),
-    /// So many more hexadecimal digits of a string.
+    /// The number of hexadecimal digits that a string still needs.
     Digits(bool, u8),
     Number(Number),
     /// The rest of a constant.
     Word(&'static str),
-    /// Nothing makes it right.
+    /// Nothing: the text is already wrong.
     Wrong,
 }
 
-/// What of a number has been read.
+/// The part of a number that has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Number {
     Sign,
@@ -128,19 +128,19 @@ impl Check {
     /// One level less than the recursion limit of `serde_json`.
     const DEPTH: usize = 127;
 
-    /// Reads on.
+    /// Reads more text.
     pub(super) fn read(&mut self, text: &str) {
         for c in text.bytes() {
             self.expects = self.next(c);
         }
     }
 
-    /// Makes it wrong, whatever was read and comes.
+    /// Marks the value as wrong, whatever was read or follows.
     pub(super) fn spoil(&mut self) {
         self.expects = Expects::Wrong;
     }
 
-    /// Whether what was read is one whole value.
+    /// Returns whether the text read so far is one whole value.
     pub(super) fn is_whole(&self) -> bool {
         let ended = match self.expects {
             Expects::Next => true,

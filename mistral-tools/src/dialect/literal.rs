@@ -1,9 +1,14 @@
-//! Arguments as literals, `a=1, b='x', c=[True, None]`, transcribed to a JSON object while they arrive.
+//! Arguments as literals, `a=1, b='x', c=[True, None]`, converted to a JSON object as they arrive.
 //!
-//! Strings of the outermost level are given on as they come; every other value is read whole first. Python's literals mean what
-//! `ast.literal_eval` makes of them. What it refuses makes the call incomplete, with five exceptions that models are known for:
-//! constants of JSON, a bare word, a line break within quotes, quotes inside of quotes that no comma or bracket follows, and a parameter
-//! that comes twice, which stands twice in the JSON too. Names of characters, `\N{BULLET}`, make the call incomplete.
+//! Strings of the outermost level are passed on as they arrive; every other value is read completely first. Python's literals mean what
+//! `ast.literal_eval` makes of them. A text that `ast.literal_eval` refuses makes the call incomplete, except for five habits of models:
+//! - constants of JSON;
+//! - a bare word;
+//! - a line break within quotes;
+//! - quotes inside quotes that no comma or bracket follows;
+//! - a repeated parameter, which is then repeated in the JSON too.
+//!
+//! Names of characters, `\N{BULLET}`, make the call incomplete.
 
 mod number;
 mod string;
@@ -36,7 +41,7 @@ enum At {
     Text(Quote),
     /// After a value.
     Next,
-    /// In what is no literal, in so many brackets.
+    /// In a text that is not a literal, inside this many brackets.
     Broken(usize),
 }
 
@@ -62,7 +67,7 @@ impl Literals {
         read
     }
 
-    /// A key, a value or a delimiter.
+    /// Reads a key, a value or a delimiter.
     fn token(&mut self, mut cursor: Cursor<'_>, form: &Literal, out: &mut dyn FnMut(&str)) -> Read<Step> {
         let next = cursor.peek()?;
         match self.at {
@@ -117,7 +122,7 @@ impl Literals {
         }))
     }
 
-    /// Passes what is no literal, as it stands, up to the bracket that closes the arguments.
+    /// Passes on a text that is not a literal unchanged, up to the bracket that closes the arguments.
     fn broken(
         &mut self,
         text: &str,

@@ -45,7 +45,7 @@ pub(super) enum Body<'t> {
 pub(super) enum Rest<'t> {
     /// Another key; the id if it is one.
     Key(usize, Option<&'t str>),
-    /// A key that contradicts what was read: the name or the arguments once more.
+    /// A key that contradicts the text so far: a second name or second arguments.
     Again(usize),
     /// The end of an object.
     Close(usize),
@@ -53,15 +53,15 @@ pub(super) enum Rest<'t> {
     Call(Open<'t>),
 }
 
-/// How sure it is that an object of JSON is a call and no answer.
+/// The degree of certainty that a JSON object is a call and not an answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sure<'s> {
     /// A mark says so.
     Marked,
-    /// It stands at the beginning of a message or in a fence: a call of one of these tools, or of any tool that has a name, arguments
-    /// and nothing else.
+    /// The object stands at the beginning of a message or in a fence. It is a call if it calls one of these tools, or if it has a name,
+    /// arguments and nothing else.
     Alone(&'s Signatures),
-    /// It stands within text: a call of one of these tools that has arguments; of any tool if it begins a line.
+    /// The object stands within text. It is a call if it has arguments and calls one of these tools, or any tool if it begins a line.
     Within(&'s Signatures, bool),
 }
 
@@ -73,7 +73,7 @@ impl Sure<'_> {
         }
     }
 
-    /// Whether a name alone tells that it is a call.
+    /// Returns whether a name alone shows that the object is a call.
     fn knows(&self, name: &str) -> bool {
         match self {
             Self::Marked => true,
@@ -82,12 +82,12 @@ impl Sure<'_> {
         }
     }
 
-    /// Whether a call may be of a tool that is not known.
+    /// Returns whether the call may be a call of an unknown tool.
     fn takes_others(&self) -> bool {
         !matches!(self, Self::Within(_, false))
     }
 
-    /// Whether a call may come without arguments.
+    /// Returns whether a call may come without arguments.
     fn takes_none(&self) -> bool {
         match self {
             Self::Marked => true,
@@ -131,7 +131,7 @@ impl Shape {
         self.begin(cursor, sure)
     }
 
-    /// How sure the marks of the shape make it that there is a call.
+    /// Returns how certain the marks of the shape make a call.
     fn sure<'s>(&self, tools: &'s Signatures) -> Sure<'s> {
         if self.is_json() { Sure::Alone(tools) } else { Sure::Marked }
     }
@@ -193,7 +193,7 @@ impl Shape {
         self.item(cursor, place, self.sure(tools))
     }
 
-    /// Reads on after the arguments within an object.
+    /// Continues reading after the arguments within an object.
     pub(super) fn rest<'t>(&self, text: &'t str, place: Place) -> Read<Rest<'t>> {
         let mut cursor = Cursor::new(text);
         cursor.space();
@@ -323,7 +323,7 @@ fn envelope<'t>(
     }
 }
 
-/// Whether JSON text is an object.
+/// Returns whether JSON text is an object.
 fn holds_object(json: &str) -> bool {
     json.starts_with('{') && is_value(json)
 }

@@ -15,7 +15,7 @@ pub(super) struct Parameters {
     some: bool,
     /// The value that is open.
     value: Option<Value>,
-    /// Whether nothing of that value has been read.
+    /// Whether no part of the value has been read.
     fresh: bool,
 }
 
@@ -25,7 +25,7 @@ impl Parameters {
         Self { tool, ..Self::default() }
     }
 
-    /// Reads on, in a call of a shape.
+    /// Continues reading, in a call of a shape.
     pub(super) fn step(
         &mut self,
         text: &str,
@@ -91,7 +91,7 @@ impl Parameters {
 }
 
 impl Tagged {
-    /// Passes all that stands before a value: its key, and which mark ends that.
+    /// Skips everything before a value: its key, and the mark that ends the key.
     fn key<'t>(&self, cursor: &mut Cursor<'t>) -> Read<(&'t str, usize)> {
         cursor.literal(self.key)?;
         let mut ends = [""; 6];
@@ -106,9 +106,9 @@ impl Tagged {
         Ok((unquoted(key), which))
     }
 
-    /// How far a value goes. Its closing mark counts if a parameter or the end of the call follows; without one, a whole mark of the
-    /// next parameter ends it, and so does the end of the call if another call or the end of all follows. `fresh`: the text is the
-    /// value's beginning.
+    /// Finds the end of a value. Its closing mark counts if a parameter or the end of the call follows. A value without a closing mark ends
+    /// at a whole mark of the next parameter. It also ends at the end of the call, if another call or the end of all calls follows. `fresh`
+    /// says that the text is the beginning of the value.
     fn reach(&self, text: &str, shape: &Shape, fresh: bool) -> Reach {
         let reach = Reach::of(text, &[self.value_end, self.key, self.close], |at, which| {
             let mut cursor = Cursor { text, at };
@@ -146,7 +146,7 @@ impl Tagged {
     }
 }
 
-/// A name without the quotes that some models put around it.
+/// Returns a name without the quotes that some models put around it.
 pub(super) fn unquoted(name: &str) -> &str {
     let between = |quote| name.strip_prefix(quote).and_then(|name| name.strip_suffix(quote));
     between('"').or_else(|| between('\'')).unwrap_or(name)

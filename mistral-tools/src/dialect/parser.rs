@@ -13,18 +13,17 @@ use crate::ToolSpec;
 /// Up to this much held-back text is looked at again with every chunk; beyond, when it has grown by a quarter.
 const EAGER: usize = 256;
 
-/// Reads what a model writes, while it is written: [`parse_into`](Self::parse_into) for each chunk, then [`finish`](Self::finish);
-/// [`reset`](Self::reset) or [`reset_after`](Self::reset_after) before the next turn.
+/// Reads the text of a model while it is generated. Call [`parse_into`](Self::parse_into) for each chunk, then [`finish`](Self::finish).
+/// Before the next turn, call [`reset`](Self::reset) or [`reset_after`](Self::reset_after).
 ///
-/// Templates of some models end the prompt with `<think>`: the model's text then begins in its reasoning, without a mark. A parser for
-/// such a turn is made by [`Dialect::parser_after`](super::Dialect::parser_after), or told by [`reset_after`](Self::reset_after).
+/// Templates of some models end the prompt with `<think>`. The model's text then begins in its reasoning, without a mark. Make a parser for
+/// such a turn with [`Dialect::parser_after`](super::Dialect::parser_after), or reset it with [`reset_after`](Self::reset_after).
 ///
-/// Chunks are `&str`, so they are cut between characters; how they are cut does not change what is found. Text is given on at once
-/// unless it can be the beginning of markup. Special tokens must be in the text; those that end a turn should not be.
+/// Chunks are `&str`, so cuts fall between characters. The result does not depend on the cuts. Text is passed on at once unless it can be
+/// the beginning of markup. Special tokens must be in the text, except the tokens that end a turn.
 ///
-/// Everything that is not markup comes out. Line breaks after a mark, and whitespace between marks, count as markup.
-/// Text that is held back is kept in one buffer. Literals of Python and Gemma are turned into JSON in memory of their own; otherwise a chunk
-/// costs no allocation.
+/// All text that is not markup comes out. Line breaks after a mark, and whitespace between marks, count as markup. Text that is held back
+/// is kept in one buffer. Literals of Python and Gemma become JSON in memory of their own; other chunks cause no allocation.
 ///
 /// ```
 /// use mistral_tools::dialect::{Delta, Dialect};
@@ -53,7 +52,7 @@ pub struct Parser {
     retry_at: usize,
     state: State,
     calls: usize,
-    /// The arguments of the call that is open: what is no JSON makes no complete call.
+    /// Checks the arguments of the open call: if they are not JSON, the call is incomplete.
     check: Check,
 }
 
@@ -94,7 +93,7 @@ impl Parser {
         }
     }
 
-    /// Forgets what was read and keeps dialect and tools. The next turn begins in the answer.
+    /// Forgets the text read so far, and keeps the dialect and the tools. The next turn begins in the answer.
     pub fn reset(&mut self) {
         self.reset_after("");
     }
@@ -412,7 +411,7 @@ impl Parser {
         Ok(read)
     }
 
-    /// A call that begins with a mark, or with a bracket of JSON.
+    /// Opens a call that begins with a mark or with a JSON bracket.
     fn open<'t>(&self, text: &'t str, mark: Mark, prose: Prose) -> Read<(usize, Open<'t>)> {
         let alone = prose.leading != Leading::Text && self.calls == 0;
         let sure = if alone { Sure::Alone(&self.tools) } else { Sure::Within(&self.tools, prose.line) };
@@ -466,7 +465,7 @@ fn give(delta: Delta<'_>, out: Out<'_>) {
     }
 }
 
-/// The scan of a value of JSON after its bracket, if the text looks like one.
+/// Returns a scan of a JSON value after its bracket, if the text looks like a JSON value.
 fn json(text: &str) -> Read<Option<ValueScan>> {
     let mut cursor = Cursor::new(text);
     let first = cursor.peek()?;

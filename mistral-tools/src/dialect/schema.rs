@@ -11,8 +11,8 @@ use super::literal::transcribe;
 use super::table::PYTHON;
 use crate::ToolSpec;
 
-/// JSON types, as a set: what readers of arguments take a parameter for where a dialect does not tell `"2"` from `2`. `integer` counts as
-/// a number.
+/// A set of JSON types: the types for which readers of arguments take a parameter where a dialect does not tell `"2"` from `2`. `integer`
+/// counts as a number.
 ///
 /// ```
 /// use mistral_tools::dialect::JsonTypes;
@@ -40,7 +40,7 @@ const NAMES: [(&str, JsonTypes); 7] = [
 impl JsonTypes {
     /// Strings.
     pub const STRING: Self = Self(1);
-    /// Numbers, whole ones too.
+    /// Numbers, including integers.
     pub const NUMBER: Self = Self(2);
     /// `true` and `false`.
     pub const BOOLEAN: Self = Self(4);
@@ -54,20 +54,20 @@ impl JsonTypes {
     pub const ANY: Self = Self(63);
     const JSON: Self = Self(2 | 4 | 8 | 16 | 32);
 
-    /// Returns the types that `schema` admits, where `root` is the schema that its references point into. `type`, `enum`, `const`,
-    /// `anyOf`, `oneOf`, `allOf` and `$ref` are looked at, next to each other too. A schema that admits nothing, or that is nested too
-    /// deep, admits all types.
+    /// Returns the types that `schema` admits, where `root` is the schema into which its references point. The keywords `type`, `enum`,
+    /// `const`, `anyOf`, `oneOf`, `allOf` and `$ref` are considered, also in combination. A schema that admits nothing, or that is nested
+    /// too deep, admits all types.
     pub fn of(root: &Value, schema: &Value) -> Self {
         let Self(types) = Self::within(root, schema, &mut SCHEMAS.clone());
         if types == 0 { Self::ANY } else { Self(types) }
     }
 
-    /// Whether all types of `other` are among these.
+    /// Returns whether this set contains all types of `other`.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Looks at no more than so many schemas: those that refer to each other have no end.
+    /// Examines at most `left` schemas, because schemas may refer to each other without end.
     fn within(root: &Value, schema: &Value, left: &mut usize) -> Self {
         let of_name = |name: &Value| {
             NAMES.iter().find(|(known, _)| name.as_str() == Some(known)).map_or(Self::ANY, |&(_, types)| types)
@@ -181,17 +181,17 @@ struct Signature {
     schema: Value,
 }
 
-/// How many schemas are looked at for one value. Deep ones are few: each level of references takes one.
+/// The most schemas that are examined per value. Deep schemas are few: each level of references takes one.
 const SCHEMAS: usize = 64;
 /// Deeper values have any type.
 const DEPTH: usize = 32;
 
-/// What a schema refers to directly, if it does.
+/// Returns the schema to which a schema directly refers, if any.
 fn target<'s>(root: &'s Value, schema: &Value) -> Option<&'s Value> {
     root.pointer(schema["$ref"].as_str()?.strip_prefix('#')?)
 }
 
-/// The schema of a property, or of what is in a list. Looks at no more than so many schemas.
+/// Returns the schema of a property or of the items of a list. Examines at most `left` schemas.
 fn within<'s>(root: &'s Value, schema: &'s Value, key: Option<&str>, left: &mut usize) -> Option<&'s Value> {
     *left = left.checked_sub(1)?;
     let inside = match key {
@@ -241,13 +241,13 @@ impl Signatures {
         }
     }
 
-    /// Whether the schema of a tool has something to say of a value inside of its arguments.
+    /// Returns whether the schema of a tool describes a value inside its arguments.
     pub(super) fn declares<'k>(&self, tool: Option<usize>, path: impl Iterator<Item = Option<&'k str>>) -> bool {
         tool.and_then(|tool| self.tools.get(tool)).is_some_and(|tool| found(&tool.schema, path).is_some())
     }
 }
 
-/// The schema of a value, by the keys to it.
+/// Returns the schema of a value, by the keys that lead to it.
 fn found<'s, 'k>(root: &'s Value, path: impl Iterator<Item = Option<&'k str>>) -> Option<&'s Value> {
     let mut schema = root;
     for (depth, key) in path.enumerate() {

@@ -45,9 +45,9 @@ pub(super) struct Prose {
     /// The shape of the call before, of which closing marks may follow, and the bits of those that have.
     pub(super) close: Option<(usize, u8)>,
     pub(super) leading: Leading,
-    /// Whether there is nothing but whitespace before it in its line.
+    /// Whether only whitespace precedes this place in its line.
     pub(super) line: bool,
-    /// How much of a value of JSON is open in the text: no call begins within one.
+    /// The open JSON value in the text: no call begins within a value.
     pub(super) json: Option<ValueScan>,
 }
 
@@ -85,7 +85,7 @@ impl Prose {
         self.reasoning.is_none() && begins
     }
 
-    /// The same after some text.
+    /// Returns the state after more text.
     pub(super) fn after(self, text: &str) -> Self {
         let line = match text.rsplit_once('\n') {
             Some((_, last)) => last.trim_ascii().is_empty(),

@@ -15,7 +15,7 @@ const NAMES: Marks = &["name", "function"];
 const ARGUMENTS: Marks = &["arguments", "parameters"];
 const ENVELOPE: Form = Form::Envelope { name: NAMES, arguments: ARGUMENTS, plain: false };
 const PLAIN_JSON: Form = Form::Envelope { name: NAMES, arguments: ARGUMENTS, plain: true };
-/// Calls as JSON in a fence of Markdown, and without any mark.
+/// Calls as JSON in a Markdown fence, and without any mark.
 const FENCE: Shape = bare(&["```json", "```"], "", &["```"], PLAIN_JSON);
 
 const fn family(shapes: &'static [Shape]) -> Family {
@@ -75,7 +75,7 @@ const fn python(mark: &'static str) -> Quote {
     Quote { mark, escapes: Escapes::Python }
 }
 
-/// What is no mark is a string of JSON.
+/// A JSON string, for text that is not a mark.
 const PLAIN: Quote = Quote { mark: "\"", escapes: Escapes::Json };
 
 const GEMMA: Literal = Literal {

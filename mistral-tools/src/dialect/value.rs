@@ -4,17 +4,18 @@ use super::cursor::{Read, Stop, find};
 use super::json::{escape, quoted};
 use super::schema::Types;
 
-/// How far a value goes in a text.
+/// The extent of a value in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// At least so far; after that comes what may be its end.
+    /// The value is at least this long; the text after it may be its end.
     Open(usize),
-    /// So far, and what is passed with it.
+    /// The value has this length, and its closing mark takes `passed` bytes.
     End { length: usize, passed: usize },
 }
 
 impl Reach {
-    /// Looks at each place where a value can end: what is found there is the end if it goes on like one, or else it is text.
+    /// Checks each place where a value can end. A mark is the end if the text after it continues as it must after an end; otherwise the
+    /// mark is text.
     pub(super) fn of(text: &str, marks: &[&str], ends: impl Fn(usize, usize) -> Read<(usize, usize)>) -> Self {
         let mut from = 0;
         loop {
@@ -50,7 +51,7 @@ impl Value {
         }
     }
 
-    /// Reads on: how much it read, and whether the value ended.
+    /// Continues reading. Returns how many bytes were read, and whether the value ended.
     pub(super) fn step(self, text: &str, reach: Reach, out: &mut dyn FnMut(&str)) -> Read<(usize, bool)> {
         let (length, end) = match (reach, self) {
             (Reach::End { length, passed }, _) => (length, Some(passed)),

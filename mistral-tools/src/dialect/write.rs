@@ -6,13 +6,13 @@ use crate::ToolCall;
 use crate::call_arguments::{items, members};
 
 impl Dialect {
-    /// The text of calls, for histories whose template leaves calls out, and for tests. `made` calls came before in the conversation;
-    /// ids are written where the dialect has a place for them. Arguments that are no object are written as JSON, or left out where
-    /// the dialect writes no JSON.
+    /// Writes the text of calls, for histories whose template leaves calls out, and for tests. `made` is the number of earlier calls in the
+    /// conversation. Ids are written where the dialect has a place for them. Arguments that are not an object are written as JSON, or left
+    /// out if the dialect does not write JSON.
     ///
-    /// The [`Parser`](super::Parser) reads back what was written, with these exceptions. Where values are text, a string that contains the
-    /// marks of its own end or of the next parameter is cut there, and a string that looks like another type that the schema allows is read
-    /// as that type. [`ArgumentsGrammar::Elements`] says what becomes of null.
+    /// The [`Parser`](super::Parser) reads the written calls back, with these exceptions. Where values are text, a string that contains its
+    /// own end mark or the mark of the next parameter is cut there. A string that looks like another type that the schema allows is read as
+    /// that type. [`ArgumentsGrammar::Elements`] describes how null is read back.
     ///
     /// ```
     /// use mistral_tools::{ToolCall, dialect::Dialect};
@@ -60,7 +60,7 @@ fn number_in(example: &str, number: &str, text: &mut String) {
     }
 }
 
-/// What a JSON text is, as far as writers tell values apart. Numbers and the rest are written as they stand.
+/// The kind of a JSON text, as far as writers tell values apart. Numbers and other texts are written as they are.
 enum Kind<'j> {
     Null,
     Bool(bool),
@@ -70,7 +70,7 @@ enum Kind<'j> {
     Other,
 }
 
-/// Deeper values are written as JSON.
+/// The nesting depth from which values are written as JSON.
 const DEPTH: usize = 128;
 
 impl<'j> Kind<'j> {

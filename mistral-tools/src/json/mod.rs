@@ -282,7 +282,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         visitor.visit_unit()
     }
 
-    /// Null in place of the arguments of a call is an object without entries: some models call like that where nothing is required.
+    /// Reads null in place of a call's arguments as an empty object: some models write null if no argument is required.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.lexer.peek() {
             Some(b'n') if self.depth == DEPTH => {

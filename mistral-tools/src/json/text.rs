@@ -1,4 +1,4 @@
-//! Results as a model reads them: a string is its own text, everything else is JSON.
+//! Results as a model reads them: a string as its own text, everything else as JSON.
 
 use std::{borrow::Cow, io};
 
@@ -44,13 +44,13 @@ impl<T: JsonSchema> JsonSchema for Json<T> {
     }
 }
 
-/// Appends a value: the text of a string, the JSON of anything else.
+/// Appends a value: a string as its text, anything else as JSON.
 pub(crate) fn write<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) -> Result<(), ToolError> {
     let mut serializer = serde_json::Serializer::with_formatter(to, TopText { depth: 0 });
     Ok(value.serialize(&mut serializer)?)
 }
 
-/// Leaves a string outside of arrays and objects without quotes and escapes.
+/// Writes a string without quotes and escapes if it is not inside an array or object.
 struct TopText {
     depth: usize,
 }

@@ -1,4 +1,4 @@
-//! A synchronous function on a thread of its own, so that an asynchronous caller waits no longer than it wants to.
+//! Runs a synchronous function on a thread of its own, so that an asynchronous caller can stop waiting at any time.
 
 use std::{
     future::poll_fn,
@@ -14,7 +14,7 @@ use crate::{
     Moment, Outcome, Reply, Timer, Tool, ToolError, run_until,
 };
 
-/// Everything of an invocation, by value: the thread may outlive the call.
+/// Everything of an invocation, by value, because the thread may outlive the call.
 struct Owned {
     messages: Vec<Message>,
     call_id: Option<String>,
@@ -56,17 +56,17 @@ impl Owned {
     }
 }
 
-/// The outcome, none if the tool panicked; or the function returned at its limit or later.
+/// The outcome (`None` if the tool panicked), or [`Elapsed`] if the function returned at its limit or later.
 type Ended = Result<Option<Outcome>, Elapsed>;
 
-/// Where the thread leaves what came of the call.
+/// The slot in which the thread leaves the outcome of the call.
 #[derive(Default)]
 struct End {
     result: Option<(Ended, Reply)>,
     waker: Option<Waker>,
 }
 
-/// Cancels a token unless the call has ended: the thread is left behind, and told so.
+/// Cancels a token unless the call has ended: the cancellation tells a thread that it is left behind.
 struct LeftBehind(CancellationToken);
 
 impl Drop for LeftBehind {
@@ -75,8 +75,8 @@ impl Drop for LeftBehind {
     }
 }
 
-/// Calls a tool on a thread of its own, under a token that is cancelled at `limit`. Dropped, the future cancels the token and leaves
-/// the thread behind; what the thread still has to say is discarded.
+/// Calls a tool on a thread of its own, under a token that is cancelled at `limit`. Dropping the future cancels the token and leaves the
+/// thread behind; any later result of the thread is discarded.
 pub(super) async fn call(
     tool: &Arc<dyn Tool>,
     timer: &Arc<dyn Timer>,

@@ -124,7 +124,7 @@ impl World {
         (reply.as_str().to_owned(), outcome.error_kind())
     }
 
-    /// Calls asynchronously, while the function moves the clock.
+    /// Makes an asynchronous call while the function advances the clock.
     fn call_aside(&self, name: &str) -> (String, Option<ErrorKind>) {
         let (invocation, mut reply) = (Invocation::default(), Reply::new());
         let outcome = crate::block_on(self.registry.call_async(name, &invocation, b"{}", &mut reply));

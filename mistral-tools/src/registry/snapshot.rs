@@ -15,12 +15,12 @@ use crate::{RegisteredTool, spec};
 /// Tools by the hash of their name. The hash is kept with the pointer, so that a copy hashes nothing.
 #[derive(Default)]
 pub(crate) struct Tools {
-    /// By their own names.
+    /// Tools by their own names.
     table: HashTable<(u64, Arc<RegisteredTool>)>,
-    /// By the names that models write, where those are others.
+    /// Tools by the names that models write, where those differ from their own names.
     aliases: BTreeMap<Box<str>, Arc<RegisteredTool>>,
     hasher: DefaultHashBuilder,
-    /// Sorted by the name that models write, once somebody wants a list.
+    /// Tools sorted by the name that models write. Filled when the list is first asked for.
     sorted: OnceLock<Arc<[Arc<RegisteredTool>]>>,
 }
 
@@ -57,8 +57,8 @@ impl Tools {
         tools
     }
 
-    /// Finds an alias for each tool whose name models cannot write. The aliases depend on the names alone, not on the order in which the
-    /// tools came: a name that models can write stays with its tool, then the others have their turn, sorted.
+    /// Finds an alias for each tool whose name models cannot write. The aliases depend only on the names, not on the order in which the
+    /// tools were added. A name that models can write stays with its tool; then the other tools get aliases in sorted order.
     fn assign_aliases(&mut self) {
         let odd = self.table.iter().filter(|(_, tool)| !spec::is_name(tool.name()));
         let mut odd: Vec<_> = odd.map(|(_, tool)| Arc::clone(tool)).collect();
@@ -80,7 +80,7 @@ impl Tools {
         }
     }
 
-    /// The tool of this name, its own or the one that models write.
+    /// Returns the tool with this name: its own name, or the name that models write.
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<RegisteredTool>> {
         self.named(name).or_else(|| self.aliases.get(name))
     }

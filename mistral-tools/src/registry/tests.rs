@@ -150,7 +150,7 @@ fn readers_see_whole_batches_while_writers_publish() {
     assert_eq!(registry.len(), 2);
 }
 
-/// Panics where it is told to.
+/// A tool that panics in the function that it names.
 struct Panics(&'static str);
 
 impl Panics {

@@ -148,8 +148,8 @@ impl<const SHIFT: u32, const BITS: u32> Ticks<SHIFT, BITS> {
         (end >> SHIFT).wrapping_add(1) & Self::MASK
     }
 
-    /// Returns how long it is until the tick, or none when the tick has come. `duration` is what the tick was made
-    /// [`after`](Self::after): a longer rest cannot be, so the clock is past the tick, by however many years.
+    /// Returns the time left until the tick, or `None` when the tick has come. `duration` is the span that the tick was made
+    /// [`after`](Self::after). A longer rest is impossible, so a longer rest means that the clock is past the tick, by however many years.
     fn until(now: Moment, end: u64, duration: Duration) -> Option<Duration> {
         let left = end.wrapping_sub(now.as_nanos() >> SHIFT) & Self::MASK;
         let most = (nanos(duration.min(YEAR)) >> SHIFT) + 2;
@@ -279,7 +279,7 @@ impl BreakerPolicy {
 
 /// A circuit breaker; shared by reference, decided by compare-exchange.
 ///
-/// [`check`](Self::check) gives a [`Permit`] or says [`Rejected`]; the permit is told how the call ended.
+/// [`check`](Self::check) returns a [`Permit`] or [`Rejected`]. Report the end of the call to the permit.
 ///
 /// ```
 /// use std::time::Duration;
@@ -301,23 +301,23 @@ impl BreakerPolicy {
 /// # Ok::<(), mistral_tools::Rejected>(())
 /// ```
 ///
-/// Cost of a check while closed: one load, no write and no look at the clock. Successes of a healthy tool write nothing
-/// either, so that threads do not fight for the word. Cost while open: a load and a look at the clock.
+/// Cost of a check while closed: one load, no write, and no look at the clock. Successes of a healthy tool write nothing either, so threads
+/// do not compete for the word. Cost while open: a load and a look at the clock.
 ///
 /// Limits. The pause is kept in steps of 1.05 ms and a round of probes in steps of 134 ms, both rounded up. A generation
 /// has 22 bits: the result of a call that lasts exactly 4,194,304 changes of state would be taken for a new one.
-/// Moments wrap: after a jump of the clock by exactly a multiple of 36 years (of 4.6 years for a round of probes), a breaker may
-/// wait once more for as long as its policy says, and never longer.
+/// Moments wrap. The clock may jump by exactly a multiple of 36 years (4.6 years for a round of probes). A breaker may then wait once more
+/// for the time that its policy sets, and never longer.
 ///
 /// # Synchronization
 /// | variable | written by | read by | order and reason |
 /// |---|---|---|---|
 /// | `word` | `check`, permits, `reset`: compare-exchange | everyone | acquire and release: a call that passes because of a result sees what the call with that result had written; the decision itself needs no order, as all of it is this one word |
 ///
-/// Exactly as many probes pass as the policy says, for a permit is taken by the same compare-exchange that sees how many
-/// are taken. Every change of state is a new generation, and a result is counted only by a compare-exchange from a word of
-/// the generation its permit was given in: late results change nothing. An observer is told after the exchange, by the
-/// thread that made it; two threads may tell of two changes in either order.
+/// Exactly as many probes pass as the policy says: one compare-exchange both sees how many permits are taken and takes the next one. Every
+/// change of state starts a new generation. A result is counted only by a compare-exchange from a word of the permit's own generation, so
+/// late results change nothing. The thread that made an exchange calls the observer after it; two threads may report two changes in either
+/// order.
 pub struct CircuitBreaker<C = SystemClock, O = ()> {
     word: AtomicU64,
     policy: BreakerPolicy,

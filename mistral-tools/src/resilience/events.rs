@@ -51,15 +51,15 @@ pub enum ResilienceEvent {
     },
     /// The gate of a registry panicked. The call was denied.
     GatePanicked,
-    /// The tool could not be described, by an error or a panic: no model is told of it.
-    /// [`RegisteredTool::spec`](crate::RegisteredTool::spec) says why.
+    /// The tool could not be described because of an error or a panic, so models do not see it.
+    /// [`RegisteredTool::spec`](crate::RegisteredTool::spec) returns the error.
     LeftOut,
 }
 
-/// Someone who is told of [`ResilienceEvent`]s, at once and by the thread in which they happen: be quick. A panic of an observer is
-/// contained, and the event is lost.
+/// Receives [`ResilienceEvent`]s, immediately and on the thread in which they happen, so an observer must be quick. If an observer panics,
+/// the panic is contained and the event is lost.
 ///
-/// Nobody is `()`, for which the compiler leaves no code. Closures observe; so do options and shared references of
+/// `()` means no observer, and the compiler generates no code for it. Closures implement this trait. So do options and shared references of
 /// observers, for a choice at run time.
 ///
 /// ```
@@ -79,7 +79,7 @@ pub trait Observer: Send + Sync {
     fn observe(&self, event: &ResilienceEvent);
 }
 
-/// Tells an observer, and contains its panic.
+/// Passes an event to an observer, and contains a panic of the observer.
 pub(crate) fn tell(observer: &impl Observer, event: &ResilienceEvent) {
     let told = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
     // The panic hook of the process has reported the panic.

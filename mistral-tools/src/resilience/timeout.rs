@@ -1,12 +1,12 @@
-//! Limits of time, and what each guarantees.
+//! Time limits, and the guarantee of each.
 //!
 //! | what runs | at the limit |
 //! |---|---|
-//! | a future | it is dropped, where it last waited; nothing of it runs after |
+//! | a future | it is dropped at its last `await`; nothing of it runs afterwards |
 //! | a synchronous function, called asynchronously | its token is cancelled and the call ends; the function is left behind on a thread of its own, and its late result is discarded |
 //! | a synchronous function, called synchronously | its token is cancelled; the caller waits until it returns, and its late result is discarded |
 //!
-//! Nothing can stop a function of the same process from outside. One that never looks at its token never ends, and keeps its thread.
+//! Nothing can stop a function of the same process from outside. A function that never looks at its token never ends, and keeps its thread.
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +16,12 @@ use std::time::Duration;
 use crate::CancellationToken;
 use crate::time::{Moment, Sleep, Timer};
 
-/// How long a call may take, and each attempt of it. Without a limit it may take for ever.
+/// How long a call and each of its attempts may take. Without a limit, a call may take forever.
 ///
-/// A limit ends every call of an asynchronous function, and every asynchronous call of a synchronous function:
-/// [`call_async`](crate::ToolRegistry::call_async) runs the function on a thread of its own, and leaves the thread behind at the limit.
-/// A synchronous [`call`](crate::ToolRegistry::call) of a synchronous function waits until the function returns. A function that never
-/// looks at its [token](crate::Execution::token) holds that call past the limit.
+/// A limit ends every call of an asynchronous function, and every asynchronous call of a synchronous function.
+/// [`call_async`](crate::ToolRegistry::call_async) runs a synchronous function on a thread of its own, and leaves the thread behind at the
+/// limit. A synchronous [`call`](crate::ToolRegistry::call) of a synchronous function waits until the function returns. A function that
+/// never looks at its [token](crate::Execution::token) holds that call past the limit.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,15 +43,15 @@ impl TimeoutPolicy {
     /// No limits.
     pub const NONE: Self = Self { call: None, attempt: None };
 
-    /// Limits all attempts and the pauses between them, together. A synchronous call of a synchronous function ends no sooner than the
-    /// function returns.
+    /// Limits the total time of all attempts and the pauses between them. A synchronous call of a synchronous function does not end before
+    /// the function returns.
     #[must_use]
     pub const fn call(mut self, limit: Duration) -> Self {
         self.call = Some(limit);
         self
     }
 
-    /// Limits each attempt alone. A synchronous call of a synchronous function ends no sooner than the function returns.
+    /// Limits each attempt alone. A synchronous call of a synchronous function does not end before the function returns.
     #[must_use]
     pub const fn attempt(mut self, limit: Duration) -> Self {
         self.attempt = Some(limit);

@@ -3,23 +3,24 @@
 use super::Exchange;
 use crate::{AgentEvent, Error, Message, Role};
 
-/// No tokenizer writes more bytes than this in a token on average over a long text; longer results are cut before they are counted.
+/// An upper bound on the average bytes per token of a long text, for every tokenizer. Longer results are cut before their tokens are
+/// counted.
 const TOKEN_BYTES: usize = 16;
-/// Older results are cut before the new ones get less than this many bytes each.
+/// Older results are cut before new results get fewer than this many bytes each.
 const FAIR: usize = 512;
 /// A result is never cut below this many bytes: room for the note.
 const LEAST: usize = 48;
 
 impl Exchange {
-    /// Shortens results of calls until the conversation has at most `budget` tokens by `count`, which receives all messages; returns
-    /// the tokens of the conversation then. A conversation that fits stays as it is.
+    /// Shortens results of calls until the conversation has at most `budget` tokens, and returns the resulting number of tokens. `count`
+    /// counts the tokens of all messages. A conversation that fits is not changed.
     ///
-    /// The results of the last turn share the room: the longest are cut first, down to one length. If that leaves less than 512
-    /// bytes for each, older results of this exchange are cut as well. A cut is made at a character, and the text ends with a note of
-    /// how many bytes are left out. [`AgentEvent::Shortened`] reports each.
+    /// The results of the last turn share the room: the longest are cut first, to a common length. If fewer than 512 bytes per result would
+    /// be left, older results of this exchange are cut as well. A cut falls between characters, and the text ends with a note of how many
+    /// bytes are missing. [`AgentEvent::Shortened`] reports each cut.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`] if the rest is too long already; nothing is cut then. The errors of `count`.
+    /// [`Error::PromptTooLong`] if the rest of the conversation is already too long; nothing is cut then. Errors of `count` are passed on.
     pub fn fit(
         &mut self,
         budget: usize,
@@ -61,13 +62,13 @@ impl Exchange {
         Err(Error::PromptTooLong { tokens, limit: budget })
     }
 
-    /// The length of the longest result from a message on.
+    /// Returns the length of the longest result from a message on.
     fn longest(&self, from: usize) -> usize {
         let results = self.messages.iter().skip(from).filter(|message| message.role == Role::Tool);
         results.map(|message| message.content.len()).max().unwrap_or(0)
     }
 
-    /// The conversation with results of at most `most` bytes from a message on.
+    /// Returns the conversation, with results from a message on cut to at most `most` bytes.
     fn shortened(&self, from: usize, most: usize) -> Vec<Message> {
         let shortened = |(index, message): (usize, &Message)| match message.role {
             Role::Tool if index >= from => {
@@ -98,7 +99,7 @@ pub(super) fn shortened(id: String, text: &str) -> AgentEvent {
     AgentEvent::Shortened { id, kept: kept.len(), bytes: kept.len().saturating_add(missing) }
 }
 
-/// The beginning of a text in at most `most` bytes, with a note of how many bytes of it are missing.
+/// Returns the beginning of a text in at most `most` bytes, with a note of how many bytes are missing.
 pub(super) fn cut(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
@@ -121,7 +122,7 @@ fn note(missing: usize) -> String {
     format!("\n[{missing} more bytes are left out]")
 }
 
-/// A text without the note of an earlier cut, and the number in that note.
+/// Returns a text without the note of an earlier cut, and the number in that note.
 fn parts(text: &str) -> (&str, usize) {
     let noted = || {
         let (kept, missing) = text.strip_suffix(" more bytes are left out]")?.rsplit_once("\n[")?;

@@ -1,11 +1,11 @@
-//! Long results, errors in the middle, suspended exchanges that contradict themselves: nothing is lost, nothing goes on by guessing.
+//! Long results, errors in the middle, suspended exchanges that contradict themselves: nothing is lost, and nothing is guessed.
 
 use super::*;
 
 /// The tokens, here bytes, that a prompt may have so that an answer has room: three quarters of the context.
 const ROOM: usize = 4096 / 4 * 3;
 
-/// `repeat` returns a text of as many bytes as it is asked for.
+/// A registry whose tool `repeat` returns a text of the requested number of bytes.
 fn repeat() -> ToolRegistry {
     #[derive(serde::Deserialize)]
     struct Length {
@@ -36,7 +36,7 @@ fn repeating(turns: &[&str], seen: &Arc<std::sync::Mutex<Vec<String>>>) -> Agent
     Agent::new(model("<tool_call>", turns, seen), repeat()).constrain(false).limits(limits)
 }
 
-/// The bytes that a result has kept, and those that its note says are missing.
+/// Returns the bytes that a result has kept, and the missing bytes that its note reports.
 fn kept(result: &str) -> (usize, usize) {
     let Some((kept, note)) = result.split_once("\n[") else { return (result.len(), 0) };
     (kept.len(), note.strip_suffix(" more bytes are left out]").unwrap().parse().unwrap())
@@ -168,7 +168,7 @@ fn suspended() -> serde_json::Value {
     serde_json::to_value(suspended).unwrap()
 }
 
-/// What an error says, and the change that causes it.
+/// The text of an error, and the change that causes the error.
 type Case = (&'static str, fn(&mut serde_json::Value));
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 const DIALECTS: [Dialect; 5] =
     [Dialect::Hermes, Dialect::QwenCoder, Dialect::Llama4, Dialect::Gemma4, Dialect::DeepSeekV32];
 
-/// What is reported of a schema, the same in every dialect.
+/// Returns the report on a schema, which is the same in every dialect.
 fn reported(schema: &Value) -> Vec<Unenforced> {
     let spec = ToolSpec::new("f", "", schema.clone()).unwrap();
     let mut all = DIALECTS.map(|dialect| {
@@ -21,7 +21,7 @@ fn reported(schema: &Value) -> Vec<Unenforced> {
     first
 }
 
-/// The sentences of a report that has one finding.
+/// Returns the sentence of a report that has one finding.
 fn one(schema: Value) -> String {
     match &*reported(&schema) {
         [one] => one.to_string(),

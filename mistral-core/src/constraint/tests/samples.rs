@@ -1,5 +1,5 @@
-//! Keyword by keyword against the package `jsonschema` of Python: `keywords.py` says which values follow a schema. What a constraint
-//! does not report, no call that is drawn at random breaks.
+//! Compares each keyword with the Python package `jsonschema`: `keywords.py` says which values follow a schema. Randomly drawn calls never
+//! break a keyword that a constraint does not report.
 
 use std::io::Write as _;
 

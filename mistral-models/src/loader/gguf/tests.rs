@@ -320,7 +320,7 @@ fn keys_and_values_are_checked() {
     }
 }
 
-/// A name in another encoding must not keep a model from loading; it is an error for whoever asks for the text.
+/// A name in another encoding must not keep a model from loading; reading the name as text is an error.
 #[test]
 fn text_that_is_not_utf_8_is_kept_and_written_as_it_was() {
     let mut strings = ByteStrings::default();

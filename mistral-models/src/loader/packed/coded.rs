@@ -83,16 +83,16 @@ pub(super) struct Coded<'a> {
 }
 
 impl Coded<'_> {
-    /// The tensor in the first format that holds it without rounding; in F32 when there is none.
+    /// Returns the tensor in the first format that holds it without rounding, or in F32 if there is no such format.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when the scales or zero points are not as many as the groups; [`Error::Quant`] when there is no memory,
-    /// [`Error::Threads`] when there are no threads.
+    /// [`Error::Malformed`] when the number of scales or zero points differs from the number of groups; [`Error::Quant`] when there is not
+    /// enough memory; [`Error::Threads`] when threads cannot be started.
     pub(super) fn tensor(self) -> Result<RawTensor, Error> {
         threads::unpacking()?.install(|| self.unpacked())
     }
 
-    /// The same, on the pool that runs this.
+    /// Unpacks the tensor on the current pool; otherwise as [`tensor`](Self::tensor).
     fn unpacked(self) -> Result<RawTensor, Error> {
         let (rows, cols) = (self.rows, self.cols);
         let wrong = |detail: String| Error::malformed(format!("tensor `{}`", self.name), detail);

@@ -1,4 +1,4 @@
-//! Filters of HTML: what makes safe text, and what is made of it.
+//! HTML filters: they make safe text, or process it.
 
 use crate::template::Fault;
 use crate::template::call::Given;
@@ -91,12 +91,12 @@ impl Interpreter<'_> {
         Ok(Value::Str(Str::made(out)?.marked(self.autoescape)))
     }
 
-    /// A value as safe text: safe text as it is, all else escaped.
+    /// Returns a value as safe text: safe text unchanged, anything else escaped.
     pub(in crate::template) fn escaped(&mut self, value: &Value) -> Result<Str, Fault> {
         self.text(value)?.escaped(&self.meter)
     }
 
-    /// Text without tags and comments, its white space collapsed and its entities read.
+    /// Returns text without tags and comments, with white space collapsed and entities decoded.
     pub(in crate::template) fn strip_tags(&mut self, text: &str) -> Result<Str, Fault> {
         self.meter.read(text.len())?;
         let mut stripped = self.buffer();
@@ -123,7 +123,7 @@ impl Interpreter<'_> {
         self.unescaped(&out)
     }
 
-    /// Text with its HTML entities read. Of the named ones, only those of XML and the non-breaking space are known.
+    /// Returns text with its HTML entities decoded. The only known named entities are those of XML and the non-breaking space.
     pub(in crate::template) fn unescaped(&mut self, text: &str) -> Result<Str, Fault> {
         self.meter.read(text.len())?;
         let mut out = self.buffer();
@@ -166,7 +166,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// The character of a numeric reference, as HTML 5 reads it; nothing for those that stand for no character.
+/// Returns the character of a numeric reference, as HTML 5 reads it, or `None` if the code is not a character.
 fn reference(code: u32) -> Option<char> {
     // HTML reads these as Windows-1252.
     const WINDOWS: [u32; 32] = [
@@ -184,7 +184,7 @@ fn reference(code: u32) -> Option<char> {
     }
 }
 
-/// The character of a named reference; nothing when it is only an ampersand before a word.
+/// Returns the character of a named reference, or `None` if the text is only an ampersand before a word.
 fn named(name: &str, closed: bool) -> Result<Option<Option<char>>, Fault> {
     Ok(match name {
         "amp" | "AMP" => Some(Some('&')),

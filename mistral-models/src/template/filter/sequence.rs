@@ -140,19 +140,19 @@ impl Interpreter<'_> {
         }
     }
 
-    /// A new list of all items.
+    /// Returns a new list of all items.
     fn listed(&mut self, value: &Value) -> Result<Value, Fault> {
         let items = self.visit(value)?;
         Value::list(Vector::copy(&self.meter, &items, 0)?)
     }
 
-    /// The pairs of a dict.
+    /// Returns the pairs of a dict.
     fn pairs(&mut self, dict: &Value) -> Result<std::rc::Rc<Items>, Fault> {
         let pairs = self.method(dict, "items", self.empty())?;
         self.visit(&pairs)
     }
 
-    /// The `join` filter: its result is plain, except for safe text in an `autoescape` block.
+    /// Applies the `join` filter. The result is plain text, except for safe text in an `autoescape` block.
     fn join(&mut self, value: &Value, given: Given) -> Result<Value, Fault> {
         let [separator, attribute] = given.bind("join", ["d", "attribute"])?;
         let mut separator = match separator {
@@ -249,7 +249,7 @@ impl Interpreter<'_> {
         Ok(sorted)
     }
 
-    /// A sort key: strings in lower case, if that is wanted.
+    /// Returns a sort key: strings in lower case unless `case_sensitive`.
     fn fold_case(&mut self, value: Value, case_sensitive: bool) -> Result<Value, Fault> {
         match &value {
             Value::Str(s) if !case_sensitive => self.recased(s, false).map(Value::Str),

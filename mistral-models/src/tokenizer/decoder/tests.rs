@@ -76,7 +76,7 @@ fn ours(reference: &tokenizers::Tokenizer) -> Tokenizer {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// The decoder of the crate is the reference for ours, on sequences that are valid UTF-8; the text of a stream never changes.
+    /// The decoder of the crate is the reference for this decoder, on sequences that are valid UTF-8. The text of a stream never changes.
     #[test]
     fn decodes_as_the_crate_does(
         which in 0..26usize, ids in prop::collection::vec(0..16u32, 1..9), skip in any::<bool>(),

@@ -17,7 +17,7 @@ fn tokenizer(goldens: &Json, case: &Json) -> Tokenizer {
     Tokenizer::new(Model::Hf(Box::new(model)), pieces, ids)
 }
 
-/// A file gives the ids of transformers, or there is none and the reason names an added token.
+/// A file returns the ids of transformers, or no file is written and the reason names an added token.
 #[test]
 fn added_tokens_keep_their_ids_or_are_named() {
     let goldens: Json = serde_json::from_str(include_str!("../../../tests/tokenizers/goldens.json")).unwrap();

@@ -1,10 +1,11 @@
-//! Reads an expression, refuses what a calculator has no use for, and takes it apart into statements of one operation each:
-//! `2(3 + 4)` becomes `group_0 = 3 + 4` and `2 * group_0`, and `sin(1)^2` becomes `group_0 = sin 1` and `group_0 ^ 2`.
+//! Reads an expression, refuses features that a calculator does not need, and takes the expression apart into statements of one operation
+//! each. `2(3 + 4)` becomes `group_0 = 3 + 4` and `2 * group_0`, and `sin(1)^2` becomes `group_0 = sin 1` and `group_0 ^ 2`.
 //!
-//! Precedence is decided here, not by the parser behind, which reads `100 km / 2 hours` as `100 km / 2 * hours`, takes exponential time
-//! in nested parentheses, and recurses without a bound. From loose to tight: conversions; `or`, `xor`, `and`; sums; products, with `mod`,
-//! `per`, `of` and implied products of groups, functions and constants; `nCr`, `nPr`; quantities (a number with its units, `5 feet 3
-//! inches`); signs; powers; `!` and `%`. A text with two common readings, such as `1 / 2 m`, is refused with both of them.
+//! Precedence is decided here, not by the parser of `fend-core`. That parser reads `100 km / 2 hours` as `100 km / 2 * hours`, takes
+//! exponential time in nested parentheses, and recurses without a bound. From loose to tight: conversions; `or`, `xor`, `and`; sums;
+//! products, with `mod`, `per`, `of` and implied products of groups, functions and constants; `nCr`, `nPr`; quantities (a number with its
+//! units, such as `5 feet 3 inches`); signs; powers; `!` and `%`. A text with two common readings, such as `1 / 2 m`, is refused, and the
+//! error shows both readings.
 
 mod lexer;
 
@@ -44,15 +45,15 @@ pub(super) const FUNCTIONS: &[&str] = &[
     "tan",
     "tanh",
 ];
-/// Words for numbers: they multiply like a group, not like a unit.
+/// Words for numbers, which multiply like a group, not like a unit.
 const CONSTANTS: &[&str] = &["pi", "π", "tau", "τ", "e", "phi", "i"];
-/// The names of the values of statements.
+/// The prefix of the names under which statements' values are stored.
 pub(super) const GROUP: &str = "group_";
-/// The most pairs of parentheses and functions without any, which bounds the recursion.
+/// The most parentheses, and functions without parentheses, in one text. Bounds the recursion.
 const GROUPS: usize = 100;
 /// The most signs in a row.
 const SIGNS: usize = 4;
-/// The most tokens that say what to convert to.
+/// The most tokens of a conversion's target.
 const TARGET: usize = 16;
 
 /// One operation, whose operands are numbers, words or the values of earlier statements.
@@ -63,7 +64,8 @@ pub(super) struct Statement {
     pub(super) call: Option<(&'static str, String)>,
 }
 
-/// Returns the statements whose last is the value: statement `k` may name the value of an earlier one `group_j`.
+/// Returns the statements of an expression; the last statement is its value. Statement `k` may use the value of an earlier statement by its
+/// name `group_j`.
 pub(super) fn statements(expression: &str) -> Result<Vec<Statement>, CalculatorError> {
     if expression.len() > Calculator::MAX_EXPRESSION {
         return Err(CalculatorError::TooLong(expression.len()));
@@ -104,23 +106,23 @@ enum Last {
 struct Operand {
     text: String,
     last: Last,
-    /// Whether a unit is in it.
+    /// Whether the operand contains a unit.
     has_unit: bool,
-    /// Whether it is a number and its units without parentheses around them.
+    /// Whether the operand is a number and its units without parentheses around them.
     is_quantity: bool,
-    /// Whether it is a quotient by such a quantity: `10 GB / 100 MB`.
+    /// Whether the operand is a quotient by such a quantity: `10 GB / 100 MB`.
     by_quantity: bool,
 }
 
-/// Operators of two operands, with how tightly they bind.
+/// Binary operators, with how tightly they bind.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Operator {
-    /// Written as it is.
+    /// An operator that is passed on as it is written.
     Plain(&'static str, u8),
     /// `/` and `per`.
     Divided,
     Modulo,
-    /// A product that is not written.
+    /// A product without a written operator.
     Implied,
 }
 
@@ -199,7 +201,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads what stands in parentheses, or all: an expression and what to convert it to.
+    /// Reads the content of parentheses or the whole text: an expression and the target of its conversion.
     fn group(&mut self, place: &str) -> Result<Operand, CalculatorError> {
         let mut value = self.binary(LOOSEST, place)?;
         while self.at_conversion() {
@@ -210,7 +212,7 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    /// Whether `to`, `as` or `in` comes, and not the unit `in`.
+    /// Returns whether `to`, `as` or `in` follows as a conversion, not the unit `in`.
     fn at_conversion(&self) -> bool {
         match self.peek().word() {
             Some("to" | "as") => true,
@@ -219,7 +221,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Whether `in` means inches here: nothing follows that could be converted to.
+    /// Returns whether `in` means inches here: nothing follows that could be a conversion's target.
     fn is_inch(&self) -> bool {
         let next = self.ahead(1);
         match &next.kind {
@@ -231,7 +233,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The text after `to`: units with products, quotients and powers, a base, or a number of digits.
+    /// Returns the text after `to`: units with products, quotients and powers, a base, or a number of digits.
     fn target(&mut self) -> Result<String, CalculatorError> {
         let mut target: Vec<&str> = Vec::new();
         loop {
@@ -280,7 +282,7 @@ impl<'a> Parser<'a> {
         Ok(left)
     }
 
-    /// The operator that comes after `left`, written or implied.
+    /// Returns the operator that follows `left`, written or implied.
     fn operator(&self, left: &Operand) -> Option<Operator> {
         let token = self.peek();
         match token.kind {
@@ -357,7 +359,7 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    /// Whether a word comes that is a unit: not an operator, a function or a constant.
+    /// Returns whether the next word is a unit: not an operator, a function or a constant.
     fn at_unit(&self) -> bool {
         match self.peek().word() {
             Some("to" | "as") | None => false,
@@ -378,7 +380,7 @@ impl<'a> Parser<'a> {
         Operand { last, ..self.emit(format!("-{}", value.text), has_unit) }
     }
 
-    /// Reads signs; returns whether they are a minus together.
+    /// Reads signs; returns whether together they are a minus.
     fn signs(&mut self) -> Result<bool, CalculatorError> {
         let (mut count, mut negative) = (0, false);
         while let Kind::Symbol(sign @ ('+' | '-')) = self.peek().kind {
@@ -409,7 +411,7 @@ impl<'a> Parser<'a> {
         Ok(signed(self, value))
     }
 
-    /// Reads a value with the marks after it: `!`, `%`, and exponents above the line.
+    /// Reads a value with the marks after it: `!`, `%`, and superscript exponents.
     fn postfix(&mut self, place: &str) -> Result<Operand, CalculatorError> {
         let mut value = self.primary(place)?;
         loop {
@@ -437,7 +439,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Whether `%` means a hundredth here, or else the remainder of a division.
+    /// Returns whether `%` means a hundredth here; otherwise it is the remainder of a division.
     fn is_percent(&self, last: Last) -> Result<bool, CalculatorError> {
         let (mark, next) = (self.peek(), self.ahead(1));
         let value_follows = match next.kind {
@@ -490,7 +492,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads the rest of a fraction that is written together: `1/2` before a unit, or `1 1/2`.
+    /// Reads the rest of a fraction without spaces: `1/2` before a unit, or `1 1/2`.
     fn fraction(&mut self, first: &Token) -> Option<Operand> {
         let whole =
             |token: &Token| token.kind == Kind::Number && token.text.bytes().all(|digit| digit.is_ascii_digit());

@@ -261,7 +261,7 @@ fn soup_of_tokens() {
     assert!(results > 100, "{results}");
 }
 
-/// A number with its units binds tighter than a division, as people write it; where they write the same for two things, it is refused.
+/// A number with its units binds tighter than a division, as people write it. Texts that people use for two things are refused.
 #[test]
 fn units_are_right_or_refused() {
     for (expression, expected) in [

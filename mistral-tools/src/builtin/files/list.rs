@@ -1,6 +1,7 @@
 //! The tool that lists a directory, page by page.
 //!
-//! A page is the smallest names after a cursor, so a directory of any size costs the memory of one page and one pass over its names.
+//! A page holds the smallest names after a cursor. A directory of any size therefore costs the memory of one page and one pass over its
+//! names.
 
 use std::collections::BTreeMap;
 
@@ -20,12 +21,12 @@ pub struct ListDirectory {
     /// How many levels to go down, 1 to 8; left out for 1.
     #[serde(default)]
     pub depth: Option<u32>,
-    /// The entry to continue after: `next` of the page before, with the same path and depth.
+    /// The entry to continue after: `next` of the previous page, with the same path and depth.
     #[serde(default)]
     pub after: Option<String>,
 }
 
-/// A page of the entries of a directory, sorted by name; the entries of a subdirectory follow it.
+/// A page of a directory's entries, sorted by name. The entries of a subdirectory follow the subdirectory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Listing {
     /// The entries.
@@ -37,15 +38,15 @@ pub struct Listing {
 /// Something in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Entry {
-    /// The path, as the tools take it. A name that is not Unicode has U+FFFD, and cannot be opened; names that are the same then are
-    /// listed once.
+    /// The path, in the form that the tools take. A name that is not Unicode contains U+FFFD and cannot be opened; if several names then
+    /// look the same, they are listed once.
     pub path: String,
     /// What it is.
     pub kind: EntryKind,
     /// The size of a file in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// Whether it is a directory whose entries were asked for and cannot be read, or not all of them.
+    /// Whether this is a directory whose entries were requested, but some or all of them cannot be read.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unreadable: bool,
 }
@@ -82,7 +83,7 @@ impl From<FileType> for EntryKind {
 impl Directories {
     /// The most entries in one reply.
     pub const MAX_ENTRIES: usize = 200;
-    /// The most names that are read for one page, over all levels.
+    /// The most names that are read per page, over all levels.
     pub const MAX_VISITED: usize = 1_000_000;
     /// The most levels of a listing.
     pub const MAX_DEPTH: u32 = 8;
@@ -158,7 +159,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Lists a directory and `depth - 1` levels below it, after the path `after` within it; the recursion is at most
+    /// Lists a directory and `depth - 1` levels below it, starting after the path `after`. The recursion is at most
     /// [`Directories::MAX_DEPTH`] deep. Returns false when the page is full.
     fn directory(&mut self, directory: &Dir, path: &str, depth: u32, after: Option<&str>) -> Result<bool, FileError> {
         let (mut after, mut inside) = match after {
@@ -192,7 +193,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The smallest names after `after`, as many as fit into the page and one more; and whether these are all.
+    /// Returns the smallest names after `after`: enough to fill the page and one more. The flag says whether these are all names.
     fn smallest(
         &mut self,
         directory: &Dir,
@@ -223,7 +224,7 @@ impl Walk<'_> {
         Ok((names, is_all))
     }
 
-    /// Lists an entry and what lies in it.
+    /// Lists an entry and its content.
     fn entry(&mut self, entry: &DirEntry, path: String, depth: u32) -> Result<bool, FileError> {
         // An entry that went away since is left out.
         let Ok(file_type) = entry.file_type() else { return Ok(true) };
@@ -269,7 +270,7 @@ impl Walk<'_> {
         true
     }
 
-    /// Adds an entry; returns false when there is no more room.
+    /// Adds an entry; returns false when the page is full.
     fn add(&mut self, entry: Entry) -> bool {
         let is_full = self.listing.entries.len() >= Directories::MAX_ENTRIES;
         if is_full {

@@ -367,7 +367,7 @@ fn listings_are_sorted_capped_and_paged() {
     assert_eq!(listing.entries.len(), 8);
 }
 
-/// Pages of every tree, put together, are the entries that one long page would have, wherever the pages end.
+/// The pages of every tree together hold the entries of one long page, wherever the pages end.
 #[test]
 fn pages_of_a_tree_put_together_are_the_tree() {
     let folder = Folder::new();
@@ -408,7 +408,7 @@ fn pages_of_a_tree_put_together_are_the_tree() {
     }
 }
 
-/// A subdirectory that may not be read is marked, and the rest is listed. The superuser may read everything, so this runs as nobody.
+/// An unreadable subdirectory is marked, and the rest is listed. The superuser may read everything, so this test runs as the user `nobody`.
 #[cfg(unix)]
 #[test]
 fn an_unreadable_directory_is_marked_and_the_rest_is_listed() {

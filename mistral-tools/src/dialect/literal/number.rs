@@ -1,6 +1,6 @@
-//! Python's numbers as JSON's.
+//! Converts Python's numbers to JSON's.
 
-/// The JSON of a number without a sign, or nothing if the word is none. Digits are kept as they stand.
+/// Returns the JSON of a number without a sign, or `None` if the word is not a number. Digits are kept as they are.
 pub(super) fn number(word: &str) -> Option<String> {
     let radix = match word.get(..2)?.to_ascii_lowercase().as_str() {
         "0x" => 16,
@@ -12,7 +12,7 @@ pub(super) fn number(word: &str) -> Option<String> {
     u128::from_str_radix(&digits, radix).ok().map(|value| value.to_string())
 }
 
-/// Every number that is written in decimal digits; also words of one character, which have no prefix.
+/// Converts a number in decimal digits, or a word of one character, which cannot have a prefix.
 pub(super) fn decimal(word: &str) -> Option<String> {
     let (mantissa, exponent) = match word.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
@@ -45,7 +45,7 @@ pub(super) fn decimal(word: &str) -> Option<String> {
     Some(json)
 }
 
-/// Digits without the `_` between them; nothing if there is something else.
+/// Returns digits without the `_` between them, or `None` if the text has other characters.
 fn grouped(text: &str, radix: u32) -> Option<String> {
     let is_right = text.split('_').all(|group| !group.is_empty() && group.chars().all(|c| c.is_digit(radix)));
     is_right.then(|| text.replace('_', ""))

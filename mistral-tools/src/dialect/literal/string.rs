@@ -5,16 +5,16 @@ use super::super::family::{Escapes, Literal, Quote};
 use super::super::json::{escape, quoted};
 use super::value::{blank, word};
 
-/// What a string is in: this tells what can follow it.
+/// The surroundings of a string, which determine what can follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// A value of the arguments themselves.
     Argument,
-    /// A value of an object inside of them.
+    /// A value of an object inside the arguments.
     Member,
     /// A key of an object.
     Key,
-    /// A list, or braces of Python, of which it is not known yet what they are.
+    /// An item of a list, or of Python's braces whose kind is not known yet.
     Item,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum Piece {
     End(usize),
 }
 
-/// How long the beginning of a string is, and the quote it begins with; nothing if the text begins with none.
+/// Returns the length of the beginning of a string and its quote, or `None` if the text does not begin with a quote.
 pub(super) fn start(text: &str, form: &Literal) -> Read<Option<(usize, Quote)>> {
     let prefix = if form.python { prefix(text)? } else { 0 };
     let rest = text.get(prefix..).unwrap_or("");
@@ -53,7 +53,7 @@ pub(super) fn start(text: &str, form: &Literal) -> Read<Option<(usize, Quote)>> 
     Ok(None)
 }
 
-/// How many letters stand before a quote, if it is known that they do.
+/// Returns how many letters stand before a quote, once a quote is known to follow.
 fn prefix(text: &str) -> Read<usize> {
     for (i, c) in text.bytes().take(3).enumerate() {
         match c {
@@ -65,7 +65,7 @@ fn prefix(text: &str) -> Read<usize> {
     Err(Stop::More)
 }
 
-/// Reads a string whose quotes have been opened, and gives the JSON string.
+/// Reads a string whose quotes have been opened, and returns the JSON string.
 pub(super) fn string(
     cursor: &mut Cursor<'_>,
     mut quote: Quote,
@@ -105,7 +105,7 @@ pub(super) fn piece(text: &str, quote: Quote, form: &Literal, place: Place, out:
     }
 }
 
-/// What a quote is: the end, or text that nobody has escaped.
+/// Decides whether a quote is the end of the string or text that was not escaped.
 fn end(text: &str, quote: Quote, form: &Literal, place: Place, out: &mut dyn FnMut(&str)) -> Read<Piece> {
     let length = quote.mark.len();
     let mut cursor = Cursor { text, at: length };
@@ -136,7 +136,7 @@ fn end(text: &str, quote: Quote, form: &Literal, place: Place, out: &mut dyn FnM
     Ok(Piece::Text(length))
 }
 
-/// Whether a key follows.
+/// Returns whether a key follows.
 fn key_follows(mut cursor: Cursor<'_>, form: &Literal) -> Read<bool> {
     if !form.python && start(cursor.rest(), form)?.is_some() {
         return Ok(true);
@@ -146,7 +146,7 @@ fn key_follows(mut cursor: Cursor<'_>, form: &Literal) -> Read<bool> {
     Ok(!word.is_empty() && cursor.peek()? == form.assign)
 }
 
-/// Writes what an escape stands for; the text begins with it. Escapes that JSON has too are kept as they are.
+/// Writes the character of the escape with which the text begins. Escapes that JSON has too are kept as they are.
 fn unescape(text: &str, escapes: Escapes, out: &mut dyn FnMut(&str)) -> Read<usize> {
     let second = text[1..].chars().next().ok_or(Stop::More)?;
     if escapes == Escapes::Raw {
@@ -178,7 +178,7 @@ fn unescape(text: &str, escapes: Escapes, out: &mut dyn FnMut(&str)) -> Read<usi
     Ok(2)
 }
 
-/// A character by its number of so many hexadecimal digits.
+/// Writes a character by its number in `digits` hexadecimal digits.
 fn code(text: &str, digits: usize, out: &mut dyn FnMut(&str)) -> Read<usize> {
     let hex = text.as_bytes().iter().skip(2).take(digits).take_while(|c| c.is_ascii_hexdigit()).count();
     if hex < digits {
@@ -195,7 +195,7 @@ fn code(text: &str, digits: usize, out: &mut dyn FnMut(&str)) -> Read<usize> {
     Ok(2 + digits)
 }
 
-/// A character by its number of up to three octal digits.
+/// Writes a character by its number in up to three octal digits.
 fn octal(text: &str, out: &mut dyn FnMut(&str)) -> Read<usize> {
     let digits = text.bytes().skip(1).take(3).take_while(|c| matches!(c, b'0'..=b'7')).count();
     if digits < 3 && text.len() == 1 + digits {
@@ -207,7 +207,7 @@ fn octal(text: &str, out: &mut dyn FnMut(&str)) -> Read<usize> {
     Ok(1 + digits)
 }
 
-/// A JSON string as the key of an object: what Python's `json` makes of keys that are no strings.
+/// Returns a JSON value as the key of an object, as Python's `json` converts keys that are not strings.
 pub(super) fn as_key(json: String) -> Read<String> {
     match json.bytes().next() {
         Some(b'"') => Ok(json),

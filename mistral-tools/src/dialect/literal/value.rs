@@ -1,4 +1,4 @@
-//! One value that is all there: a number, a word, a list, an object.
+//! One complete value: a number, a word, a list, an object.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,10 +8,10 @@ use super::super::json::{is_value, quoted};
 use super::number::{decimal, number};
 use super::string::{Place, as_key, start, string};
 
-/// The deepest nesting that readers of JSON follow.
+/// The deepest nesting that JSON readers accept.
 const DEPTH: usize = 126;
 
-/// Passes whitespace; between tokens of Python also comments and a backslash at the end of a line.
+/// Skips whitespace. Between tokens of Python, also skips comments and a backslash at the end of a line.
 pub(super) fn blank(cursor: &mut Cursor<'_>, form: &Literal) -> Read<()> {
     loop {
         cursor.space();
@@ -25,7 +25,7 @@ pub(super) fn blank(cursor: &mut Cursor<'_>, form: &Literal) -> Read<()> {
     }
 }
 
-/// Passes what stands before the next delimiter, perhaps nothing.
+/// Skips the text before the next delimiter, which may be empty.
 pub(super) fn word<'t>(cursor: &mut Cursor<'t>) -> Read<&'t str> {
     let rest = cursor.rest();
     // The mark of a string, or one that cuts the call off, can follow at once.
@@ -56,7 +56,7 @@ pub(super) fn word<'t>(cursor: &mut Cursor<'t>) -> Read<&'t str> {
     Ok(&rest[..length])
 }
 
-/// A key of the arguments.
+/// Reads a key of the arguments.
 pub(in super::super) fn key(cursor: &mut Cursor<'_>, form: &Literal) -> Read<String> {
     if !form.python
         && let Some((length, quote)) = start(cursor.rest(), form)?
@@ -70,7 +70,7 @@ pub(in super::super) fn key(cursor: &mut Cursor<'_>, form: &Literal) -> Read<Str
     if word.is_empty() { Err(Stop::No) } else { Ok(word.to_owned()) }
 }
 
-/// Reads a value and writes its JSON. Whether it can be in a set of Python, which lists, sets and dictionaries cannot.
+/// Reads a value and writes its JSON. Returns whether the value can be in a Python set; lists, sets and dictionaries cannot.
 pub(super) fn value(cursor: &mut Cursor<'_>, form: &Literal, depth: usize, json: &mut String) -> Read<bool> {
     value_in(cursor, form, Place::Item, depth, json)
 }
@@ -115,7 +115,7 @@ fn value_in(cursor: &mut Cursor<'_>, form: &Literal, place: Place, depth: usize,
     }
 }
 
-/// What a list or a tuple is like.
+/// The properties of a list or a tuple.
 struct Items {
     /// Whether it has one value and no comma.
     single: bool,
@@ -149,7 +149,7 @@ fn items(cursor: &mut Cursor<'_>, form: &Literal, end: u8, depth: usize, json: &
     }
 }
 
-/// Reads a dictionary or a set of Python: the last of equal keys counts, and one of equal values.
+/// Reads a dictionary or a set of Python. Of equal keys the last one counts; equal values of a set count once.
 fn braces(cursor: &mut Cursor<'_>, form: &Literal, depth: usize, json: &mut String) -> Read<()> {
     cursor.at += 1;
     let (mut places, mut entries): (HashMap<String, usize>, Vec<(String, String)>) = Default::default();

@@ -1,4 +1,4 @@
-//! Goldens that scripts make, in `goldens`: what Python makes of literals, and calls that careless models write.
+//! Goldens that scripts make, in `goldens`: Python's reading of literals, and calls that careless models write.
 
 use std::io::Write;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn dialect(name: &str) -> Dialect {
     Dialect::ALL.into_iter().find(|dialect| format!("{dialect:?}") == name).unwrap()
 }
 
-/// What is wrong with the reading of a case.
+/// Returns the fault in the reading of a case, if any.
 fn fault(case: &Value) -> Option<String> {
     let text = case["text"].as_str().unwrap();
     let message = read(dialect(case["dialect"].as_str().unwrap()), case["parameters"].clone(), text);
@@ -88,7 +88,7 @@ fn literals_are_read_as_python_does() {
     assert!(goldens.len() > 400 && faults.is_empty(), "{} of {}:\n{}", faults.len(), goldens.len(), faults.join("\n"));
 }
 
-/// Equal values; numbers as numbers, as `1e5` and `100000.0` are the same.
+/// Returns whether values are equal. Numbers are compared as numbers, as `1e5` and `100000.0` are the same.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),

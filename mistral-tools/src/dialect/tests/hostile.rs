@@ -100,7 +100,7 @@ fn long_values_are_held_without_looking_again_and_again() {
     assert_eq!(read(Dialect::Lfm2, &word).calls().next().unwrap().arguments, format!("{{\"a\":\"{long}\"}}"));
 }
 
-/// Brackets that begin no call, and values whose end is doubtful again and again.
+/// Brackets that do not begin a call, and values whose end is repeatedly in doubt.
 #[test]
 fn doubts_take_linear_time() {
     for text in ["{ ", "{\"name\": \"", "[{\"name\": \"add\", ", "{\"a\": [", "[1] "] {

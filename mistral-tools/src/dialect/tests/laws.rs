@@ -271,7 +271,7 @@ fn truncated_turns_are_beginnings() {
     });
 }
 
-/// Arguments in disorder, in the marks of a call: pieces of every notation.
+/// Returns arguments in disorder between the marks of a call: pieces of every notation.
 fn nearly_a_call(dialect: Dialect, random: &mut Random) -> String {
     let grammar = dialect.grammar();
     let mut pieces = vec![
@@ -294,7 +294,7 @@ fn nearly_a_call(dialect: Dialect, random: &mut Random) -> String {
         .concat()
 }
 
-/// What is called complete is JSON, whatever the model wrote.
+/// Arguments of a call that is reported as complete are JSON, whatever the model wrote.
 #[test]
 fn complete_arguments_are_json() {
     let tools = tools();

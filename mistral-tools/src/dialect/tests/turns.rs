@@ -7,7 +7,7 @@ fn call(arguments: serde_json::Value) -> crate::ToolCall {
     crate::ToolCall::new("add", arguments)
 }
 
-/// What stands around calls and between them is text; only Llama 4 has calls that are nothing but whole messages.
+/// Text around calls and between them is text. Only Llama 4 has calls that fill whole messages.
 #[test]
 fn text_stands_around_calls() {
     for dialect in Dialect::ALL {
@@ -33,7 +33,7 @@ fn text_stands_around_calls() {
     }
 }
 
-/// A mark that stands in prose alone is text: no mark is swallowed, and none hides what follows.
+/// A mark that stands alone in prose is text: no mark is swallowed, and no mark hides the text after it.
 #[test]
 fn marks_alone_are_text() {
     for dialect in Dialect::ALL {
@@ -57,7 +57,7 @@ fn marks_alone_are_text() {
     }
 }
 
-/// At the end of a message and before other marks, a mark that means nothing is left out.
+/// At the end of a message and before other marks, a meaningless mark is left out.
 #[test]
 fn marks_between_messages_are_left_out() {
     for dialect in Dialect::ALL {

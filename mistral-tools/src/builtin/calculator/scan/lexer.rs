@@ -10,9 +10,9 @@ const EXPONENT: usize = 6;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: Kind,
-    /// As the evaluation takes it: digits without commas, marks in ASCII.
+    /// The text in the form that the evaluation takes: digits without commas, marks in ASCII.
     pub(super) text: String,
-    /// Whether white space stands before it.
+    /// Whether white space precedes the token.
     pub(super) space: bool,
 }
 
@@ -21,22 +21,22 @@ pub(super) enum Kind {
     Number,
     Word,
     Symbol(char),
-    /// Digits above the line.
+    /// Superscript digits.
     Superscript,
     End,
 }
 
-/// What comes after the last token.
+/// The token after the last one.
 pub(super) static END: Token = Token { kind: Kind::End, text: String::new(), space: false };
 
 impl Token {
-    /// The text of a word.
+    /// Returns the text of a word.
     pub(super) fn word(&self) -> Option<&str> {
         (self.kind == Kind::Word).then_some(self.text.as_str())
     }
 }
 
-/// Returns the tokens of an expression, without an end, up to what is refused.
+/// Returns the tokens of an expression, without the end token, up to the first error.
 pub(super) fn tokens(expression: &str) -> (Vec<Token>, Option<CalculatorError>) {
     let mut lexer = Lexer { rest: expression };
     let mut tokens = Vec::new();
@@ -56,7 +56,7 @@ struct Lexer<'a> {
     rest: &'a str,
 }
 
-/// The bytes of the longest prefix of these characters.
+/// Returns the length in bytes of the longest prefix of these characters.
 fn prefix(text: &str, belongs: impl Fn(char) -> bool) -> usize {
     text.find(|character| !belongs(character)).unwrap_or(text.len())
 }
@@ -125,7 +125,7 @@ impl<'a> Lexer<'a> {
         Ok((Kind::Number, text))
     }
 
-    /// Digits, and commas between groups of three.
+    /// Reads digits, and commas between groups of three.
     fn whole(&mut self, text: &mut String) -> Result<(), CalculatorError> {
         let digits = |text: &str| prefix(text, |digit| digit.is_ascii_digit());
         let first = digits(self.rest);
@@ -180,7 +180,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// The digit that is written above the line.
+/// Returns the digit that a superscript character shows.
 fn superscript(character: char) -> Option<char> {
     "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().position(|above| above == character).and_then(|digit| char::from_digit(digit as u32, 10))
 }

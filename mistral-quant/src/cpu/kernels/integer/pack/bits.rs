@@ -106,7 +106,7 @@ pub(in super::super) fn spread_bits(high: [[u8; 4]; STRIP], to: &mut Vector) {
     }
 }
 
-/// In each row's four bytes, field `k` (2 bits) of byte `j` becomes field `j` of byte `k`.
+/// Transposes 2-bit fields: in the four bytes of each row, field `k` of byte `j` becomes field `j` of byte `k`.
 #[inline(always)]
 pub(in super::super) fn transpose_pairs(v: &mut Vector) {
     for bytes in v.as_chunks_mut::<4>().0 {

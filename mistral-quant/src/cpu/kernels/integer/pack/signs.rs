@@ -1,4 +1,4 @@
-//! Q1_0 and Q2_0: one or two bits a weight under a scale for several units.
+//! Q1_0 and Q2_0: one or two bits per weight, with one scale for several units.
 
 use super::bits::{array, spread_bits, transpose, transpose_pairs, write};
 use super::scales::fields;
@@ -9,7 +9,7 @@ use crate::cpu::kernels::integer::tile::{Scales, UNITS, Units};
 use crate::cpu::kernels::strip::STRIP;
 use crate::formats::{Grid, Q1_0, Q2_0, UNIT};
 
-/// Scales of blocks of several units: one f16 of each row for each block.
+/// Reads the scales of blocks of several units: one f16 per row and block.
 #[inline(always)]
 unsafe fn block_scales<L: Lanes, B: Grid>(header: &[u8], units: usize, scales: &mut Scales) {
     let blocks = scales.scales.chunks_exact_mut(B::WEIGHTS / UNIT).zip(header.chunks_exact(2 * STRIP));
