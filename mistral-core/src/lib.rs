@@ -23,6 +23,14 @@
 //! [`ModelBuilder`] how to load. No async runtime is needed and none is started; nothing is downloaded.
 //!
 //! How it works and what it promises: [`manual`].
+//!
+//! # Features
+//! All are off by default.
+//! - `builtin`: the tools of `tools::builtin`, a calculator, a clock, and reading of files within granted directories.
+//! - `dynamic`: `tools::DynamicTool`, for tools found at run time, as from an MCP server, and arguments held against their schema.
+//! - `hub`: download of checkpoints by id from the Hugging Face hub.
+//!
+//! Tools of one's own need `serde` with its feature `derive`, and `schemars` 1 or the re-export `tools::schemars`.
 #![deny(unsafe_code)]
 
 mod agent;

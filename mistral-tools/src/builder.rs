@@ -263,6 +263,9 @@ impl<A: Arguments, R: Serialize + Send + 'static, D: Send + Sync + 'static> Resu
     /// The function reaches shared values through the dependency, or captures them with `async move`. Each call clones the closure, so wrap
     /// captured values in an `Arc`.
     ///
+    /// The function returns `Result<R, ToolError>`. `?` converts every error, so a foreign result is returned as `Ok(foreign().await?)`.
+    /// Without `async move`, the compiler says that a captured value "does not live long enough".
+    ///
     /// ```
     /// use mistral_tools::{Invocation, Reply, SchemaType, Tool, ToolBuilder, ToolError};
     ///

@@ -17,6 +17,11 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// | a string, as in `Err("no such city")?` | the string | the string |
 /// | any other | "the tool failed" | the error, as the [`source`](Self::source) |
 ///
+/// A plain `Box<dyn Error>` does not convert, because it may not leave its thread. Make it `Box<dyn Error + Send + Sync>`, or turn it into a
+/// text that the model reads: `.map_err(|error| error.to_string())?`.
+///
+/// In the run of an agent, the event `AgentEvent::ToolFailed` has the foreign error as text.
+///
 /// A string is the tool author's message to the model. A foreign error may hold paths, addresses and secrets, so the model never reads it.
 /// If a function knows better, [`OrToolError`] sets another kind and a text.
 ///

@@ -44,7 +44,16 @@ pub(super) struct Calling {
 }
 
 /// Answers that wait to be read.
-type Answers = Arc<Mutex<VecDeque<(usize, CallEnd, String)>>>;
+type Answers = Arc<Mutex<VecDeque<Ended>>>;
+
+/// How a call ended.
+struct Ended {
+    index: usize,
+    end: CallEnd,
+    text: String,
+    /// The error with its source, if it has one.
+    error: Option<String>,
+}
 
 /// The result of a poll of [`Calling`].
 #[derive(Debug, PartialEq, Eq)]
@@ -89,9 +98,7 @@ impl Calling {
     /// Passes all available answers to the exchange when the run ends early, so that finished calls keep their results.
     pub(super) fn drain(&mut self, exchange: &mut Exchange) {
         let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
-        for (index, end, text) in answers {
-            exchange.answer(index, end, text);
-        }
+        answers.into_iter().for_each(|ended| ended.pass(exchange));
     }
 
     /// Passes one chunk or answer to the exchange, if there is one.
@@ -105,10 +112,19 @@ impl Calling {
             }
             return true;
         }
-        if answered && let Some((index, end, text)) = answers.pop_front() {
-            exchange.answer(index, end, text);
+        if answered && let Some(ended) = answers.pop_front() {
+            ended.pass(exchange);
         }
         answered
+    }
+}
+
+impl Ended {
+    fn pass(self, exchange: &mut Exchange) {
+        if let Some(error) = self.error {
+            exchange.failed(self.index, error);
+        }
+        exchange.answer(self.index, self.end, self.text);
     }
 }
 
@@ -123,7 +139,9 @@ async fn carry_out(orders: Orders, emitter: Emitter<Chunk>, places: Vec<usize>, 
         decisions.into_iter().map(|(_, paused, approval)| (paused, approval)).collect();
     let on_answer = |place: usize, answer: &Answer| {
         if let Some(&index) = places.get(place) {
-            let answer = (index, CallEnd::from(&answer.outcome), answer.reply.as_str().to_owned());
+            let error = answer.outcome.error().filter(|error| error.source().is_some()).map(ToString::to_string);
+            let (end, text) = (CallEnd::from(&answer.outcome), answer.reply.as_str().to_owned());
+            let answer = Ended { index, end, text, error };
             answers.lock().unwrap_or_else(PoisonError::into_inner).push_back(answer);
         }
     };

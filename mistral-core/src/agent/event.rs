@@ -48,6 +48,13 @@ pub enum AgentEvent {
         /// The piece.
         text: String,
     },
+    /// The error behind a failed call, for the host's log: a foreign error, which the model never reads. [`Answer`](Self::Answer) follows.
+    ToolFailed {
+        /// The call's id.
+        id: String,
+        /// The kind, the text for the model, and the foreign error, as [`ToolError`](mistral_tools::ToolError) displays them.
+        error: String,
+    },
     /// A call has come to an end, or waits for approval.
     Answer {
         /// The call.

@@ -343,6 +343,14 @@ impl Exchange {
         true
     }
 
+    /// Takes the foreign error of a call that [`answer`](Self::answer) ends next.
+    pub(super) fn failed(&mut self, index: usize, error: String) {
+        if let Some(slot) = self.slots().get(index) {
+            let id = slot.call.id.clone();
+            self.events.push_back(AgentEvent::ToolFailed { id, error });
+        }
+    }
+
     /// Takes a chunk that a tool emitted; `chunk.call` is the index of its call.
     pub fn chunk(&mut self, chunk: Chunk) {
         if let Some(slot) = self.slots().get(chunk.call) {

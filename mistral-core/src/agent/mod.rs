@@ -225,7 +225,7 @@ impl Agent {
     }
 
     /// Returns the parts of the tools' schemas that are not enforced while the model writes calls. The list is empty if calls are not
-    /// constrained at all.
+    /// constrained at all. The docs of [`CallConstraint`] have the table of keywords.
     ///
     /// # Errors
     /// The errors of [`run`](Self::run).

@@ -224,3 +224,19 @@ fn what_was_said_before_a_cancellation_is_kept() {
     exchange.cancel(AgentStop::Time);
     assert_eq!(exchange.stop(), Some(AgentStop::Cancelled), "an end stays");
 }
+
+#[test]
+fn the_host_hears_of_a_foreign_error_and_the_model_does_not() {
+    let fails = mistral_tools::FunctionTool::new("read", "", |(): ()| Ok(std::fs::read_to_string("/no/such/secret")?));
+    let seen = Arc::default();
+    let turns = [hermes("read", "{}"), "Sorry.".to_owned()];
+    let model = model("<tool_call>", &turns.each_ref().map(String::as_str), &seen);
+    let mut run = ask(&Agent::new(model, ToolRegistry::try_from([fails]).unwrap()));
+    let events = events(&mut run);
+    let failed = events.iter().position(|event| matches!(event, AgentEvent::ToolFailed { .. })).unwrap();
+    let AgentEvent::ToolFailed { id, error } = &events[failed] else { panic!() };
+    assert!(error.contains("the tool failed") && error.contains("os error"), "{error}");
+    let AgentEvent::Answer { call, text, .. } = &events[failed + 1] else { panic!("its answer follows") };
+    assert!(call.id == *id && !text.contains("os error"), "{text}");
+    assert!(seen.lock().unwrap().iter().all(|prompt| !prompt.contains("os error")));
+}
