@@ -237,6 +237,9 @@ fn id(value: &str) -> Option<&str> {
     Some(text).filter(|text| !matches!(*text, "" | "null"))
 }
 
+/// The most bytes of an object before the name of its tool, where other keys come first.
+const BEFORE_NAME: usize = 1024;
+
 fn envelope<'t>(
     mut cursor: Cursor<'t>,
     place: Place,
@@ -285,7 +288,7 @@ fn envelope<'t>(
             if text.is_empty() || text.len() > 128 || !is_name {
                 return Err(Stop::No);
             }
-            if !sure.knows(text) && !sure.takes_others() {
+            if !sure.knows(text) && (!sure.takes_others() || more && sure.tools().is_some()) {
                 return Err(Stop::No);
             }
             name = Some(text);
@@ -311,6 +314,14 @@ fn envelope<'t>(
         } else if IGNORED.contains(&key) || sure.tools().is_none() || name.is_some_and(|name| sure.knows(name)) {
             more |= !IGNORED.contains(&key);
             cursor.value()?;
+        } else if name.is_none() {
+            // A known tool may be named later; until then, an answer in JSON is not held back for long.
+            more = true;
+            match cursor.value() {
+                Ok(_) if cursor.at <= BEFORE_NAME => {}
+                Err(Stop::More) if cursor.text.len() <= BEFORE_NAME => return Err(Stop::More),
+                _ => return Err(Stop::No),
+            }
         } else {
             return Err(Stop::No);
         }

@@ -219,6 +219,19 @@ fn answers_in_json_are_told_from_calls() {
             assert!(found[0].starts_with("c:no_such_tool {\"x\": 1}"), "{dialect:?} {found:?} from {text}");
             assert_eq!(found.len(), 1, "{dialect:?} {found:?}");
         }
+        // A known tool may be called with more keys than a call needs, wherever they stand.
+        for text in [
+            r#"{"thought": "hm", "name": "add", "parameters": {"a": 1}}"#,
+            r#"{"type": "function", "reasoning": {"x": [1]}, "name": "add", "arguments": {"a": 1}}"#,
+            r#"{"parameters": {"a": 1}, "thought": "x", "name": "add"}"#,
+            r#"{"thought": "x", "parameters": {"a": 1}, "name": "add", "more": 1}"#,
+            "```json\n{\"description\": \"d\", \"name\": \"add\", \"parameters\": {\"a\": 1}}\n```",
+        ] {
+            assert_eq!(read(text), ["c:add {\"a\": 1}"], "{dialect:?} from {text}");
+        }
+        // An answer is held back for a bounded time only.
+        let long = format!(r#"{{"answer": "{}", "name": "add", "parameters": {{}}}}"#, "x".repeat(2_000));
+        assert_eq!(read(&long), [format!("t:{long}")]);
         let two = read(&format!("{unknown}; {known}"));
         assert_eq!(two, ["c:no_such_tool {\"x\": 1}", "c:add {\"a\": 1}"], "{dialect:?}");
         // Prose before.
@@ -236,7 +249,8 @@ fn answers_in_json_are_told_from_calls() {
             r#"{"name": "Bob", "parameters": {}, "age": 7}"#,
             r#"{"name": "Bob", "parameters": 7}"#,
             r#"{"name": "Bob Smith", "parameters": {}}"#,
-            r#"{"title": "x", "name": "add", "parameters": {}}"#,
+            r#"{"title": "x", "name": "no_such_tool", "parameters": {}}"#,
+            r#"{"title": "x", "name": "add"}"#,
             r#"{"plan": [{"name": "add", "parameters": {"a": 1}}, {"name": "add", "parameters": {}}]}"#,
             "{\"plan\":\n  {\"name\": \"add\", \"parameters\": {\"a\": 1}}}",
             r#"[{"city": "Oslo"}, {"name": "add", "parameters": {}}]"#,
