@@ -82,6 +82,14 @@ impl Sure<'_> {
         }
     }
 
+    /// Returns whether a key that no call needs may stand after this name, or before the name where none has been read.
+    fn takes_more(&self, name: Option<&str>) -> bool {
+        match name {
+            Some(name) => self.knows(name),
+            None => self.tools().is_none_or(|tools| !tools.is_empty()),
+        }
+    }
+
     /// Returns whether the call may be a call of an unknown tool.
     fn takes_others(&self) -> bool {
         !matches!(self, Self::Within(_, false))
@@ -285,7 +293,7 @@ fn envelope<'t>(
             if text.is_empty() || text.len() > 128 || !is_name {
                 return Err(Stop::No);
             }
-            if !sure.knows(text) && !sure.takes_others() {
+            if !sure.knows(text) && (more || !sure.takes_others()) {
                 return Err(Stop::No);
             }
             name = Some(text);
@@ -308,7 +316,7 @@ fn envelope<'t>(
         } else if IDS.contains(&key) {
             let value = cursor.value()?;
             known = known.or_else(|| id(value));
-        } else if IGNORED.contains(&key) || sure.tools().is_none() || name.is_some_and(|name| sure.knows(name)) {
+        } else if IGNORED.contains(&key) || sure.takes_more(name) {
             more |= !IGNORED.contains(&key);
             cursor.value()?;
         } else {
