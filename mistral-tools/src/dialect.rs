@@ -14,8 +14,8 @@
 //! # Calls and answers in JSON
 //! [`Dialect::Llama3`] and [`Dialect::Json`] write a call as plain JSON, with no mark that tells it from an answer. An object is a call
 //! if it has a name under `name` or `function` and arguments under `arguments` or `parameters`:
-//! - At the beginning of a message and in a Markdown fence, with or without `json`, a call of a known tool may have extra keys. If it has
-//!   no key but its name, the arguments may be absent. A call of an unknown tool has a name, an object as arguments, and no other keys than
+//! - At the beginning of a message and in a Markdown fence, with or without `json`, a call of a known tool may have extra keys, of which
+//!   those before the name end within the first kilobyte. If it has no key but its name, the arguments may be absent. A call of an unknown tool has a name, an object as arguments, and no other keys than
 //!   `id`, `type` or `index`.
 //! - After prose, the object must have arguments. There, a call of an unknown tool must also begin a line.
 //! - A part of a larger object or list is never a call.

@@ -314,7 +314,7 @@ fn envelope<'t>(
         } else if IGNORED.contains(&key) || sure.tools().is_none() || name.is_some_and(|name| sure.knows(name)) {
             more |= !IGNORED.contains(&key);
             cursor.value()?;
-        } else if name.is_none() {
+        } else if name.is_none() && sure.tools().is_some_and(|tools| !tools.is_empty()) {
             // A known tool may be named later; until then, an answer in JSON is not held back for long.
             more = true;
             match cursor.value() {

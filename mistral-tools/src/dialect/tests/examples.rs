@@ -219,16 +219,6 @@ fn answers_in_json_are_told_from_calls() {
             assert!(found[0].starts_with("c:no_such_tool {\"x\": 1}"), "{dialect:?} {found:?} from {text}");
             assert_eq!(found.len(), 1, "{dialect:?} {found:?}");
         }
-        // A known tool may be called with more keys than a call needs, wherever they stand.
-        for text in [
-            r#"{"thought": "hm", "name": "add", "parameters": {"a": 1}}"#,
-            r#"{"type": "function", "reasoning": {"x": [1]}, "name": "add", "arguments": {"a": 1}}"#,
-            r#"{"parameters": {"a": 1}, "thought": "x", "name": "add"}"#,
-            r#"{"thought": "x", "parameters": {"a": 1}, "name": "add", "more": 1}"#,
-            "```json\n{\"description\": \"d\", \"name\": \"add\", \"parameters\": {\"a\": 1}}\n```",
-        ] {
-            assert_eq!(read(text), ["c:add {\"a\": 1}"], "{dialect:?} from {text}");
-        }
         // An answer is held back for a bounded time only.
         let long = format!(r#"{{"answer": "{}", "name": "add", "parameters": {{}}}}"#, "x".repeat(2_000));
         assert_eq!(read(&long), [format!("t:{long}")]);
@@ -250,7 +240,10 @@ fn answers_in_json_are_told_from_calls() {
             r#"{"name": "Bob", "parameters": 7}"#,
             r#"{"name": "Bob Smith", "parameters": {}}"#,
             r#"{"title": "x", "name": "no_such_tool", "parameters": {}}"#,
+            r#"{"parameters": {}, "title": "x", "name": "no_such_tool"}"#,
             r#"{"title": "x", "name": "add"}"#,
+            r#"{"title": "x", "parameters": {"a": 1}}"#,
+            r#"{"title": "x", "by": {"name": "add", "parameters": {}}}"#,
             r#"{"plan": [{"name": "add", "parameters": {"a": 1}}, {"name": "add", "parameters": {}}]}"#,
             "{\"plan\":\n  {\"name\": \"add\", \"parameters\": {\"a\": 1}}}",
             r#"[{"city": "Oslo"}, {"name": "add", "parameters": {}}]"#,
@@ -266,6 +259,36 @@ fn answers_in_json_are_told_from_calls() {
             let text = format!("So:\n{answer}\nDone.");
             assert_eq!(read(&text), [format!("t:{text}")], "{dialect:?}");
         }
+    }
+}
+
+/// A key that no call needs may stand before the name of a tool that exists.
+#[test]
+fn calls_may_have_more_keys_before_the_name() {
+    for dialect in [Dialect::Llama3, Dialect::Json] {
+        for json in [
+            r#"{"thought": "hm", "name": "add", "arguments": {"a": 1}}"#,
+            r#"{"description": {"name": "x"}, "name": "add", "parameters": {"a": 1}}"#,
+            r#"{"type": "function", "reasoning": "r", "name": "add", "arguments": {"a": 1}}"#,
+            r#"{"arguments": {"a": 1}, "thought": "x", "name": "add"}"#,
+            r#"{"thought": "x", "arguments": {"a": 1}, "name": "add", "more": [1]}"#,
+            r#"{"thought": "x", "function": {"name": "add", "arguments": {"a": 1}}}"#,
+        ] {
+            for text in [json.to_owned(), format!("```json\n{json}\n```")] {
+                assert_eq!(read(dialect, &text), ["c:add {\"a\": 1}"], "{dialect:?} {text}");
+            }
+        }
+    }
+}
+
+/// An answer comes out as soon as its object is closed, and earlier where it names another tool.
+#[test]
+fn an_answer_waits_no_longer_than_its_object() {
+    for answer in [r#"{"thought": "hm", "age": 7}"#, r#"{"thought": "hm", "name": "no_such_tool","#] {
+        let mut parser = Dialect::Json.parser(&tools());
+        let mut message = Message::default();
+        parser.parse_into(answer, &mut |delta| message.push(delta));
+        assert_eq!(message.text(), answer);
     }
 }
 
