@@ -36,7 +36,8 @@ impl Model {
         Self::builder().checkpoint(path_or_id.as_ref()).load()
     }
 
-    /// The small model inside this crate: for examples and tests, no download needed.
+    /// Loads the small model inside this crate: for examples and tests, no download needed. Its context has 512 tokens. The description and
+    /// the schema of a tool take about 60 to 100 of them, so few tools fit.
     ///
     /// # Errors
     /// As [`open`](Self::open); the file itself is known to be good.

@@ -73,9 +73,9 @@ use crate::{
 /// # What the compiler says
 /// - "`client` does not live long enough", or "argument requires that `client` is borrowed for `'static`": the closure borrows what it
 ///   captures. Write `async move |..|`.
-/// - "implementation of `Deserialize` is not general enough": the arguments borrow, as `&str` does. Take `String`, or use
+/// - "is not general enough", of an implementation of `Deserialize`: the arguments borrow, as `&str` does. Take `String`, or use
 ///   [`ToolBuilder`](crate::ToolBuilder) with [`Borrowed`](crate::Borrowed).
-/// - "expected `ToolError`, found `..`": the function returns a foreign `Result` as it is. Write `Ok(foreign()?)`.
+/// - "is not a function of a tool", or "expected `ToolError`, found `..`": often, the function returns a foreign `Result` as it is. Write `Ok(foreign()?)`.
 /// - "`dyn Error` cannot be sent between threads": see [`ToolError`](crate::ToolError) for a plain `Box<dyn Error>`.
 ///
 /// [`ToolBuilder`](crate::ToolBuilder) makes the tools that need more: hooks, schemas written by hand, a streamed result, arguments

@@ -40,6 +40,8 @@ use crate::{Error, Generation, Message, Prompt, Role, Usage};
 /// After a run ends for any reason, [`messages`](Self::messages) returns the conversation so far, in which every call has its result. To
 /// try again after an error, run the agent with these messages.
 ///
+/// A task reads the run with `while let Some(event) = run.next().await`, where `next` comes from `StreamExt` of `futures-util` or `tokio-stream`.
+///
 /// # Runtimes
 /// Asynchronous tools are polled where the run is polled; synchronous tools run on threads of their own. The table shows which runtime an
 /// asynchronous tool finds if it needs one, such as tokio:
