@@ -75,7 +75,8 @@ use crate::{
 ///   captures. Write `async move |..|`.
 /// - "is not general enough", of an implementation of `Deserialize`: the arguments borrow, as `&str` does. Take `String`, or use
 ///   [`ToolBuilder`](crate::ToolBuilder) with [`Borrowed`](crate::Borrowed).
-/// - "is not a function of a tool", or "expected `ToolError`, found `..`": often, the function returns a foreign `Result` as it is. Write `Ok(foreign()?)`.
+/// - "is not a function of a tool", or "expected `ToolError`, found `..`": often, the function returns a foreign `Result` as it is. Write
+///   `Ok(foreign()?)`.
 /// - "`dyn Error` cannot be sent between threads": see [`ToolError`](crate::ToolError) for a plain `Box<dyn Error>`.
 ///
 /// [`ToolBuilder`](crate::ToolBuilder) makes the tools that need more: hooks, schemas written by hand, a streamed result, arguments
