@@ -121,7 +121,16 @@ impl Shape {
             return Err(Stop::No);
         }
         cursor.space();
-        self.begin(cursor, self.sure(tools))
+        let open = self.begin(cursor, self.sure(tools))?;
+        if let Form::Tagged(tagged) = &self.form
+            && !section
+        {
+            // Without the mark around it, the mark of a call may stand in prose: a parameter or the end of the call must follow.
+            let mut rest = Cursor { text, at: open.length };
+            rest.space();
+            rest.any(&[tagged.key, tagged.close])?;
+        }
+        Ok(open)
     }
 
     /// Reads the beginning of a call without a mark.

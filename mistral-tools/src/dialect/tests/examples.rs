@@ -262,6 +262,24 @@ fn answers_in_json_are_told_from_calls() {
     }
 }
 
+/// The mark of a call in the middle of prose is text: neither a parameter nor the end of the call follows.
+#[test]
+fn marks_of_calls_in_prose_are_text() {
+    for (dialect, mark) in [
+        (Dialect::QwenCoder, "<function=add>"),
+        (Dialect::Seed, "<function=add>"),
+        (Dialect::MiniMaxM2, "<invoke name=\"add\">"),
+        (Dialect::Muse, "<atem:invoke name=\"add\">"),
+        (Dialect::DeepSeekV32, "<｜DSML｜invoke name=\"add\">"),
+    ] {
+        for text in
+            [format!("Use `{mark}` to call it."), format!("{mark} is a tag"), format!("It is {mark}\nnow {mark}.")]
+        {
+            assert_eq!(read(dialect, &text), [format!("t:{text}")], "{dialect:?}");
+        }
+    }
+}
+
 /// A key that no call needs may stand before the name of a tool that exists.
 #[test]
 fn calls_may_have_more_keys_before_the_name() {
