@@ -1,7 +1,7 @@
 //! Perplexity of a model on a text: `perplexity [--model PATH_OR_ID] --file TEXT [--context N]`.
 //!
 //! The text is cut into windows of N tokens. In each window, the tokens after position N / 2 are scored, so that every scored token has
-//! more than N / 2 tokens before it. This is the measure of llama.cpp's `perplexity`, number for number: N - 1 - N / 2 scored tokens per
+//! more than N / 2 tokens before it. This follows the definition of llama.cpp's `perplexity`: N - 1 - N / 2 scored tokens per
 //! window, BOS in place of the first token of a window if the model wants one, at least two windows, an error bar from count - 1.
 //! Lower is better; compare only models with one vocabulary.
 

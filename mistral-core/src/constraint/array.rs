@@ -202,7 +202,7 @@ impl<'d> Compiler<'d> {
     }
 
     /// Does as [`in_a_row`](Self::in_a_row), and counts the items that follow the schema of a keyword. Internally there is one rule per
-    /// number of items and number of matching items. Returns `None` if there is no such keyword or it cannot be enforced.
+    /// number of items and number of matching items. Returns `None` without the keyword, or if it cannot be enforced.
     fn counted(
         &mut self,
         flat: &Flat<'d>,

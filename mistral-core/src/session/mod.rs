@@ -178,7 +178,7 @@ impl ChatSession {
     }
 
     /// Moves the head back to the last message of the user, so that the next answer is a new branch. Returns `None`, and changes nothing,
-    /// if there is no message of the user. `agent.chat(&mut session, [])` then asks again.
+    /// if the user has not said anything. `agent.chat(&mut session, [])` then asks again.
     pub fn regenerate(&mut self) -> Option<MessageId> {
         let user = self.messages().filter(|(_, message)| message.role == Role::User).last()?.0;
         self.head = Some(user);

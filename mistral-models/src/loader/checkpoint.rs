@@ -406,7 +406,7 @@ impl Checkpoint {
         }
     }
 
-    /// Returns the sorted names of the files in a folder next to safetensors weights. The list is empty if there is no such folder.
+    /// Returns the sorted names of the files in a folder next to safetensors weights. The list is empty without the folder.
     pub(crate) fn names_in(&self, folder: &str) -> Result<Vec<String>, Error> {
         let Some(folder) = self.directory.as_ref().map(|directory| directory.join(folder)).filter(|path| path.is_dir())
         else {

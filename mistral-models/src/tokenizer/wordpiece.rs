@@ -22,7 +22,7 @@ pub(super) struct Words {
 
 impl Words {
     /// # Errors
-    /// There is no unknown token.
+    /// The vocabulary lacks an unknown token.
     pub(super) fn new(unknown: Option<u32>, lowercase: bool, strip_accents: bool) -> Result<Self, Error> {
         let unknown = unknown.ok_or_else(|| {
             Error::config("tokenizer.ggml.unknown_token_id", "a bert vocabulary needs an unknown token in range")

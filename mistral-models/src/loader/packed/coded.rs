@@ -83,7 +83,7 @@ pub(super) struct Coded<'a> {
 }
 
 impl Coded<'_> {
-    /// Returns the tensor in the first format that holds it without rounding, or in F32 if there is no such format.
+    /// Returns the tensor in the first format that holds it without rounding, or in F32 if none does.
     ///
     /// # Errors
     /// [`Error::Malformed`] when the number of scales or zero points differs from the number of groups; [`Error::Quant`] when there is not
