@@ -9,8 +9,10 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use mistral_quant::backend::HostStep;
 use mistral_quant::{
-    Attention, Backend, Cpu, CpuBuffer, CpuKv, CpuOptions, Error, Isa, KvFormat, KvShape, Reference, Span,
+    Attention, Backend, Cpu, CpuBuffer, CpuKv, CpuOptions, Error, Isa, KvFormat, KvShape, Reference, Run, StepInput,
+    Visible,
 };
 
 const ROUNDS: usize = 7;
@@ -56,7 +58,7 @@ fn main() -> Result<(), Error> {
 struct Case {
     layers: Vec<CpuKv>,
     next: usize,
-    blocks: Vec<u32>,
+    step: HostStep,
     position: usize,
     tokens: usize,
     queries: CpuBuffer,
@@ -88,28 +90,28 @@ impl Case {
         let blocks = if blocks.is_multiple_of(7) { (0..blocks as u32).rev().collect() } else { table };
         let (keys, values) = (noise(1, len * kv_heads * dim), noise(2, len * kv_heads * dim));
         let queries = noise(3, tokens * heads * dim);
-        let span = Span { start: 0, tokens: len, position: 0, blocks: &blocks };
+        let whole = step(cpu, 0, len, &blocks)?;
         let layer_bytes = 2 * len * kv_heads * format.head_bytes(dim).unwrap_or_default();
         let count = if tokens == 1 { CACHE_BYTES.div_ceil(layer_bytes) } else { 1 };
         let mut layers = Vec::new();
         let (keys, values) = (buffer(cpu, &keys)?, buffer(cpu, &values)?);
         for _ in 0..count {
             let mut layer = cpu.kv(shape)?;
-            cpu.append(&mut layer, &keys, &values, &[span])?;
+            cpu.append(&whole, 0, &mut layer, &keys, &values)?;
             layers.push(layer);
         }
         let (queries, out) = (buffer(cpu, &queries)?, cpu.buffer(tokens * heads * dim)?);
         let repetitions = if tokens == 1 { (count / 4).max(1) } else { 1 };
-        Ok(Self { layers, next: 0, blocks, position, tokens, queries, out, repetitions, seconds: Vec::new() })
+        let step = step(cpu, position, tokens, &blocks)?;
+        Ok(Self { layers, next: 0, step, position, tokens, queries, out, repetitions, seconds: Vec::new() })
     }
 
     fn run(&mut self, cpu: &mut Cpu, (heads, _, dim): (usize, usize, usize)) -> Result<(), Error> {
-        let span = [Span { start: 0, tokens: self.tokens, position: self.position, blocks: &self.blocks }];
         let scale = 1.0 / (dim as f32).sqrt();
-        let attention = Attention { heads, scale, window: None, soft_cap: None, sinks: None, spans: &span };
+        let attention = Attention { heads, scale, visible: Visible::Causal, soft_cap: None, sinks: None, group: 0 };
         let layer = &self.layers[self.next % self.layers.len()];
         self.next += 1;
-        cpu.attention(black_box(&self.queries), layer, attention, &mut self.out)
+        cpu.attention(&self.step, black_box(&self.queries), layer, attention, &mut self.out)
     }
 }
 
@@ -165,17 +167,25 @@ fn check(cpu: &mut Cpu, case: &Case, shape: (usize, usize, usize), format: KvFor
         key_format: format,
         value_format: format,
     })?;
-    Reference.append(&mut kv, &keys, &values, &[Span { start: 0, tokens: len, position: 0, blocks: &[0] }])?;
-    let spans = [Span { start: 0, tokens: 1, position: len - 1, blocks: &[0] }];
+    let (whole, last) = (step(&mut Reference, 0, len, &[0])?, step(&mut Reference, len - 1, 1, &[0])?);
+    Reference.append(&whole, 0, &mut kv, &keys, &values)?;
     let scale = 1.0 / (dim as f32).sqrt();
-    let attention = Attention { heads, scale, window: None, soft_cap: None, sinks: None, spans: &spans };
+    let attention = Attention { heads, scale, visible: Visible::Causal, soft_cap: None, sinks: None, group: 0 };
     let (mut expected, mut found) = (vec![0.0; width], vec![0.0; width]);
-    Reference.attention(&queries, &kv, attention, &mut expected)?;
+    Reference.attention(&last, &queries, &kv, attention, &mut expected)?;
     cpu.read(&case.out, row * width, &mut found)?;
     for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
         assert!((found - expected).abs() <= 1e-5, "{format:?}, element {i}: {found} instead of {expected}");
     }
     Ok(())
+}
+
+/// A step of one run.
+fn step<B: Backend>(backend: &mut B, position: usize, tokens: usize, blocks: &[u32]) -> Result<B::Step, Error> {
+    let mut step = backend.step()?;
+    let run = Run { start: 0, tokens, position, keys: 0, tables: &[blocks], slot: 0 };
+    backend.begin(&mut step, &StepInput { tokens, runs: &[run], ..StepInput::default() })?;
+    Ok(step)
 }
 
 fn buffer(cpu: &mut Cpu, values: &[f32]) -> Result<CpuBuffer, Error> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use measure::Bench;
-use mistral_core::{CallConstraint, Constraint, TokenTable};
+use mistral_core::constraint::{CallConstraint, CallMask, TokenMask, TokenTable};
 use mistral_tools::ToolSpec;
 use mistral_tools::dialect::Dialect;
 
@@ -93,7 +93,7 @@ fn main() {
             if bench.only_checks() {
                 continue;
             }
-            let timed = |make: &dyn Fn() -> mistral_core::CallMask| {
+            let timed = |make: &dyn Fn() -> CallMask| {
                 let mut times: Vec<f64> = (0..7)
                     .map(|_| {
                         let (mut mask, mut masked) = (make(), logits.clone());

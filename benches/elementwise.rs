@@ -6,21 +6,30 @@
 mod measure;
 
 use measure::Bench;
-use mistral_quant::{Activation, Backend, Cpu, CpuOptions, Error, Isa, Reference, RmsNorm, Rope, RopeStyle, Weight};
+use mistral_quant::{
+    Activation, Backend, Cpu, CpuOptions, Error, Isa, Norm, NormKind, Reference, Rope, RopeStyle, Rotation, StepInput,
+    Weight,
+};
 
 const HIDDEN: usize = 2048;
 const INTERMEDIATE: usize = 8192;
-const ROPE: Rope = Rope { heads: 32, head_dim: 64, rotary_dim: 64, style: RopeStyle::Halves };
-const NORM: RmsNorm = RmsNorm { width: HIDDEN, eps: 1e-6, offset: 0.0 };
+const ROPE: Rope = Rope { heads: 32, head_dim: 64, offset: 0, rotary_dim: 64, style: RopeStyle::Halves };
 
-const OPERATIONS: [Operation; 5] =
-    [Operation::Add, Operation::AddRmsNorm, Operation::RmsNorm, Operation::SiluGlu, Operation::Rope];
+const OPERATIONS: [Operation; 6] = [
+    Operation::Add,
+    Operation::AddRmsNorm,
+    Operation::RmsNorm,
+    Operation::LayerNorm,
+    Operation::SiluGlu,
+    Operation::Rope,
+];
 
 #[derive(Debug, Clone, Copy)]
 enum Operation {
     Add,
     AddRmsNorm,
     RmsNorm,
+    LayerNorm,
     SiluGlu,
     Rope,
 }
@@ -38,7 +47,7 @@ impl Operation {
         match self {
             Self::Add | Self::SiluGlu => 3,
             Self::AddRmsNorm => 4,
-            Self::RmsNorm | Self::Rope => 2,
+            Self::RmsNorm | Self::LayerNorm | Self::Rope => 2,
         }
     }
 }
@@ -49,8 +58,7 @@ struct Buffers<B: Backend> {
     x: B::Buffer,
     y: B::Buffer,
     out: B::Buffer,
-    cos: B::Buffer,
-    sin: B::Buffer,
+    step: B::Step,
     weight: B::Weight,
     tokens: usize,
 }
@@ -67,20 +75,24 @@ impl<B: Backend> Buffers<B> {
         // An angle that keeps the length of what is turned, however often that is done.
         let (x, y, out) = (buffer(&wave(0.37, len))?, buffer(&wave(0.11, len))?, buffer(&vec![0.0; len])?);
         let angles = ROPE.rotary_dim / 2 * tokens;
-        let (cos, sin) = (buffer(&vec![0.6; angles])?, buffer(&vec![0.8; angles])?);
+        let rotations = [Rotation { cos: &vec![0.6; angles], sin: &vec![0.8; angles] }];
+        let mut step = backend.step()?;
+        backend.begin(&mut step, &StepInput { tokens, rotations: &rotations, ..StepInput::default() })?;
         let weight = backend.weight(Weight::from_f32(1, HIDDEN, &wave(0.7, HIDDEN))?)?;
-        Ok(Self { backend, x, y, out, cos, sin, weight, tokens })
+        Ok(Self { backend, x, y, out, step, weight, tokens })
     }
 
     fn run(&mut self, operation: Operation) -> Result<(), Error> {
-        let Self { backend, x, y, out, cos, sin, weight, tokens } = self;
+        let Self { backend, x, y, out, step, weight, tokens } = self;
         let len = operation.width() * *tokens;
+        let kind = if let Operation::LayerNorm = operation { NormKind::Layer } else { NormKind::Rms };
+        let norm = Norm { kind, width: HIDDEN, eps: 1e-6, offset: 0.0, weight: Some(weight), bias: None };
         match operation {
-            Operation::Add => backend.add(x, y, len),
-            Operation::AddRmsNorm => backend.add_rms_norm(x, y, *tokens, weight, NORM, out),
-            Operation::RmsNorm => backend.rms_norm(x, *tokens, weight, NORM, out),
+            Operation::Add => backend.add(x, y, len, 1.0),
+            Operation::AddRmsNorm => backend.add_norm(x, y, *tokens, 1.0, norm, out),
+            Operation::RmsNorm | Operation::LayerNorm => backend.norm(x, *tokens, norm, out),
             Operation::SiluGlu => backend.glu(x, y, len, Activation::Silu),
-            Operation::Rope => backend.rope(x, *tokens, cos, sin, ROPE),
+            Operation::Rope => backend.rope(step, x, 0, ROPE),
         }
     }
 

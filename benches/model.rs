@@ -11,7 +11,8 @@
 
 use std::path::Path;
 
-use mistral_core::models::{GgufTensor, GgufWriter, Metadata, Quantizer, RandomTensor, RandomWeights, Value};
+use mistral_core::models::loader::{GgufTensor, GgufWriter};
+use mistral_core::models::{Metadata, Quantizer, RandomTensor, RandomWeights, Value};
 use mistral_core::quant::{Format, encode_row_with};
 
 /// Any error.

@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use measure::Bench;
 use mistral_tools::{
-    BreakerPolicy, BreakerState, CancellationToken, CircuitBreaker, Clock, Emitter, ErrorCounters, ErrorKind,
-    LatencyHistogram, ManualClock, Moment, NoChunk, RelaxedCounter, ResilienceEvent, SystemClock, WhenFull,
+    CancellationToken, ErrorKind,
+    metrics::{ErrorCounters, LatencyHistogram, RelaxedCounter},
+    resilience::{BreakerPolicy, BreakerState, CircuitBreaker, ResilienceEvent},
+    stream::{Emitter, NoChunk, WhenFull},
+    time::{Clock, ManualClock, Moment, SystemClock},
 };
 
 fn main() {

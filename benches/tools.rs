@@ -14,9 +14,11 @@ use std::{
 
 use measure::Bench;
 use mistral_tools::{
-    Borrowed, BorrowedArguments, BreakerPolicy, Call, ChunkEmitter, CircuitBreaker, Conversation, ErrorKind,
-    Invocation, Parameter, Reply, SchemaType, StaticSchema, StaticTool, StaticToolRegistry, Tool, ToolBatch,
-    ToolBuilder, ToolError, ToolRegistry, Turn, block_on,
+    Conversation, ErrorKind, Invocation, Parameter, Reply, SchemaType, StaticTool, StaticToolRegistry, Tool, ToolBatch,
+    ToolBuilder, ToolError, ToolRegistry, Turn, TurnCall, block_on,
+    builder::{Borrowed, BorrowedArguments, StaticSchema},
+    resilience::{BreakerPolicy, CircuitBreaker},
+    stream::ChunkEmitter,
 };
 
 const TOOLS: usize = 1_000;
@@ -191,7 +193,7 @@ fn main() -> Result<(), mistral_tools::Error> {
 fn calls(registry: &ToolRegistry, only_checks: bool) {
     const TURN: usize = 16;
     let arguments = std::str::from_utf8(ARGUMENTS).unwrap_or_default();
-    let calls: Vec<_> = (0..TURN).map(|_| Call::new("asynchronous", arguments)).collect();
+    let calls: Vec<_> = (0..TURN).map(|_| TurnCall::new("asynchronous", arguments)).collect();
     let turn = Turn::new(Conversation::default(), &calls).limit(TURN);
     let answers = block_on(turn.call_async(registry));
     assert!(answers.iter().all(|answer| answer.outcome.is_success() && answer.reply.as_str() == RESULT));

@@ -7,9 +7,10 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use mistral_core::agent::AgentStop;
 use mistral_core::models::loader::OutputFile;
 use mistral_core::tools::{Approval, PausedCall, SchemaType, ToolBuilder, ToolError, ToolRegistry};
-use mistral_core::{Agent, AgentEvent, AgentStop, ChatSession, Model};
+use mistral_core::{Agent, AgentEvent, ChatSession, Model};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -30,7 +31,7 @@ fn agent(model: Model) -> Result<Agent, mistral_examples::Failure> {
         .on_invocation(|_, _, Calculation { expression }, ()| {
             let factors: Option<Vec<i64>> = expression.split('*').map(|factor| factor.trim().parse().ok()).collect();
             let product = factors.and_then(|all| all.into_iter().try_fold(1i64, i64::checked_mul));
-            product.ok_or(ToolError::handler("only products"))
+            product.ok_or(ToolError::failed("only products"))
         })
         .build()?;
     registry.add(calculator)?;
@@ -78,7 +79,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
     let nobody = || Approval::Denied("nobody decided".into());
     for event in agent.resume_chat(&mut session, |_| decisions.next().unwrap_or_else(nobody))? {
         match event? {
-            AgentEvent::Answer { text, end, .. } => println!("[{text}] {end:?}"),
+            AgentEvent::Answer { content, end, .. } => println!("[{content}] {end:?}"),
             AgentEvent::Text(text) => print!("{text}"),
             AgentEvent::Finished(stop) => println!("\n({stop:?})"),
             _ => {}

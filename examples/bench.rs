@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use mistral_core::quant::Repack;
+use mistral_core::quant::{CpuOptions, Repack};
 use mistral_core::{Engine, Request};
 use mistral_examples::Failure;
 use serde_json::{Value, json};
@@ -60,9 +60,9 @@ fn main() -> Result<(), Failure> {
     };
     let repetitions: usize = args.opt_value_from_str("-r")?.unwrap_or(5);
     let builder = match args.opt_value_from_str::<_, String>("--repack")?.as_deref() {
-        None | Some("background") => builder.repack(Repack::Background),
-        Some("strips") => builder.repack(Repack::Strips),
-        Some("never") => builder.repack(Repack::Never),
+        None | Some("background") => builder.device(CpuOptions::default().repack(Repack::Background)),
+        Some("strips") => builder.device(CpuOptions::default().repack(Repack::Strips)),
+        Some("never") => builder.device(CpuOptions::default().repack(Repack::Never)),
         Some(other) => return Err(format!("--repack {other}").into()),
     };
     mistral_examples::finish(args)?;

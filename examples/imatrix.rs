@@ -8,9 +8,10 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use mistral_core::models::{Calibration, Checkpoint, Description, EncodeOptions, Importance, Tokenizer};
+use mistral_core::models::quantize::{Calibration, Importance};
+use mistral_core::models::{Checkpoint, Description, EncodeOptions, Tokenizer};
 use mistral_core::quant::{Cpu, CpuOptions};
-use mistral_core::{Source, embedded};
+use mistral_core::{ModelSource, embedded};
 use mistral_examples::Failure;
 
 fn main() -> Result<(), Failure> {
@@ -50,7 +51,7 @@ fn measure(
     options: CpuOptions,
 ) -> Result<Importance, Failure> {
     let checkpoint = match mistral_examples::source(model)? {
-        Source::Path(path) => Checkpoint::open(path)?,
+        ModelSource::Path(path) => Checkpoint::open(path)?,
         _ => embedded()?,
     };
     let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;

@@ -5,8 +5,9 @@ use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 
+use mistral_core::builder::HasCheckpoint;
 use mistral_core::models::Quantizer;
-use mistral_core::{Error, Model, ModelBuilder, Ready, Source};
+use mistral_core::{Error, Model, ModelBuilder, ModelSource};
 
 /// Any error, for `main` to end with: printed as its message and its causes, not as a structure.
 pub struct Failure(Box<dyn StdError>);
@@ -34,12 +35,12 @@ impl fmt::Debug for Failure {
 ///
 /// # Errors
 /// Those of the download.
-pub fn source(model: Option<&str>) -> Result<Source, Error> {
+pub fn source(model: Option<&str>) -> Result<ModelSource, Error> {
     Ok(match model {
-        None => Source::Embedded,
+        None => ModelSource::Embedded,
         #[cfg(feature = "hub")]
-        Some(id) if !std::path::Path::new(id).exists() => Source::Path(download(id)?),
-        Some(path) => Source::Path(PathBuf::from(path)),
+        Some(id) if !std::path::Path::new(id).exists() => ModelSource::Path(download(id)?),
+        Some(path) => ModelSource::Path(PathBuf::from(path)),
     })
 }
 
@@ -47,7 +48,7 @@ pub fn source(model: Option<&str>) -> Result<Source, Error> {
 ///
 /// # Errors
 /// Those of [`source`], and of arguments that cannot be read.
-pub fn builder(args: &mut pico_args::Arguments) -> Result<ModelBuilder<Ready>, Failure> {
+pub fn builder(args: &mut pico_args::Arguments) -> Result<ModelBuilder<HasCheckpoint>, Failure> {
     let model: Option<String> = args.opt_value_from_str(["-m", "--model"])?;
     let builder = Model::builder().checkpoint(source(model.as_deref())?);
     let builder = match args.opt_value_from_str::<_, Quantizer>("--quantize")? {

@@ -7,13 +7,13 @@
 use std::path::PathBuf;
 
 use mistral_core::models::loader::OutputFile;
-use mistral_core::models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, LogitRows, Logits};
+use mistral_core::models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, LogitRows, Logits, Run};
 use mistral_core::quant::{Cpu, CpuOptions, KvFormat};
 use safetensors::{Dtype, tensor::TensorView};
 
 const BLOCK: usize = 32;
 
-/// Feeds `tokens` from position `at` of a sequence of `length` and gives the logits of the rows asked for.
+/// Feeds `tokens` from position `at` of a sequence of `length` and returns the logits of the rows asked for.
 fn feed(
     decoder: &mut Decoder<Cpu>,
     cache: &mut Cache<Cpu>,
@@ -22,8 +22,8 @@ fn feed(
     rows: LogitRows,
 ) -> Result<Logits, mistral_core::models::Error> {
     let (mut batch, mut logits) = (Batch::default(), Logits::default());
-    let table = (0..(at + tokens.len()).div_ceil(BLOCK) as u32).collect();
-    batch.push(tokens, at, length, table, rows);
+    let table: Vec<u32> = (0..(at + tokens.len()).div_ceil(BLOCK) as u32).collect();
+    batch.push(Run::new(tokens, at).length(length).tables(cache.groups(), &table).rows(rows));
     decoder.forward(&batch, cache, &mut logits)?;
     Ok(logits)
 }
@@ -50,12 +50,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
     let description = Description::new(&checkpoint)?;
     let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
     let blocks = width.max(prefix + greedy).div_ceil(BLOCK);
-    let mut cache = decoder.cache(CacheOptions {
-        blocks,
-        block_tokens: BLOCK,
-        key_format: KvFormat::F32,
-        value_format: KvFormat::F32,
-    })?;
+    let mut cache = decoder.cache(CacheOptions::new(blocks, BLOCK).formats(KvFormat::F32, KvFormat::F32))?;
 
     let (mut values, mut ids) = (Vec::<u8>::new(), Vec::<u8>::new());
     for row in &rows {
@@ -76,8 +71,10 @@ fn main() -> Result<(), mistral_examples::Failure> {
         (at, next) = (at + next.len(), vec![best as u32]);
     }
 
-    let mut tensors =
-        vec![("logits", TensorView::new(Dtype::F32, vec![rows.len(), width, decoder.spec().vocab_size], &values)?)];
+    let mut tensors = vec![(
+        "logits",
+        TensorView::new(Dtype::F32, vec![rows.len(), width, values.len() / 4 / (rows.len() * width)], &values)?,
+    )];
     if greedy > 0 {
         tensors.push(("greedy_ids", TensorView::new(Dtype::I64, vec![greedy], &ids)?));
     }

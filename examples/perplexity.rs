@@ -3,11 +3,12 @@
 //! The text is cut into windows of N tokens. In each window, the tokens after position N / 2 are scored, so that every scored token has
 //! more than N / 2 tokens before it. This follows the definition of llama.cpp's `perplexity`: N - 1 - N / 2 scored tokens per
 //! window, BOS in place of the first token of a window if the model wants one, at least two windows, an error bar from count - 1.
-//! Lower is better; compare only models with one vocabulary.
+//! On files of floats, both programs print the same four digits. On quantized files, each rounds activations in its own way, and the
+//! results differ by up to 0.05 % on 8,000 scored tokens, by more on fewer. Lower is better; compare only models with one vocabulary.
 
-use mistral_core::Source;
+use mistral_core::ModelSource;
 use mistral_core::models::{
-    Batch, CacheOptions, Checkpoint, Decoder, Description, EncodeOptions, LogitRows, Logits, Tokenizer,
+    Batch, CacheOptions, Checkpoint, Decoder, Description, EncodeOptions, LogitRows, Logits, Run, Tokenizer,
 };
 use mistral_core::quant::{Cpu, CpuOptions, KvFormat};
 
@@ -21,7 +22,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
     mistral_examples::finish(args)?;
 
     let checkpoint = match mistral_examples::source(model.as_deref())? {
-        Source::Path(path) => Checkpoint::open(path)?,
+        ModelSource::Path(path) => Checkpoint::open(path)?,
         _ => mistral_core::embedded()?,
     };
     let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
@@ -37,12 +38,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
     }
 
     let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
-    let mut cache = decoder.cache(CacheOptions {
-        blocks: 1,
-        block_tokens: context,
-        key_format: KvFormat::F32,
-        value_format: KvFormat::F32,
-    })?;
+    let mut cache = decoder.cache(CacheOptions::new(1, context).formats(KvFormat::F32, KvFormat::F32))?;
     let (mut batch, mut logits) = (Batch::default(), Logits::default());
     let (mut total, mut square, mut count) = (0f64, 0f64, 0usize);
     for (number, window) in tokens.chunks_exact(context).enumerate() {
@@ -53,10 +49,12 @@ fn main() -> Result<(), mistral_examples::Failure> {
             input[0] = bos;
         }
         let first = context / 2;
-        batch.push(&input[..first], 0, context, vec![0], LogitRows::None);
+        let run = Run::new(&input[..first], 0).length(context).rows(LogitRows::None);
+        batch.push(run.tables(cache.groups(), &[0]));
         decoder.forward(&batch, &mut cache, &mut logits)?;
         batch.clear();
-        batch.push(&input[first..context - 1], first, context, vec![0], LogitRows::All);
+        let run = Run::new(&input[first..context - 1], first).length(context).rows(LogitRows::All);
+        batch.push(run.tables(cache.groups(), &[0]));
         decoder.forward(&batch, &mut cache, &mut logits)?;
         for (row, &next) in window[first + 1..].iter().enumerate() {
             let row = logits.row(row).ok_or("a row of logits is missing")?;

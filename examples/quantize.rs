@@ -9,9 +9,10 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use mistral_core::models::{Checkpoint, Importance, Quantizer, TensorPlan};
+use mistral_core::models::quantize::{Importance, TensorPlan};
+use mistral_core::models::{Checkpoint, Quantizer};
 use mistral_core::quant::Format;
-use mistral_core::{Source, embedded};
+use mistral_core::{ModelSource, embedded};
 use mistral_examples::Failure;
 
 /// Lists the tensors that get another format than the requested one, because their rows are not whole blocks of that format.
@@ -51,7 +52,7 @@ fn main() -> Result<(), Failure> {
     mistral_examples::finish(args)?;
 
     let checkpoint = match mistral_examples::source(model.as_deref())? {
-        Source::Path(path) => Checkpoint::open(path)?,
+        ModelSource::Path(path) => Checkpoint::open(path)?,
         _ => embedded()?,
     };
     let plan = quantizer.to_gguf(&checkpoint)?;

@@ -58,7 +58,7 @@ fn slow_calculator(model: Model) -> Result<Agent, mistral_examples::Failure> {
         .on_invocation_async(async |_, _, Calculation { expression }, ()| {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             let factors = expression.split('*').map(|factor| factor.trim().parse::<i64>().ok());
-            factors.product::<Option<i64>>().ok_or(ToolError::handler("only products"))
+            factors.product::<Option<i64>>().ok_or(ToolError::failed("only products"))
         })
         .build()?;
     let registry = ToolRegistry::new();

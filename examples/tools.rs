@@ -29,7 +29,7 @@ fn main() -> Result<(), mistral_examples::Failure> {
                 io::stdout().flush()?;
             }
             AgentEvent::Call(call) => println!("[{} {}]", call.name, call.arguments),
-            AgentEvent::Answer { text, end, .. } => println!("[{text}] {end:?}"),
+            AgentEvent::Answer { content, end, .. } => println!("[{content}] {end:?}"),
             AgentEvent::Shortened { kept, bytes, .. } => eprintln!("[the model reads {kept} of {bytes} bytes]"),
             AgentEvent::Unenforced(part) => eprintln!("[{part}]"),
             AgentEvent::Usage { turn, .. } => eprintln!("[{} + {} tokens]", turn.prompt_tokens, turn.generated_tokens),

@@ -1,7 +1,7 @@
 //! Every family proved by a clone alone: small decoders whose weights are drawn from a hash, against logits of the genuine
 //! implementation that `goldens/decoders.py` wrote.
 
-use mistral_models::{Batch, CacheOptions, Decoder, Description, LogitRows, Logits, RandomTensor, RandomWeights};
+use mistral_models::{Batch, CacheOptions, Decoder, Description, LogitRows, Logits, RandomTensor, RandomWeights, Run};
 use mistral_quant::{Backend, Cpu, CpuOptions, Format, Isa, KvFormat, Reference};
 use serde_json::Value;
 
@@ -24,14 +24,13 @@ fn weights(case: &Value, format: Format) -> RandomWeights {
 fn logits<B: Backend>(backend: B, case: &Value, weights: &RandomWeights, cut: usize) -> Vec<f32> {
     let description = Description::from_json(case["config"].as_object().unwrap(), weights).unwrap();
     let mut decoder = Decoder::load(backend, weights, description).unwrap();
-    let mut cache = decoder
-        .cache(CacheOptions { blocks: 9, block_tokens: 3, key_format: KvFormat::F32, value_format: KvFormat::F32 })
-        .unwrap();
+    let mut cache = decoder.cache(CacheOptions::new(9, 3).formats(KvFormat::F32, KvFormat::F32)).unwrap();
     let ids: Vec<u32> = numbers(&case["ids"]).into_iter().map(|n| n as u32).collect();
     let (mut batch, mut logits, mut all) = (Batch::default(), Logits::default(), Vec::new());
     for (at, part) in [(0, &ids[..cut]), (cut, &ids[cut..])] {
         batch.clear();
-        batch.push(part, at, ids.len(), vec![7, 2, 5, 0, 3], LogitRows::All);
+        let run = Run::new(part, at).length(ids.len()).rows(LogitRows::All);
+        batch.push(run.tables(cache.groups(), &[7, 2, 5, 0, 3]));
         decoder.forward(&batch, &mut cache, &mut logits).unwrap();
         all.extend_from_slice(logits.values());
     }
@@ -46,7 +45,7 @@ fn worst(actual: &[f32], expected: &[f64]) -> f64 {
 
 fn cases() -> Vec<Value> {
     let cases: Vec<Value> = serde_json::from_str(include_str!("goldens/decoders.json")).unwrap();
-    assert_eq!(cases.len(), 20);
+    assert_eq!(cases.len(), 29);
     cases
 }
 
@@ -72,7 +71,9 @@ fn a_wrong_constant_would_show() {
     for case in cases() {
         let expected = numbers(&case["logits"]);
         let mut other = case.clone();
-        other["config"]["rms_norm_eps"] = 2e-3.into();
+        let keys = ["rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"];
+        let key = keys.into_iter().find(|key| other["config"].get(key).is_some()).unwrap();
+        other["config"][key] = 2e-3.into();
         let error = worst(&logits(Reference, &other, &weights(&other, Format::F32), 5), &expected);
         assert!(error > 1e-4, "{}: twice the eps changes the logits by {error} only", case["case"]);
     }

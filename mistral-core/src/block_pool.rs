@@ -1,10 +1,10 @@
-//! Which blocks of the KV cache belong to whom: numbers only, the contents are the decoder's.
+//! Which blocks of one group of layers belong to whom: numbers only, the contents are the decoder's.
 
 /// The number of a cache block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct BlockId(pub(crate) u32);
 
-/// A fixed number of equal blocks, each free or taken. Taking and giving back cost constant time a block.
+/// A fixed number of equal blocks, each free or taken. Taking and giving back cost constant time per block.
 #[derive(Debug)]
 pub(crate) struct BlockPool {
     /// Last in, first out: the block freed last is the one most likely in a cache of the processor.
@@ -52,9 +52,9 @@ impl BlockPool {
         true
     }
 
-    /// Gives all blocks of `table` back.
-    pub(crate) fn release(&mut self, table: &mut Vec<BlockId>) {
-        for block in table.drain(..).rev() {
+    /// Gives blocks back, the last one first.
+    pub(crate) fn release(&mut self, blocks: &[BlockId]) {
+        for &block in blocks.iter().rev() {
             let taken = self.taken.get_mut(block.0 as usize).map(|taken| std::mem::replace(taken, false));
             debug_assert_eq!(taken, Some(true), "{block:?} given back twice");
             if taken == Some(true) {
@@ -78,7 +78,7 @@ mod tests {
         assert!(!pool.grow(&mut b, 2) && b.is_empty() && pool.free() == 1);
         assert!(pool.grow(&mut a, 2), "never shrinks");
         assert_eq!(a.len(), 3);
-        pool.release(&mut a);
+        pool.release(&a);
         assert!(pool.grow(&mut b, 4) && pool.free() == 0 && pool.total() == 4);
         b.sort();
         assert_eq!(b, [0, 1, 2, 3].map(BlockId));

@@ -4,13 +4,16 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use mistral_models::{Checkpoint, Description, Quantizer, ReadMode, Weights};
-use mistral_quant::{CpuOptions, Isa, KvFormat, Repack, ThreadPool};
+use mistral_quant::KvFormat;
 
 use crate::decoder;
-use crate::engine::Limits;
-use crate::memory::{MemoryPlan, Wishes};
+use crate::device::Device;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::memory::MemoryPlan;
+use crate::model::Model;
+use crate::options::Options;
 use crate::text::TextModel;
-use crate::{Engine, Error, Model};
 
 /// Loads a [`Model`]: first the checkpoint, then options in any order, then [`load`](Self::load).
 ///
@@ -41,19 +44,19 @@ pub struct ModelBuilder<State> {
 
 /// The state of a [`ModelBuilder`] that knows no checkpoint yet.
 #[derive(Debug)]
-pub struct NoCheckpoint(());
+pub struct WantsCheckpoint(());
 
 /// The state of a [`ModelBuilder`] that can load.
 #[derive(Debug)]
-pub struct Ready {
-    source: Source,
+pub struct HasCheckpoint {
+    source: ModelSource,
     options: Options,
 }
 
 /// Where a model comes from; what [`ModelBuilder::checkpoint`] takes.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Source {
+pub enum ModelSource {
     /// A path, or the id of a model in the local Hugging Face cache.
     Path(PathBuf),
     /// A checkpoint that is open already.
@@ -62,73 +65,41 @@ pub enum Source {
     Embedded,
 }
 
-/// Everything that has a default.
-#[derive(Debug)]
-pub(crate) struct Options {
-    pub(crate) cpu: CpuOptions,
-    pub(crate) key_format: KvFormat,
-    pub(crate) value_format: KvFormat,
-    pub(crate) read_mode: ReadMode,
-    pub(crate) limits: Limits,
-    pub(crate) wishes: Wishes,
-    pub(crate) seed: Option<u64>,
-    pub(crate) quantizer: Option<Quantizer>,
+impl Model {
+    /// Options before loading.
+    pub fn builder() -> ModelBuilder<WantsCheckpoint> {
+        ModelBuilder::new()
+    }
 }
 
-impl ModelBuilder<NoCheckpoint> {
+impl ModelBuilder<WantsCheckpoint> {
     pub(crate) fn new() -> Self {
-        Self { state: NoCheckpoint(()) }
+        Self { state: WantsCheckpoint(()) }
     }
 
     /// The checkpoint: a path (`.gguf`, `.safetensors`, a directory), the id of a model in the local Hugging Face cache, or a
     /// [`Checkpoint`] opened before.
-    pub fn checkpoint(self, source: impl Into<Source>) -> ModelBuilder<Ready> {
-        let limits = Limits { max_sequences: 8, queue_capacity: 64, max_batch_tokens: 512 };
-        let wishes = Wishes { context_length: None, kv_tokens: None, block_tokens: 32, budget: None };
-        let options = Options {
-            cpu: CpuOptions::default(),
-            key_format: KvFormat::default(),
-            value_format: KvFormat::default(),
-            read_mode: ReadMode::default(),
-            limits,
-            wishes,
-            seed: None,
-            quantizer: None,
-        };
-        ModelBuilder { state: Ready { source: source.into(), options } }
+    pub fn checkpoint(self, source: impl Into<ModelSource>) -> ModelBuilder<HasCheckpoint> {
+        ModelBuilder { state: HasCheckpoint { source: source.into(), options: Options::default() } }
     }
 
     /// The small model inside this crate.
-    pub fn embedded(self) -> ModelBuilder<Ready> {
-        self.checkpoint(Source::Embedded)
+    pub fn embedded(self) -> ModelBuilder<HasCheckpoint> {
+        self.checkpoint(ModelSource::Embedded)
     }
 }
 
-impl ModelBuilder<Ready> {
-    /// Sets how many threads compute, from 1 to [`ThreadPool::MAX_THREADS`]. Default: the number that the system reports as available.
+impl ModelBuilder<HasCheckpoint> {
+    /// Sets where the model computes, with all options of that device: a [`Device`], or [`CpuOptions`](mistral_quant::CpuOptions) alone.
+    /// Default: [`Device::best`].
+    pub fn device(self, device: impl Into<Device>) -> Self {
+        self.with(|o| o.device = device.into())
+    }
+
+    /// Sets how many threads compute, from 1 to [`ThreadPool::MAX_THREADS`](mistral_quant::ThreadPool::MAX_THREADS). Default: the number
+    /// that the system reports as available. Shorthand for [`CpuOptions::threads`](mistral_quant::CpuOptions::threads), which it replaces.
     pub fn threads(self, threads: usize) -> Self {
-        self.with(|o| o.cpu.threads = Some(threads))
-    }
-
-    /// A pool of threads to share with other models, instead of one of its own.
-    pub fn thread_pool(self, pool: ThreadPool) -> Self {
-        self.with(|o| o.cpu.pool = Some(pool))
-    }
-
-    /// The best instruction set to use, for tests and comparisons. Default: the best that the machine has.
-    pub fn isa_limit(self, isa: Isa) -> Self {
-        self.with(|o| o.cpu.isa_limit = Some(isa))
-    }
-
-    /// When weights are laid out anew for the kernels. Default: in the background, after which the pages of a mapped file are given
-    /// back; results are the same before and after.
-    pub fn repack(self, repack: Repack) -> Self {
-        self.with(|o| o.cpu.repack = repack)
-    }
-
-    /// Rounds activations to BF16 where weights are BF16: see [`CpuOptions::bf16_products`]. Default: off, products are exact.
-    pub fn bf16_products(self, on: bool) -> Self {
-        self.with(|o| o.cpu.bf16_products = on)
+        self.with(|o| o.threads = Some(threads))
     }
 
     /// Sets how many positions one sequence may have, prompt and output together, up to 2^24. Default: 8192, or the number that the
@@ -193,9 +164,9 @@ impl ModelBuilder<Ready> {
         self.with(|o| o.seed = Some(seed))
     }
 
-    /// Map files into memory (the default) or read them. A checkpoint that is open already stays as it is.
+    /// Sets whether files are mapped into memory (the default) or read. Refused for a checkpoint that is open already.
     pub fn read_mode(self, mode: ReadMode) -> Self {
-        self.with(|o| o.read_mode = mode)
+        self.with(|o| o.read_mode = Some(mode))
     }
 
     /// Fewer bits a weight than the checkpoint has: its matrices are quantized while they are loaded, on as many threads as the model
@@ -230,15 +201,19 @@ impl ModelBuilder<Ready> {
     /// [`Error::InvalidParameter`] for an option out of range; [`Error::OutOfMemoryBudget`] before any weight is touched;
     /// [`Error::Models`] with the reason why the checkpoint cannot be used.
     pub fn engine(self) -> Result<Engine, Error> {
-        let Ready { source, options } = self.state;
+        let HasCheckpoint { source, options } = self.state;
         options.check()?;
-        let checkpoint = match source {
-            Source::Path(path) => Checkpoint::options().mode(options.read_mode).open(path)?,
-            Source::Open(checkpoint) => *checkpoint,
-            Source::Embedded => decoder::embedded()?,
+        let checkpoint = match (source, options.read_mode) {
+            (ModelSource::Path(path), mode) => Checkpoint::options().mode(mode.unwrap_or_default()).open(path)?,
+            (ModelSource::Open(_) | ModelSource::Embedded, Some(_)) => {
+                let detail = "the checkpoint is open already; choose the mode with `Checkpoint::options`".into();
+                return Err(Error::InvalidParameter { name: "read_mode", detail });
+            }
+            (ModelSource::Open(checkpoint), None) => *checkpoint,
+            (ModelSource::Embedded, None) => decoder::embedded()?,
         };
         let description = Description::new(&checkpoint)?;
-        let quantizer = options.quantizer.as_ref().map(|quantizer| match options.cpu.threads {
+        let quantizer = options.quantizer.as_ref().map(|quantizer| match options.cpu().threads {
             Some(threads) => quantizer.clone().threads(threads),
             None => quantizer.clone(),
         });
@@ -246,6 +221,7 @@ impl ModelBuilder<Ready> {
         let weights: &dyn Weights = quantized.as_ref().map_or(checkpoint.weights(), |quantized| quantized);
         let bytes = quantized.as_ref().map_or(checkpoint.tensor_bytes(), |quantized| quantized.bytes());
         let plan = MemoryPlan::new(&decoder::measure(bytes, &description, &options), &options.wishes, &options.limits)?;
+        decoder::check(description.spec(), plan.context_length)?;
         let text = TextModel::from_checkpoint(&checkpoint)?;
         let (limits, seed) = (options.limits, options.seed.unwrap_or_else(|| RandomState::new().hash_one(0u64)));
         let forward = decoder::load(weights, description, &plan, options)?;
@@ -258,68 +234,37 @@ impl ModelBuilder<Ready> {
     }
 }
 
-/// The longest context: positions up to here are exact in f32.
-const MAX_CONTEXT: usize = 1 << 24;
-
-impl Options {
-    fn check(&self) -> Result<(), Error> {
-        let counts = [
-            ("threads", self.cpu.threads.unwrap_or(1)),
-            ("context_length", self.wishes.context_length.unwrap_or(1)),
-            ("kv_tokens", self.wishes.kv_tokens.unwrap_or(1)),
-            ("block_tokens", self.wishes.block_tokens),
-            ("max_sequences", self.limits.max_sequences),
-            ("max_batch_tokens", self.limits.max_batch_tokens),
-        ];
-        if let Some(tokens) = self.wishes.context_length.filter(|tokens| *tokens > MAX_CONTEXT) {
-            let detail =
-                format!("{tokens} is more than {MAX_CONTEXT}: f32, which angles are computed in, counts no further");
-            return Err(Error::InvalidParameter { name: "context_length", detail });
-        }
-        if let Some((name, _)) = counts.into_iter().find(|count| count.1 == 0) {
-            return Err(Error::InvalidParameter { name, detail: "0 is not at least 1".into() });
-        }
-        match self.cpu.threads {
-            Some(threads) if threads > ThreadPool::MAX_THREADS => {
-                let detail = format!("{threads} is above {}, the most that a pool can have", ThreadPool::MAX_THREADS);
-                Err(Error::InvalidParameter { name: "threads", detail })
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl From<&Path> for Source {
+impl From<&Path> for ModelSource {
     fn from(path: &Path) -> Self {
         Self::Path(path.to_owned())
     }
 }
 
-impl From<PathBuf> for Source {
+impl From<PathBuf> for ModelSource {
     fn from(path: PathBuf) -> Self {
         Self::Path(path)
     }
 }
 
-impl From<&PathBuf> for Source {
+impl From<&PathBuf> for ModelSource {
     fn from(path: &PathBuf) -> Self {
         Self::Path(path.clone())
     }
 }
 
-impl From<&str> for Source {
+impl From<&str> for ModelSource {
     fn from(path: &str) -> Self {
         Self::Path(path.into())
     }
 }
 
-impl From<String> for Source {
+impl From<String> for ModelSource {
     fn from(path: String) -> Self {
         Self::Path(path.into())
     }
 }
 
-impl From<Checkpoint> for Source {
+impl From<Checkpoint> for ModelSource {
     fn from(checkpoint: Checkpoint) -> Self {
         Self::Open(Box::new(checkpoint))
     }
@@ -327,12 +272,14 @@ impl From<Checkpoint> for Source {
 
 #[cfg(test)]
 mod tests {
+    use mistral_quant::{CpuOptions, ThreadPool};
+
     use super::*;
 
     #[test]
     fn options_out_of_range_are_named_before_anything_is_opened() {
         let ready = || Model::builder().checkpoint("/nowhere/model.gguf");
-        let named = |builder: ModelBuilder<Ready>| match builder.load().unwrap_err() {
+        let named = |builder: ModelBuilder<HasCheckpoint>| match builder.load().unwrap_err() {
             Error::InvalidParameter { name, .. } => name,
             other => panic!("{other}"),
         };
@@ -345,5 +292,35 @@ mod tests {
         assert_eq!(named(ready().max_sequences(0)), "max_sequences");
         assert_eq!(named(ready().max_batch_tokens(0)), "max_batch_tokens");
         assert!(matches!(ready().load(), Err(Error::Models(_))), "not found");
+    }
+
+    #[test]
+    fn an_option_that_would_have_no_effect_is_refused() {
+        let pool = ThreadPool::new(2).unwrap();
+        let shared = || CpuOptions::default().pool(pool.clone());
+        let ready = || Model::builder().embedded();
+        let named = |builder: ModelBuilder<HasCheckpoint>| match builder.engine().unwrap_err() {
+            Error::InvalidParameter { name, .. } => name,
+            other => panic!("{other}"),
+        };
+        assert_eq!(named(ready().device(shared()).threads(3)), "threads");
+        assert_eq!(named(ready().device(shared().threads(1))), "threads");
+        assert!(ready().device(shared()).threads(2).engine().is_ok(), "the number that the pool has");
+        assert_eq!(named(ready().read_mode(ReadMode::Read)), "read_mode");
+        assert_eq!(
+            named(Model::builder().checkpoint(decoder::embedded().unwrap()).read_mode(ReadMode::Map)),
+            "read_mode"
+        );
+    }
+
+    #[test]
+    fn the_shortcut_for_threads_replaces_the_number_of_the_device_in_either_order() {
+        let device = || Device::Cpu(CpuOptions::default().threads(2));
+        for builder in [
+            Model::builder().embedded().device(device()).threads(3),
+            Model::builder().embedded().threads(3).device(device()),
+        ] {
+            assert_eq!(builder.state.options.cpu().threads, Some(3));
+        }
     }
 }

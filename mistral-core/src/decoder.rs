@@ -1,12 +1,16 @@
 //! From a checkpoint to something the engine can run.
 
-use mistral_models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, Logits, Weights};
+use mistral_models::spec::Head;
+use mistral_models::{
+    Batch, Cache, CacheOptions, CachePlan, Checkpoint, Decoder, DecoderSpec, Description, KvGroup, Logits, Unsupported,
+    Weights,
+};
 use mistral_quant::{Backend, Cpu, KvFormat};
 
-use crate::Error;
-use crate::builder::Options;
-use crate::forward::Forward;
-use crate::memory::{MemoryPlan, Needs};
+use crate::error::Error;
+use crate::forward::{CacheShape, Forward};
+use crate::memory::{GroupNeeds, MemoryPlan, Needs};
+use crate::options::Options;
 
 /// The model that comes with this crate; `assets/default-model/README.md` is its card.
 static EMBEDDED: &[u8] = include_bytes!("../assets/default-model/model.gguf");
@@ -29,13 +33,35 @@ pub fn embedded() -> Result<Checkpoint, Error> {
 pub(crate) fn measure(weights: u64, description: &Description, options: &Options) -> Needs {
     let spec = description.spec();
     let step = |tokens, rows| spec.workspace_bytes(tokens, rows);
+    let plan = spec.cache_plan(options.key_format, options.value_format);
+    let small = spec.cache_plan(KvFormat::Q8_0, KvFormat::Q8_0);
+    let group = |(group, small): (&KvGroup, &KvGroup)| GroupNeeds {
+        token: group.bytes_per_token,
+        token_q8: small.bytes_per_token,
+        window: group.window,
+    };
     Needs {
         context_length: spec.context_length,
         weights,
-        kv_token: spec.kv_bytes_per_token(options.key_format, options.value_format),
-        kv_token_q8: spec.kv_bytes_per_token(KvFormat::Q8_0, KvFormat::Q8_0),
+        groups: plan.groups.iter().zip(&small.groups).map(group).collect(),
+        state: plan.state_bytes,
         workspace_token: step(1, 0),
         workspace_sequence: step(0, 1),
+    }
+}
+
+/// Refuses a model that cannot generate, and a context beyond the positions that the model has a table of.
+pub(crate) fn check(spec: &DecoderSpec, context_length: usize) -> Result<(), Error> {
+    if let Head::None { .. } = spec.head {
+        let detail = format!("generating with {}, an encoder without a head: run it by `models::Decoder`", spec.family);
+        return Err(mistral_models::Error::from(Unsupported::Checkpoint { detail }).into());
+    }
+    match spec.positions.map(|learned| learned.rows.saturating_sub(learned.offset)) {
+        Some(positions) if context_length > positions => {
+            let detail = format!("{context_length} is more than the {positions} positions that the model has learned");
+            Err(Error::InvalidParameter { name: "context_length", detail })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -46,17 +72,20 @@ pub(crate) fn load(
     plan: &MemoryPlan,
     options: Options,
 ) -> Result<Box<dyn Forward>, Error> {
-    let MemoryPlan { context_length, block_tokens, blocks } = *plan;
+    let MemoryPlan { context_length, block_tokens, slots, ref blocks } = *plan;
     let (key_format, value_format) = (options.key_format, options.value_format);
-    let mut decoder = Decoder::load(Cpu::new(options.cpu)?, weights, description)?;
-    let cache = decoder.cache(CacheOptions { blocks, block_tokens, key_format, value_format })?;
-    Ok(Box::new(Loaded { decoder, cache, context_length }))
+    let plan = description.spec().cache_plan(key_format, value_format);
+    let mut decoder = Decoder::load(Cpu::new(options.cpu())?, weights, description)?;
+    let blocks = blocks.clone();
+    let cache = decoder.cache(CacheOptions { blocks, block_tokens, slots, key_format, value_format })?;
+    Ok(Box::new(Loaded { decoder, cache, plan, context_length }))
 }
 
 /// A decoder and its cache.
 struct Loaded<B: Backend> {
     decoder: Decoder<B>,
     cache: Cache<B>,
+    plan: CachePlan,
     context_length: usize,
 }
 
@@ -73,12 +102,15 @@ impl<B: Backend> Forward for Loaded<B> {
         self.decoder.spec().context_length
     }
 
-    fn block_tokens(&self) -> usize {
-        self.cache.options().block_tokens
-    }
-
-    fn blocks(&self) -> usize {
-        self.cache.options().blocks
+    fn cache(&self) -> CacheShape {
+        let options = self.cache.options();
+        let groups = self.plan.groups.iter().enumerate();
+        CacheShape {
+            block_tokens: options.block_tokens,
+            groups: groups.map(|(index, group)| (options.blocks_of(index), group.window)).collect(),
+            slots: options.slots,
+            keys_depend_on_length: self.plan.keys_depend_on_length,
+        }
     }
 
     fn forward(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), mistral_models::Error> {

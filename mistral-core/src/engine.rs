@@ -3,16 +3,23 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use mistral_models::{Batch, LogitRows, Logits};
+use mistral_models::{Batch, BatchError, LogitRows, Logits, Run};
 
-use crate::block_pool::BlockPool;
-use crate::constraint::Constraint;
+use crate::cache_pools::CachePools;
+use crate::context::ContextWarning;
+use crate::error::Error;
+use crate::event::{Event, EventKind, FinishReason};
 use crate::forward::Forward;
-use crate::sample::{Scratch, split_mix};
+use crate::memory::Limits;
+use crate::metrics::Metrics;
+use crate::prepared::Prepared;
+use crate::request::{Request, SequenceId};
+use crate::sample::filter::Scratch;
+use crate::sample::rng::{GOLDEN_GAMMA, split_mix};
 use crate::scheduler::{Chunk, Scheduler};
-use crate::sequence::Sequence;
+use crate::sequence::{Phase, Sequence};
+use crate::shape::Shape;
 use crate::text::TextModel;
-use crate::{ContextWarning, Error, Event, EventKind, FinishReason, Metrics, Prompt, Request, SequenceId};
 
 #[cfg(test)]
 mod tests;
@@ -54,11 +61,14 @@ mod tests;
 pub struct Engine {
     forward: Box<dyn Forward>,
     text: TextModel,
+    shape: Shape,
     scheduler: Scheduler,
-    pool: BlockPool,
+    pools: CachePools,
+    /// Whether keys change with the length of their sequence.
+    keys_depend_on_length: bool,
     /// Sequences that may be running and waiting together.
     capacity: usize,
-    /// State of the generator that seeds requests without a seed.
+    /// With the number of a sequence, the seed of a request without a seed.
     seed: u64,
     next: u64,
     events: VecDeque<Event>,
@@ -72,7 +82,7 @@ pub struct Engine {
 /// What a call of [`Engine::step`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Step {
+pub enum EngineStep {
     /// No forward pass: there is no sequence. Nothing will change until the next `submit`.
     Idle,
     /// A forward pass over so many tokens.
@@ -82,22 +92,15 @@ pub enum Step {
     },
 }
 
-/// How much an engine takes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// Sequences that run together.
-    pub(crate) max_sequences: usize,
-    /// Sequences that wait beside.
-    pub(crate) queue_capacity: usize,
-    /// Tokens a step.
-    pub(crate) max_batch_tokens: usize,
-}
-
 impl Engine {
     /// An engine without sequences over a model and its text side.
     pub(crate) fn new(forward: Box<dyn Forward>, text: TextModel, limits: Limits, seed: u64) -> Self {
+        let cache = forward.cache();
+        let pools = CachePools::new(&cache, limits.max_batch_tokens.max(limits.max_sequences));
         Self {
-            pool: BlockPool::new(forward.blocks(), forward.block_tokens()),
+            shape: Shape::new(&*forward, pools.longest()),
+            pools,
+            keys_depend_on_length: cache.keys_depend_on_length,
             scheduler: Scheduler::new(limits.max_sequences, limits.max_batch_tokens),
             capacity: limits.max_sequences.max(1).saturating_add(limits.queue_capacity),
             seed,
@@ -119,40 +122,38 @@ impl Engine {
     /// # Errors
     /// [`Error::QueueFull`], and whatever is wrong with the request: an empty or too long prompt, a token id out of
     /// range, a parameter outside its range, a deadline at or before `now`. The engine is then as before.
-    pub fn submit(&mut self, mut request: Request, now: Instant) -> Result<SequenceId, Error> {
+    pub fn submit(&mut self, request: Request, now: Instant) -> Result<SequenceId, Error> {
         if self.scheduler.len() >= self.capacity {
             return Err(Error::QueueFull { capacity: self.capacity });
         }
-        let prompt = std::mem::replace(&mut request.prompt, Prompt::Tokens(Vec::new()));
-        let tokens = self.text.tokens(prompt)?;
-        let context = self.context_length();
-        request.check(&tokens, context, self.forward.vocab_size(), now)?;
+        Ok(self.admit(Prepared::new(request, &self.text, self.shape, now)?))
+    }
+
+    /// Takes in a request that was checked against this engine's text and shape, and has a place in the queue.
+    pub(crate) fn admit(&mut self, prepared: Prepared) -> SequenceId {
         let id = SequenceId(self.next);
+        let mut own = self.seed.wrapping_add(self.next.wrapping_mul(GOLDEN_GAMMA));
         self.next += 1;
-        let seed = request.seed.unwrap_or_else(|| split_mix(&mut self.seed));
-        let mut vocabulary = self.text.vocabulary(&tokens, request.special_text, request.ignore_eos);
-        if request.constraint.is_some() {
-            vocabulary.token_table = Some(self.text.token_table()?);
-        }
-        self.scheduler.push(Sequence::new(id, tokens, request, context, seed, vocabulary));
-        Ok(id)
+        let seed = prepared.seed.unwrap_or_else(|| split_mix(&mut own));
+        self.scheduler.push(Sequence::new(id, prepared, seed));
+        id
     }
 
     /// Ends the sequences whose deadline is at or before `now`, then runs one forward pass and samples.
     ///
     /// What goes wrong is an event of the sequences concerned: a failing forward pass fails those that were in the
     /// batch, unusable logits fail their sequence. The engine goes on with the others.
-    pub fn step(&mut self, now: Instant) -> Step {
+    pub fn step(&mut self, now: Instant) -> EngineStep {
         let late: Vec<SequenceId> =
             self.scheduler.iter().filter(|s| s.deadline.is_some_and(|d| d <= now)).map(|s| s.id).collect();
         for id in late {
             self.end(id, Ok(FinishReason::Deadline));
         }
-        self.metrics.preemptions += self.scheduler.plan(&mut self.pool, &mut self.chunks) as u64;
+        self.metrics.preemptions += self.scheduler.plan(&mut self.pools, &mut self.chunks) as u64;
         self.assemble();
         let tokens = self.batch.tokens().len();
         if tokens == 0 {
-            return Step::Idle;
+            return EngineStep::Idle;
         }
         self.metrics.steps += 1;
         self.metrics.computed_tokens += tokens as u64;
@@ -166,7 +167,7 @@ impl Engine {
         for (id, end) in ends {
             self.end(id, end);
         }
-        Step::Ran { tokens }
+        EngineStep::Ran { tokens }
     }
 
     /// The next event, oldest first; `None` when all have been handed out.
@@ -189,8 +190,8 @@ impl Engine {
         Metrics {
             running: self.scheduler.running(),
             waiting: self.scheduler.len() - self.scheduler.running(),
-            free_blocks: self.pool.free(),
-            blocks: self.pool.total(),
+            free_blocks: self.pools.free(),
+            blocks: self.pools.total(),
             ..self.metrics
         }
     }
@@ -198,22 +199,26 @@ impl Engine {
     /// Returns how many positions one sequence may have, prompt and output together: the requested number or the model's own, or fewer if
     /// the cache is smaller.
     pub fn context_length(&self) -> usize {
-        self.forward.context_length().min(self.forward.blocks().saturating_mul(self.forward.block_tokens()))
+        self.shape.context_length
     }
 
     /// Returns a warning if [`context_length`](Self::context_length) is beyond what the checkpoint was made for.
     pub fn context_warning(&self) -> Option<ContextWarning> {
-        ContextWarning::of(self.context_length(), self.forward.trained_context())
+        self.shape.context_warning()
     }
 
-    /// Logits a token; token ids are below this.
+    /// Returns the number of logits per token; token ids are below this.
     pub fn vocab_size(&self) -> usize {
-        self.forward.vocab_size()
+        self.shape.vocab_size
     }
 
     /// Sequences that may be running and waiting together.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
     }
 
     pub(crate) fn text(&self) -> &TextModel {
@@ -227,14 +232,18 @@ impl Engine {
             let Some(sequence) = self.scheduler.get_mut(chunk.index) else { continue };
             let (mut at, end) = (sequence.computed, sequence.computed + chunk.tokens);
             let prompt = sequence.usage().prompt_tokens;
-            let table: Vec<u32> = sequence.blocks.iter().map(|block| block.0).collect();
-            // A token is computed again, after a preemption, with the length its sequence had the first time: rope scalings
-            // that look at the length then give the same keys. So generated tokens are runs of one, as they were.
+            // Where keys depend on the length, a token is computed again, after a preemption, with the length that its sequence had the
+            // first time. So generated tokens are runs of one, as they were.
             while at < end {
-                let (stop, length) = if at < prompt { (end.min(prompt), prompt) } else { (at + 1, at + 1) };
+                let (stop, length) = match self.keys_depend_on_length && at >= prompt {
+                    true => (at + 1, at + 1),
+                    false if self.keys_depend_on_length => (end.min(prompt), prompt),
+                    false => (end, end),
+                };
                 let rows = if stop == sequence.tokens.len() { LogitRows::Last } else { LogitRows::None };
                 let tokens = sequence.tokens.get(at..stop).unwrap_or_default();
-                self.batch.push(tokens, at, length, table.clone(), rows);
+                let run = Run::new(tokens, at).length(length).slot(sequence.held.slot()).rows(rows);
+                self.batch.push(sequence.held.tables().fold(run, Run::table));
                 at = stop;
             }
         }
@@ -248,8 +257,8 @@ impl Engine {
         match rows.checked_mul(width) == Some(found) {
             true => Ok(()),
             false => {
-                let detail = format!("the model gave {found} logits for {rows} rows of {width}");
-                Err(mistral_models::Error::Batch { detail }.into())
+                let error = BatchError::Logits { rows, vocab_size: width, found };
+                Err(mistral_models::Error::from(error).into())
             }
         }
     }
@@ -265,13 +274,14 @@ impl Engine {
             if sequence.pending() > 0 {
                 continue;
             }
+            sequence.phase = Phase::Decode;
             let Some(row) = rows.next() else { break };
-            if let Some(constraint) = &mut sequence.constraint {
-                constraint.mask(row);
+            if let Some(mask) = &mut sequence.mask {
+                mask.mask(row);
             }
             let sampled = sequence.sampler.sample(row, &mut self.scratch);
-            if let (Some(constraint), Ok((token, _))) = (&mut sequence.constraint, &sampled) {
-                constraint.commit(*token);
+            if let (Some(mask), Ok((token, _))) = (&mut sequence.mask, &sampled) {
+                mask.commit(*token);
             }
             self.metrics.generated_tokens += u64::from(sampled.is_ok());
             match sampled.and_then(|(token, logprobs)| sequence.accept(token, logprobs)) {
@@ -289,7 +299,7 @@ impl Engine {
     /// Takes a sequence out, frees its blocks and reports its end. False if there is none.
     fn end(&mut self, id: SequenceId, end: Result<FinishReason, Error>) -> bool {
         let Some(mut sequence) = self.scheduler.remove(id) else { return false };
-        self.pool.release(&mut sequence.blocks);
+        self.pools.release(&mut sequence.held);
         let piece = sequence.last_piece().map(EventKind::Piece);
         let kind = match end {
             Ok(reason) => {

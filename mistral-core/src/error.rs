@@ -9,13 +9,15 @@ pub enum Error {
     /// Request: there is nothing to continue.
     #[error("the prompt has no tokens")]
     EmptyPrompt,
-    /// Request: the prompt leaves no room for a generated token.
-    #[error("the prompt has {tokens} tokens; this model takes at most {limit}")]
+    /// Request: the prompt leaves no room for a generated token. Under an agent, the descriptions of its tools are a part of the prompt.
+    #[error("the prompt has {tokens} tokens; this model takes at most {limit}{}", of_tools(*.tools))]
     PromptTooLong {
         /// Tokens in the prompt.
         tokens: usize,
         /// The longest prompt that leaves room for one generated token.
         limit: usize,
+        /// Tokens that the descriptions of the tools take, if an agent counted them; otherwise 0.
+        tools: usize,
     },
     /// Request: a token id that the model does not have.
     #[error("token id {token} is out of range: the model has {vocab_size} tokens")]
@@ -33,6 +35,19 @@ pub enum Error {
         /// The value and the range.
         detail: String,
     },
+    /// Request: a message has a part that the model cannot read. Nothing of the message is left out silently.
+    #[error(
+        "message {message} of the prompt, of the role `{}`, has {part}, but the model has no image encoder and reads text only: leave \
+         the part out, or say in text what it shows", .role.name()
+    )]
+    UnsupportedContent {
+        /// The place of the message in the prompt, counted from 0, without the instructions of an agent.
+        message: usize,
+        /// The role of the message.
+        role: mistral_tools::Role,
+        /// The part, in words.
+        part: String,
+    },
     /// Request: its deadline had passed when it was submitted.
     #[error("the deadline of the request has already passed")]
     DeadlinePassed,
@@ -49,13 +64,18 @@ pub enum Error {
         name: String,
     },
     /// Request: no message of a session has this id, or not one of the user's where that is needed.
-    #[error("{id}: there is no such message here")]
+    #[error(
+        "{id} is not a message of this session, or not one of the user where that is needed; `ChatSession::messages` lists them"
+    )]
     UnknownMessage {
         /// The id.
-        id: crate::MessageId,
+        id: crate::session::message_id::MessageId,
     },
     /// Request: a saved session of a version that this program does not know.
-    #[error("a session of version {found}, and only version {known} is known")]
+    #[error(
+        "the session was saved as version {found} of its format, and this program reads version {known}: load it with the \
+         release that saved it"
+    )]
     SessionVersion {
         /// The version.
         found: u64,
@@ -110,7 +130,7 @@ pub enum Error {
         value: f32,
     },
     /// Limit: the engine does not fit in its memory budget. Nothing was loaded.
-    #[error("{}", crate::memory::over_budget([.weights, .kv, .workspace], *.needed, *.budget, .fitting))]
+    #[error("{}", crate::memory::setting::over_budget([.weights, .kv, .workspace], *.needed, *.budget, .fitting))]
     OutOfMemoryBudget {
         /// Sum of the next three, in bytes.
         needed: u64,
@@ -123,7 +143,7 @@ pub enum Error {
         /// The budget, in bytes.
         budget: u64,
         /// Settings of the builder that fit into the budget together; empty if there are none.
-        fitting: Vec<crate::MemorySetting>,
+        fitting: Vec<crate::memory::setting::MemorySetting>,
     },
     /// I/O: the system refused the worker thread.
     #[error("the worker thread could not be started: {0}")]
@@ -131,6 +151,20 @@ pub enum Error {
     /// Device: the worker thread panicked. This model is lost; other models in the process are not.
     #[error("the worker thread of the model panicked")]
     WorkerPanicked,
+    /// Defect: something that cannot happen happened. Please report it.
+    #[error("internal error: {what}; this is a defect of mistral-core, please report it")]
+    Internal {
+        /// The assumption that did not hold.
+        what: &'static str,
+    },
+}
+
+impl Error {
+    /// Makes the error for a setting of chats on another prompt.
+    pub(crate) fn unheard(name: &'static str) -> Self {
+        let detail = "a prompt of text or tokens has no chat template that would read this: use `Request::chat`".into();
+        Self::InvalidParameter { name, detail }
+    }
 }
 
 impl From<mistral_models::Error> for Error {
@@ -143,4 +177,14 @@ impl From<mistral_quant::Error> for Error {
     fn from(error: mistral_quant::Error) -> Self {
         mistral_models::Error::from(error).into()
     }
+}
+
+/// Says how much of a prompt describes tools, and what can be done about it.
+fn of_tools(tokens: usize) -> String {
+    if tokens == 0 {
+        return String::new();
+    }
+    format!(
+        "; {tokens} of the tokens describe the tools: offer fewer tools, shorten their descriptions, or raise `context_length`"
+    )
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{Error, Logprobs, SequenceId};
+use crate::error::Error;
+use crate::request::SequenceId;
+use crate::sample::logprobs::Logprobs;
 
 /// Something that happened to a sequence.
 #[derive(Debug, Clone)]
@@ -19,7 +21,7 @@ pub struct Event {
 #[non_exhaustive]
 pub enum EventKind {
     /// More of the text.
-    Piece(Piece),
+    Piece(TextPiece),
     /// The sequence came to its end.
     Finished {
         /// Why.
@@ -38,7 +40,7 @@ pub enum EventKind {
 /// The token that ended a generation (end of text, stop token) is in no piece.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Piece {
+pub struct TextPiece {
     /// Text that will not change.
     pub text: String,
     /// Tokens generated since the last piece, at most a handful.
@@ -75,13 +77,13 @@ pub struct Usage {
     pub generated_tokens: usize,
 }
 
-impl fmt::Display for Piece {
+impl fmt::Display for TextPiece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.text)
     }
 }
 
-impl AsRef<str> for Piece {
+impl AsRef<str> for TextPiece {
     fn as_ref(&self) -> &str {
         &self.text
     }

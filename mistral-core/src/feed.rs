@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::{Error, FinishReason, Piece, Usage};
+use crate::error::Error;
+use crate::event::{FinishReason, TextPiece, Usage};
 
 /// How a generation ended.
 pub(crate) type End = Result<(FinishReason, Usage), Error>;
@@ -17,7 +18,7 @@ pub(crate) type End = Result<(FinishReason, Usage), Error>;
 /// What comes next out of a feed.
 #[derive(Debug)]
 pub(crate) enum Next {
-    Piece(Piece),
+    Piece(TextPiece),
     End(End),
 }
 
@@ -34,14 +35,14 @@ pub(crate) struct Feed {
 
 #[derive(Debug, Default)]
 struct State {
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<TextPiece>,
     end: Option<End>,
     waker: Option<Waker>,
 }
 
 impl Feed {
     /// Adds a piece and wakes the reader.
-    pub(crate) fn push(&self, piece: Piece) {
+    pub(crate) fn push(&self, piece: TextPiece) {
         let mut state = self.lock();
         state.pieces.push_back(piece);
         self.wake(state);

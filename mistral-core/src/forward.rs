@@ -3,20 +3,31 @@
 
 use mistral_models::{Batch, Error, Logits};
 
-/// A model with its cache. One call a step, so the indirection costs nothing measurable.
+/// What a cache has room for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CacheShape {
+    /// Token slots per block.
+    pub(crate) block_tokens: usize,
+    /// For each group of layers its blocks, and how far back it sees; `None`: to the beginning.
+    pub(crate) groups: Vec<(usize, Option<usize>)>,
+    /// Sequences that may hold recurrent state at the same time.
+    pub(crate) slots: usize,
+    /// Whether keys change with the length of their sequence.
+    pub(crate) keys_depend_on_length: bool,
+}
+
+/// A model with its cache. One call per step, so the indirection costs nothing measurable.
 pub(crate) trait Forward: Send {
-    /// Logits a token; token ids are below this.
+    /// Returns the logits per token; token ids are below this.
     fn vocab_size(&self) -> usize;
-    /// Positions that a sequence may have, prompt and output together.
+    /// Returns the positions that a sequence may have, prompt and output together.
     fn context_length(&self) -> usize;
     /// Returns how many positions the checkpoint was made for.
     fn trained_context(&self) -> usize {
         self.context_length()
     }
-    /// Token slots of a cache block.
-    fn block_tokens(&self) -> usize;
-    /// Cache blocks.
-    fn blocks(&self) -> usize;
+    /// What the cache has room for.
+    fn cache(&self) -> CacheShape;
     /// Runs a batch: reads and writes the cache, sets `logits` to `[batch.logit_rows(), vocab_size]`.
     ///
     /// The logits of a token depend on the tokens before it in its sequence and on nothing else: not on how they were

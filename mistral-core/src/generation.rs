@@ -8,14 +8,16 @@ use std::task::{Context, Poll};
 
 use futures_core::stream::{FusedStream, Stream};
 
+use crate::error::Error;
+use crate::event::{FinishReason, TextPiece, Usage};
 use crate::feed::{End, Feed, Next};
+use crate::sample::logprobs::Logprobs;
 use crate::worker::Handle;
-use crate::{Error, FinishReason, Logprobs, Piece, Usage};
 
 /// A running generation of text, returned by [`Model::generate`](crate::Model::generate).
 ///
 /// Read it with a `for` loop, which blocks the thread between pieces, or as a [`Stream`] from any executor. Both yield
-/// `Result<Piece, Error>` and end after the last piece or the first error. The type is not an `Iterator` itself, so that `next` of
+/// `Result<TextPiece, Error>` and end after the last piece or the first error. The type is not an `Iterator` itself, so that `next` of
 /// `StreamExt` stays unambiguous; [`iter`](Self::iter) returns an iterator that borrows it.
 ///
 /// Dropping the generation cancels it. Its place in the queue is free at once; the engine stops working on it and frees its cache blocks
@@ -86,7 +88,7 @@ impl Generation {
     /// # Errors
     /// The error that ended the sequence.
     pub fn complete(mut self) -> Result<Completion, Error> {
-        let mut all = Piece::default();
+        let mut all = TextPiece::default();
         for piece in self.iter() {
             let piece = piece?;
             all.text += &piece.text;
@@ -94,12 +96,13 @@ impl Generation {
             all.logprobs.extend(piece.logprobs);
         }
         // The iterator ends only after the end came; its error was given out before, or here again.
-        let (reason, usage) = self.end.take().unwrap_or(Err(Error::WorkerPanicked))?;
+        let lost = Error::Internal { what: "the pieces of a generation ended before the generation" };
+        let (reason, usage) = self.end.take().unwrap_or(Err(lost))?;
         Ok(Completion { text: all.text, tokens: all.tokens, logprobs: all.logprobs, reason, usage })
     }
 
     /// Remembers the end; an error comes out once.
-    fn take(&mut self, next: Next) -> Option<Result<Piece, Error>> {
+    fn take(&mut self, next: Next) -> Option<Result<TextPiece, Error>> {
         match next {
             Next::Piece(piece) => Some(Ok(piece)),
             Next::End(end) => {
@@ -112,7 +115,7 @@ impl Generation {
 }
 
 impl<G: BorrowMut<Generation>> Iterator for Pieces<G> {
-    type Item = Result<Piece, Error>;
+    type Item = Result<TextPiece, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let generation = self.0.borrow_mut();
@@ -125,7 +128,7 @@ impl<G: BorrowMut<Generation>> Iterator for Pieces<G> {
 }
 
 impl IntoIterator for Generation {
-    type Item = Result<Piece, Error>;
+    type Item = Result<TextPiece, Error>;
     type IntoIter = Pieces;
 
     fn into_iter(self) -> Pieces {
@@ -134,7 +137,7 @@ impl IntoIterator for Generation {
 }
 
 impl<'a> IntoIterator for &'a mut Generation {
-    type Item = Result<Piece, Error>;
+    type Item = Result<TextPiece, Error>;
     type IntoIter = Pieces<&'a mut Generation>;
 
     fn into_iter(self) -> Self::IntoIter {
@@ -143,7 +146,7 @@ impl<'a> IntoIterator for &'a mut Generation {
 }
 
 impl Stream for Generation {
-    type Item = Result<Piece, Error>;
+    type Item = Result<TextPiece, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.end.is_some() {

@@ -33,51 +33,55 @@
 //! Tools of one's own need `serde` with its feature `derive`, and `schemars` 1 or the re-export `tools::schemars`.
 #![deny(unsafe_code)]
 
-mod agent;
+pub mod agent;
 mod block_pool;
-mod builder;
-mod constraint;
+pub mod builder;
+mod cache_pools;
+pub mod constraint;
 mod context;
 mod decoder;
+mod device;
 mod engine;
 mod error;
 mod event;
 mod feed;
 mod forward;
-mod generation;
+pub mod generation;
 pub mod manual;
 mod memory;
 mod metrics;
 mod model;
+mod options;
+mod prepared;
+mod prompt;
 mod request;
-mod sample;
+pub mod sample;
 mod scheduler;
 mod sequence;
-mod session;
+pub mod session;
+mod shape;
 mod stop;
 #[cfg(test)]
 mod testing;
 mod text;
 mod worker;
 
-pub use agent::{
-    Agent, AgentAnswer, AgentEvent, AgentEvents, AgentLimits, AgentRun, AgentStep, AgentStop, CallEnd, ChatRun,
-    Exchange, IntoMessages, RequestedCall, Suspended, TokenPrice, ToolChoice,
-};
-pub use builder::{ModelBuilder, NoCheckpoint, Ready, Source};
-pub use constraint::{CallConstraint, CallMask, Constraint, TokenTable, Treatment, Unenforced};
+pub use agent::{Agent, AgentAnswer, AgentEvent, AgentLimits, AgentRun, ToolChoice};
+pub use builder::{ModelBuilder, ModelSource};
 pub use context::ContextWarning;
 pub use decoder::embedded;
-pub use engine::{Engine, Step};
+pub use device::Device;
+pub use engine::{Engine, EngineStep};
 pub use error::Error;
-pub use event::{Event, EventKind, FinishReason, Piece, Usage};
-pub use generation::{Completion, Generation, Pieces};
-pub use memory::MemorySetting;
+pub use event::{Event, EventKind, FinishReason, TextPiece, Usage};
+pub use generation::{Completion, Generation};
+pub use memory::setting::MemorySetting;
 pub use metrics::Metrics;
 pub use model::Model;
-pub use request::{Prompt, Request, SequenceId};
-pub use sample::{Logprobs, Sampling, TokenLogprob};
-pub use session::{ChatSession, MessageId};
+pub use prompt::Prompt;
+pub use request::{Request, SequenceId};
+pub use sample::Sampling;
+pub use session::ChatSession;
 
 pub use mistral_tools::{Message, Role, ToolCall};
 

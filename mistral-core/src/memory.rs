@@ -1,27 +1,49 @@
 //! How much memory a model will take, decided before anything is loaded.
 
-use std::fmt;
+pub(crate) mod setting;
 
 use mistral_quant::KvFormat;
 
-use crate::Error;
-use crate::engine::Limits;
+use crate::error::Error;
+use crate::memory::setting::MemorySetting;
 
 /// Sizes of the decoder of a checkpoint, computed from its configuration and its table of tensors alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// Positions the model was made for.
     pub(crate) context_length: usize,
     /// Bytes of all weights as they will be kept.
     pub(crate) weights: u64,
-    /// Bytes of keys and values per token, all layers together.
-    pub(crate) kv_token: u64,
-    /// Bytes of keys and values per token if both were kept in Q8_0.
-    pub(crate) kv_token_q8: u64,
+    /// Keys and values, for each group of layers that sees equally far back.
+    pub(crate) groups: Vec<GroupNeeds>,
+    /// Bytes of recurrent state per sequence.
+    pub(crate) state: u64,
     /// Bytes of activations per token of a step.
     pub(crate) workspace_token: u64,
     /// Bytes of logits and of their activations per sequence.
     pub(crate) workspace_sequence: u64,
+}
+
+/// Sizes of the keys and values of one group of layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GroupNeeds {
+    /// Bytes per token, all layers of the group together.
+    pub(crate) token: u64,
+    /// Bytes per token if keys and values were kept in Q8_0.
+    pub(crate) token_q8: u64,
+    /// Positions that are looked back at; `None`: all.
+    pub(crate) window: Option<usize>,
+}
+
+/// How much an engine takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Sequences that run together.
+    pub(crate) max_sequences: usize,
+    /// Sequences that wait beside.
+    pub(crate) queue_capacity: usize,
+    /// Tokens a step.
+    pub(crate) max_batch_tokens: usize,
 }
 
 /// What the user decides about the size of the cache.
@@ -33,49 +55,22 @@ pub(crate) struct Wishes {
     pub(crate) budget: Option<u64>,
 }
 
-/// A setting of [`ModelBuilder`](crate::ModelBuilder) with a value, as [`Error::OutOfMemoryBudget`] recommends it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MemorySetting {
-    /// [`context_length`](crate::ModelBuilder::context_length), in tokens.
-    ContextLength(usize),
-    /// [`kv_tokens`](crate::ModelBuilder::kv_tokens), in tokens.
-    KvTokens(usize),
-    /// [`kv_format`](crate::ModelBuilder::kv_format).
-    KvFormat(KvFormat),
-    /// [`max_batch_tokens`](crate::ModelBuilder::max_batch_tokens), in tokens.
-    MaxBatchTokens(usize),
-    /// [`max_sequences`](crate::ModelBuilder::max_sequences).
-    MaxSequences(usize),
-}
-
-/// Writes the setting as it is called: `context_length(2048)`.
-impl fmt::Display for MemorySetting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ContextLength(tokens) => write!(f, "context_length({tokens})"),
-            Self::KvTokens(tokens) => write!(f, "kv_tokens({tokens})"),
-            Self::KvFormat(format) => write!(f, "kv_format(KvFormat::{format:?})"),
-            Self::MaxBatchTokens(tokens) => write!(f, "max_batch_tokens({tokens})"),
-            Self::MaxSequences(sequences) => write!(f, "max_sequences({sequences})"),
-        }
-    }
-}
-
 /// The default number of positions per sequence: enough for a chat, and small next to the weights.
 const DEFAULT_CONTEXT: usize = 8192;
 /// Token slots of the cache when the user does not say, at least one full context.
 const DEFAULT_KV_TOKENS: usize = 16384;
 
 /// The cache that will be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MemoryPlan {
     /// Positions of one sequence.
     pub(crate) context_length: usize,
     /// Token slots of a block.
     pub(crate) block_tokens: usize,
-    /// Blocks of the cache.
-    pub(crate) blocks: usize,
+    /// Slots of recurrent state.
+    pub(crate) slots: usize,
+    /// Blocks of each group of layers.
+    pub(crate) blocks: Vec<usize>,
 }
 
 impl MemoryPlan {
@@ -89,8 +84,9 @@ impl MemoryPlan {
         let context_length = wishes.context_length.unwrap_or(DEFAULT_CONTEXT.min(needs.context_length)).max(1);
         let least = Demand {
             weights: needs.weights,
-            kv_token: needs.kv_token,
-            kv_token_q8: needs.kv_token_q8,
+            groups: &needs.groups,
+            state: needs.state,
+            small: false,
             workspace_token: needs.workspace_token,
             workspace_sequence: needs.workspace_sequence,
             context_length,
@@ -115,20 +111,31 @@ impl MemoryPlan {
                     fitting: least.fitting(budget),
                 });
             }
-            let spare = budget - least.total();
-            let more = spare.checked_div(least.block_bytes()).and_then(|more| usize::try_from(more).ok());
-            blocks = blocks.min(least.blocks().saturating_add(more.unwrap_or(usize::MAX)));
+            let (mut low, mut high) = (least.blocks(), blocks.saturating_add(1));
+            while high - low > 1 {
+                let middle = low + (high - low) / 2;
+                if least.total_with(middle) <= budget { low = middle } else { high = middle }
+            }
+            blocks = low;
         }
-        Ok(Self { context_length, block_tokens: least.block_tokens, blocks })
+        let groups = needs.groups.iter().map(|group| least.group_blocks(group, blocks)).collect();
+        Ok(Self {
+            context_length,
+            block_tokens: least.block_tokens,
+            slots: limits.max_sequences.max(1),
+            blocks: groups,
+        })
     }
 }
 
 /// The least memory that a choice of settings takes. Sums saturate, because options and files may name any number.
 #[derive(Debug, Clone, Copy)]
-struct Demand {
+struct Demand<'n> {
     weights: u64,
-    kv_token: u64,
-    kv_token_q8: u64,
+    groups: &'n [GroupNeeds],
+    state: u64,
+    /// Whether keys and values are in Q8_0.
+    small: bool,
     workspace_token: u64,
     workspace_sequence: u64,
     context_length: usize,
@@ -138,17 +145,34 @@ struct Demand {
     sequences: usize,
 }
 
-impl Demand {
+impl Demand<'_> {
+    /// Blocks of a group that sees everything.
     fn blocks(&self) -> usize {
         self.kv_tokens.unwrap_or(self.context_length).div_ceil(self.block_tokens).max(1)
     }
 
-    fn block_bytes(&self) -> u64 {
-        self.kv_token.saturating_mul(self.block_tokens as u64)
+    /// Blocks of a group, if one that sees everything has `blocks`: with a window, no more than all sequences can hold of it.
+    fn group_blocks(&self, group: &GroupNeeds, blocks: usize) -> usize {
+        let Some(window) = group.window else { return blocks };
+        let step = self.batch_tokens.max(self.sequences);
+        // The positions of a sequence may begin and end inside a block, and one sequence may take a whole step.
+        let one = window.saturating_add(step).div_ceil(self.block_tokens).saturating_add(1);
+        let other = window.div_ceil(self.block_tokens).saturating_add(2);
+        blocks.min(one.saturating_add(other.saturating_mul(self.sequences.saturating_sub(1))))
     }
 
     fn kv(&self) -> u64 {
-        self.block_bytes().saturating_mul(self.blocks() as u64)
+        self.kv_with(self.blocks())
+    }
+
+    fn kv_with(&self, blocks: usize) -> u64 {
+        let bytes = |group: &GroupNeeds| {
+            let token = if self.small { group.token_q8 } else { group.token };
+            let slots = (self.group_blocks(group, blocks) as u64).saturating_mul(self.block_tokens as u64);
+            token.saturating_mul(slots)
+        };
+        let state = self.state.saturating_mul(self.sequences as u64);
+        self.groups.iter().fold(state, |sum, group| sum.saturating_add(bytes(group)))
     }
 
     fn workspace(&self) -> u64 {
@@ -157,14 +181,18 @@ impl Demand {
     }
 
     fn total(&self) -> u64 {
-        self.weights.saturating_add(self.kv()).saturating_add(self.workspace())
+        self.total_with(self.blocks())
+    }
+
+    fn total_with(&self, blocks: usize) -> u64 {
+        self.weights.saturating_add(self.kv_with(blocks)).saturating_add(self.workspace())
     }
 
     fn with(mut self, setting: MemorySetting) -> Self {
         match setting {
             MemorySetting::ContextLength(tokens) => self.context_length = tokens,
             MemorySetting::KvTokens(tokens) => self.kv_tokens = Some(tokens),
-            MemorySetting::KvFormat(_) => self.kv_token = self.kv_token_q8,
+            MemorySetting::KvFormat(_) => self.small = true,
             MemorySetting::MaxBatchTokens(tokens) => self.batch_tokens = tokens,
             MemorySetting::MaxSequences(sequences) => self.sequences = sequences,
         }
@@ -239,71 +267,47 @@ impl Demand {
     }
 }
 
-/// Returns the text of [`Error::OutOfMemoryBudget`]: the parts in MiB, the largest first, and settings that would fit.
-pub(crate) fn over_budget(parts: [&u64; 3], needed: u64, budget: u64, fitting: &[MemorySetting]) -> String {
-    let [&weights, &kv, &workspace] = parts;
-    let mut parts = [("weights", weights), ("KV cache", kv), ("workspace", workspace)];
-    parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    let parts = parts.map(|(name, bytes)| format!("{name} {}", mebibytes(bytes))).join(", ");
-    let (mut size, mut limit) = (mebibytes(needed), mebibytes(budget));
-    if size == limit {
-        (size, limit) = (format!("{needed} bytes"), format!("{budget} bytes"));
-    }
-    let advice = match fitting {
-        [] => "no setting makes it fit: choose a smaller checkpoint, or `quantize` to fewer bits per weight".to_owned(),
-        [one] => format!("`{one}` would fit"),
-        all => {
-            format!("{} together would fit", all.iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(" and "))
-        }
-    };
-    format!("{size} are needed ({parts}), the memory budget is {limit}; {advice}")
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::setting::over_budget;
 
-    const NEEDS: Needs = Needs {
-        context_length: 1000,
-        weights: 5_000,
-        kv_token: 10,
-        kv_token_q8: 6,
-        workspace_token: 4,
-        workspace_sequence: 25,
-    };
+    const GROUP: GroupNeeds = GroupNeeds { token: 10, token_q8: 6, window: None };
+
+    fn needs() -> Needs {
+        let groups = vec![GROUP];
+        Needs { context_length: 1000, weights: 5_000, groups, state: 0, workspace_token: 4, workspace_sequence: 25 }
+    }
+
     const WISHES: Wishes = Wishes { context_length: None, kv_tokens: None, block_tokens: 16, budget: None };
     const LIMITS: Limits = Limits { max_sequences: 4, queue_capacity: 0, max_batch_tokens: 100 };
 
     fn plan(needs: Needs, wishes: Wishes) -> Result<(usize, usize), Error> {
-        MemoryPlan::new(&needs, &wishes, &LIMITS).map(|plan| (plan.context_length, plan.blocks))
+        MemoryPlan::new(&needs, &wishes, &LIMITS).map(|plan| (plan.context_length, plan.blocks[0]))
     }
 
     #[test]
     fn defaults_hold_full_contexts_up_to_a_bound() {
-        assert_eq!(plan(NEEDS, WISHES).unwrap(), (1000, 250));
-        assert_eq!(plan(NEEDS, Wishes { context_length: Some(100), ..WISHES }).unwrap(), (100, 25));
+        assert_eq!(plan(needs(), WISHES).unwrap(), (1000, 250));
+        assert_eq!(plan(needs(), Wishes { context_length: Some(100), ..WISHES }).unwrap(), (100, 25));
         assert_eq!(
-            plan(NEEDS, Wishes { context_length: Some(5000), ..WISHES }).unwrap(),
+            plan(needs(), Wishes { context_length: Some(5000), ..WISHES }).unwrap(),
             (5000, 1024),
             "beyond the model's own"
         );
-        let long = Needs { context_length: 1 << 20, ..NEEDS };
-        assert_eq!(plan(long, WISHES).unwrap(), (DEFAULT_CONTEXT, DEFAULT_KV_TOKENS / 16));
+        let long = Needs { context_length: 1 << 20, ..needs() };
+        assert_eq!(plan(long.clone(), WISHES).unwrap(), (DEFAULT_CONTEXT, DEFAULT_KV_TOKENS / 16));
         assert_eq!(plan(long, Wishes { context_length: Some(1 << 20), ..WISHES }).unwrap(), (1 << 20, (1 << 20) / 16));
-        assert_eq!(plan(NEEDS, Wishes { kv_tokens: Some(33), ..WISHES }).unwrap(), (1000, 3));
+        assert_eq!(plan(needs(), Wishes { kv_tokens: Some(33), ..WISHES }).unwrap(), (1000, 3));
     }
 
     #[test]
     fn a_budget_shrinks_the_cache_and_then_refuses_with_numbers() {
         let with = |budget| Wishes { budget: Some(budget), ..WISHES };
-        assert_eq!(plan(NEEDS, with(45_500)).unwrap(), (1000, 250));
-        assert_eq!(plan(NEEDS, with(45_499)).unwrap(), (1000, 249));
-        assert_eq!(plan(NEEDS, with(15_580)).unwrap(), (1000, 63), "one context of 63 blocks");
-        match plan(NEEDS, with(15_579)).unwrap_err() {
+        assert_eq!(plan(needs(), with(45_500)).unwrap(), (1000, 250));
+        assert_eq!(plan(needs(), with(45_499)).unwrap(), (1000, 249));
+        assert_eq!(plan(needs(), with(15_580)).unwrap(), (1000, 63), "one context of 63 blocks");
+        match plan(needs(), with(15_579)).unwrap_err() {
             Error::OutOfMemoryBudget { needed, weights, kv, workspace, budget, fitting } => {
                 assert_eq!((needed, weights, kv, workspace, budget), (15_580, 5_000, 10_080, 500, 15_579));
                 assert_eq!(fitting, [MemorySetting::ContextLength(992)]);
@@ -311,10 +315,26 @@ mod tests {
             other => panic!("{other}"),
         }
         let wished = Wishes { kv_tokens: Some(160), ..with(7_099) };
-        assert!(matches!(plan(NEEDS, wished), Err(Error::OutOfMemoryBudget { needed: 7_100, kv: 1_600, .. })));
-        assert!(matches!(plan(NEEDS, with(0)), Err(Error::OutOfMemoryBudget { .. })));
-        let huge = Needs { weights: u64::MAX, kv_token: u64::MAX, ..NEEDS };
+        assert!(matches!(plan(needs(), wished), Err(Error::OutOfMemoryBudget { needed: 7_100, kv: 1_600, .. })));
+        assert!(matches!(plan(needs(), with(0)), Err(Error::OutOfMemoryBudget { .. })));
+        let groups = vec![GroupNeeds { token: u64::MAX, ..GROUP }];
+        let huge = Needs { weights: u64::MAX, groups, ..needs() };
         assert!(matches!(plan(huge, with(1)), Err(Error::OutOfMemoryBudget { needed: u64::MAX, .. })));
+    }
+
+    #[test]
+    fn a_group_with_a_window_takes_no_more_than_all_sequences_can_hold() {
+        let groups = vec![GROUP, GroupNeeds { window: Some(64), ..GROUP }];
+        let windowed = Needs { groups, state: 7, ..needs() };
+        let plan = MemoryPlan::new(&windowed, &WISHES, &LIMITS).unwrap();
+        // One sequence with a whole step of 100 tokens, three others with their windows.
+        assert_eq!((plan.blocks.as_slice(), plan.slots), (&[250, 12 + 3 * 6][..], 4));
+        let one = Limits { max_sequences: 1, ..LIMITS };
+        let wishes = Wishes { budget: Some(5_000 + (63 + 12) * 160 + 7 + 400 + 25), ..WISHES };
+        assert_eq!(MemoryPlan::new(&windowed, &wishes, &one).unwrap().blocks, [63, 12]);
+        let less = Wishes { budget: wishes.budget.map(|budget| budget - 1), ..wishes };
+        let error = MemoryPlan::new(&windowed, &less, &one).unwrap_err();
+        assert!(matches!(error, Error::OutOfMemoryBudget { kv: 12_007, .. }), "{error}");
     }
 
     /// Follows the advice for every budget: it must fit, be needed in every part, and be the largest value of its kind.
@@ -326,19 +346,19 @@ mod tests {
             let limits = Limits { max_sequences: sequences, queue_capacity: 0, max_batch_tokens: batch };
             for budget in (4_900..20_000).step_by(37) {
                 let wishes = Wishes { kv_tokens, budget: Some(budget), ..WISHES };
-                let Err(Error::OutOfMemoryBudget { fitting, .. }) = MemoryPlan::new(&NEEDS, &wishes, &limits) else {
+                let Err(Error::OutOfMemoryBudget { fitting, .. }) = MemoryPlan::new(&needs(), &wishes, &limits) else {
                     continue;
                 };
                 kinds.extend(
                     fitting.iter().map(|setting| setting.to_string().split('(').next().unwrap_or("").to_owned()),
                 );
                 let follow = |settings: &[MemorySetting]| {
-                    let (mut needs, mut wishes, mut limits) = (NEEDS, wishes, limits);
+                    let (mut needs, mut wishes, mut limits) = (needs(), wishes, limits);
                     for setting in settings {
                         match *setting {
                             MemorySetting::ContextLength(tokens) => wishes.context_length = Some(tokens),
                             MemorySetting::KvTokens(tokens) => wishes.kv_tokens = Some(tokens),
-                            MemorySetting::KvFormat(_) => needs.kv_token = needs.kv_token_q8,
+                            MemorySetting::KvFormat(_) => needs.groups[0].token = needs.groups[0].token_q8,
                             MemorySetting::MaxBatchTokens(tokens) => limits.max_batch_tokens = tokens,
                             MemorySetting::MaxSequences(sequences) => limits.max_sequences = sequences,
                         }
@@ -371,12 +391,14 @@ mod tests {
     }
 
     #[test]
-    fn the_text_names_the_largest_part_first_in_mebibytes() {
+    fn the_text_names_the_largest_part_first_in_mebibytes_or_gibibytes() {
         let text =
             over_budget([&(9 << 20), &(1 << 20), &(4 << 20)], 14 << 20, 5 << 20, &[MemorySetting::MaxBatchTokens(64)]);
         let parts =
             "14.0 MiB are needed (weights 9.0 MiB, workspace 4.0 MiB, KV cache 1.0 MiB), the memory budget is 5.0 MiB";
         assert_eq!(text, format!("{parts}; `max_batch_tokens(64)` would fit"));
+        let large = over_budget([&(5 << 30), &(1 << 29), &0], 11 << 29, 4 << 30, &[]);
+        assert!(large.starts_with("5.50 GiB are needed (weights 5.00 GiB, KV cache 512.0 MiB,"), "{large}");
         let near = over_budget([&1000, &0, &0], 1000, 999, &[]);
         assert!(
             near.starts_with("1000 bytes are needed") && near.contains("budget is 999 bytes; no setting"),

@@ -5,13 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mistral_models::Tokenizer;
-use mistral_tools::{ToolSpec, dialect::Dialect};
+use mistral_tools::{Message, ToolSpec, dialect::Dialect};
 use serde_json::Map;
 
-use crate::builder::{ModelBuilder, NoCheckpoint};
+use crate::context::ContextWarning;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::generation::Generation;
+use crate::metrics::Metrics;
+use crate::prompt::Prompt;
+use crate::request::Request;
 use crate::text::TextModel;
 use crate::worker::Handle;
-use crate::{ContextWarning, Engine, Error, Generation, Message, Metrics, Prompt, Request};
 
 #[cfg(test)]
 mod tests;
@@ -43,11 +48,6 @@ impl Model {
     /// As [`open`](Self::open); the file itself is known to be good.
     pub fn embedded() -> Result<Self, Error> {
         Self::builder().embedded().load()
-    }
-
-    /// Options before loading.
-    pub fn builder() -> ModelBuilder<NoCheckpoint> {
-        ModelBuilder::new()
     }
 
     /// Puts an engine on a thread of its own.
@@ -83,8 +83,8 @@ impl Model {
         self.handle.text().tokens(prompt.into())
     }
 
-    /// What the chat template makes of a conversation, up to where the model is to go on: what [`Exchange::begin`](crate::Exchange::begin)
-    /// wants to see.
+    /// Renders a conversation with the chat template, up to where the model continues. [`Exchange::begin`](crate::agent::Exchange::begin)
+    /// takes this text.
     ///
     /// # Errors
     /// [`Error::NoChatTemplate`], or the template's own.
@@ -124,17 +124,17 @@ impl Model {
 
     /// Positions that one sequence may have, prompt and output together.
     pub fn context_length(&self) -> usize {
-        self.handle.context_length()
+        self.handle.shape().context_length
     }
 
     /// Returns a warning if [`context_length`](Self::context_length) is beyond what the checkpoint was made for.
     pub fn context_warning(&self) -> Option<ContextWarning> {
-        self.handle.context_warning()
+        self.handle.shape().context_warning()
     }
 
     /// Token ids are below this.
     pub fn vocab_size(&self) -> usize {
-        self.handle.vocab_size()
+        self.handle.shape().vocab_size
     }
 
     /// Counters after the last step.

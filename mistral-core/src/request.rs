@@ -1,31 +1,15 @@
 //! What the user submits: a prompt and how it is to be continued.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use mistral_tools::{Message, ToolSpec};
 use serde_json::{Map, Value};
 
-use crate::{CallConstraint, Error, Sampling};
-
-/// What is to be continued.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Prompt {
-    /// Plain text. BOS is added where the model expects it; control tokens spelled in the text stay text.
-    Text(String),
-    /// Token ids, taken as they are.
-    Tokens(Vec<u32>),
-    /// Messages, rendered by the chat template of the checkpoint with its generation prompt.
-    Chat {
-        /// The conversation so far.
-        messages: Vec<Message>,
-        /// Tools that the model may call.
-        tools: Vec<ToolSpec>,
-        /// What the template may ask for beside them, such as `enable_thinking` of Qwen 3.
-        variables: Map<String, Value>,
-    },
-}
+use crate::constraint::rule::Constraint;
+use crate::prompt::Prompt;
+use crate::sample::params::Sampling;
 
 /// A prompt and how to continue it. Every setting has a default: greedy, to the end of the text or of the context.
 ///
@@ -41,7 +25,7 @@ pub struct Request {
     pub prompt: Prompt,
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// Seed of the draws; `None` derives one from the engine's seed and the number of the sequence.
+    /// Seed of the draws; `None` derives one from the engine's seed and the number of the sequence, whatever other requests there are.
     pub seed: Option<u64>,
     /// At most this many generated tokens, at least 1; `None`: until the context is full.
     pub max_tokens: Option<usize>,
@@ -59,8 +43,11 @@ pub struct Request {
     pub logprobs: Option<usize>,
     /// The sequence ends at the first step at or after this time.
     pub deadline: Option<Instant>,
-    /// Calls of tools follow the schemas of the tools. Logprobs are those after it: what may not come has none.
-    pub constraint: Option<CallConstraint>,
+    /// A rule for which tokens may come next, such as a [`CallConstraint`](crate::constraint::CallConstraint). Log probabilities are
+    /// computed after masking; masked tokens have none.
+    pub constraint: Option<Arc<dyn Constraint>>,
+    /// The first setting that only chat prompts hear, set for another prompt.
+    pub(crate) unheard: Option<&'static str>,
 }
 
 impl Request {
@@ -79,6 +66,7 @@ impl Request {
             logprobs: None,
             deadline: None,
             constraint: None,
+            unheard: None,
         }
     }
 
@@ -87,28 +75,31 @@ impl Request {
         Self::new(Prompt::Chat { messages: messages.into_iter().collect(), tools: Vec::new(), variables: Map::new() })
     }
 
-    /// Tools that the model may call; heard by chat prompts only.
+    /// Adds tools that the model may call. Only chat prompts have tools: a request with another prompt is refused when it is submitted.
     pub fn tools(mut self, specs: impl IntoIterator<Item = ToolSpec>) -> Self {
-        if let Prompt::Chat { tools, .. } = &mut self.prompt {
-            tools.extend(specs);
+        match &mut self.prompt {
+            Prompt::Chat { tools, .. } => tools.extend(specs),
+            _ => self.unheard = self.unheard.or(Some("tools")),
         }
         self
     }
 
-    /// A variable for the chat template, such as `enable_thinking` of Qwen 3; heard by chat prompts only.
+    /// Sets a variable for the chat template, such as `enable_thinking` of Qwen 3. Only chat prompts have variables: a request with another
+    /// prompt is refused when it is submitted.
     ///
     /// ```
     /// use mistral_core::{Message, Request};
     /// let request = Request::chat([Message::user("Hi")]).template_variable("enable_thinking", false);
     /// ```
     pub fn template_variable(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        if let Prompt::Chat { variables, .. } = &mut self.prompt {
-            variables.insert(name.into(), value.into());
+        match &mut self.prompt {
+            Prompt::Chat { variables, .. } => drop(variables.insert(name.into(), value.into())),
+            _ => self.unheard = self.unheard.or(Some("template_variable")),
         }
         self
     }
 
-    /// Selects the chat template of this name, one of [`Model::chat_templates`](crate::Model::chat_templates). Only chat prompts use it.
+    /// Selects the chat template of this name, one of [`Model::chat_templates`](crate::Model::chat_templates). Only for chat prompts.
     /// Shorthand for the template variable `chat_template`.
     pub fn chat_template(self, name: impl Into<String>) -> Self {
         self.template_variable(crate::text::TEMPLATE_NAME, name.into())
@@ -228,38 +219,11 @@ impl Request {
         self
     }
 
-    /// See [`Request::constraint`](Self#structfield.constraint).
-    pub fn constraint(mut self, constraint: CallConstraint) -> Self {
-        self.constraint = Some(constraint);
+    /// Sets a rule for which tokens may come next: a [`CallConstraint`](crate::constraint::CallConstraint), a constraint of the program's
+    /// own, or an [`Arc`] of either that several requests share. See [`Constraint`].
+    pub fn constraint(mut self, constraint: impl Constraint + 'static) -> Self {
+        self.constraint = Some(Arc::new(constraint));
         self
-    }
-
-    /// Checks everything that is known before the first step, for a prompt of token ids.
-    pub(crate) fn check(&self, tokens: &[u32], context: usize, vocab_size: usize, now: Instant) -> Result<(), Error> {
-        if tokens.is_empty() {
-            return Err(Error::EmptyPrompt);
-        }
-        if tokens.len() >= context {
-            return Err(Error::PromptTooLong { tokens: tokens.len(), limit: context.saturating_sub(1) });
-        }
-        if let Some(&token) = tokens.iter().chain(&self.stop_tokens).find(|&&t| t as usize >= vocab_size) {
-            return Err(Error::TokenOutOfRange { token, vocab_size });
-        }
-        let invalid = |name, detail: String| Err(Error::InvalidParameter { name, detail });
-        if self.max_tokens == Some(0) {
-            return invalid("max_tokens", "0 leaves nothing to generate".into());
-        }
-        if self.stop_strings.iter().any(String::is_empty) {
-            return invalid("stop", "a stop string is empty".into());
-        }
-        if let Some(count) = self.logprobs.filter(|&count| count > vocab_size) {
-            return invalid("logprobs", format!("{count} alternatives, but the model has {vocab_size} tokens"));
-        }
-        self.sampling.check(vocab_size)?;
-        match self.deadline.is_some_and(|deadline| deadline <= now) {
-            true => Err(Error::DeadlinePassed),
-            false => Ok(()),
-        }
     }
 }
 

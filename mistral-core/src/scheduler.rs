@@ -9,9 +9,9 @@
 
 use std::collections::VecDeque;
 
-use crate::SequenceId;
-use crate::block_pool::BlockPool;
-use crate::sequence::Sequence;
+use crate::cache_pools::CachePools;
+use crate::request::SequenceId;
+use crate::sequence::{Phase, Sequence};
 
 /// The sequences of an engine.
 #[derive(Debug)]
@@ -73,42 +73,25 @@ impl Scheduler {
     }
 
     /// Plans a step: takes blocks for what it plans, decodes before prefill chunks. Returns how many sequences were preempted.
-    /// `chunks` is empty only if there are no sequences, provided that each fits into the pool alone.
-    pub(crate) fn plan(&mut self, pool: &mut BlockPool, chunks: &mut Vec<Chunk>) -> usize {
+    /// `chunks` is empty only if there are no sequences, provided that each fits into the pools alone.
+    pub(crate) fn plan(&mut self, pools: &mut CachePools, chunks: &mut Vec<Chunk>) -> usize {
         chunks.clear();
         let mut budget = self.max_batch_tokens;
-        let mut preempted = 0;
-        let mut index = 0;
-        while index < self.running {
-            let Some(sequence) = self.sequences.get_mut(index) else { break };
-            // All known tokens have blocks since admission; only a token generated since can need one more.
-            let blocks = pool.blocks_for(sequence.tokens.len());
-            if !pool.grow(&mut sequence.blocks, blocks) {
-                self.preempt_youngest(pool);
-                preempted += 1;
-                continue;
-            }
-            if sequence.pending() == 1 && budget > 0 {
-                chunks.push(Chunk { index, tokens: 1 });
-                budget -= 1;
-            }
-            index += 1;
-        }
-        for (index, sequence) in self.sequences.iter().take(self.running).enumerate() {
-            if sequence.pending() > 1 && budget > 0 {
-                let tokens = sequence.pending().min(budget);
-                chunks.push(Chunk { index, tokens });
-                budget -= tokens;
-            }
-        }
+        let before = self.running;
+        self.plan_phase(Phase::Decode, pools, chunks, &mut budget);
+        self.plan_phase(Phase::Prefill, pools, chunks, &mut budget);
+        let preempted = before - self.running;
         while budget > 0 && self.running < self.max_sequences {
             let Some(sequence) = self.sequences.get_mut(self.running) else { break };
-            let blocks = pool.blocks_for(sequence.tokens.len());
             // A block in reserve for each running sequence, or the newcomer would soon be preempted by their growth.
-            if pool.free() < blocks + self.running || !pool.grow(&mut sequence.blocks, blocks) {
+            if !pools.admit(&mut sequence.held, sequence.tokens.len(), self.running) {
                 break;
             }
             let tokens = sequence.pending().min(budget);
+            if !pools.extend(&mut sequence.held, 0, tokens) {
+                pools.release(&mut sequence.held);
+                break;
+            }
             chunks.push(Chunk { index: self.running, tokens });
             budget -= tokens;
             self.running += 1;
@@ -116,13 +99,41 @@ impl Scheduler {
         preempted
     }
 
-    /// Takes the blocks of the youngest running sequence; it is then the first to wait.
-    fn preempt_youngest(&mut self, pool: &mut BlockPool) {
+    /// Plans the running sequences of a phase, oldest first. Where blocks are missing, the youngest sequences give up theirs.
+    fn plan_phase(&mut self, phase: Phase, pools: &mut CachePools, chunks: &mut Vec<Chunk>, budget: &mut usize) {
+        let mut index = 0;
+        while index < self.running && *budget > 0 {
+            let Some(sequence) = self.sequences.get_mut(index) else { break };
+            if sequence.phase != phase {
+                index += 1;
+                continue;
+            }
+            let tokens = sequence.pending().min(*budget);
+            let (computed, end) = (sequence.computed, sequence.computed + tokens);
+            if pools.extend(&mut sequence.held, computed, end) {
+                chunks.push(Chunk { index, tokens });
+                *budget -= tokens;
+                index += 1;
+                continue;
+            }
+            self.preempt_youngest(pools);
+            // Its chunk, if it had one already, goes with it.
+            let running = self.running;
+            chunks.retain(|chunk| {
+                let stays = chunk.index < running;
+                *budget += if stays { 0 } else { chunk.tokens };
+                stays
+            });
+        }
+    }
+
+    /// Takes everything from the youngest running sequence; it is then the first to wait.
+    fn preempt_youngest(&mut self, pools: &mut CachePools) {
         let Some(youngest) = self.running.checked_sub(1) else { return };
         self.running = youngest;
         if let Some(sequence) = self.sequences.get_mut(youngest) {
-            pool.release(&mut sequence.blocks);
-            sequence.computed = 0;
+            pools.release(&mut sequence.held);
+            (sequence.computed, sequence.phase) = (0, Phase::Prefill);
         }
     }
 }

@@ -1,15 +1,18 @@
 //! A running generation: its tokens, its place in the cache, its sampler and its text.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use mistral_models::TextStream;
 
-use crate::block_pool::BlockId;
-use crate::constraint::{CallMask, TokenTable};
-use crate::sample::{Logprobs, Sampler};
+use crate::cache_pools::Held;
+use crate::constraint::rule::TokenMask;
+use crate::error::Error;
+use crate::event::{FinishReason, TextPiece, Usage};
+use crate::prepared::Prepared;
+use crate::request::SequenceId;
+use crate::sample::Sampler;
+use crate::sample::logprobs::Logprobs;
 use crate::stop::StopStrings;
-use crate::{Error, FinishReason, Piece, Request, SequenceId, Usage};
 
 /// Everything the engine knows about one sequence.
 #[derive(Debug)]
@@ -19,10 +22,13 @@ pub(crate) struct Sequence {
     pub(crate) tokens: Vec<u32>,
     /// How many of `tokens` are in the cache.
     pub(crate) computed: usize,
-    /// The cache blocks that hold them.
-    pub(crate) blocks: Vec<BlockId>,
+    /// Whether known tokens are being computed, or new ones.
+    pub(crate) phase: Phase,
+    /// Its part of the cache.
+    pub(crate) held: Held,
     pub(crate) sampler: Sampler,
-    pub(crate) constraint: Option<CallMask>,
+    /// What may come next, for a request with a constraint.
+    pub(crate) mask: Option<Box<dyn TokenMask>>,
     pub(crate) deadline: Option<Instant>,
     prompt_tokens: usize,
     /// Length of `tokens` at which the sequence ends.
@@ -34,53 +40,41 @@ pub(crate) struct Sequence {
     /// Tokens that the tokenizer knows; the model may have rows of padding beyond.
     text_tokens: usize,
     /// What will be the next piece.
-    piece: Piece,
+    piece: TextPiece,
     /// Whether a stop string was found: the text is complete.
     ended: bool,
 }
 
-/// What the checkpoint says about ends and text.
-#[derive(Debug, Default)]
-pub(crate) struct Vocabulary {
-    pub(crate) end_tokens: Vec<u32>,
-    pub(crate) text: Option<TextStream>,
-    pub(crate) text_tokens: usize,
-    /// For sequences with a constraint.
-    pub(crate) token_table: Option<Arc<TokenTable>>,
+/// What a sequence does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Computes tokens that are known: its prompt, or after a preemption everything so far.
+    Prefill,
+    /// Generates: one token per step.
+    Decode,
 }
 
 impl Sequence {
-    /// A sequence that has not begun. `request` is checked, `context` is the number of positions it may have.
-    pub(crate) fn new(
-        id: SequenceId,
-        tokens: Vec<u32>,
-        request: Request,
-        context: usize,
-        seed: u64,
-        vocabulary: Vocabulary,
-    ) -> Self {
-        let prompt_tokens = tokens.len();
-        let limit = request.max_tokens.map_or(context, |most| prompt_tokens.saturating_add(most).min(context));
-        let constraint = request.constraint.zip(vocabulary.token_table).map(|(rule, table)| {
-            let ends = [&vocabulary.end_tokens[..], &request.stop_tokens[..]].concat();
-            CallMask::new(rule, table, ends)
-        });
+    /// Makes a sequence that has not begun.
+    pub(crate) fn new(id: SequenceId, prepared: Prepared, seed: u64) -> Self {
+        let Prepared { tokens, vocabulary, .. } = prepared;
         Self {
             id,
-            constraint,
-            sampler: Sampler::new(request.sampling, request.logprobs, seed, &tokens),
+            mask: prepared.mask,
+            sampler: Sampler::new(prepared.sampling, prepared.logprobs, seed, &tokens),
+            prompt_tokens: tokens.len(),
             tokens,
             computed: 0,
-            blocks: Vec::new(),
-            deadline: request.deadline,
-            prompt_tokens,
-            limit,
+            phase: Phase::Prefill,
+            held: Held::default(),
+            deadline: prepared.deadline,
+            limit: prepared.limit,
             end_tokens: vocabulary.end_tokens,
-            stop_tokens: request.stop_tokens,
-            stop: StopStrings::new(request.stop_strings, request.include_stop),
+            stop_tokens: prepared.stop_tokens,
+            stop: prepared.stop,
             text: vocabulary.text,
             text_tokens: vocabulary.text_tokens,
-            piece: Piece::default(),
+            piece: TextPiece::default(),
             ended: false,
         }
     }
@@ -116,12 +110,12 @@ impl Sequence {
     }
 
     /// The next piece, once it has text.
-    pub(crate) fn take_piece(&mut self) -> Option<Piece> {
+    pub(crate) fn take_piece(&mut self) -> Option<TextPiece> {
         (!self.piece.text.is_empty()).then(|| std::mem::take(&mut self.piece))
     }
 
     /// Ends the text and gives out what was held back, except after a stop string.
-    pub(crate) fn last_piece(&mut self) -> Option<Piece> {
+    pub(crate) fn last_piece(&mut self) -> Option<TextPiece> {
         if let Some(stream) = self.text.take().filter(|_| !self.ended).as_mut()
             && self.stop.push(stream.finish(), &mut self.piece.text).is_none()
         {

@@ -91,7 +91,7 @@ impl StopStrings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Rng;
+    use crate::sample::rng::Rng;
 
     /// Character by character over the whole text, by definition; characters whose flag is set are hidden.
     fn naive(text: &str, hidden: &[bool], stops: &[String], include: bool) -> (String, Option<usize>) {

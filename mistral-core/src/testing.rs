@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mistral_models::{Batch, Error, LogitRows, Logits, Tokenizer};
+use mistral_models::{Batch, BatchError, BatchRun, Error, LogitRows, Logits, Tokenizer};
 use serde_json::{Map, json};
 
-use crate::forward::Forward;
+use crate::forward::{CacheShape, Forward};
 use crate::text::TextModel;
 
 /// The end token of [`byte_tokenizer`]; ids below are bytes.
@@ -24,6 +24,10 @@ pub(crate) struct Scripted {
     block_tokens: usize,
     /// Token and length of the sequence when it was written.
     slots: Vec<Option<(u32, usize)>>,
+    /// A second group of layers, which sees so far back, and its slots.
+    windowed: Option<(usize, Vec<Option<u32>>)>,
+    /// For each slot of recurrent state the tokens that went into it.
+    states: Vec<Vec<u32>>,
     /// Whether the script sees the lengths too, as a model with a rope scaling by length does.
     pub(crate) sees_lengths: bool,
     /// The next forward pass fails while this is set.
@@ -33,7 +37,30 @@ pub(crate) struct Scripted {
 impl Scripted {
     pub(crate) fn new(context: usize, blocks: usize, block_tokens: usize, script: Script) -> Self {
         let slots = vec![None; blocks * block_tokens];
-        Self { script, context, block_tokens, slots, sees_lengths: false, broken: Arc::default() }
+        let (windowed, states) = (None, vec![Vec::new(); 64]);
+        Self { script, context, block_tokens, slots, windowed, states, sees_lengths: false, broken: Arc::default() }
+    }
+
+    /// Adds a group of layers with a window and `blocks` blocks.
+    pub(crate) fn window(mut self, window: usize, blocks: usize) -> Self {
+        self.windowed = Some((window, vec![None; blocks * self.block_tokens]));
+        self
+    }
+
+    /// Writes what the run leaves in the second group, and checks what it sees there and in its state.
+    fn check_window_and_state(&mut self, run: &BatchRun, tokens: &[u32]) {
+        let state = &mut self.states[run.slot];
+        state.truncate(if run.position == 0 { 0 } else { usize::MAX });
+        assert_eq!(state.len(), run.position, "the state is not of the positions before");
+        state.extend(tokens);
+        let Some((window, slots)) = &mut self.windowed else { return };
+        for at in run.position..run.position + run.tokens {
+            let slot =
+                |at: usize| run.tables[1][at / self.block_tokens] as usize * self.block_tokens + at % self.block_tokens;
+            slots[slot(at)] = Some(state[at]);
+            let first = (at + 1).saturating_sub(*window);
+            assert!((first..=at).all(|at| slots[slot(at)] == Some(state[at])), "a visible key was overwritten");
+        }
     }
 }
 
@@ -46,37 +73,40 @@ impl Forward for Scripted {
         self.context
     }
 
-    fn block_tokens(&self) -> usize {
-        self.block_tokens
-    }
-
-    fn blocks(&self) -> usize {
-        self.slots.len() / self.block_tokens
+    fn cache(&self) -> CacheShape {
+        let blocks = |slots: usize| slots / self.block_tokens;
+        let second = self.windowed.iter().map(|(window, slots)| (blocks(slots.len()), Some(*window)));
+        CacheShape {
+            block_tokens: self.block_tokens,
+            groups: [(blocks(self.slots.len()), None)].into_iter().chain(second).collect(),
+            slots: self.states.len(),
+            keys_depend_on_length: self.sees_lengths,
+        }
     }
 
     fn forward(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), Error> {
         if self.broken.load(Ordering::Relaxed) {
-            return Err(Error::Batch { detail: "broken by the test".into() });
+            return Err(BatchError::Other { detail: "broken by the test".into() }.into());
         }
-        let slot = |table: &[u32], at: usize| {
-            table[at / self.block_tokens] as usize * self.block_tokens + at % self.block_tokens
-        };
+        let block_tokens = self.block_tokens;
+        let slot = |table: &[u32], at: usize| table[at / block_tokens] as usize * block_tokens + at % block_tokens;
         let by_length = if self.sees_lengths { 1 << 10 } else { 0 };
         let seen = |(token, length): (u32, usize)| token + by_length * length as u32;
         let mut rows = Vec::new();
-        for sequence in batch.sequences() {
-            let tokens = &batch.tokens()[sequence.start..sequence.start + sequence.tokens];
-            for (at, &token) in (sequence.position..).zip(tokens) {
-                self.slots[slot(&sequence.block_table, at)] = Some((token, sequence.length));
+        for run in batch.runs() {
+            let tokens = &batch.tokens()[run.start..run.start + run.tokens];
+            for (at, &token) in (run.position..).zip(tokens) {
+                self.slots[slot(&run.tables[0], at)] = Some((token, run.length));
             }
+            self.check_window_and_state(run, tokens);
         }
         // Read only after every write, so that two sequences in one block would be seen.
-        for sequence in batch.sequences() {
-            let end = sequence.position + sequence.tokens;
+        for run in batch.runs() {
+            let end = run.position + run.tokens;
             assert!(end <= self.context);
-            if sequence.logits == LogitRows::Last {
+            if run.rows == LogitRows::Last {
                 let history: Vec<u32> =
-                    (0..end).map(|at| self.slots[slot(&sequence.block_table, at)].map(seen).unwrap()).collect();
+                    (0..end).map(|at| self.slots[slot(&run.tables[0], at)].map(seen).unwrap()).collect();
                 rows.extend((self.script)(&history));
             }
         }
@@ -102,7 +132,7 @@ pub(crate) fn babbles() -> Script {
     Box::new(|seen| {
         let mut state =
             seen.iter().fold(0u64, |h, &t| (h ^ u64::from(t)).wrapping_mul(0x0100_0000_01b3).rotate_left(17));
-        let mut unit = || (crate::sample::split_mix(&mut state) >> 40) as f32 / (1 << 24) as f32;
+        let mut unit = || (crate::sample::rng::split_mix(&mut state) >> 40) as f32 / (1 << 24) as f32;
         let end = unit() < 1.0 / 64.0;
         (0..VOCAB as u32)
             .map(|token| match token {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use mistral_models::{ChatTemplate, ChatTemplates, Checkpoint, EncodeOptions, TemplateInput, Tokenizer};
-use mistral_tools::ToolSpec;
+use mistral_models::{ChatTemplate, ChatTemplates, Checkpoint, EncodeOptions, TemplateInput, TextStream, Tokenizer};
 use mistral_tools::dialect::{CallHistory, Dialect};
+use mistral_tools::{ContentPart, Message, Resource, ResourceBody, ToolSpec};
 use serde_json::{Map, Value};
 
-use crate::constraint::TokenTable;
-use crate::sequence::Vocabulary;
-use crate::{Error, Message, Prompt};
+use crate::constraint::tokens::TokenTable;
+use crate::error::Error;
+use crate::prompt::Prompt;
 
 /// Tokenizer and chat templates, each if the checkpoint has them. Cheap to clone, usable from any thread.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,14 @@ pub(crate) struct TextModel {
     templates: Option<Arc<Templates>>,
     /// Made for the first sequence with a constraint.
     token_table: Arc<OnceLock<Arc<TokenTable>>>,
+}
+
+/// What the checkpoint says about ends and text.
+#[derive(Debug, Default)]
+pub(crate) struct Vocabulary {
+    pub(crate) end_tokens: Vec<u32>,
+    pub(crate) text: Option<TextStream>,
+    pub(crate) text_tokens: usize,
 }
 
 /// The chat templates of a checkpoint, compiled at their first use.
@@ -71,21 +79,12 @@ impl TextModel {
         Self { tokenizer, templates: templates.map(compile).map(Arc::new), token_table: Arc::default() }
     }
 
-    /// Reads what a checkpoint says about text. Without a tokenizer, the model takes and gives token ids only.
+    /// Reads what a checkpoint says about text. Without a tokenizer, the model takes and returns token ids only.
     ///
     /// # Errors
     /// The tokenizer's, when there is one and it cannot be used, and those of reading files.
     pub(crate) fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let tokenizer = match checkpoint.metadata() {
-            Some(metadata) => match metadata.str("tokenizer.ggml.model")? {
-                // How converters say that there is none.
-                None | Some("none" | "no_vocab") => None,
-                Some(_) => Some(Tokenizer::from_gguf(metadata)?),
-            },
-            None if checkpoint.file("tokenizer.json")?.is_none() => None,
-            None => Some(Tokenizer::from_checkpoint(checkpoint)?),
-        };
-        Ok(Self::new(tokenizer, ChatTemplates::from_checkpoint(checkpoint)?))
+        Ok(Self::new(Tokenizer::open(checkpoint)?, ChatTemplates::from_checkpoint(checkpoint)?))
     }
 
     /// Returns the names of the chat templates.
@@ -139,6 +138,7 @@ impl TextModel {
         tools: &[ToolSpec],
         variables: &Map<String, Value>,
     ) -> Result<String, Error> {
+        check_content(messages)?;
         let templates = self.templates.as_ref().ok_or(Error::NoChatTemplate)?;
         let has_tools = !tools.is_empty();
         let named = variables.get(TEMPLATE_NAME).and_then(Value::as_str);
@@ -163,7 +163,7 @@ impl TextModel {
         Ok(render(&history.messages(dialect, messages))?)
     }
 
-    /// The vocabulary as constraints need it.
+    /// Returns the vocabulary as constraints need it.
     ///
     /// # Errors
     /// [`Error::NoTokenizer`].
@@ -179,9 +179,30 @@ impl TextModel {
             end_tokens: if ignore_eos { Vec::new() } else { tokenizer.eos().to_vec() },
             text: Some(tokenizer.stream_after(before, !special_text)),
             text_tokens: tokenizer.vocab_size(),
-            token_table: None,
         }
     }
+}
+
+/// Checks that the messages have only parts that a model of text reads. The text of a resource is text.
+///
+/// # Errors
+/// [`Error::UnsupportedContent`].
+pub(crate) fn check_content(messages: &[Message]) -> Result<(), Error> {
+    for (index, message) in messages.iter().enumerate() {
+        for part in message.content.parts() {
+            match part {
+                ContentPart::Text(_) | ContentPart::Resource(Resource { body: ResourceBody::Text(_), .. }) => {}
+                part => {
+                    return Err(Error::UnsupportedContent {
+                        message: index,
+                        role: message.role,
+                        part: part.to_string(),
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -192,11 +213,40 @@ mod tests {
     fn calls_are_shown_by_templates_that_know_of_none() {
         let source = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}<|tool_call_start|>";
         let text = TextModel::new(None, ChatTemplates::from_parts(None, Some(source), None).unwrap());
-        let call = crate::ToolCall::new("add", serde_json::json!({"a": 1})).with_id("c1");
+        let call = mistral_tools::ToolCall::new("add", serde_json::json!({"a": 1})).with_id("c1");
         let messages = [Message::user("Hi"), Message::assistant("").with_tool_calls([call]), Message::tool("c1", "2")];
         let shown = text.render(&messages, &[], &Map::new()).unwrap();
         let call = "<|tool_call_start|>[add(a=1)]<|tool_call_end|>";
         assert_eq!(shown, format!("user: Hi\nassistant: {call}\ntool: 2\n<|tool_call_start|>"));
+    }
+
+    #[test]
+    fn parts_reach_the_template_and_an_image_is_refused() {
+        use mistral_tools::{Content, Image};
+
+        let source = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
+        let text = TextModel::new(None, ChatTemplates::from_parts(None, Some(source), None).unwrap());
+        let resource = ContentPart::from(Resource::text("file:///a.md", "# A"));
+        let messages = [
+            Message::system("Be brief."),
+            Message::user(Content::from_iter(["Sum".into(), " up:\n".into(), resource])),
+        ];
+        let shown = text.render(&messages, &[], &Map::new()).unwrap();
+        assert_eq!(shown, "system: Be brief.\nuser: Sum up:\n[resource: file:///a.md]\n# A\n");
+        for (part, words) in [
+            (ContentPart::from(Image::bytes("image/png", *b"abc")), "[image: image/png, 3 bytes]"),
+            (Image::url("https://example.com/a.png").into(), "[image: https://example.com/a.png]"),
+            (Resource::bytes("file:///b", *b"abc").into(), "[resource: file:///b, 3 bytes]"),
+        ] {
+            let messages = [messages[0].clone(), Message::user(Content::from_iter(["See".into(), part]))];
+            let error = text.render(&messages, &[], &Map::new()).unwrap_err();
+            assert!(matches!(&error, Error::UnsupportedContent { message: 1, role: crate::Role::User, .. }));
+            let shown = error.to_string();
+            assert!(
+                shown.contains(words) && shown.contains("message 1") && shown.contains("no image encoder"),
+                "{shown}"
+            );
+        }
     }
 
     #[test]

@@ -9,11 +9,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use crate::engine::{Engine, EngineStep};
+use crate::error::Error;
+use crate::event::{EventKind, FinishReason, Usage};
 use crate::feed::Feed;
+use crate::metrics::Metrics;
+use crate::prepared::Prepared;
+use crate::request::{Request, SequenceId};
+use crate::shape::Shape;
 use crate::text::TextModel;
-use crate::{
-    ContextWarning, Engine, Error, EventKind, FinishReason, Metrics, Prompt, Request, SequenceId, Step, Usage,
-};
 
 /// Owns the worker thread: dropping it stops the thread.
 #[derive(Debug)]
@@ -21,9 +25,7 @@ pub(crate) struct Handle {
     inbox: Arc<Inbox>,
     thread: Option<JoinHandle<()>>,
     text: TextModel,
-    context_length: usize,
-    context_warning: Option<ContextWarning>,
-    vocab_size: usize,
+    shape: Shape,
     capacity: usize,
 }
 
@@ -52,12 +54,10 @@ enum Phase {
     Panicked,
 }
 
-/// A checked request on its way to the engine.
+/// A request on its way to the engine.
 #[derive(Debug)]
 struct Submission {
-    request: Request,
-    /// When it was checked: a deadline that passes on the way ends the sequence, it does not refuse the request.
-    checked: Instant,
+    prepared: Prepared,
     feed: Arc<Feed>,
 }
 
@@ -69,21 +69,17 @@ impl Handle {
     pub(crate) fn new(engine: Engine) -> Result<Self, Error> {
         let inbox = Arc::new(Inbox::default());
         inbox.lock().metrics = engine.metrics();
-        let (context_length, vocab_size, capacity) = (engine.context_length(), engine.vocab_size(), engine.capacity());
-        let (context_warning, text) = (engine.context_warning(), engine.text().clone());
+        let (text, shape, capacity) = (engine.text().clone(), engine.shape(), engine.capacity());
         let worker = Worker { engine, inbox: Arc::clone(&inbox), feeds: BTreeMap::new() };
         let thread = thread::Builder::new().name("mistral-engine".into()).spawn(|| worker.run());
         let thread = Some(thread.map_err(|error| Error::Thread(Arc::new(error)))?);
-        Ok(Self { inbox, thread, text, context_length, context_warning, vocab_size, capacity })
+        Ok(Self { inbox, thread, text, shape, capacity })
     }
 
     /// Renders, tokenizes and checks a request on the caller's thread, then hands it to the worker.
-    pub(crate) fn submit(&self, mut request: Request) -> Result<Arc<Feed>, Error> {
-        let prompt = std::mem::replace(&mut request.prompt, Prompt::Tokens(Vec::new()));
-        let tokens = self.text.tokens(prompt)?;
-        let checked = Instant::now();
-        request.check(&tokens, self.context_length, self.vocab_size, checked)?;
-        request.prompt = Prompt::Tokens(tokens);
+    /// A deadline that passes on the way ends the sequence; it does not refuse the request.
+    pub(crate) fn submit(&self, request: Request) -> Result<Arc<Feed>, Error> {
+        let prepared = Prepared::new(request, &self.text, self.shape, Instant::now())?;
         let feed = Arc::new(Feed::default());
         let mut state = self.inbox.lock();
         if state.phase == Phase::Panicked {
@@ -93,7 +89,7 @@ impl Handle {
             return Err(Error::QueueFull { capacity: self.capacity });
         }
         state.live += 1;
-        state.submissions.push_back(Submission { request, checked, feed: Arc::clone(&feed) });
+        state.submissions.push_back(Submission { prepared, feed: Arc::clone(&feed) });
         drop(state);
         self.inbox.wake.notify_one();
         Ok(feed)
@@ -110,16 +106,8 @@ impl Handle {
         &self.text
     }
 
-    pub(crate) fn context_length(&self) -> usize {
-        self.context_length
-    }
-
-    pub(crate) fn context_warning(&self) -> Option<ContextWarning> {
-        self.context_warning
-    }
-
-    pub(crate) fn vocab_size(&self) -> usize {
-        self.vocab_size
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
     }
 
     pub(crate) fn metrics(&self) -> Metrics {
@@ -170,7 +158,7 @@ impl Worker {
         while self.receive() {
             let step = self.engine.step(Instant::now());
             self.deliver();
-            debug_assert!(step != Step::Idle || self.engine.is_idle());
+            debug_assert!(step != EngineStep::Idle || self.engine.is_idle());
         }
     }
 
@@ -191,18 +179,12 @@ impl Worker {
         for id in cancelled.collect::<Vec<_>>() {
             self.engine.cancel(id);
         }
-        for Submission { request, checked, feed } in submissions {
+        for Submission { prepared, feed } in submissions {
             if feed.is_cancelled() {
                 feed.end(Ok((FinishReason::Cancelled, Usage::default())));
                 continue;
             }
-            match self.engine.submit(request, checked) {
-                Ok(id) => drop(self.feeds.insert(id, feed)),
-                Err(error) => {
-                    self.inbox.lock().release(&feed);
-                    feed.end(Err(error));
-                }
-            }
+            self.feeds.insert(self.engine.admit(prepared), feed);
         }
         true
     }

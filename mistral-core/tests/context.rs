@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use mistral_core::models::Checkpoint;
-use mistral_core::{Error, FinishReason, Model, Request, Source};
+use mistral_core::{Error, FinishReason, Model, ModelSource, Request};
 
 const HIDDEN: usize = 16;
 const VOCAB: usize = 32;
@@ -66,7 +66,7 @@ fn prompts_run_up_to_where_the_scaling_reaches() {
         let model = Model::builder().checkpoint(tiny(scaling)).load().unwrap();
         assert_eq!((model.context_length(), model.context_warning()), (128, None), "{scaling}");
         assert_eq!(runs(&model, 127).unwrap(), 1, "{scaling}");
-        assert!(matches!(runs(&model, 128), Err(Error::PromptTooLong { tokens: 128, limit: 127 })), "{scaling}");
+        assert!(matches!(runs(&model, 128), Err(Error::PromptTooLong { tokens: 128, limit: 127, .. })), "{scaling}");
     }
 }
 
@@ -104,7 +104,7 @@ fn the_beginning_of_a_text_does_not_depend_on_the_limit() {
 fn shared_cases_run_as_far_as_their_scaling_reaches() {
     let Some(shared) = shared() else { return };
     for path in ["linear", "yarn", "yarn_ctx32.gguf"] {
-        let source = || Source::Path(shared.join("cases/scaled_context").join(path));
+        let source = || ModelSource::Path(shared.join("cases/scaled_context").join(path));
         let model = Model::builder().checkpoint(source()).load().unwrap();
         assert_eq!((model.context_length(), model.context_warning()), (128, None), "{path}");
         assert_eq!(runs(&model, 127).unwrap(), 1, "{path}");
@@ -118,7 +118,7 @@ fn shared_cases_run_as_far_as_their_scaling_reaches() {
 #[test]
 fn the_shared_case_of_a_control_token_stops() {
     let Some(shared) = shared() else { return };
-    let source = Source::Path(shared.join("cases/stop_control_token.gguf"));
+    let source = ModelSource::Path(shared.join("cases/stop_control_token.gguf"));
     let model = Model::builder().checkpoint(source).load().unwrap();
     for special_text in [false, true] {
         let request = Request::new(vec![1, 270]).logit_bias(298, 1000.0).ignore_eos(true).max_tokens(8);

@@ -6,9 +6,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use mistral_core::agent::{AgentLimits, AgentStep, AgentStop, CallEnd, Exchange};
 use mistral_core::tools::dialect::{self, CallForm, CallHistory, Dialect};
 use mistral_core::tools::{CallArguments, Message, ToolCall, ToolSpec};
-use mistral_core::{AgentLimits, AgentStep, AgentStop, CallEnd, Exchange, FinishReason, Usage};
+use mistral_core::{FinishReason, Usage};
 use mistral_models::{ChatTemplate, TemplateInput};
 use serde_json::{Value, json};
 
@@ -181,7 +182,7 @@ fn round_trip(published: &Published, turn: Turn<'_>, thinks: bool) -> Result<Fou
             written = written.strip_prefix("</think>").unwrap_or(written);
         }
     }
-    let message: dialect::Message = parser.parse(written);
+    let message: dialect::ParsedMessage = parser.parse(written);
     let calls: Vec<_> = message.calls().collect();
     let show = || format!("{message:?} from {written:?}");
     if calls.len() != turn.len() {

@@ -111,5 +111,5 @@ fn absurd_options_are_errors_or_work() {
     let answer = model.generate(Request::new("Once").max_tokens(3)).unwrap().complete().unwrap();
     assert_eq!(answer.tokens.len(), 3);
     let tiny = ready().kv_tokens(1).block_tokens(1).load().unwrap();
-    assert!(matches!(tiny.generate(vec![1]), Err(Error::PromptTooLong { tokens: 1, limit: 0 })));
+    assert!(matches!(tiny.generate(vec![1]), Err(Error::PromptTooLong { tokens: 1, limit: 0, .. })));
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::loader::FileKind;
+use crate::batch_error::BatchError;
+use crate::loader::file_kind::FileKind;
+use crate::unsupported::Unsupported;
 
 /// Why a checkpoint, tokenizer, template or forward pass could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -95,13 +97,8 @@ pub enum Error {
         detail: String,
     },
     /// Understood as valid, but this version cannot do it.
-    #[error("unsupported {what}: {detail}")]
-    Unsupported {
-        /// The kind of thing: architecture, configuration key, tokenizer, tensor format.
-        what: &'static str,
-        /// Which one.
-        detail: String,
-    },
+    #[error("unsupported {0}")]
+    Unsupported(#[from] Unsupported),
     /// A value exceeds one of the public limits.
     #[error("{what} is {found}, above the limit of {limit}")]
     Limit {
@@ -151,10 +148,13 @@ pub enum Error {
         detail: String,
     },
     /// A batch that does not fit the model or the cache.
-    #[error("batch: {detail}")]
-    Batch {
-        /// What does not fit, with token, position or block.
-        detail: String,
+    #[error("batch: {0}")]
+    Batch(#[from] BatchError),
+    /// Something that cannot happen happened: a defect of this crate, please report it.
+    #[error("internal error: {what}; this is a defect of mistral-models, please report it")]
+    Internal {
+        /// The assumption that did not hold.
+        what: &'static str,
     },
     /// An operation of the backend failed.
     #[error(transparent)]
@@ -177,9 +177,37 @@ impl Error {
         Self::Config { key: key.into(), detail: detail.into() }
     }
 
-    /// Something valid that this version cannot do.
+    /// A cache that was made for another decoder.
+    pub(crate) fn other_decoder(detail: &str) -> Self {
+        BatchError::OtherDecoder { detail: detail.into() }.into()
+    }
+
+    /// A family that has no description here.
+    pub(crate) fn architecture(name: &str, known: &[&str]) -> Self {
+        let known = known.iter().map(|name| (*name).to_owned()).collect();
+        Unsupported::Architecture { name: name.to_owned(), known }.into()
+    }
+
+    /// Configuration keys that the architecture does not read.
+    pub(crate) fn unread_keys(keys: Vec<String>, architecture: &str) -> Self {
+        Unsupported::ConfigKeys { keys, architecture: Some(architecture.to_owned()) }.into()
+    }
+
+    /// A configuration key with a value that cannot be followed.
+    pub(crate) fn config_value(key: impl Into<String>, value: impl std::fmt::Display) -> Self {
+        Unsupported::ConfigValue { key: key.into(), value: value.to_string() }.into()
+    }
+
+    /// Something valid that this version cannot do. A variant of [`Unsupported`] says more.
     pub(crate) fn unsupported(what: &'static str, detail: impl Into<String>) -> Self {
-        Self::Unsupported { what, detail: detail.into() }
+        let detail = detail.into();
+        Self::Unsupported(match what {
+            "rope type" => Unsupported::RopeType { name: detail },
+            "activation function" => Unsupported::Activation { name: detail },
+            "layer type" => Unsupported::LayerType { name: detail },
+            "checkpoint" => Unsupported::Checkpoint { detail },
+            _ => Unsupported::Other { what, detail },
+        })
     }
 }
 

@@ -5,8 +5,8 @@
 //! [`ChatTemplates`] are the text side. What lives as long as a request (scheduling, sampling, streams) is in `mistral-core`.
 //!
 //! ```
-//! use mistral_models::{Batch, CacheOptions, Checkpoint, Decoder, Description, LogitRows, Logits, Tokenizer};
-//! use mistral_quant::{Cpu, CpuOptions, KvFormat};
+//! use mistral_models::{Batch, CacheOptions, Checkpoint, Decoder, Description, LogitRows, Logits, Run, Tokenizer};
+//! use mistral_quant::{Cpu, CpuOptions};
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../mistral-core/assets/default-model/model.gguf");
 //! # if !std::path::Path::new(path).exists() { return Ok(()) } // the crate alone, without the repository
 //!
@@ -14,11 +14,11 @@
 //! let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
 //! let description = Description::new(&checkpoint)?;
 //! let mut decoder = Decoder::load(Cpu::new(CpuOptions::default())?, checkpoint.weights(), description)?;
-//! let mut cache = decoder.cache(CacheOptions { blocks: 4, block_tokens: 32, key_format: KvFormat::F16, value_format: KvFormat::F16 })?;
+//! let mut cache = decoder.cache(CacheOptions::new(4, 32))?;
 //!
 //! let tokens = tokenizer.encode("Once upon a", Default::default())?;
 //! let (mut batch, mut logits) = (Batch::default(), Logits::default());
-//! batch.push(&tokens, 0, tokens.len(), vec![2], LogitRows::Last);
+//! batch.push(Run::new(&tokens, 0).table(vec![2]).rows(LogitRows::Last));
 //! decoder.forward(&batch, &mut cache, &mut logits)?;
 //! let best = (0..logits.vocab_size() as u32).max_by(|a, b| {
 //!     let logit = |id: u32| logits.values()[id as usize];
@@ -38,35 +38,44 @@
 
 mod arch;
 mod batch;
+mod batch_error;
 mod block;
 mod cache;
+mod check;
 mod config;
 mod decoder;
+mod description;
 mod error;
 mod export;
+mod layer;
 pub mod loader;
 mod loading;
+pub mod manual;
 mod metadata;
 mod names;
-mod quantize;
+pub mod quantize;
 mod rope;
-mod spec;
+pub mod spec;
 mod template;
 mod threads;
 mod tokenizer;
+mod unsupported;
 
-pub use batch::{Batch, LogitRows, Logits, Sequence};
-pub use cache::{Cache, CacheOptions};
-pub use decoder::{Decoder, Description};
+pub use batch::{Batch, BatchRun, LogitRows, Logits, Run};
+pub use batch_error::BatchError;
+pub use cache::{Cache, CacheOptions, CachePlan, KvGroup};
+pub use decoder::Decoder;
+pub use description::Description;
 pub use error::Error;
 pub use loader::{
-    Checkpoint, CheckpointKind, CheckpointOptions, GgufTensor, GgufWriter, Limits, RandomTensor, RandomWeights,
-    RawTensor, ReadMode, TensorType, Weights,
+    Checkpoint, CheckpointKind, CheckpointOptions, Limits, RandomTensor, RandomWeights, RawTensor, ReadMode,
+    TensorType, Weights,
 };
 #[cfg(feature = "hub")]
 pub use loader::{Download, DownloadProgress};
 pub use metadata::{Array, ByteStrings, Metadata, Strings, Value};
-pub use quantize::{Calibration, GgufPlan, Importance, Mix, QuantizeProgress, QuantizedWeights, Quantizer, TensorPlan};
-pub use spec::{AttentionSpec, DecoderSpec, FfnSpec, LayerSpec, Mixer, NormSpec, Placement, RopeScaling, RopeSpec};
+pub use quantize::{Mix, Quantizer};
+pub use spec::DecoderSpec;
 pub use template::{ChatTemplate, ChatTemplates, TemplateInput, TemplateLimits};
 pub use tokenizer::{EncodeOptions, SpecialTokens, TextStream, Tokenizer, TokenizerWarning};
+pub use unsupported::Unsupported;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::Error;
+use crate::error::Error;
 
 /// A list of strings in one buffer: four bytes per string in addition to its text. Cloning is cheap: clones share the buffer until one of
 /// them is changed.

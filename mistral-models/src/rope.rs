@@ -5,7 +5,7 @@
 use std::f64::consts::PI;
 use std::sync::Arc;
 
-use crate::spec::{RopeScaling, RopeSpec};
+use crate::spec::{RopeScaling, RopeSpec, Temperature};
 
 /// The frequencies of one [`RopeSpec`], ready for any position.
 #[derive(Debug, Clone)]
@@ -53,10 +53,6 @@ impl RopeTable {
         *spec == RopeSpec { style: spec.style, ..self.spec.clone() }
     }
 
-    pub(crate) fn spec(&self) -> &RopeSpec {
-        &self.spec
-    }
-
     /// Appends cos and sin of `tokens` positions from `position`, in a sequence of `length`. Each `[tokens, rotary_dim / 2]`.
     pub(crate) fn extend(&self, position: usize, tokens: usize, length: usize, cos: &mut Vec<f32>, sin: &mut Vec<f32>) {
         let grown;
@@ -77,6 +73,14 @@ impl RopeTable {
                 sin.push(s as f32 * self.attention_factor);
             }
         }
+    }
+}
+
+impl Temperature {
+    /// Returns the factor of a query at `position`.
+    pub(crate) fn factor(self, position: usize) -> f32 {
+        let steps = ((position as f32 + 1.0) / self.floor_scale).floor();
+        (f64::from(steps).ln_1p() * f64::from(self.scale) + 1.0) as f32
     }
 }
 
@@ -130,7 +134,7 @@ fn yarn_range(spec: &RopeSpec, original: f64, fast: f64, slow: f64, truncate: bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mistral_quant::RopeStyle;
+    use mistral_quant::backend::RopeStyle;
 
     fn table(scaling: RopeScaling) -> RopeTable {
         RopeTable::new(&RopeSpec { theta: 10_000.0, rotary_dim: 8, style: RopeStyle::Halves, scaling })

@@ -30,7 +30,7 @@ mod operator;
 mod parser;
 mod predicate;
 mod print;
-mod source;
+pub(crate) mod source;
 mod text;
 mod value;
 
@@ -42,7 +42,8 @@ use self::clock::Clock;
 use self::interpreter::Interpreter;
 use self::meter::{Meter, Vector};
 use self::value::{Dict, Value};
-use crate::Error;
+use crate::error::Error;
+use crate::unsupported::Unsupported;
 
 pub use self::source::ChatTemplates;
 
@@ -241,7 +242,7 @@ impl Fault {
     fn into_error(self, line: usize) -> Error {
         let line = self.line.unwrap_or(line);
         match self.kind {
-            FaultKind::Unsupported(what) => Error::unsupported(what, format!("`{}`, line {line}", self.detail)),
+            FaultKind::Unsupported(feature) => Unsupported::Template { feature, name: self.detail, line }.into(),
             _ => Error::Template { detail: self.detail, line: Some(line) },
         }
     }

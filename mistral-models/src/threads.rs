@@ -8,7 +8,7 @@ use std::thread;
 
 use rayon::ThreadPoolBuilder;
 
-use crate::Error;
+use crate::error::Error;
 
 /// The most threads per pool, as for the pools that run a model.
 const MOST: usize = mistral_quant::ThreadPool::MAX_THREADS;

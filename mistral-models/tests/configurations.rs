@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lint does not see as tests
 
-use mistral_models::{Array, Checkpoint, Decoder, Description, Error, GgufTensor, GgufWriter, Metadata};
+use mistral_models::loader::{GgufTensor, GgufWriter};
+use mistral_models::spec::Head;
+use mistral_models::{Array, Checkpoint, Decoder, Description, Error, Metadata};
 use mistral_models::{DecoderSpec, RandomTensor, RandomWeights, Value, Weights};
 use mistral_quant::{Cpu, CpuOptions, Format};
 use serde_json::{Map, Value as Json, json};
@@ -74,7 +76,7 @@ fn keys_that_change_the_arithmetic_are_refused_by_name() {
         json!({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128}}),
         json!({"quantization_config": {"quant_method": "quip"}}),
         json!({"is_causal": false}),
-        json!({"hidden_act": "relu2"}),
+        json!({"hidden_act": "xielu"}),
         json!({"rope_scaling": {"rope_type": "proportional"}}),
         json!({"rope_scaling": {"rope_type": "linear", "factor": 2.0, "mrope_section": [1, 1]}}),
         json!({"architectures": ["MixtralForCausalLM"]}),
@@ -114,7 +116,7 @@ fn null_and_silence_are_told_apart() {
     let mut given = config(&json!({"num_key_value_heads": null}));
     let heads = |config: &Map<String, Json>| {
         let spec = Description::from_json(config, &weights).unwrap().spec().clone();
-        let mistral_models::Mixer::Attention(attention) = &spec.layers[0].mixer else { panic!("no attention") };
+        let (_, attention) = spec.attentions().next().unwrap();
         (attention.heads, attention.kv_heads)
     };
     assert_eq!(heads(&given), (4, 4), "null: as many as query heads");
@@ -131,9 +133,10 @@ fn null_and_silence_are_told_apart() {
 #[test]
 fn a_tied_pair_is_taken_from_what_is_stored() {
     let tied = config(&json!({"tie_word_embeddings": true}));
-    assert!(load(&tied, &weights(&[EMBEDDING])).unwrap().tied_head);
-    assert!(load(&tied, &weights(&[HEAD])).unwrap().tied_head, "only the head was stored");
-    assert!(!load(&tied, &weights(&[EMBEDDING, HEAD])).unwrap().tied_head, "their values differ");
+    let head = |tensors: &[_]| load(&tied, &weights(tensors)).unwrap().head;
+    assert_eq!(head(&[EMBEDDING]), Head::Tied);
+    assert_eq!(head(&[HEAD]), Head::Tied, "only the head was stored");
+    assert_eq!(head(&[EMBEDDING, HEAD]), Head::Own { bias: false }, "their values differ");
     let untied = config(&json!({"tie_word_embeddings": false}));
     assert!(matches!(load(&untied, &weights(&[EMBEDDING])), Err(Error::Missing { .. })));
     assert!(matches!(load(&untied, &weights(&[HEAD])), Err(Error::Missing { .. })));

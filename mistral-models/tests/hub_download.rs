@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mistral_models::{Checkpoint, Download, Error, GgufTensor, GgufWriter, Metadata};
+use mistral_models::loader::{GgufTensor, GgufWriter};
+use mistral_models::{Checkpoint, Download, Error, Metadata};
 use mistral_quant::Format;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

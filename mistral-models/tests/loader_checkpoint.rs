@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mistral_models::{Checkpoint, CheckpointKind, Error, GgufTensor, GgufWriter, Limits, Metadata, ReadMode, Value};
+use mistral_models::loader::{GgufTensor, GgufWriter};
+use mistral_models::{Checkpoint, CheckpointKind, Error, Limits, Metadata, ReadMode, Value};
 use mistral_quant::Format;
 
 /// A directory of its own for each test, removed at its end.

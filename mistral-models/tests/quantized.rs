@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use mistral_models::{
-    Batch, CacheOptions, Checkpoint, CheckpointOptions, Decoder, Description, Error, LogitRows, Logits, Quantizer,
+    Batch, CacheOptions, Checkpoint, CheckpointOptions, Decoder, Description, Error, LogitRows, Logits, Quantizer, Run,
     Weights,
 };
 use mistral_quant::{Backend, Cpu, CpuOptions, Format, KvFormat, Reference};
@@ -163,11 +163,9 @@ fn logits<B: Backend>(backend: B, checkpoint: &Checkpoint) -> Vec<f32> {
 
 fn computed<B: Backend>(backend: B, weights: &dyn Weights, description: Description) -> Vec<f32> {
     let mut decoder = Decoder::load(backend, weights, description).unwrap();
-    let mut cache = decoder
-        .cache(CacheOptions { blocks: 2, block_tokens: 8, key_format: KvFormat::F32, value_format: KvFormat::F32 })
-        .unwrap();
+    let mut cache = decoder.cache(CacheOptions::new(2, 8).formats(KvFormat::F32, KvFormat::F32)).unwrap();
     let (mut batch, mut logits) = (Batch::default(), Logits::default());
-    batch.push(&[3, 17, 40, 8, 22], 0, 5, vec![0], LogitRows::All);
+    batch.push(Run::new(&[3, 17, 40, 8, 22], 0).tables(cache.groups(), &[0]).rows(LogitRows::All));
     decoder.forward(&batch, &mut cache, &mut logits).unwrap();
     logits.values().to_vec()
 }

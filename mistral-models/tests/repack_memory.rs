@@ -8,7 +8,8 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::time::Duration;
 
-use mistral_models::{Checkpoint, GgufTensor, GgufWriter, Metadata};
+use mistral_models::loader::{GgufTensor, GgufWriter};
+use mistral_models::{Checkpoint, Metadata};
 use mistral_quant::{Backend, Cpu, CpuOptions, CpuWeight, Format, MatMul, Repack, Weight};
 
 const ROWS: usize = 16 << 10;

@@ -423,6 +423,11 @@ const LOOKED_AT: &str = "{% set s = 'a' * 4000000 %}{% set s2 = 'a' * 3999999 ~ 
     {% set k = [[[[1] * 1000] * 1000] * 1000] * 1000 %}{% set k2 = [[[[1] * 1000] * 1000] * 1000] * 1000 %}{% set d4 = dict.fromkeys(range(50000) | map('string'), 1) %}\
     {% set t = ((((1,) * 100,) * 100,) * 100,) * 100 %}{% set t2 = ((((1,) * 100,) * 100,) * 100,) * 100 %}{% macro m() %}{{ varargs | length }}{{ kwargs | length }}{% endmacro %}";
 
+/// Every how many-th template is rendered: all where `MISTRAL_SWEEP` is set, as `.ci/run` sets it.
+fn stride() -> usize {
+    if std::env::var_os("MISTRAL_SWEEP").is_some() { 1 } else { 9 }
+}
+
 /// Returns whether a rendering ended at a limit, with a message that names the setting.
 fn ends_at_a_limit(rendered: &Result<String, Error>) -> bool {
     matches!(rendered, Err(Error::Template { detail, .. }) if detail.contains("exceeds the limit") && detail.contains("raise `"))
@@ -439,7 +444,7 @@ fn memory_stays_below_the_limit() {
     assert!(measured(MADE, &limits, &input).0.is_ok());
     let expressions =
         MAKERS.iter().flat_map(|e| [format!("{{{{ {e} }}}}"), format!("{{% set x = [{e}] %}}{{{{ x }}}}")]);
-    for body in expressions.chain(KEEPERS.iter().map(|s| s.to_string())) {
+    for body in expressions.chain(KEEPERS.iter().map(|s| s.to_string())).step_by(stride()) {
         let (rendered, peak, time) = measured(&format!("{MADE}{body}"), &limits, &input);
         at_a_limit += usize::from(ends_at_a_limit(&rendered));
         if peak > (48 << 20) + SLACK || time > LONGEST {
@@ -447,7 +452,7 @@ fn memory_stays_below_the_limit() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(at_a_limit > 150, "{at_a_limit}");
+    assert!(at_a_limit * stride() > 150, "{at_a_limit}");
 }
 
 #[test]
@@ -474,7 +479,7 @@ fn looking_is_paid_for() {
     let limits = TemplateLimits::default();
     let mut wrong = Vec::new();
     assert!(measured(LOOKED_AT, &limits, &input).0.is_ok());
-    for body in LOOKERS {
+    for body in LOOKERS.iter().step_by(stride()) {
         let body = format!(
             "{{% for i in range(100000) %}}{{% for j in range(100000) %}}{{% if {body} %}}{{% endif %}}{{% endfor %}}{{% endfor %}}"
         );

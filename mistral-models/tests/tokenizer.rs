@@ -233,8 +233,8 @@ fn contradictions_are_named() {
     for (key, value) in [("pre", "glm6"), ("pre", "not a name"), ("model", "rwkv"), ("model", "plamo2"), ("model", "x")]
     {
         let result = changed("bpe", key, Value::Str(value.into()));
-        let Err(Error::Unsupported { detail, .. }) = result else { panic!("{value}: {result:?}") };
-        assert!(detail.contains(value), "{detail}");
+        let Err(Error::Unsupported(unsupported)) = result else { panic!("{value}: {result:?}") };
+        assert!(unsupported.to_string().contains(value), "{unsupported}");
     }
     for key in ["tokens", "merges", "model"] {
         let all = own("bpe");
@@ -414,9 +414,11 @@ fn tokenizers_are_shared_between_threads() {
 /// Four times the text may take at most about four times as long: a bound far below the square, far above noise.
 #[test]
 fn long_texts_take_linear_time() {
+    // `.ci/run` sets the variable.
+    let length = if std::env::var_os("MISTRAL_SWEEP").is_some() { 1 << 20 } else { 1 << 17 };
     for tokenizer in &tokenizers()[..4] {
         for unit in ["a", " ", "\n", "1", "'", "é", "ba ", "ba", "\t ", "日本", "<", "\u{301}"] {
-            let text = unit.repeat((1 << 20) / unit.len());
+            let text = unit.repeat(length / unit.len());
             let start = Instant::now();
             tokenizer.encode(&text, BARE).unwrap();
             // Quadratic merging would take minutes.

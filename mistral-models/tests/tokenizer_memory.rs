@@ -6,7 +6,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use mistral_models::{Array, Checkpoint, EncodeOptions, Error, GgufWriter, Metadata, Strings, Tokenizer, Value};
+use mistral_models::loader::GgufWriter;
+use mistral_models::{Array, Checkpoint, EncodeOptions, Error, Metadata, Strings, Tokenizer, Value};
 
 struct Counting;
 

@@ -1,11 +1,14 @@
 //! The closed list of operations on which the text path runs.
 //!
 //! A decoder is generic over [`Backend`]; the list is sealed, so that every backend can be held against the naive
-//! [`Reference`](crate::Reference). Activations are f32 and row-major, one row a token: `[tokens, width]`.
+//! [`Reference`](crate::Reference). Activations are f32 and row-major, one row per token: `[tokens, width]`.
 
-use std::ops::Range;
-
-use crate::{Error, KvFormat, Weight};
+use crate::error::Error;
+use crate::kv_format::KvFormat;
+pub use crate::routes::{HostRoutes, RoutedInput};
+pub use crate::state::{HostState, StateShape};
+pub use crate::step::{HostStep, Rotation, Run, StepInput, Visible};
+use crate::weight::Weight;
 
 pub(crate) mod sealed {
     /// Closes [`super::Backend`] to this crate.
@@ -17,7 +20,7 @@ pub(crate) mod sealed {
 pub struct KvShape {
     /// Blocks in the pool; block tables hold ids below this.
     pub blocks: usize,
-    /// Token slots a block. [`Cpu`](crate::Cpu) is fast for multiples of 16 and gathers slot by slot for others.
+    /// Token slots per block. [`Cpu`](crate::Cpu) is fast for multiples of 16 and gathers slot by slot for others.
     pub block_tokens: usize,
     /// Key and value heads.
     pub kv_heads: usize,
@@ -31,29 +34,39 @@ pub struct KvShape {
     pub value_format: KvFormat,
 }
 
-/// A run of consecutive tokens of one sequence inside a batch.
-#[derive(Debug, Clone, Copy)]
-pub struct Span<'a> {
-    /// Row of the first token in the batch.
-    pub start: usize,
-    /// Number of tokens, at least 1.
-    pub tokens: usize,
-    /// Position of the first token in its sequence; the cache holds all earlier positions.
-    pub position: usize,
-    /// Cache blocks of the sequence: position `p` lies in slot `p % block_tokens` of block `blocks[p / block_tokens]`.
-    pub blocks: &'a [u32],
+/// Normalisation of rows of `width` values, with an optional weight and bias.
+pub struct Norm<'a, B: Backend> {
+    /// How a row is normalised.
+    pub kind: NormKind,
+    /// Values per row. A per-head norm over `[tokens, heads * head_dim]` has `width = head_dim`.
+    pub width: usize,
+    /// Added to the mean square, or to the variance.
+    pub eps: f32,
+    /// Added to each weight: 1 for the Gemma family, whose weights are stored around zero. Ignored without a weight.
+    pub offset: f32,
+    /// `[groups * width]`, usually with one group: row `r` takes the part `r % groups`, and the number of rows is a multiple of `groups`
+    /// (the gated norm of Mamba-2, whose groups of heads are normalised each by itself). `None` multiplies by 1.
+    pub weight: Option<&'a B::Weight>,
+    /// As [`weight`](Self::weight), with as many groups. `None` adds nothing.
+    pub bias: Option<&'a B::Weight>,
 }
 
-/// Root-mean-square normalisation of rows of `width` values: `x / sqrt(mean(x²) + eps) * (offset + weight)`.
-/// Source: Zhang and Sennrich, 2019, arXiv:1910.07467; `offset` is 1 for the Gemma family (weights stored around zero).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RmsNorm {
-    /// Values a row. A per-head norm over `[tokens, heads * head_dim]` has `width = head_dim`.
-    pub width: usize,
-    /// Added to the mean square.
-    pub eps: f32,
-    /// Added to each weight.
-    pub offset: f32,
+impl<B: Backend> Clone for Norm<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Norm<'_, B> {}
+
+/// Kinds of normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NormKind {
+    /// `x / sqrt(mean(x²) + eps)`. Source: Zhang and Sennrich, 2019, arXiv:1910.07467.
+    Rms,
+    /// `(x - mean(x)) / sqrt(variance(x) + eps)`, with the variance of the whole row. Source: Ba et al., 2016, arXiv:1607.06450.
+    Layer,
 }
 
 /// Which two elements of a head one rotation turns.
@@ -69,33 +82,36 @@ pub enum RopeStyle {
 /// Rotary position embedding of `[tokens, heads * head_dim]`, in place. Source: Su et al., 2021, arXiv:2104.09864.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rope {
-    /// Heads a token.
+    /// Heads per token.
     pub heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// The first `rotary_dim` elements of each head are turned, the rest is left alone.
+    /// Index of the first rotated element of each head.
+    pub offset: usize,
+    /// Number of rotated elements of each head, from `offset` on; the others are left alone.
     pub rotary_dim: usize,
     /// Pairing of the elements.
     pub style: RopeStyle,
 }
 
-/// Causal attention of the queries of a batch over the paged cache.
-/// For a query at position `p`: keys at `max(0, p + 1 - window)..=p`; score = `scale * q·k`, then `cap * tanh(score / cap)`; the
-/// values are weighted by `exp(score) / (exp(sink) + Σ exp(score))`, without a sink by the plain softmax.
+/// Attention of the queries of a step over the paged cache.
+///
+/// The score of a key is `scale * q·k`, then `cap * tanh(score / cap)`. The values are weighted by
+/// `exp(score) / (exp(sink) + Σ exp(score))` over the visible keys; without a sink, by the plain softmax.
 pub struct Attention<'a, B: Backend> {
     /// Query heads; a multiple of the cache's `kv_heads` (query head `h` reads kv head `h * kv_heads / heads`).
     pub heads: usize,
     /// Multiplies the scores.
     pub scale: f32,
-    /// Sliding window: how many positions, the query's own included, are seen. `None`: all.
-    pub window: Option<usize>,
+    /// Which keys take part.
+    pub visible: Visible,
     /// Soft cap of the scores (Gemma 2).
     pub soft_cap: Option<f32>,
-    /// `[heads]`: a logit a query head, neither scaled nor capped, that takes part in the sum of exponentials and has no value: a head
+    /// `[heads]`: one logit per query head, neither scaled nor capped, that takes part in the sum of exponentials and has no value: a head
     /// may look at nothing (gpt-oss). Source: Xiao et al., 2023, arXiv:2309.17453, in the form of a learned logit. `None`: no sinks.
     pub sinks: Option<&'a B::Weight>,
-    /// The sequences of the batch.
-    pub spans: &'a [Span<'a>],
+    /// Index into [`Run::tables`]: the group of layers that shares block tables with this one.
+    pub group: usize,
 }
 
 impl<B: Backend> Clone for Attention<'_, B> {
@@ -107,7 +123,7 @@ impl<B: Backend> Clone for Attention<'_, B> {
 impl<B: Backend> Copy for Attention<'_, B> {}
 
 /// Activation functions of feed-forward networks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
     /// `x * sigmoid(x)`.
@@ -116,8 +132,24 @@ pub enum Activation {
     Gelu,
     /// The tanh approximation of GELU.
     GeluTanh,
+    /// `x * sigmoid(1.702 x)`.
+    QuickGelu,
     /// `max(x, 0)`.
     Relu,
+    /// `max(x, 0)²`. Source: So et al., 2021, arXiv:2109.08668.
+    ReluSquared,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// For gated products only: the gate `g` is clamped from above and the other factor `u` to both sides, then
+    /// `g * sigmoid(alpha * g) * (u + 1)` (gpt-oss). Elsewhere an [`Error::Shape`].
+    ClampedSwiglu {
+        /// Slope inside the sigmoid.
+        alpha: f32,
+        /// `g` becomes `min(g, limit)`, `u` becomes `clamp(u, -limit, limit)`.
+        limit: f32,
+    },
 }
 
 /// One product of a group that shares its input: `out[tokens, rows] = x[tokens, cols] · weightᵀ + bias`.
@@ -139,33 +171,52 @@ pub struct GluMatMul<'a, B: Backend> {
     pub up: &'a B::Weight,
     /// `[rows]` each, added to the products with `gate` and `up`.
     pub biases: [Option<&'a B::Weight>; 2],
-    /// What the gate goes through.
+    /// Applied to the product with `gate`.
     pub activation: Activation,
     /// `[tokens, rows]`, overwritten.
     pub out: &'a mut B::Buffer,
 }
 
-/// Which rows of activations go to which expert of a mixture: routes, expert after expert.
+/// How a router chooses experts for each row of its logits, and the weight of each choice.
 ///
-/// ```
-/// // Rows 0 and 2 go to expert 0, none to expert 1, rows 0 and 1 to expert 2.
-/// let routes = mistral_quant::Routes { rows: &[0, 2, 0, 1], ends: &[2, 2, 4] };
-/// assert_eq!(routes.of(2), 2..4);
-/// ```
-#[derive(Debug, Clone, Copy)]
-pub struct Routes<'a> {
-    /// `[routes]`: the row of each route.
-    pub rows: &'a [u32],
-    /// `[experts]`: where the routes of each expert end; ascending, the last one is the number of routes.
-    pub ends: &'a [usize],
+/// Ties are broken by the lower index. The chosen experts of a row are in the order of falling scores.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RouteRule {
+    /// Number of experts, the width of a row of logits.
+    pub experts: usize,
+    /// Experts per row; at least 1 and at most `experts`.
+    pub top_k: usize,
+    /// Turns logits into scores.
+    pub score: RouteScore,
+    /// Divides the weights of a row by their sum.
+    pub normalize: bool,
+    /// Multiplies the weights, after the division.
+    pub scale: f32,
+    /// Limits the choice to some groups of experts. Source: DeepSeek-AI, 2024, arXiv:2412.19437, section 2.1.2.
+    pub groups: Option<RouteGroups>,
 }
 
-impl Routes<'_> {
-    /// The routes of an expert; empty for one that does not exist.
-    pub fn of(&self, expert: usize) -> Range<usize> {
-        let Some(&end) = self.ends.get(expert) else { return 0..0 };
-        expert.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0)..end
-    }
+/// How router logits become scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RouteScore {
+    /// Softmax over all experts.
+    Softmax,
+    /// Choice by the logits, then softmax over the logits of the chosen experts (gpt-oss, Granite).
+    SoftmaxOfChosen,
+    /// `1 / (1 + exp(-logit))` for each expert (DeepSeek V3, Llama 4).
+    Sigmoid,
+}
+
+/// Experts in groups of equal size, of which only the best groups may be chosen from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteGroups {
+    /// Number of groups; divides the number of experts.
+    pub count: usize,
+    /// Number of groups that stay.
+    pub chosen: usize,
+    /// A group is ranked by the sum of this many of its highest scores: 1 or 2.
+    pub ranked_by: usize,
 }
 
 /// One product of a group over the same routed input: `out[route] = x[row of the route] · weight[expert of the route]ᵀ + bias[expert]`.
@@ -178,14 +229,61 @@ pub struct ExpertMatMul<'a, B: Backend> {
     pub out: &'a mut B::Buffer,
 }
 
+/// A causal depthwise convolution over the tokens of each run, one filter per channel:
+/// `out[t, c] = activation(bias[c] + Σ_k weight[c, k] * x[t + 1 - kernel + k, c])`.
+///
+/// Inputs before the first token of a run are the last inputs of the sequence's previous run, kept in the state; they are zero for a
+/// run at position 0. A state slot holds at least `(kernel - 1) * channels` values.
+pub struct Convolution<'a, B: Backend> {
+    /// Channels per token.
+    pub channels: usize,
+    /// Taps of a filter, the current token's included; at least 1.
+    pub kernel: usize,
+    /// `[channels, kernel]`.
+    pub weight: &'a B::Weight,
+    /// `[channels]`.
+    pub bias: Option<&'a B::Weight>,
+    /// Applied to the sums. `None` leaves them.
+    pub activation: Option<Activation>,
+}
+
+/// The selective state-space recurrence of Mamba-2, for each head `h` of each run, token after token:
+/// `d = clamp(softplus(dt[t, h] + dt_bias[h]), low, high)`, `S = exp(d * a[h]) * S + d * x[t, h] ⊗ b[t, g]`,
+/// `out[t, h] = S · c[t, g] + skip[h] * x[t, h]`, with `g = h * groups / heads` and `S` of shape `[head_dim, state_dim]`.
+///
+/// `S` is zero before a run at position 0. A state slot holds at least `heads * head_dim * state_dim` values.
+/// Source: Dao and Gu, 2024, arXiv:2405.21060.
+pub struct SelectiveScan<'a, B: Backend> {
+    /// Heads per token.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Groups of heads that share `b` and `c`; divides `heads`.
+    pub groups: usize,
+    /// Width of `b` and `c`.
+    pub state_dim: usize,
+    /// `[heads]`: `a`, negative numbers.
+    pub a: &'a B::Weight,
+    /// `[heads]`: factors of the input that skips the state.
+    pub skip: &'a B::Weight,
+    /// `[heads]`: added to the time steps before the softplus.
+    pub dt_bias: &'a B::Weight,
+    /// Bounds of a time step.
+    pub dt_limit: (f32, f32),
+}
+
 /// The operations. Buffers hold at least what an operation names; more is left alone. `tokens` counts rows of activations.
 ///
-/// A row of the result depends on its own row of the input, on its position, and on the cache before it: to the bit it is the same alone
-/// or beside other rows, in one chunk or in many, on any number of threads. NaN and infinities spread within their row as f32
-/// arithmetic has it, and to later positions of their sequence through the cache.
+/// The host's part of a step is in the [`Step`](Self::Step), which [`begin`](Self::begin) fills once before the first operation.
+/// Operations name its lists by number. No operation returns data to the host but [`read`](Self::read) and
+/// [`read_routes`](Self::read_routes), so that the operations of a step can be recorded and replayed.
+///
+/// A row of the result depends on its own row of the input, on its position, and on the cache and the state before it. NaN and
+/// infinities spread within their row as f32 arithmetic has it, and to later positions of their sequence through the cache. Whether
+/// a row is equal to the bit alone and next to others, in chunks and whole, is a property of the backend; see [`Cpu`](crate::Cpu).
 ///
 /// # Errors
-/// Every operation checks the lengths and ids it is given and answers [`Error::Shape`] or [`Error::OutOfRange`] before it
+/// Every operation checks the lengths and ids it is given and returns [`Error::Shape`] or [`Error::OutOfRange`] before it
 /// writes anything; no operation panics. [`Error::WorkerPanicked`] would be a defect of this crate; the outputs are then undefined.
 pub trait Backend: sealed::Sealed + Send + Sized + 'static {
     /// f32 activations on the device.
@@ -194,8 +292,14 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
     type Weight: Send + Sync;
     /// Keys and values of one layer.
     type Kv: Send;
+    /// Recurrent state of one layer.
+    type State: Send;
+    /// The host's part of a step, where the device can read it.
+    type Step: Send;
+    /// The choice of a router for each token of a step.
+    type Routes: Send;
 
-    /// A buffer of `len` zeros.
+    /// Returns a buffer of `len` zeros.
     fn buffer(&mut self, len: usize) -> Result<Self::Buffer, Error>;
     /// Copies `values` to the start of `buffer`.
     fn write(&mut self, buffer: &mut Self::Buffer, values: &[f32]) -> Result<(), Error>;
@@ -203,81 +307,128 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
     fn read(&mut self, buffer: &Self::Buffer, offset: usize, values: &mut [f32]) -> Result<(), Error>;
     /// Makes a weight usable; zero copy where the device reads host memory. [`Error::UnsupportedFormat`] where there is no arithmetic.
     fn weight(&mut self, weight: Weight) -> Result<Self::Weight, Error>;
-    /// [`weight`](Self::weight) for a matrix that GGUF files call `name`, or a part of it: slices of one fused matrix and the experts of
-    /// one stack share their name. Only a backend that watches its products ([`Observed`](crate::Observed)) has a use for it.
-    fn named_weight(&mut self, _name: &str, weight: Weight) -> Result<Self::Weight, Error> {
-        self.weight(weight)
-    }
-    /// Storage for one layer, contents undefined until written.
+    /// Returns storage for one layer, contents undefined until written.
     fn kv(&mut self, shape: KvShape) -> Result<Self::Kv, Error>;
+    /// Returns recurrent state for one layer, zeros.
+    fn state(&mut self, shape: StateShape) -> Result<Self::State, Error>;
+    /// Returns an empty step; [`begin`](Self::begin) fills it again and again.
+    fn step(&mut self) -> Result<Self::Step, Error>;
+    /// Returns room for the routes of steps of up to `tokens` tokens and `top_k` experts each.
+    fn routes(&mut self, tokens: usize, top_k: usize) -> Result<Self::Routes, Error>;
+    /// Checks what the host knows of a step and makes it readable by the device. Nothing else goes up before the step ends.
+    fn begin(&mut self, step: &mut Self::Step, input: &StepInput<'_>) -> Result<(), Error>;
 
-    /// `out[i] = scale * table[ids[i]]`; table `[vocab, width]`, out `[ids, width]`.
-    fn embed(&mut self, table: &Self::Weight, ids: &[u32], scale: f32, out: &mut Self::Buffer) -> Result<(), Error>;
-    /// `out[i] = x[rows[i]]` with rows of `width`.
-    fn gather(&mut self, x: &Self::Buffer, rows: &[u32], width: usize, out: &mut Self::Buffer) -> Result<(), Error>;
-    /// Normalises `rows` rows of `norm.width`; weight `[width]`.
-    fn rms_norm(
+    /// `out[i] = scale * table[ids[i]]` for list `list` of [`StepInput::ids`]; table `[vocab, width]`, out `[tokens, width]`.
+    fn embed(
+        &mut self,
+        step: &Self::Step,
+        list: usize,
+        table: &Self::Weight,
+        scale: f32,
+        out: &mut Self::Buffer,
+    ) -> Result<(), Error>;
+    /// `out[i] = x[rows[i]]` for [`StepInput::rows`], with rows of `width`.
+    fn gather(
+        &mut self,
+        step: &Self::Step,
+        x: &Self::Buffer,
+        width: usize,
+        out: &mut Self::Buffer,
+    ) -> Result<(), Error>;
+    /// Normalises `rows` rows of `norm.width`.
+    fn norm(
         &mut self,
         x: &Self::Buffer,
         rows: usize,
-        weight: &Self::Weight,
-        norm: RmsNorm,
+        norm: Norm<'_, Self>,
         out: &mut Self::Buffer,
     ) -> Result<(), Error>;
-    /// The same in place (per-head norms of queries and keys).
-    fn rms_norm_in_place(
-        &mut self,
-        x: &mut Self::Buffer,
-        rows: usize,
-        weight: &Self::Weight,
-        norm: RmsNorm,
-    ) -> Result<(), Error>;
+    /// Normalises in place (per-head norms of queries and keys).
+    fn norm_in_place(&mut self, x: &mut Self::Buffer, rows: usize, norm: Norm<'_, Self>) -> Result<(), Error>;
     /// A group of products over one input `x` `[tokens, cols]`, so that its preparation is paid once.
     fn matmul(&mut self, x: &Self::Buffer, tokens: usize, group: &mut [MatMul<'_, Self>]) -> Result<(), Error>;
-    /// Two products over one input `x` `[tokens, cols]`, of which only one output is written. Equal to the bit to
+    /// Two products over one input `x` `[tokens, cols]`, of which only one output is written: the result of
     /// [`matmul`](Self::matmul) followed by [`glu`](Self::glu).
     fn matmul_glu(&mut self, x: &Self::Buffer, tokens: usize, product: GluMatMul<'_, Self>) -> Result<(), Error>;
-    /// A group of products of routed rows of `x` `[.., cols]` with the weights of their experts. Experts without routes cost nothing.
+    /// Chooses experts: `logits` is `[tokens, rule.experts]`, `bias` `[experts]` is added to the scores for the choice alone
+    /// (DeepSeek V3), not to the weights. `routes` has `tokens * rule.top_k` routes afterwards, in an order that the backend chooses.
+    fn route(
+        &mut self,
+        logits: &Self::Buffer,
+        tokens: usize,
+        rule: &RouteRule,
+        bias: Option<&Self::Weight>,
+        routes: &mut Self::Routes,
+    ) -> Result<(), Error>;
+    /// Copies the routes to the host, expert after expert: the token of each route, and for each expert the end of its routes. For
+    /// observation and tests: no operation of a step needs this.
+    fn read_routes(&mut self, routes: &Self::Routes, rows: &mut Vec<u32>, ends: &mut Vec<usize>) -> Result<(), Error>;
+    /// `out[route] = weight of the route * x[token of the route]` with rows of `width`: experts whose input is weighted (Llama 4).
+    fn spread_routed(
+        &mut self,
+        x: &Self::Buffer,
+        routes: &Self::Routes,
+        width: usize,
+        out: &mut Self::Buffer,
+    ) -> Result<(), Error>;
+    /// A group of products of routed rows with the weights of their experts. Experts without routes cost nothing.
     fn matmul_experts(
         &mut self,
         x: &Self::Buffer,
-        routes: Routes<'_>,
+        input: RoutedInput,
+        routes: &Self::Routes,
         group: &mut [ExpertMatMul<'_, Self>],
     ) -> Result<(), Error>;
-    /// `out[row of the route] += weights[route] * y[route]` with rows of `width`, route after route.
-    fn add_routed(
+    /// Adds up the routes of each token: `out[token] = Σ w * y[route]`, with `y` `[routes, width]` and `out` `[tokens, width]`, which is
+    /// overwritten. `w` is the weight of the route if `weighted`, else 1. The routes of a token are added in one fixed order.
+    fn sum_routed(
         &mut self,
-        out: &mut Self::Buffer,
         y: &Self::Buffer,
-        routes: Routes<'_>,
-        weights: &[f32],
+        routes: &Self::Routes,
+        weighted: bool,
         width: usize,
+        out: &mut Self::Buffer,
     ) -> Result<(), Error>;
-    /// Rotates; `cos` and `sin` are `[tokens, rotary_dim / 2]`.
-    fn rope(
-        &mut self,
-        x: &mut Self::Buffer,
-        tokens: usize,
-        cos: &Self::Buffer,
-        sin: &Self::Buffer,
-        rope: Rope,
-    ) -> Result<(), Error>;
-    /// Stores keys `[tokens, kv_heads * key_dim]` and values `[tokens, kv_heads * value_dim]` at the positions of the spans. Of two
-    /// spans that name the same slot the later one wins.
+    /// Rotates `[tokens, rope.heads * rope.head_dim]` by table `table` of [`StepInput::rotations`].
+    fn rope(&mut self, step: &Self::Step, x: &mut Self::Buffer, table: usize, rope: Rope) -> Result<(), Error>;
+    /// Stores keys `[tokens, kv_heads * key_dim]` and values `[tokens, kv_heads * value_dim]` at the positions of the runs, by the block
+    /// tables of `group`. Of two runs that name the same slot the later one wins.
     fn append(
         &mut self,
+        step: &Self::Step,
+        group: usize,
         kv: &mut Self::Kv,
         keys: &Self::Buffer,
         values: &Self::Buffer,
-        spans: &[Span<'_>],
     ) -> Result<(), Error>;
-    /// Queries `[tokens, heads * key_dim]` to out `[tokens, heads * value_dim]`. Spans share no row; rows that belong to none are left
-    /// alone. Blocks that lie wholly before the window of a span's first query are not looked at: their ids may be stale.
+    /// Queries `[tokens, heads * key_dim]` to out `[tokens, heads * value_dim]`. Rows that belong to no run are left alone. Blocks
+    /// that lie wholly before what the first query of a run sees are not looked at: their ids may be stale.
     fn attention(
         &mut self,
+        step: &Self::Step,
         queries: &Self::Buffer,
         kv: &Self::Kv,
         attention: Attention<'_, Self>,
+        out: &mut Self::Buffer,
+    ) -> Result<(), Error>;
+    /// Convolves `x` `[tokens, channels]` to `out` of the same shape, and keeps the last inputs of each run in its slot.
+    fn convolve(
+        &mut self,
+        step: &Self::Step,
+        x: &Self::Buffer,
+        convolution: Convolution<'_, Self>,
+        state: &mut Self::State,
+        out: &mut Self::Buffer,
+    ) -> Result<(), Error>;
+    /// Scans `mixed`, which is for each token `x` `[heads, head_dim]`, `b` `[groups, state_dim]`, `c` `[groups, state_dim]` one after
+    /// another, with the time steps `dt` `[tokens, heads]`, to `out` `[tokens, heads * head_dim]`.
+    fn scan(
+        &mut self,
+        step: &Self::Step,
+        mixed: &Self::Buffer,
+        dt: &Self::Buffer,
+        scan: SelectiveScan<'_, Self>,
+        state: &mut Self::State,
         out: &mut Self::Buffer,
     ) -> Result<(), Error>;
     /// `gate[i] = activation(gate[i]) * up[i]` for the first `len` elements.
@@ -288,20 +439,26 @@ pub trait Backend: sealed::Sealed + Send + Sized + 'static {
         len: usize,
         activation: Activation,
     ) -> Result<(), Error>;
-    /// `x[i] += y[i]` for the first `len` elements.
-    fn add(&mut self, x: &mut Self::Buffer, y: &Self::Buffer, len: usize) -> Result<(), Error>;
+    /// `x[i] = activation(x[i])` for the first `len` elements.
+    fn activate(&mut self, x: &mut Self::Buffer, len: usize, activation: Activation) -> Result<(), Error>;
+    /// `x[i] += scale * y[i]` for the first `len` elements.
+    fn add(&mut self, x: &mut Self::Buffer, y: &Self::Buffer, len: usize, scale: f32) -> Result<(), Error>;
+    /// `x[i] *= scale` for the first `len` elements.
+    fn scale(&mut self, x: &mut Self::Buffer, len: usize, scale: f32) -> Result<(), Error>;
+    /// `x[t, j] *= factors[t]` for list `list` of [`StepInput::factors`], with rows of `width` (queries of Llama 4).
+    fn scale_rows(&mut self, step: &Self::Step, list: usize, x: &mut Self::Buffer, width: usize) -> Result<(), Error>;
     /// `x[i] = cap * tanh(x[i] / cap)` for the first `len` elements.
     fn soft_cap(&mut self, x: &mut Self::Buffer, len: usize, cap: f32) -> Result<(), Error>;
 
-    /// `x += y`, then `out = norm(x)`: the seam between two blocks, in one pass over the row. Equal to the bit to
-    /// [`add`](Self::add) followed by [`rms_norm`](Self::rms_norm).
-    fn add_rms_norm(
+    /// `x += scale * y`, then `out = norm(x)`: the seam between two blocks, in one pass over the row. The results are
+    /// those of [`add`](Self::add) followed by [`norm`](Self::norm).
+    fn add_norm(
         &mut self,
         x: &mut Self::Buffer,
         y: &Self::Buffer,
         rows: usize,
-        weight: &Self::Weight,
-        norm: RmsNorm,
+        scale: f32,
+        norm: Norm<'_, Self>,
         out: &mut Self::Buffer,
     ) -> Result<(), Error>;
 }

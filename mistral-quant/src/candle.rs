@@ -36,7 +36,7 @@ pub use shared::SharedCpu;
 
 use std::fmt;
 
-use crate::Error;
+use crate::error::Error;
 
 /// An error of this crate on its way through candle, whose message is built from `Debug`.
 #[derive(Clone, thiserror::Error)]

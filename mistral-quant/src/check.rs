@@ -1,77 +1,62 @@
-//! What every operation demands of its arguments, in one place for all backends.
+//! Conditions on the arguments of every operation, in one place for all backends.
 //!
 //! A backend calls the check of an operation first and computes afterwards without further doubt: after a check, every
 //! index that the operation forms from the checked numbers lies inside its buffer, and no product overflows.
 
+pub(crate) mod sizes;
+
 use std::ops::Range;
 
-use crate::{Attention, Backend, Error, KvShape, RmsNorm, Rope, Routes, Span};
+use crate::backend::{Activation, Attention, Backend, Convolution, KvShape, Norm, Rope, RouteRule, SelectiveScan};
+use crate::check::sizes::{holds, ids, product, refuse, vector};
+use crate::error::Error;
+use crate::routes::HostRoutes;
+use crate::routes::RoutedInput;
+use crate::state::StateShape;
+use crate::step::Visible;
+use crate::step::{HostStep, Reach, Rotation, Span};
 
-/// The product of `factors`; [`Error::Shape`] when it overflows.
-pub(crate) fn product(what: &'static str, factors: &[usize]) -> Result<usize, Error> {
-    factors.iter().try_fold(1usize, |product, &factor| product.checked_mul(factor)).ok_or_else(|| Error::Shape {
-        what,
-        expected: "a size that can be addressed".into(),
-        found: format!("{factors:?} elements"),
-    })
-}
-
-/// The product of `factors`, of which a buffer of `len` holds at least as many.
-pub(crate) fn holds(what: &'static str, len: usize, factors: &[usize]) -> Result<usize, Error> {
-    let needed = product(what, factors)?;
-    if len < needed {
-        let expected = format!("at least {needed} elements ({factors:?})");
-        return Err(Error::Shape { what, expected, found: len.to_string() });
+/// A whole number of rows, `rows * norm.width` elements of `len`. `shape` is that of a weight.
+pub(crate) fn norm<B: Backend>(
+    len: usize,
+    rows: usize,
+    norm: &Norm<'_, B>,
+    shape: impl Fn(&B::Weight) -> [usize; 2],
+) -> Result<usize, Error> {
+    let named = [("weight of a norm", norm.weight), ("bias of a norm", norm.bias)];
+    let groups =
+        named.iter().find_map(|(_, vector)| *vector).map_or(1, |vector| shape(vector)[1] / norm.width.max(1)).max(1);
+    for (what, values) in named {
+        values.map_or(Ok(()), |values| vector(what, shape(values), product(what, &[groups, norm.width])?))?;
     }
-    Ok(needed)
-}
-
-/// A weight `[rows, cols]` that is one row of `width`.
-pub(crate) fn vector(what: &'static str, weight: [usize; 2], width: usize) -> Result<(), Error> {
-    if weight != [1, width] {
-        return Err(Error::Shape { what, expected: format!("[1, {width}]"), found: format!("{weight:?}") });
+    if !rows.is_multiple_of(groups) {
+        return refuse("rows of a norm", format!("a multiple of {groups} groups"), rows);
     }
-    Ok(())
-}
-
-/// Every id is below `limit`.
-pub(crate) fn ids(what: &'static str, ids: &[u32], limit: usize) -> Result<(), Error> {
-    match ids.iter().find(|&&id| id as usize >= limit) {
-        Some(&id) => Err(Error::OutOfRange { what, index: id.into(), limit: limit as u64 }),
-        None => Ok(()),
-    }
-}
-
-/// `offset..offset + count` of a buffer of `len`.
-pub(crate) fn range(what: &'static str, len: usize, offset: usize, count: usize) -> Result<Range<usize>, Error> {
-    match offset.checked_add(count) {
-        Some(end) if end <= len => Ok(offset..end),
-        _ => Err(Error::Shape {
-            what,
-            expected: format!("at most {len} elements"),
-            found: format!("{offset} + {count}"),
-        }),
-    }
-}
-
-/// A whole number of rows, `rows * norm.width` elements of `len`.
-pub(crate) fn rms_norm(len: usize, rows: usize, weight: [usize; 2], norm: RmsNorm) -> Result<usize, Error> {
-    vector("weight of an rms norm", weight, norm.width)?;
-    holds("input of an rms norm", len, &[rows, norm.width])
+    holds("input of a norm", len, &[rows, norm.width])
 }
 
 /// The same of a sum and its norm; nothing may be written before all three are known to fit.
-pub(crate) fn add_rms_norm(
+pub(crate) fn add_norm<B: Backend>(
     x_len: usize,
     y_len: usize,
     rows: usize,
-    weight: [usize; 2],
-    norm: RmsNorm,
+    norm: &Norm<'_, B>,
+    shape: impl Fn(&B::Weight) -> [usize; 2],
     out_len: usize,
 ) -> Result<usize, Error> {
-    let len = rms_norm(x_len, rows, weight, norm)?;
+    let len = self::norm(x_len, rows, norm, shape)?;
     holds("right summand", y_len, &[len])?;
-    holds("output of an rms norm", out_len, &[len])
+    holds("output of a norm", out_len, &[len])
+}
+
+/// An activation that needs no second factor.
+pub(crate) fn plain_activation(activation: Activation) -> Result<(), Error> {
+    match activation {
+        Activation::ClampedSwiglu { .. } => {
+            refuse("activation", "one without a second factor", format!("{activation:?}, which gated products have"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One product with a weight `[rows, cols]`: `x` holds `[tokens, cols]`, `out` `[tokens, rows]`.
@@ -105,67 +90,92 @@ pub(crate) fn glu_matmul(
 }
 
 /// Lengths of the rotated rows and of the tables; the number of elements that are looked at.
-pub(crate) fn rope(x_len: usize, tokens: usize, cos_len: usize, sin_len: usize, rope: Rope) -> Result<usize, Error> {
-    if !rope.rotary_dim.is_multiple_of(2) || rope.rotary_dim > rope.head_dim {
-        let expected = format!("an even number up to head_dim {}", rope.head_dim);
-        return Err(Error::Shape { what: "rotary_dim", expected, found: rope.rotary_dim.to_string() });
+pub(crate) fn rope(x_len: usize, tokens: usize, table: Rotation<'_>, rope: Rope) -> Result<usize, Error> {
+    let Rope { heads, head_dim, offset, rotary_dim, .. } = rope;
+    if !rotary_dim.is_multiple_of(2) || offset.checked_add(rotary_dim).is_none_or(|end| end > head_dim) {
+        let expected = format!("an even number of elements from {offset} up to head_dim {head_dim}");
+        return refuse("rotary_dim", expected, rotary_dim);
     }
-    holds("cosines of a rotation", cos_len, &[tokens, rope.rotary_dim / 2])?;
-    holds("sines of a rotation", sin_len, &[tokens, rope.rotary_dim / 2])?;
-    holds("input of a rotation", x_len, &[tokens, rope.heads, rope.head_dim])
+    let angles = product("angles of a rotation", &[tokens, rotary_dim / 2])?;
+    if table.cos.len() != angles {
+        let expected = format!("{tokens} tokens x {} angles", rotary_dim / 2);
+        return refuse("table of a rotation", expected, format!("{} angles in all", table.cos.len()));
+    }
+    holds("input of a rotation", x_len, &[tokens, heads, head_dim])
 }
 
-/// Routes in the order of their experts, to rows that exist.
-pub(crate) fn routes(routes: Routes<'_>, rows: usize) -> Result<(), Error> {
-    let last = routes.ends.last().copied().unwrap_or(0);
-    if last != routes.rows.len() || !routes.ends.is_sorted() {
-        let expected = format!("ascending ends up to {} routes", routes.rows.len());
-        return Err(Error::Shape { what: "routes of experts", expected, found: format!("{:?}", routes.ends) });
+/// A rule that can be followed, for rows that are there.
+pub(crate) fn route(
+    logits_len: usize,
+    tokens: usize,
+    rule: &RouteRule,
+    bias: Option<[usize; 2]>,
+    capacity: usize,
+) -> Result<(), Error> {
+    let &RouteRule { experts, top_k, groups, .. } = rule;
+    if u32::try_from(experts).is_err() {
+        return refuse("experts of a route", "fewer than 2^32", experts);
     }
-    ids("routed row", routes.rows, rows)
+    if top_k == 0 || top_k > experts {
+        return refuse("experts per token", format!("1 to {experts}"), top_k);
+    }
+    if let Some(groups) = groups {
+        if groups.count == 0 || !experts.is_multiple_of(groups.count) {
+            return refuse("groups of experts", format!("a divisor of {experts} experts"), groups.count);
+        }
+        let size = experts / groups.count;
+        if !(1..=groups.count).contains(&groups.chosen) || top_k > groups.chosen * size {
+            let expected = format!("up to {} groups that have {top_k} experts of {size} a group", groups.count);
+            return refuse("chosen groups of experts", expected, groups.chosen);
+        }
+        if !(1..=2.min(size)).contains(&groups.ranked_by) {
+            return refuse("scores that rank a group", format!("1 to {}", 2.min(size)), groups.ranked_by);
+        }
+    }
+    bias.map_or(Ok(()), |bias| vector("bias of a route", bias, experts))?;
+    holds("room for routes", capacity, &[tokens, top_k])?;
+    holds("logits of a route", logits_len, &[tokens, experts]).map(|_| ())
 }
 
-/// One product of routed rows: as many experts as `routes` names, all of one shape `[rows, cols]`, which is the result.
+/// One product of routed rows: as many experts as `routes` has, all of one shape `[rows, cols]`, which is the result.
 pub(crate) fn expert_matmul(
     weights: impl ExactSizeIterator<Item = [usize; 2]>,
     biases: Option<impl ExactSizeIterator<Item = [usize; 2]>>,
-    routes: Routes<'_>,
+    input: RoutedInput,
+    routes: &HostRoutes,
     x_len: usize,
     out_len: usize,
 ) -> Result<[usize; 2], Error> {
-    let experts = routes.ends.len();
+    let experts = routes.experts();
     let counts = [Some(weights.len()), biases.as_ref().map(ExactSizeIterator::len)];
     if let Some(found) = counts.into_iter().flatten().find(|&count| count != experts) {
-        return Err(Error::Shape { what: "experts", expected: experts.to_string(), found: found.to_string() });
+        return refuse("experts", experts.to_string(), found);
     }
-    let mut shape = None;
+    let mut common = None;
     for found in weights {
-        let expected = *shape.get_or_insert(found);
+        let expected = *common.get_or_insert(found);
         if found != expected {
-            let (expected, found) = (format!("{expected:?} as of the first"), format!("{found:?}"));
-            return Err(Error::Shape { what: "weight of an expert", expected, found });
+            return refuse("weight of an expert", format!("{expected:?} as of the first"), format!("{found:?}"));
         }
     }
-    let [rows, cols] = shape.unwrap_or_default();
+    let [rows, cols] = common.unwrap_or_default();
     for bias in biases.into_iter().flatten() {
         vector("bias of an expert", bias, rows)?;
     }
-    self::routes(routes, x_len.checked_div(cols).unwrap_or(usize::MAX))?;
-    holds("output of the experts", out_len, &[routes.rows.len(), rows])?;
+    holds("input of the experts", x_len, &[routes.input_rows(input), cols])?;
+    holds("output of the experts", out_len, &[routes.len(), rows])?;
     Ok([rows, cols])
 }
 
-/// A sum of routed rows of `width`.
-pub(crate) fn add_routed(
-    out_len: usize,
-    y_len: usize,
-    routes: Routes<'_>,
-    weights: &[f32],
+/// Rows of `width` of all tokens, and one for each route.
+pub(crate) fn routed_rows(
+    tokens_len: usize,
+    routes_len: usize,
+    routes: &HostRoutes,
     width: usize,
 ) -> Result<(), Error> {
-    self::routes(routes, out_len.checked_div(width).unwrap_or(usize::MAX))?;
-    holds("weights of routes", weights.len(), &[routes.rows.len()])?;
-    holds("routed rows", y_len, &[routes.rows.len(), width]).map(|_| ())
+    holds("rows of tokens", tokens_len, &[routes.tokens(), width])?;
+    holds("rows of routes", routes_len, &[routes.len(), width]).map(|_| ())
 }
 
 /// The products of a group read the same columns.
@@ -189,29 +199,40 @@ pub(crate) fn kv(shape: KvShape) -> Result<(usize, usize), Error> {
     Ok((keys, values))
 }
 
-/// Keys and values hold the rows of the spans, and the spans lie in the cache.
-pub(crate) fn append(shape: KvShape, keys_len: usize, values_len: usize, spans: &[Span<'_>]) -> Result<(), Error> {
-    let rows = rows_of(spans)?;
-    holds("appended keys", keys_len, &[rows, shape.kv_heads, shape.key_dim])?;
-    holds("appended values", values_len, &[rows, shape.kv_heads, shape.value_dim])?;
-    spans.iter().try_for_each(|span| table(shape, span, span.position))
+/// Slots of some length; the number of values.
+pub(crate) fn state(shape: StateShape) -> Result<usize, Error> {
+    product("recurrent state", &[shape.slots, shape.len])
 }
 
-/// Heads, queries, output and spans of an attention. Blocks that lie wholly before every query's window may hold any id.
-pub(crate) fn attention<B: Backend>(
+/// Keys and values hold the rows of the step, and the spans lie in the cache.
+pub(crate) fn append<'a>(
     shape: KvShape,
+    keys_len: usize,
+    values_len: usize,
+    tokens: usize,
+    mut spans: impl Iterator<Item = Span<'a>>,
+) -> Result<(), Error> {
+    holds("appended keys", keys_len, &[tokens, shape.kv_heads, shape.key_dim])?;
+    holds("appended values", values_len, &[tokens, shape.kv_heads, shape.value_dim])?;
+    spans.try_for_each(|span| table(shape, &span, span.position..span.position + span.tokens))
+}
+
+/// Heads, queries, output and spans of an attention. Blocks that lie wholly before what every query sees may hold any id.
+pub(crate) fn attention<'a, B: Backend>(
+    kv: KvShape,
     attention: &Attention<'_, B>,
     sinks: Option<[usize; 2]>,
     queries_len: usize,
     out_len: usize,
+    tokens: usize,
+    mut spans: impl Iterator<Item = Span<'a>>,
 ) -> Result<(), Error> {
-    let Attention { heads, window, soft_cap, spans, .. } = *attention;
-    if heads == 0 || !heads.is_multiple_of(shape.kv_heads) {
-        let expected = format!("a multiple of {} kv heads", shape.kv_heads);
-        return Err(Error::Shape { what: "query heads", expected, found: heads.to_string() });
+    let Attention { heads, visible, soft_cap, .. } = *attention;
+    if heads == 0 || !heads.is_multiple_of(kv.kv_heads) {
+        return refuse("query heads", format!("a multiple of {} kv heads", kv.kv_heads), heads);
     }
-    if window == Some(0) {
-        return Err(Error::Shape { what: "attention window", expected: "at least 1".into(), found: "0".into() });
+    if let Visible::Window(0) | Visible::Chunk(0) = visible {
+        return refuse("positions that a query sees", "at least 1", format!("{visible:?}"));
     }
     if let Some(cap) = soft_cap {
         positive_cap(cap)?;
@@ -219,16 +240,15 @@ pub(crate) fn attention<B: Backend>(
     if let Some(sinks) = sinks {
         vector("sinks of an attention", sinks, heads)?;
     }
-    let rows = rows_of(spans)?;
-    holds("queries", queries_len, &[rows, heads, shape.key_dim])?;
-    holds("output of an attention", out_len, &[rows, heads, shape.value_dim])?;
-    disjoint(spans)?;
-    spans.iter().try_for_each(|span| table(shape, span, first_seen(span.position, window)))
-}
-
-/// The first position that a query at `position` sees.
-pub(crate) fn first_seen(position: usize, window: Option<usize>) -> usize {
-    window.map_or(0, |window| position.saturating_add(1).saturating_sub(window))
+    holds("queries", queries_len, &[tokens, heads, kv.key_dim])?;
+    holds("output of an attention", out_len, &[tokens, heads, kv.value_dim])?;
+    spans.try_for_each(|span| {
+        let reach = span.reach(visible);
+        if reach == Reach::Upto(0) {
+            return refuse("keys of a run", "at least 1", 0);
+        }
+        table(kv, &span, reach.of(span.position).start..reach.of(span.position + span.tokens - 1).end)
+    })
 }
 
 /// A cap that can be divided by.
@@ -239,46 +259,84 @@ pub(crate) fn positive_cap(cap: f32) -> Result<(), Error> {
     Err(Error::Shape { what: "soft cap", expected: "a positive finite number".into(), found: cap.to_string() })
 }
 
-/// The number of batch rows up to the end of the last span.
-fn rows_of(spans: &[Span<'_>]) -> Result<usize, Error> {
-    spans.iter().try_fold(0, |rows, span| {
-        if span.tokens == 0 {
-            return Err(Error::Shape { what: "tokens of a span", expected: "at least 1".into(), found: "0".into() });
-        }
-        let end = span.start.checked_add(span.tokens).ok_or_else(|| Error::Shape {
-            what: "rows of a span",
-            expected: "an end that can be addressed".into(),
-            found: format!("{} + {}", span.start, span.tokens),
-        })?;
-        Ok(end.max(rows))
-    })
-}
-
-/// No row belongs to two spans: a backend may write all of them at the same time.
-fn disjoint(spans: &[Span<'_>]) -> Result<(), Error> {
-    let overlap = |a: &Span<'_>, b: &Span<'_>| a.start + a.tokens > b.start;
-    if !spans.is_sorted_by(|a, b| !overlap(a, b)) {
-        let mut sorted: Vec<&Span<'_>> = spans.iter().collect();
-        sorted.sort_by_key(|span| span.start);
-        if let Some(pair) = sorted.windows(2).find(|pair| overlap(pair[0], pair[1])) {
-            return Err(Error::Shape {
-                what: "spans of a batch",
-                expected: "rows of their own".into(),
-                found: format!("row {} in two spans", pair[1].start),
-            });
-        }
+/// Inputs, weights and state of a convolution.
+pub(crate) fn convolution<B: Backend>(
+    step: &HostStep,
+    convolution: &Convolution<'_, B>,
+    shape: impl Fn(&B::Weight) -> [usize; 2],
+    state: StateShape,
+    x_len: usize,
+    out_len: usize,
+) -> Result<(), Error> {
+    let &Convolution { channels, kernel, weight, bias, activation } = convolution;
+    if kernel == 0 {
+        return refuse("taps of a convolution", "at least 1", 0);
     }
-    Ok(())
+    if shape(weight) != [channels, kernel] {
+        let (expected, found) = (format!("[{channels}, {kernel}]"), format!("{:?}", shape(weight)));
+        return refuse("weight of a convolution", expected, found);
+    }
+    bias.map_or(Ok(()), |bias| vector("bias of a convolution", shape(bias), channels))?;
+    activation.map_or(Ok(()), plain_activation)?;
+    holds("input of a convolution", x_len, &[step.tokens(), channels])?;
+    holds("output of a convolution", out_len, &[step.tokens(), channels])?;
+    slots(step, state, &[kernel - 1, channels])
 }
 
-/// The block table reaches the end of the span, and the blocks from position `first` on exist.
-fn table(shape: KvShape, span: &Span<'_>, first: usize) -> Result<(), Error> {
-    let slots = span.blocks.len().saturating_mul(shape.block_tokens);
-    let end = span.position.checked_add(span.tokens).filter(|&end| end <= slots).ok_or_else(|| Error::Shape {
-        what: "block table of a span",
-        expected: format!("room for position {} and {} tokens", span.position, span.tokens),
-        found: format!("{} blocks of {} slots", span.blocks.len(), shape.block_tokens),
-    })?;
-    let used = span.blocks.get(first / shape.block_tokens..end.div_ceil(shape.block_tokens)).unwrap_or_default();
-    ids("cache block", used, shape.blocks)
+/// Inputs, weights and state of a scan.
+pub(crate) fn scan<B: Backend>(
+    step: &HostStep,
+    scan: &SelectiveScan<'_, B>,
+    shape: impl Fn(&B::Weight) -> [usize; 2],
+    state: StateShape,
+    [mixed_len, dt_len, out_len]: [usize; 3],
+) -> Result<(), Error> {
+    let &SelectiveScan { heads, head_dim, groups, state_dim, a, skip, dt_bias, dt_limit: (low, high) } = scan;
+    if groups == 0 || !heads.is_multiple_of(groups) {
+        return refuse("groups of a scan", format!("a divisor of {heads} heads"), groups);
+    }
+    if low.is_nan() || high.is_nan() || low > high {
+        return refuse("bounds of a time step", "a lower and an upper bound", format!("{low} and {high}"));
+    }
+    for (what, weight) in [("decays of a scan", a), ("skip factors of a scan", skip), ("biases of time steps", dt_bias)]
+    {
+        vector(what, shape(weight), heads)?;
+    }
+    let tokens = step.tokens();
+    let own = product("input of a scan", &[heads, head_dim])?;
+    let shared = product("input of a scan", &[2, groups, state_dim])?;
+    let width = own.saturating_add(shared);
+    holds("input of a scan", mixed_len, &[tokens, width])?;
+    holds("time steps of a scan", dt_len, &[tokens, heads])?;
+    holds("output of a scan", out_len, &[tokens, own])?;
+    slots(step, state, &[heads, head_dim, state_dim])
+}
+
+/// Every run has a slot of its own that holds the product of `factors`.
+fn slots(step: &HostStep, state: StateShape, factors: &[usize]) -> Result<(), Error> {
+    holds("slot of recurrent state", state.len, factors)?;
+    let slots = step.slots();
+    if let Some(&slot) = slots.last().filter(|&&slot| slot >= state.slots) {
+        let (index, limit) = (slot as u64, state.slots as u64);
+        return Err(Error::OutOfRange { what: "slot of recurrent state", index, limit });
+    }
+    match slots.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => refuse("slots of recurrent state", "one per run", format!("slot {} in two runs", pair[0])),
+        None => Ok(()),
+    }
+}
+
+/// The block table reaches the end of some positions of a span, and their blocks exist.
+fn table(kv: KvShape, span: &Span<'_>, positions: Range<usize>) -> Result<(), Error> {
+    let slots = span.blocks.len().saturating_mul(kv.block_tokens);
+    if positions.end > slots {
+        let expected = format!("room for {} positions", positions.end);
+        return refuse(
+            "block table of a run",
+            expected,
+            format!("{} blocks of {}", span.blocks.len(), kv.block_tokens),
+        );
+    }
+    let used = positions.start / kv.block_tokens..positions.end.div_ceil(kv.block_tokens);
+    ids("cache block", span.blocks.get(used).unwrap_or_default(), kv.blocks)
 }

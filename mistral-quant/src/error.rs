@@ -1,6 +1,6 @@
 //! The errors of this crate; each says who must act.
 
-use crate::Format;
+use crate::format::Format;
 
 /// Why an operation of this crate could not be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

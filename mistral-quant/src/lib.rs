@@ -10,7 +10,7 @@
 //! layer of candle 0.11 over a [`Weight`], so that any candle model runs on these kernels, and the exchange of weights with
 //! candle's `QTensor`. It adds `candle-core` without its default features: some 125 crates, all of them Rust.
 
-mod backend;
+pub mod backend;
 mod bytes;
 #[cfg(feature = "candle")]
 pub mod candle;
@@ -20,22 +20,28 @@ mod error;
 mod format;
 mod formats;
 mod kv_format;
-mod observed;
+pub mod manual;
+mod quantize;
 mod reference;
+mod routes;
+mod state;
+mod step;
 #[cfg(test)]
 mod testing;
 mod weight;
 
 pub use backend::{
-    Activation, Attention, Backend, ExpertMatMul, GluMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes, Span,
+    Activation, Attention, Backend, Convolution, ExpertMatMul, GluMatMul, KvShape, MatMul, Norm, NormKind, Rope,
+    RopeStyle, Rotation, RouteGroups, RouteRule, RouteScore, RoutedInput, Run, SelectiveScan, StateShape, StepInput,
+    Visible,
 };
 pub use bytes::SharedBytes;
 pub use cpu::pool::ThreadPool;
 pub use cpu::{Cpu, CpuBuffer, CpuKv, CpuOptions, CpuWeight, Isa, Repack};
 pub use error::Error;
 pub use format::Format;
-pub use formats::{assemble_row, decode_row, encode_row, encode_row_with, quantize, quantize_with};
+pub use formats::{assemble_row, decode_row, encode_row, encode_row_with};
 pub use kv_format::KvFormat;
-pub use observed::{ColumnSquares, Observed, ObservedWeight};
+pub use quantize::{quantize, quantize_with};
 pub use reference::{Reference, ReferenceKv};
 pub use weight::Weight;

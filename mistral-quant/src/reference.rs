@@ -1,10 +1,24 @@
 //! The definition of every operation as the loop that is plainly right, in f64; the oracle of all backends.
 
 use crate::backend::sealed::Sealed;
-use crate::{
-    Activation, Attention, Backend, Error, ExpertMatMul, GluMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes,
-    Span, Weight, check, decode_row,
+use crate::backend::{
+    Activation, Attention, Backend, Convolution, ExpertMatMul, GluMatMul, KvShape, MatMul, Norm, NormKind, Rope,
+    RopeStyle, RouteRule, SelectiveScan,
 };
+use crate::check;
+use crate::error::Error;
+use crate::formats::decode_row;
+use crate::routes::HostRoutes;
+use crate::routes::RoutedInput;
+use crate::state::HostState;
+use crate::state::StateShape;
+use crate::step::Span;
+use crate::step::Visible;
+use crate::step::{HostStep, Rotation, StepInput};
+use crate::weight::Weight;
+
+mod recurrent;
+mod route;
 
 /// The naive backend: one thread, no SIMD, sums in f64, every intermediate result rounded to f32 once.
 ///
@@ -17,7 +31,7 @@ use crate::{
 /// let mut x = backend.buffer(3)?;
 /// backend.write(&mut x, &[1.0, -2.0])?;
 /// let y = x.clone();
-/// backend.add(&mut x, &y, 2)?;
+/// backend.add(&mut x, &y, 2, 1.0)?;
 /// assert_eq!(x, [2.0, -4.0, 0.0]);
 /// # Ok::<(), mistral_quant::Error>(())
 /// ```
@@ -38,19 +52,22 @@ impl Backend for Reference {
     type Buffer = Vec<f32>;
     type Weight = Weight;
     type Kv = ReferenceKv;
+    type State = HostState;
+    type Step = HostStep;
+    type Routes = HostRoutes;
 
     fn buffer(&mut self, len: usize) -> Result<Vec<f32>, Error> {
         zeros("a buffer", len)
     }
 
     fn write(&mut self, buffer: &mut Vec<f32>, values: &[f32]) -> Result<(), Error> {
-        check::holds("written buffer", buffer.len(), &[values.len()])?;
+        check::sizes::holds("written buffer", buffer.len(), &[values.len()])?;
         buffer[..values.len()].copy_from_slice(values);
         Ok(())
     }
 
     fn read(&mut self, buffer: &Vec<f32>, offset: usize, values: &mut [f32]) -> Result<(), Error> {
-        let range = check::range("read buffer", buffer.len(), offset, values.len())?;
+        let range = check::sizes::range("read buffer", buffer.len(), offset, values.len())?;
         values.copy_from_slice(&buffer[range]);
         Ok(())
     }
@@ -65,9 +82,33 @@ impl Backend for Reference {
         Ok(ReferenceKv { shape, keys: zeros("cached keys", keys)?, values: zeros("cached values", values)? })
     }
 
-    fn embed(&mut self, table: &Weight, ids: &[u32], scale: f32, out: &mut Vec<f32>) -> Result<(), Error> {
-        check::ids("token id", ids, table.rows())?;
-        check::holds("embedded tokens", out.len(), &[ids.len(), table.cols()])?;
+    fn state(&mut self, shape: StateShape) -> Result<HostState, Error> {
+        Ok(HostState::new(shape, zeros("recurrent state", check::state(shape)?)?))
+    }
+
+    fn step(&mut self) -> Result<HostStep, Error> {
+        Ok(HostStep::default())
+    }
+
+    fn routes(&mut self, tokens: usize, top_k: usize) -> Result<HostRoutes, Error> {
+        HostRoutes::new(tokens, top_k)
+    }
+
+    fn begin(&mut self, step: &mut HostStep, input: &StepInput<'_>) -> Result<(), Error> {
+        step.begin(input)
+    }
+
+    fn embed(
+        &mut self,
+        step: &HostStep,
+        list: usize,
+        table: &Weight,
+        scale: f32,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        let ids = step.ids(list)?;
+        check::sizes::ids("id to embed", ids, table.rows())?;
+        check::sizes::holds("embedded tokens", out.len(), &[ids.len(), table.cols()])?;
         for (i, &id) in ids.iter().enumerate() {
             for (j, value) in row(table, id as usize)?.into_iter().enumerate() {
                 out[i * table.cols() + j] = scale * value;
@@ -76,13 +117,10 @@ impl Backend for Reference {
         Ok(())
     }
 
-    fn gather(&mut self, x: &Vec<f32>, rows: &[u32], width: usize, out: &mut Vec<f32>) -> Result<(), Error> {
-        check::holds("gathered rows", out.len(), &[rows.len(), width])?;
-        if width == 0 {
-            return Ok(());
-        }
-        check::ids("gathered row", rows, x.len() / width)?;
-        for (i, &row) in rows.iter().enumerate() {
+    fn gather(&mut self, step: &HostStep, x: &Vec<f32>, width: usize, out: &mut Vec<f32>) -> Result<(), Error> {
+        check::sizes::holds("rows to gather from", x.len(), &[step.tokens(), width])?;
+        check::sizes::holds("gathered rows", out.len(), &[step.rows().len(), width])?;
+        for (i, &row) in step.rows().iter().enumerate() {
             for j in 0..width {
                 out[i * width + j] = x[row as usize * width + j];
             }
@@ -90,34 +128,31 @@ impl Backend for Reference {
         Ok(())
     }
 
-    fn rms_norm(
-        &mut self,
-        x: &Vec<f32>,
-        rows: usize,
-        weight: &Weight,
-        norm: RmsNorm,
-        out: &mut Vec<f32>,
-    ) -> Result<(), Error> {
-        let len = check::rms_norm(x.len(), rows, weight.shape(), norm)?;
-        check::holds("output of an rms norm", out.len(), &[len])?;
+    fn norm(&mut self, x: &Vec<f32>, rows: usize, norm: Norm<'_, Self>, out: &mut Vec<f32>) -> Result<(), Error> {
+        let len = check::norm(x.len(), rows, &norm, Weight::shape)?;
+        check::sizes::holds("output of a norm", out.len(), &[len])?;
         out[..len].copy_from_slice(&x[..len]);
-        self.rms_norm_in_place(out, rows, weight, norm)
+        self.norm_in_place(out, rows, norm)
     }
 
-    fn rms_norm_in_place(
-        &mut self,
-        x: &mut Vec<f32>,
-        rows: usize,
-        weight: &Weight,
-        norm: RmsNorm,
-    ) -> Result<(), Error> {
-        let len = check::rms_norm(x.len(), rows, weight.shape(), norm)?;
-        let weight = row(weight, 0)?;
-        for x in x[..len].chunks_exact_mut(norm.width.max(1)) {
-            let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-            let scale = 1.0 / (squares / norm.width as f64 + f64::from(norm.eps)).sqrt();
-            for (x, &w) in x.iter_mut().zip(&weight) {
-                *x = (f64::from(*x) * scale * (f64::from(norm.offset) + f64::from(w))) as f32;
+    fn norm_in_place(&mut self, x: &mut Vec<f32>, rows: usize, norm: Norm<'_, Self>) -> Result<(), Error> {
+        let len = check::norm(x.len(), rows, &norm, Weight::shape)?;
+        let weight = norm.weight.map(|weight| row(weight, 0)).transpose()?;
+        let bias = norm.bias.map(|bias| row(bias, 0)).transpose()?;
+        for (row, x) in x[..len].chunks_exact_mut(norm.width.max(1)).enumerate() {
+            let (width, first) = (norm.width as f64, row * norm.width);
+            let mean = match norm.kind {
+                NormKind::Rms => 0.0,
+                NormKind::Layer => x.iter().map(|&x| f64::from(x)).sum::<f64>() / width,
+            };
+            let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / width;
+            let scale = 1.0 / (variance + f64::from(norm.eps)).sqrt();
+            for (i, x) in x.iter_mut().enumerate() {
+                let factor = weight
+                    .as_ref()
+                    .map_or(1.0, |weight| f64::from(norm.offset) + f64::from(weight[(first + i) % weight.len()]));
+                let bias = bias.as_ref().map_or(0.0, |bias| f64::from(bias[(first + i) % bias.len()]));
+                *x = ((f64::from(*x) - mean) * scale * factor + bias) as f32;
             }
         }
         Ok(())
@@ -164,27 +199,68 @@ impl Backend for Reference {
         self.glu(out, &scaled, scaled.len(), activation)
     }
 
+    fn route(
+        &mut self,
+        logits: &Vec<f32>,
+        tokens: usize,
+        rule: &RouteRule,
+        bias: Option<&Weight>,
+        routes: &mut HostRoutes,
+    ) -> Result<(), Error> {
+        check::route(logits.len(), tokens, rule, bias.map(Weight::shape), routes.capacity())?;
+        let bias = bias.map_or(zeros("biases of a route", rule.experts), |bias| row(bias, 0))?;
+        let choices = routes.choices(tokens, rule.top_k);
+        for (choices, logits) in choices.chunks_mut(rule.top_k).zip(logits.chunks(rule.experts)) {
+            choices.copy_from_slice(&route::chosen(logits, &bias, rule));
+        }
+        routes.sort(rule.experts);
+        Ok(())
+    }
+
+    fn read_routes(&mut self, routes: &HostRoutes, rows: &mut Vec<u32>, ends: &mut Vec<usize>) -> Result<(), Error> {
+        routes.read(rows, ends);
+        Ok(())
+    }
+
+    fn spread_routed(
+        &mut self,
+        x: &Vec<f32>,
+        routes: &HostRoutes,
+        width: usize,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        check::routed_rows(x.len(), out.len(), routes, width)?;
+        for (route, (&row, &weight)) in routes.rows().iter().zip(routes.weights()).enumerate() {
+            for i in 0..width {
+                out[route * width + i] = weight * x[row as usize * width + i];
+            }
+        }
+        Ok(())
+    }
+
     fn matmul_experts(
         &mut self,
         x: &Vec<f32>,
-        routes: Routes<'_>,
+        input: RoutedInput,
+        routes: &HostRoutes,
         group: &mut [ExpertMatMul<'_, Self>],
     ) -> Result<(), Error> {
         let mut common = None;
         for product in &*group {
             let biases = product.biases.map(|biases| biases.iter().map(Weight::shape));
             let weights = product.weights.iter().map(Weight::shape);
-            let [_, cols] = check::expert_matmul(weights, biases, routes, x.len(), product.out.len())?;
+            let [_, cols] = check::expert_matmul(weights, biases, input, routes, x.len(), product.out.len())?;
             check::same_cols(*common.get_or_insert(cols), cols)?;
         }
+        let routed = routes.routed(input);
         for ExpertMatMul { weights, biases, out } in group {
             for (expert, weight) in weights.iter().enumerate() {
                 let (rows, cols) = (weight.rows(), weight.cols());
                 let bias = biases.and_then(|biases| biases.get(expert)).map(|bias| row(bias, 0)).transpose()?;
                 for i in 0..rows {
                     let w = row(weight, i)?;
-                    for route in routes.of(expert) {
-                        let token = routes.rows[route] as usize;
+                    for route in routed.of(expert) {
+                        let token = routed.rows[route] as usize;
                         let start = bias.as_ref().map_or(0.0, |bias| f64::from(bias[i]));
                         out[route * rows + i] = (start + dot(&w, &x[token * cols..(token + 1) * cols])) as f32;
                     }
@@ -194,47 +270,41 @@ impl Backend for Reference {
         Ok(())
     }
 
-    fn add_routed(
+    fn sum_routed(
         &mut self,
-        out: &mut Vec<f32>,
         y: &Vec<f32>,
-        routes: Routes<'_>,
-        weights: &[f32],
+        routes: &HostRoutes,
+        weighted: bool,
         width: usize,
+        out: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        check::add_routed(out.len(), y.len(), routes, weights, width)?;
-        for (route, (&row, &weight)) in routes.rows.iter().zip(weights).enumerate() {
+        check::routed_rows(out.len(), y.len(), routes, width)?;
+        for token in 0..routes.tokens() {
+            let own: Vec<usize> = (0..routes.len()).filter(|&route| routes.rows()[route] as usize == token).collect();
             for i in 0..width {
-                let sum = &mut out[row as usize * width + i];
-                *sum = (f64::from(*sum) + f64::from(weight) * f64::from(y[route * width + i])) as f32;
+                let weight = |route: usize| if weighted { f64::from(routes.weights()[route]) } else { 1.0 };
+                let terms = own.iter().map(|&route| weight(route) * f64::from(y[route * width + i]));
+                out[token * width + i] = terms.sum::<f64>() as f32;
             }
         }
         Ok(())
     }
 
-    fn rope(
-        &mut self,
-        x: &mut Vec<f32>,
-        tokens: usize,
-        cos: &Vec<f32>,
-        sin: &Vec<f32>,
-        rope: Rope,
-    ) -> Result<(), Error> {
+    fn rope(&mut self, step: &HostStep, x: &mut Vec<f32>, table: usize, rope: Rope) -> Result<(), Error> {
+        let Rotation { cos, sin } = step.rotation(table)?;
         let half = rope.rotary_dim / 2;
-        let tokens = if check::rope(x.len(), tokens, cos.len(), sin.len(), rope)? == 0 { 0 } else { tokens };
-        for t in 0..tokens {
-            for h in 0..rope.heads {
-                let head = (t * rope.heads + h) * rope.head_dim;
-                for i in 0..half {
-                    let (first, second) = match rope.style {
-                        RopeStyle::Halves => (head + i, head + i + half),
-                        RopeStyle::Pairs => (head + 2 * i, head + 2 * i + 1),
-                    };
-                    let (c, s) = (f64::from(cos[t * half + i]), f64::from(sin[t * half + i]));
-                    let (a, b) = (f64::from(x[first]), f64::from(x[second]));
-                    x[first] = (a * c - b * s) as f32;
-                    x[second] = (a * s + b * c) as f32;
-                }
+        let len = check::rope(x.len(), step.tokens(), step.rotation(table)?, rope)?;
+        for (head, x) in x[..len].chunks_exact_mut(rope.head_dim.max(1)).enumerate() {
+            let angles = head / rope.heads * half;
+            for i in 0..half {
+                let (first, second) = match rope.style {
+                    RopeStyle::Halves => (rope.offset + i, rope.offset + i + half),
+                    RopeStyle::Pairs => (rope.offset + 2 * i, rope.offset + 2 * i + 1),
+                };
+                let (c, s) = (f64::from(cos[angles + i]), f64::from(sin[angles + i]));
+                let (a, b) = (f64::from(x[first]), f64::from(x[second]));
+                x[first] = (a * c - b * s) as f32;
+                x[second] = (a * s + b * c) as f32;
             }
         }
         Ok(())
@@ -242,16 +312,17 @@ impl Backend for Reference {
 
     fn append(
         &mut self,
+        step: &HostStep,
+        group: usize,
         kv: &mut ReferenceKv,
         keys: &Vec<f32>,
         values: &Vec<f32>,
-        spans: &[Span<'_>],
     ) -> Result<(), Error> {
-        check::append(kv.shape, keys.len(), values.len(), spans)?;
+        check::append(kv.shape, keys.len(), values.len(), step.tokens(), step.spans(group)?)?;
         let KvShape { kv_heads, key_dim, value_dim, key_format, value_format, .. } = kv.shape;
-        for span in spans {
+        for span in step.spans(group)? {
             for i in 0..span.tokens {
-                let (row, slot) = (span.start + i, slot(kv.shape, span, span.position + i));
+                let (row, slot) = (span.start + i, slot(kv.shape, &span, span.position + i));
                 for head in 0..kv_heads {
                     let (stored, new) = ((slot * kv_heads + head) * key_dim, (row * kv_heads + head) * key_dim);
                     let stored = &mut kv.keys[stored..stored + key_dim];
@@ -269,25 +340,35 @@ impl Backend for Reference {
 
     fn attention(
         &mut self,
+        step: &HostStep,
         queries: &Vec<f32>,
         kv: &ReferenceKv,
         attention: Attention<'_, Self>,
         out: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        check::attention(kv.shape, &attention, attention.sinks.map(Weight::shape), queries.len(), out.len())?;
+        let spans = step.spans(attention.group)?;
+        let sinks = attention.sinks.map(Weight::shape);
+        check::attention(kv.shape, &attention, sinks, queries.len(), out.len(), step.tokens(), spans.clone())?;
         let sinks = attention.sinks.map(|sinks| row(sinks, 0)).transpose()?;
         let KvShape { kv_heads, key_dim, value_dim, .. } = kv.shape;
-        for span in attention.spans {
+        for span in spans {
             for i in 0..span.tokens {
                 let position = span.position + i;
-                let seen = check::first_seen(position, attention.window)..position + 1;
+                let end = span.position + span.tokens;
+                let seen: Vec<usize> = match attention.visible {
+                    Visible::Causal => (0..=position).collect(),
+                    Visible::Window(n) => (0..=position).filter(|key| position - key < n).collect(),
+                    Visible::Chunk(n) => (0..=position).filter(|key| key / n == position / n).collect(),
+                    Visible::All => (0..end).collect(),
+                    Visible::Keys => (0..span.keys).collect(),
+                };
                 for h in 0..attention.heads {
                     let kv_head = h * kv_heads / attention.heads;
                     let query = ((span.start + i) * attention.heads + h) * key_dim;
                     let query = &queries[query..query + key_dim];
                     let mut scores = Vec::new();
-                    for position in seen.clone() {
-                        let key = (slot(kv.shape, span, position) * kv_heads + kv_head) * key_dim;
+                    for &position in &seen {
+                        let key = (slot(kv.shape, &span, position) * kv_heads + kv_head) * key_dim;
                         let score = f64::from(attention.scale) * dot(query, &kv.keys[key..key + key_dim]);
                         scores.push(attention.soft_cap.map_or(score, |cap| capped(score, f64::from(cap))));
                     }
@@ -298,8 +379,8 @@ impl Backend for Reference {
                     let sum = exponentials.iter().sum::<f64>() + nothing;
                     for j in 0..value_dim {
                         let mut value = 0.0;
-                        for (position, exponential) in seen.clone().zip(&exponentials) {
-                            let at = (slot(kv.shape, span, position) * kv_heads + kv_head) * value_dim + j;
+                        for (&position, exponential) in seen.iter().zip(&exponentials) {
+                            let at = (slot(kv.shape, &span, position) * kv_heads + kv_head) * value_dim + j;
                             value += exponential / sum * f64::from(kv.values[at]);
                         }
                         out[((span.start + i) * attention.heads + h) * value_dim + j] = value as f32;
@@ -310,45 +391,101 @@ impl Backend for Reference {
         Ok(())
     }
 
+    fn convolve(
+        &mut self,
+        step: &HostStep,
+        x: &Vec<f32>,
+        convolution: Convolution<'_, Self>,
+        state: &mut HostState,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        check::convolution(step, &convolution, Weight::shape, state.shape(), x.len(), out.len())?;
+        recurrent::convolve(step, x, convolution, state, out)
+    }
+
+    fn scan(
+        &mut self,
+        step: &HostStep,
+        mixed: &Vec<f32>,
+        dt: &Vec<f32>,
+        scan: SelectiveScan<'_, Self>,
+        state: &mut HostState,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        check::scan(step, &scan, Weight::shape, state.shape(), [mixed.len(), dt.len(), out.len()])?;
+        recurrent::scan(step, mixed, dt, scan, state, out)
+    }
+
     fn glu(&mut self, gate: &mut Vec<f32>, up: &Vec<f32>, len: usize, activation: Activation) -> Result<(), Error> {
-        check::holds("gate", gate.len(), &[len])?;
-        check::holds("up", up.len(), &[len])?;
+        check::sizes::holds("gate", gate.len(), &[len])?;
+        check::sizes::holds("up", up.len(), &[len])?;
         for (gate, &up) in gate.iter_mut().zip(up).take(len) {
-            *gate = (activated(f64::from(*gate), activation) * f64::from(up)) as f32;
+            let (g, u) = (f64::from(*gate), f64::from(up));
+            *gate = match activation {
+                Activation::ClampedSwiglu { alpha, limit } => {
+                    let limit = f64::from(limit);
+                    let (g, u) =
+                        (if g > limit { limit } else { g }, if u.abs() > limit { limit.copysign(u) } else { u });
+                    g / (1.0 + (-f64::from(alpha) * g).exp()) * (u + 1.0)
+                }
+                _ => activated(g, activation) * u,
+            } as f32;
         }
         Ok(())
     }
 
-    fn add(&mut self, x: &mut Vec<f32>, y: &Vec<f32>, len: usize) -> Result<(), Error> {
-        check::holds("left summand", x.len(), &[len])?;
-        check::holds("right summand", y.len(), &[len])?;
+    fn activate(&mut self, x: &mut Vec<f32>, len: usize, activation: Activation) -> Result<(), Error> {
+        check::plain_activation(activation)?;
+        check::sizes::holds("activated values", x.len(), &[len])?;
+        x.iter_mut().take(len).for_each(|x| *x = activated(f64::from(*x), activation) as f32);
+        Ok(())
+    }
+
+    fn add(&mut self, x: &mut Vec<f32>, y: &Vec<f32>, len: usize, scale: f32) -> Result<(), Error> {
+        check::sizes::holds("left summand", x.len(), &[len])?;
+        check::sizes::holds("right summand", y.len(), &[len])?;
         for (x, &y) in x.iter_mut().zip(y).take(len) {
-            *x += y;
+            *x = (f64::from(*x) + f64::from(scale) * f64::from(y)) as f32;
+        }
+        Ok(())
+    }
+
+    fn scale(&mut self, x: &mut Vec<f32>, len: usize, scale: f32) -> Result<(), Error> {
+        check::sizes::holds("scaled values", x.len(), &[len])?;
+        x.iter_mut().take(len).for_each(|x| *x *= scale);
+        Ok(())
+    }
+
+    fn scale_rows(&mut self, step: &HostStep, list: usize, x: &mut Vec<f32>, width: usize) -> Result<(), Error> {
+        let factors = step.factors(list)?;
+        let len = check::sizes::holds("scaled rows", x.len(), &[factors.len(), width])?;
+        for (i, x) in x[..len].iter_mut().enumerate() {
+            *x *= factors[i / width];
         }
         Ok(())
     }
 
     fn soft_cap(&mut self, x: &mut Vec<f32>, len: usize, cap: f32) -> Result<(), Error> {
         check::positive_cap(cap)?;
-        check::holds("capped values", x.len(), &[len])?;
+        check::sizes::holds("capped values", x.len(), &[len])?;
         for x in x.iter_mut().take(len) {
             *x = capped(f64::from(*x), f64::from(cap)) as f32;
         }
         Ok(())
     }
 
-    fn add_rms_norm(
+    fn add_norm(
         &mut self,
         x: &mut Vec<f32>,
         y: &Vec<f32>,
         rows: usize,
-        weight: &Weight,
-        norm: RmsNorm,
+        scale: f32,
+        norm: Norm<'_, Self>,
         out: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        let len = check::add_rms_norm(x.len(), y.len(), rows, weight.shape(), norm, out.len())?;
-        self.add(x, y, len)?;
-        self.rms_norm(x, rows, weight, norm, out)
+        let len = check::add_norm(x.len(), y.len(), rows, &norm, Weight::shape, out.len())?;
+        self.add(x, y, len, scale)?;
+        self.norm(x, rows, norm, out)
     }
 }
 
@@ -380,7 +517,25 @@ fn activated(x: f64, activation: Activation) -> f64 {
             let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
             x / (1.0 + (-2.0 * u).exp())
         }
-        Activation::Relu => x.max(0.0),
+        Activation::QuickGelu => x / (1.0 + (-f64::from(1.702_f32) * x).exp()),
+        Activation::Relu => {
+            if x < 0.0 {
+                0.0
+            } else {
+                x
+            }
+        }
+        Activation::ReluSquared => {
+            if x < 0.0 {
+                0.0
+            } else {
+                x * x
+            }
+        }
+        Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        Activation::Tanh => x.tanh(),
+        // Has a second factor; the checks refuse it here.
+        Activation::ClampedSwiglu { .. } => f64::NAN,
     }
 }
 

@@ -1,11 +1,30 @@
 //! Seeded operands and exact answers for the tests of kernels: one bank for every instruction set.
 
-use crate::cpu::activations::{ActivationUnit, quantize_units};
+use crate::backend::Backend;
+use crate::bytes::SharedBytes;
 use crate::cpu::kernels::Kernels;
+use crate::cpu::kernels::integer::activation::{ActivationUnit, quantize_units};
 use crate::cpu::kernels::packed::Packed;
+use crate::cpu::pool::ThreadPool;
 use crate::cpu::tests::Random;
+use crate::error::Error;
+use crate::format::Format;
+use crate::formats::encode_row_with;
 use crate::formats::{Block, Grid, UNIT, blocks, with_grid};
-use crate::{Error, Format, SharedBytes, ThreadPool, Weight, encode_row_with};
+use crate::step::{Run, StepInput};
+use crate::weight::Weight;
+
+/// Begins a step.
+pub(crate) fn step<B: Backend>(backend: &mut B, input: StepInput<'_>) -> B::Step {
+    let mut step = backend.step().unwrap();
+    backend.begin(&mut step, &input).unwrap();
+    step
+}
+
+/// Begins a step of some runs, each with one table.
+pub(crate) fn run_step<B: Backend>(backend: &mut B, tokens: usize, runs: &[Run<'_>]) -> B::Step {
+    step(backend, StepInput { tokens, runs, ..StepInput::default() })
+}
 
 /// Every instruction set of this machine, the portable one included.
 pub(crate) fn instruction_sets() -> Vec<Kernels> {

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::{Error, Format, SharedBytes};
+use crate::bytes::SharedBytes;
+use crate::error::Error;
+use crate::format::Format;
 
 /// A row-major matrix `[rows, cols]` in one [`Format`]; a vector is a matrix of one row.
 ///
@@ -84,7 +86,7 @@ impl Weight {
     /// [`Error::UnsupportedFormat`] for a format without arithmetic.
     pub fn to_f32(&self) -> Result<Vec<f32>, Error> {
         let mut out = vec![0.0; self.rows.saturating_mul(self.cols)];
-        crate::decode_row(self.format, self.bytes(), &mut out)?;
+        crate::formats::decode_row(self.format, self.bytes(), &mut out)?;
         Ok(out)
     }
 

@@ -155,7 +155,7 @@ def literals():
             ("s='a' 'b', n=- 3, l=(1,)", {"s": "ab", "n": -3, "l": [1]}),
             ("s=b'x'", None),
             ("s=f'x'", None),
-            ("s='x', s='y'", {"s": "y"}),
+            ("s='x', s='y'", None),
             ("n=1 + 1", None),
             ("s=New York", None),
         ]:
@@ -171,7 +171,8 @@ def literals():
             ('"a":$x$', {"a": "x"}),
             ("a:$x", None),
             ("a:[1,,2]", None),
-            ("a:x y", None),
+            ("a:x y", {"a": "x y"}),
+            ("a:'x',b:'it's'", {"a": "x", "b": "it's"}),
         ]:
             case(dialect, f"{begin}f{{{inside.replace('$', mark)}}}{end}", meant, text)
 

@@ -7,7 +7,7 @@
 //! | [`Directories`] | text files page by page, and listings, within granted directories | leave them, block, read what is no text |
 //!
 //! Each is a builder of the crate's own kind: [`Calculator::tool`] and its like return a
-//! [`Callable`](crate::Callable), to which the host may add hooks before it calls `build`.
+//! [`Callable`](crate::builder::Callable), to which the host may add hooks before it calls `build`.
 
 mod calculator;
 mod current_time;

@@ -1,8 +1,14 @@
 //! What a tool may see of the conversation that called it.
 
+pub(crate) mod cancel;
+pub(crate) mod extensions;
+
 use std::slice;
 
-use crate::{CancellationToken, Extensions, Message, Role};
+use crate::{
+    conversation::{cancel::CancellationToken, extensions::Extensions},
+    message::{Message, Role},
+};
 
 /// A read-only view of the messages and of the state of the call itself. It borrows everything, is copied for free, and
 /// iterates without allocating.

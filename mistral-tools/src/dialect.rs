@@ -6,6 +6,9 @@
 //! These rules hold for every dialect:
 //! - The result does not depend on how the text is cut into chunks, and no input makes a parser fail.
 //! - A mark in prose that no call follows is text, and so is a closing mark inside a value. All text that is not markup comes out.
+//! - The marks that close a call do not close a value that is open: before other text they are a part of the value. At the end of a turn
+//!   they close both. Before the next call, the call is incomplete.
+//! - A parameter that comes twice makes the call incomplete, in dialects that write each parameter for itself.
 //! - JSON arguments are passed on exactly as written. The arguments of a complete call are JSON; otherwise the call is incomplete.
 //!   Arguments are not checked against a schema here: the code that checks them can tell the model what is wrong.
 //! - In JSON objects, keys that a call does not need are skipped. If a name comes twice, the last one counts, as in other JSON readers. If
@@ -68,7 +71,6 @@ mod detect;
 mod elements;
 mod family;
 mod grammar;
-mod grammars;
 mod history;
 mod ids;
 mod json;
@@ -78,8 +80,8 @@ mod open;
 mod parameters;
 mod parser;
 mod schema;
+mod specs;
 mod state;
-mod table;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -88,125 +90,118 @@ mod write;
 pub use delta::Delta;
 pub use grammar::{ArgumentsGrammar, CallGrammar};
 pub use history::{CallForm, CallHistory};
-pub use message::{Message, ParsedCall, Part};
+pub use message::{ParsedCall, ParsedMessage, Part};
 pub use parser::Parser;
 pub use schema::JsonTypes;
 
-use crate::ToolSpec;
+use self::family::Family;
+use self::specs::Spec;
+use crate::tool::spec::ToolSpec;
 
-/// A way to write calls, named after the models that it is known from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Dialect {
+/// Declares the dialects: each with its name, and with the value that says all about it.
+macro_rules! dialects {
+    ($($(#[$doc:meta])* $name:ident => $module:ident::$spec:ident,)*) => {
+        /// A way to write calls, named after the models that it is known from.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Dialect {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Dialect {
+            /// All dialects.
+            pub const ALL: [Self; [$(stringify!($name)),*].len()] = [$(Self::$name),*];
+
+            fn spec(self) -> &'static Spec {
+                match self {
+                    $(Self::$name => &specs::$module::$spec,)*
+                }
+            }
+        }
+    };
+}
+
+dialects! {
     /// `<tool_call>{"name": .., "arguments": ..}</tool_call>`: Hermes, Qwen 2.5 and 3, Granite 4 and many more.
-    Hermes,
+    Hermes => envelopes::HERMES,
     /// `<tool_call><function=f><parameter=a>..</parameter></function></tool_call>`: Qwen3-Coder, Qwen 3.5, Nemotron 3, Step 3.5.
-    QwenCoder,
+    QwenCoder => tagged::QWEN_CODER,
     /// The same in `<seed:tool_call>`, values without line breaks around them: Seed-OSS.
-    Seed,
+    Seed => tagged::SEED,
     /// `{"name": .., "parameters": ..}`, with or without `<|python_tag|>`: Llama 3. See [calls and answers](self#calls-and-answers-in-json).
-    Llama3,
+    Llama3 => envelopes::LLAMA_3,
     /// `[f(a=1)]` as the whole message, or between `<|python_start|>` and `<|python_end|>`: Llama 4.
-    Llama4,
+    Llama4 => literals::LLAMA_4,
     /// `<function_calls>` with a call a line, `f(a=1)`: Olmo 3.
-    Olmo3,
+    Olmo3 => literals::OLMO_3,
     /// `<|tool_call_start|>[f(a=1)]<|tool_call_end|>`: LFM2.
-    Lfm2,
+    Lfm2 => literals::LFM_2,
     /// `[TOOL_CALLS][{"name": .., "arguments": ..}]`: Mistral up to Small 3.1. Reads [`Self::Mistral`] too.
-    MistralList,
+    MistralList => envelopes::MISTRAL_LIST,
     /// `[TOOL_CALLS]f[ARGS]{..}`: Mistral since Small 3.2. Reads [`Self::MistralList`] too.
-    Mistral,
+    Mistral => envelopes::MISTRAL,
     /// `<｜tool▁call▁begin｜>function<｜tool▁sep｜>f` and arguments in a fence: DeepSeek V3 and R1.
-    DeepSeekV3,
+    DeepSeekV3 => named::DEEPSEEK_V3,
     /// `<｜tool▁call▁begin｜>f<｜tool▁sep｜>{..}`: DeepSeek V3.1.
-    DeepSeekV31,
+    DeepSeekV31 => named::DEEPSEEK_V31,
     /// `<｜DSML｜function_calls>`: DeepSeek V3.2. Reads [`Self::DeepSeekV4`] too.
-    DeepSeekV32,
+    DeepSeekV32 => tagged::DEEPSEEK_V32,
     /// `<｜DSML｜tool_calls>`: DeepSeek V4. Reads [`Self::DeepSeekV32`] too.
-    DeepSeekV4,
+    DeepSeekV4 => tagged::DEEPSEEK_V4,
     /// `<tool_call>f<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>`: GLM since 4.5, Ling 3, Laguna.
-    Glm,
+    Glm => tagged::GLM,
     /// As GLM with its own marks, `<tool_call:opensource>`: Hunyuan 3.
-    Hunyuan,
+    Hunyuan => tagged::HUNYUAN,
     /// `<minimax:tool_call><invoke name="f"><parameter name="a">1</parameter></invoke></minimax:tool_call>`: MiniMax M2.
-    MiniMaxM2,
+    MiniMaxM2 => tagged::MINIMAX_M2,
     /// `<invoke name="f"><a>1</a></invoke>` with a mark before each tag, nested where values are: MiniMax M3.
-    MiniMaxM3,
+    MiniMaxM3 => tagged::MINIMAX_M3,
     /// `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{..}<|tool_call_end|>`: Kimi K2.
-    KimiK2,
+    KimiK2 => named::KIMI_K2,
     /// `<|open|>call tool="f" index="1"<|sep|>` and the like: Kimi K3.
-    KimiK3,
+    KimiK3 => tagged::KIMI_K3,
     /// Channels: gpt-oss. Calls whose content is not JSON, as of its own Python tool, are left in the text.
-    Harmony,
+    Harmony => named::HARMONY,
     /// `<|tool_call>call:f{a:<|"|>x<|"|>}<tool_call|>`: Gemma 4.
-    Gemma4,
+    Gemma4 => literals::GEMMA_4,
     /// `<start_function_call>call:f{a:<escape>x<escape>}<end_function_call>`: FunctionGemma.
-    FunctionGemma,
+    FunctionGemma => literals::FUNCTION_GEMMA,
     /// `<|tool_call|>[{"name": .., "arguments": ..}]`: Granite 3.
-    Granite,
+    Granite => envelopes::GRANITE,
     /// `<|START_ACTION|>[{"tool_name": .., "parameters": ..}]<|END_ACTION|>`: Command R7B, Command A. Reads [`Self::CommandRPlus`] too.
-    CommandR,
+    CommandR => envelopes::COMMAND_R,
     /// `Action:` and a list in a fence: Command R+. Reads [`Self::CommandR`] too.
-    CommandRPlus,
+    CommandRPlus => envelopes::COMMAND_R_PLUS,
     /// `<|tool_call|>[{"name": .., "arguments": ..}]<|/tool_call|>`, or after `functools`: Phi-4-mini, Firefunction.
-    Phi4,
+    Phi4 => envelopes::PHI_4,
     /// `<tool_calls>[{"name": .., "arguments": ..}]</tool_calls>`: Apriel. Reads [`Self::MiniMaxM1`] too.
-    Apriel,
+    Apriel => envelopes::APRIEL,
     /// The same without a list, one call a line: MiniMax M1. Reads [`Self::Apriel`] too.
-    MiniMaxM1,
+    MiniMaxM1 => envelopes::MINIMAX_M1,
     /// `<|tools_prefix|>[{"f": {..}}]<|tools_suffix|>`: Apertus.
-    Apertus,
+    Apertus => envelopes::APERTUS,
     /// `<|function_call|>{"name": .., "arguments": ..}`: GigaChat 3.
-    GigaChat,
+    GigaChat => envelopes::GIGACHAT,
     /// `<|tool_call:begin|>id<|tool_call:name|>f<|tool_call:args|>{..}<|tool_call:end|>`: Solar Open.
-    Solar,
+    Solar => named::SOLAR,
     /// `>>>f`, a line break and `{..}`: Functionary 3.2. Calls of its own Python tool, which are not JSON, are left in the text.
-    Functionary,
+    Functionary => named::FUNCTIONARY,
     /// `<atem:function_calls><atem:invoke name="f"><atem:parameter name="a">1</atem:parameter>..`: Muse Glimmer.
-    Muse,
+    Muse => tagged::MUSE,
     /// `{"name": .., "arguments": ..}`, in a fence, or in `<tool_call>`: for models without a dialect of their own, which are merely asked
     /// to write calls. See [calls and answers](self#calls-and-answers-in-json).
-    Json,
+    Json => envelopes::JSON,
 }
 
 impl Dialect {
-    /// All of them.
-    pub const ALL: [Self; 34] = [
-        Self::Hermes,
-        Self::QwenCoder,
-        Self::Seed,
-        Self::Llama3,
-        Self::Llama4,
-        Self::Olmo3,
-        Self::Lfm2,
-        Self::MistralList,
-        Self::Mistral,
-        Self::DeepSeekV3,
-        Self::DeepSeekV31,
-        Self::DeepSeekV32,
-        Self::DeepSeekV4,
-        Self::Glm,
-        Self::Hunyuan,
-        Self::MiniMaxM2,
-        Self::MiniMaxM3,
-        Self::KimiK2,
-        Self::KimiK3,
-        Self::Harmony,
-        Self::Gemma4,
-        Self::FunctionGemma,
-        Self::Granite,
-        Self::CommandR,
-        Self::CommandRPlus,
-        Self::Phi4,
-        Self::Apriel,
-        Self::MiniMaxM1,
-        Self::Apertus,
-        Self::GigaChat,
-        Self::Solar,
-        Self::Functionary,
-        Self::Muse,
-        Self::Json,
-    ];
+    /// Returns how calls are written, for constraining generation.
+    pub fn grammar(self) -> CallGrammar {
+        self.spec().write
+    }
+
+    fn family(self) -> &'static Family {
+        &self.spec().read
+    }
 
     /// Makes a parser for turns in which these tools can be called. Where the dialect does not tell text from numbers, the tools' schemas
     /// do.

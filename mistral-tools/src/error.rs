@@ -10,12 +10,19 @@ pub enum Error {
         /// The name given.
         name: String,
     },
-    /// A tool that panicked when it was asked for its name, its description or its schema.
+    /// Two tools of one name in a batch. Put the tools of each source into a batch with a
+    /// [namespace](crate::ToolBatch::namespace).
+    #[error("the batch has two tools of the name {name:?}: publish each source in a batch with a namespace of its own")]
+    Duplicate {
+        /// The name, with its namespace.
+        name: String,
+    },
+    /// A tool that panicked when it was asked for its name, its description, its schema or its way of running.
     #[error("the tool {name:?} panicked when it was asked for its {asked}")]
     Panicked {
         /// The tool, as far as its name is known.
         name: String,
-        /// The property that was asked for: the name, the description or the schema.
+        /// The property that was asked for: the name, the description, the schema or the way of running.
         asked: &'static str,
     },
     /// A schema that is not a JSON schema, of a tool found at run time or written by hand. Reported only with the feature `dynamic`.

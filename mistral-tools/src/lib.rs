@@ -40,15 +40,17 @@
 //! | keep tools | [`ToolRegistry`], published in batches; [`StaticToolRegistry`], sorted by the compiler |
 //! | call one, or all of a turn | [`ToolRegistry::call`] and [`ToolRegistry::call_async`]; [`Turn`] |
 //! | reach values of the run: the user, a database handle | [`Extensions`], lent to a [`Conversation`] |
-//! | see the conversation, hand out chunks, be cancelled | [`Conversation`], [`ChunkEmitter`], [`CancellationToken`] |
-//! | make the chunks the result | [`Resulting::on_stream`], [`Streamed`] |
-//! | intercept calls | [`ChainControl`] and the hooks of [`Callable`]; [`ToolRegistry::with_gate`]; [`PausedCall`] |
-//! | handle failures | [`ToolPolicy`]: timeouts, retries, circuit breakers, fallbacks; [`ToolObserver`], [`ToolStatistics`] |
+//! | see the conversation, hand out chunks, be cancelled | [`Conversation`], [`ChunkEmitter`](stream::ChunkEmitter), [`CancellationToken`] |
+//! | make the chunks the result | [`Resulting::on_stream`](builder::Resulting::on_stream), [`Streamed`](stream::Streamed) |
+//! | put images and resources into messages and results | [`Content`], [`Reply::push`] |
+//! | tell the tools of two servers apart, state what a tool may do | [`ToolBatch::namespace`], [`ToolAnnotations`] |
+//! | intercept calls | [`hooks`] and [`Callable`](builder::Callable); [`ToolRegistry::with_gate`]; [`PausedCall`] |
+//! | handle failures | [`ToolPolicy`] and [`resilience`]: timeouts, retries, circuit breakers, fallbacks; [`ToolObserver`], [`metrics`] |
 //! | read calls out of a model's text | [`dialect`] |
 //!
 //! # Cost
 //! A call of a synchronous tool through a registry adds well under a microsecond to the tool's own work. It allocates nothing, even for an
-//! error: arguments are [borrowed](BorrowedArguments) from the model's bytes, and the result goes to a reused [`Reply`]. A test counts
+//! error: arguments are [borrowed](builder::BorrowedArguments) from the model's bytes, and the result goes to a reused [`Reply`]. A test counts
 //! allocations over a million calls. Exceptions:
 //! - `String` fields and other owned arguments allocate their own memory.
 //! - An asynchronous function costs the allocation of its future and a clone of its closure's captures.
@@ -68,92 +70,61 @@
 //!   runtime or network code. Without the feature, only the type that reads the arguments checks them.
 #![forbid(unsafe_code)]
 
-mod approval;
-mod arguments;
-mod builder;
+pub mod builder;
 #[cfg(feature = "builtin")]
 pub mod builtin;
-mod call_arguments;
-mod cancel;
-mod chain;
-mod chunk;
 mod conversation;
-mod counter;
 pub mod dialect;
-#[cfg(feature = "dynamic")]
-mod dynamic_tool;
-mod emitter;
 mod error;
-mod extensions;
-mod function_tool;
-mod histogram;
-mod invoke;
+pub mod hooks;
 mod json;
-mod kinds;
 mod message;
+pub mod metrics;
 mod outcome;
-mod park;
-mod registered_tool;
 mod registry;
-mod reply;
-mod resilience;
-mod schema;
-mod spec;
-mod static_tool;
-mod statistics;
-mod streamed;
+pub mod resilience;
+pub mod stream;
 mod sync;
-mod time;
+pub mod time;
 mod tool;
-mod tool_error;
-mod turn;
-mod typed_tool;
-#[cfg(feature = "dynamic")]
-mod validation;
-#[cfg(not(feature = "dynamic"))]
-#[path = "validation_off.rs"]
-mod validation;
 
-pub use approval::{Approval, PausedCall};
-pub use arguments::{Arguments, Borrowed, BorrowedArguments};
-pub use builder::{Callable, Dependent, Described, Requested, Resulting, ToolBuilder};
-pub use call_arguments::CallArguments;
-pub use cancel::{CancellationToken, Cancelled};
-pub use chain::{ChainControl, ErrorFlow, IntoResultFlow, OnError, OnRequest, OnResult, RequestFlow, ResultFlow};
-pub use chunk::{Chunk, ChunkEmitter};
-pub use conversation::{Conversation, Execution};
-pub use counter::{CounterGroup, ErrorCounters, RelaxedCounter, Snapshot};
 #[cfg(feature = "dynamic")]
-pub use dynamic_tool::DynamicTool;
-pub use emitter::{Chunks, Emit, EmitError, Emitter, NoChunk, WhenFull};
-pub use error::Error;
-pub use extensions::Extensions;
-pub use function_tool::{FunctionTool, ToolFunction};
-pub use histogram::{LatencyHistogram, LatencySnapshot};
-pub use invoke::{AsyncFunction, Asynchronous, Blocking, Invoke, Streaming};
-pub use json::{ArgumentError, text::Json};
-pub use kinds::ErrorKinds;
-pub use message::{Message, Role, ToolCall};
-pub use outcome::{ErrorKind, Outcome, Text};
-pub use park::block_on;
-pub use registered_tool::{Gate, RegisteredTool, ToolObserver, ToolPolicy};
-pub use registry::{ToolBatch, ToolRegistry, UnknownTool};
-pub use reply::Reply;
-pub use resilience::{
-    BreakerPolicy, BreakerState, CancelAt, CircuitBreaker, Elapsed, Fallback, GiveUp, Jitter, Observer, Permit,
-    Rejected, ResilienceEvent, ResiliencePolicy, Retry, RetryDecision, RetryPolicy, Substitute, TimeoutPolicy,
-    run_until, timeout_at,
+pub use builder::dynamic_tool::DynamicTool;
+pub use builder::{
+    function_tool::FunctionTool,
+    schema::{Parameter, SchemaType},
+    static_tool::{StaticTool, StaticToolRegistry},
+    steps::ToolBuilder,
 };
-pub use schema::{Parameter, Schema, SchemaSource, SchemaType, StaticSchema};
-pub use spec::ToolSpec;
-pub use static_tool::{StaticEntry, StaticFunction, StaticTool, StaticToolRegistry};
-pub use statistics::ToolStatistics;
-pub use streamed::Streamed;
-pub use time::{Clock, ManualClock, Moment, Sleep, SystemClock, Timer};
-pub use tool::{CallFuture, Invocation, Tool};
-pub use tool_error::{OrToolError, ToolError};
-pub use turn::{Answer, Call, OnAnswer, Turn};
-pub use typed_tool::TypedTool;
+pub use conversation::{
+    Conversation, Execution,
+    cancel::{CancellationToken, Cancelled},
+    extensions::Extensions,
+};
+pub use error::Error;
+pub use json::text::Json;
+pub use message::{
+    Message, Role, ToolCall,
+    call_arguments::CallArguments,
+    content::{Content, ContentPart, Image, ImageSource, Resource, ResourceBody},
+};
+pub use outcome::{
+    Outcome,
+    kinds::ErrorKind,
+    paused_call::PausedCall,
+    reply::Reply,
+    text::Text,
+    tool_error::{OrToolError, ToolError},
+};
+pub use registry::{
+    ToolBatch, ToolRegistry, UnknownTool,
+    approval::Approval,
+    policy::{ToolObserver, ToolPolicy},
+    registered_tool::RegisteredTool,
+    turn::{OnAnswer, Turn, TurnAnswer, TurnCall},
+};
+pub use sync::park::block_on;
+pub use tool::{CallFuture, Invocation, Tool, annotations::ToolAnnotations, spec::ToolSpec};
 
 pub use schemars;
 pub use serde_json;

@@ -1,9 +1,13 @@
 //! A message of a conversation, in the shape that chat templates and OpenAI's API share.
 
-use serde::{Deserialize, Deserializer, Serialize};
+mod base64;
+pub(crate) mod call_arguments;
+pub(crate) mod content;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::CallArguments;
+use crate::message::{call_arguments::CallArguments, content::Content};
 
 /// Who says something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +24,19 @@ pub enum Role {
     Assistant,
     /// The result of a tool that the model called.
     Tool,
+}
+
+impl Role {
+    /// Returns the name of the role in JSON, such as `user`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Developer => "developer",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
 }
 
 /// A call of a tool by the model. In JSON it has OpenAI's shape, `{"id", "type": "function", "function": {"name", "arguments"}}`. The
@@ -65,9 +82,9 @@ impl ToolCall {
 pub struct Message {
     /// Who says it.
     pub role: Role,
-    /// What is said; empty beside calls of tools. (Templates cope with an empty text better than with none.)
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub content: String,
+    /// What is said: text, or a list of parts. Often empty next to calls of tools.
+    #[serde(default)]
+    pub content: Content,
     /// What the model thought before, where the template shows it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
@@ -84,30 +101,30 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message of text.
-    pub fn new(role: Role, content: impl Into<String>) -> Self {
+    /// Makes a message from a text, or from a [`Content`].
+    pub fn new(role: Role, content: impl Into<Content>) -> Self {
         let content = content.into();
         Self { role, content, reasoning_content: None, tool_calls: Vec::new(), tool_call_id: None, name: None }
     }
 
     /// A message that sets the scene.
-    pub fn system(content: impl Into<String>) -> Self {
+    pub fn system(content: impl Into<Content>) -> Self {
         Self::new(Role::System, content)
     }
 
     /// A message of the human.
-    pub fn user(content: impl Into<String>) -> Self {
+    pub fn user(content: impl Into<Content>) -> Self {
         Self::new(Role::User, content)
     }
 
     /// An answer of the model.
-    pub fn assistant(content: impl Into<String>) -> Self {
+    pub fn assistant(content: impl Into<Content>) -> Self {
         Self::new(Role::Assistant, content)
     }
 
     /// Makes the message for the result of the call with this id. The tool's name, which some templates show, is looked up among the
     /// earlier calls when the conversation is rendered.
-    pub fn tool(call_id: impl Into<String>, result: impl Into<String>) -> Self {
+    pub fn tool(call_id: impl Into<String>, result: impl Into<Content>) -> Self {
         Self { tool_call_id: Some(call_id.into()), ..Self::new(Role::Tool, result) }
     }
 
@@ -117,10 +134,13 @@ impl Message {
         self
     }
 
-    /// Returns the message as the JSON that chat templates read. Keys without a value are absent.
+    /// Returns the message as the JSON that chat templates read. Keys without a value are absent. The
+    /// content is as [`Content::to_template`] returns it.
     pub fn to_json(&self) -> Value {
         // Strings, lists and JSON values have no way to fail.
-        serde_json::to_value(self).unwrap_or_default()
+        let mut json = serde_json::to_value(Self { content: Content::new(), ..self.clone() }).unwrap_or_default();
+        json["content"] = self.content.to_template();
+        json
     }
 }
 
@@ -163,10 +183,6 @@ impl From<Call> for ToolCall {
     }
 }
 
-fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -205,7 +221,7 @@ mod tests {
         assert_eq!(read(json!({"role": "user", "content": "hi"})), Message::user("hi"));
         let call = json!({"function": {"name": "add", "arguments": "{\"a\": 1}"}});
         let message = read(json!({"role": "assistant", "content": null, "tool_calls": [call]}));
-        assert_eq!((message.content.as_str(), message.tool_calls[0].arguments.as_str()), ("", "{\"a\": 1}"));
+        assert_eq!((message.content.text().as_ref(), message.tool_calls[0].arguments.as_str()), ("", "{\"a\": 1}"));
         let odd =
             read(json!({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "no json"}}]}));
         assert_eq!(odd.tool_calls[0].arguments, json!("no json").into(), "kept as it is");

@@ -1,11 +1,16 @@
 //! The tools that are there now: published in batches, looked up without waiting.
 
-mod snapshot;
+pub(crate) mod approval;
+pub(crate) mod policy;
+pub(crate) mod registered_tool;
+pub(crate) mod snapshot;
 #[cfg(test)]
 mod tests;
+pub(crate) mod turn;
 
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -14,11 +19,20 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 
 use crate::{
-    Approval, ChainControl, Conversation, Error, Invocation, OnRequest, Outcome, PausedCall, RegisteredTool, Reply,
-    RequestFlow, ResiliencePolicy, SystemClock, Text, Timer, Tool, ToolObserver, ToolPolicy, ToolSpec,
-    registered_tool::Surroundings,
+    conversation::Conversation,
+    error::Error,
+    hooks::{ChainControl, OnRequest, RequestFlow},
+    outcome::{Outcome, paused_call::PausedCall, reply::Reply, text::Text, unknown_tool::write_unknown},
+    registry::{
+        approval::Approval,
+        policy::{Surroundings, ToolObserver, ToolPolicy},
+        registered_tool::RegisteredTool,
+        snapshot::{Change, Tools},
+    },
+    resilience::policy::ResiliencePolicy,
+    time::{SystemClock, timer::Timer},
+    tool::{Invocation, Tool, spec::ToolSpec},
 };
-pub(crate) use snapshot::Tools;
 
 /// Tools by name. A look-up takes no lock and never waits for a publish. A publish copies the table and swaps the copy in.
 ///
@@ -90,7 +104,7 @@ impl ToolRegistry {
     /// The same registry; what is done about tools published through it from now on is told to this observer.
     ///
     /// ```
-    /// use mistral_tools::{ResilienceEvent, ToolRegistry};
+    /// use mistral_tools::{resilience::ResilienceEvent, ToolRegistry};
     /// let registry = ToolRegistry::new().with_observer(|tool: &str, event: &ResilienceEvent| eprintln!("{tool}: {event:?}"));
     /// ```
     #[must_use]
@@ -102,7 +116,7 @@ impl ToolRegistry {
     /// Returns the same registry with a gate: a hook that decides whether a call may run. The gate applies to tools that are published
     /// through the returned registry. It is asked once per call, before the tool's own hooks, with the tool's own name and the arguments as
     /// the model wrote them. Use it for rules about tools that know nothing of the host. If the gate panics, the call is denied, and the
-    /// observer receives [`ResilienceEvent::GatePanicked`](crate::ResilienceEvent::GatePanicked).
+    /// observer receives [`ResilienceEvent::GatePanicked`](crate::resilience::ResilienceEvent::GatePanicked).
     ///
     /// ```
     /// use mistral_tools::{Approval, FunctionTool, Invocation, Outcome, Reply, ToolRegistry};
@@ -148,16 +162,29 @@ impl ToolRegistry {
     /// Makes all the changes of a batch visible at once.
     ///
     /// # Errors
-    /// [`Error::Name`] for a tool whose name is empty, [`Error::Panicked`] for one that cannot say its name. On an error, nothing changes.
+    /// [`Error::Name`] for a tool whose name is empty, [`Error::Duplicate`] for two tools of one name, and [`Error::Panicked`] for a tool
+    /// that cannot say its name. On an error, nothing changes.
     pub fn publish(&self, batch: ToolBatch) -> Result<(), Error> {
-        let mut changes = Vec::with_capacity(batch.changes.len());
-        for change in batch.changes {
+        let ToolBatch { changes: staged, namespace } = batch;
+        let in_namespace = |name: Cow<'static, str>| match &namespace {
+            Some(namespace) => format!("{namespace}.{name}").into(),
+            None => name,
+        };
+        let (mut changes, mut added) = (Vec::with_capacity(staged.len()), BTreeSet::new());
+        for change in staged {
             changes.push(match change {
                 Staged::Add(tool, policy) => {
-                    let siblings = Arc::downgrade(&self.tools);
-                    Change::Add(Arc::new(RegisteredTool::new(tool, policy, &self.surroundings, siblings)?))
+                    let tool = RegisteredTool::new(tool, namespace.as_deref(), policy, &self.surroundings)?;
+                    if !added.insert(tool.name().to_owned()) {
+                        return Err(Error::Duplicate { name: tool.name().into() });
+                    }
+                    Change::Add(Arc::new(tool))
                 }
-                Staged::Remove(name) => Change::Remove(name),
+                Staged::Remove(name) => {
+                    let name = in_namespace(name);
+                    added.remove(&*name);
+                    Change::Remove(name)
+                }
             });
         }
         if !changes.is_empty() {
@@ -176,6 +203,10 @@ impl ToolRegistry {
             .get(name)
             .cloned()
             .ok_or_else(|| UnknownTool { name: Text::format(format_args!("{name}")), tools: Guard::into_inner(tools) })
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<RegisteredTool>> {
+        self.tools.load().get(name).cloned()
     }
 
     /// Returns the current tools, sorted by the name that models write. Later publishes do not change the list.
@@ -204,7 +235,7 @@ impl ToolRegistry {
     pub fn call(&self, name: &str, invocation: &Invocation<'_>, arguments: &[u8], reply: &mut Reply) -> Outcome {
         let tools = self.tools.load();
         match tools.get(name) {
-            Some(tool) => tool.call(invocation, arguments, reply),
+            Some(tool) => tool.call_among(&|name| self.find(name), invocation, arguments, reply),
             None => reply.set_unknown_tool(name, tools.names()),
         }
     }
@@ -218,9 +249,8 @@ impl ToolRegistry {
         arguments: &[u8],
         reply: &mut Reply,
     ) -> Outcome {
-        let found = self.tools.load().get(name).cloned();
-        match found {
-            Some(tool) => tool.call_async(invocation, arguments, reply).await,
+        match self.find(name) {
+            Some(tool) => tool.call_async_among(&|name| self.find(name), invocation, arguments, reply).await,
             None => reply.set_unknown_tool(name, self.tools.load().names()),
         }
     }
@@ -274,6 +304,22 @@ impl fmt::Debug for ToolRegistry {
 /// assert_eq!(registry.len(), 2);
 /// # Ok::<(), mistral_tools::Error>(())
 /// ```
+///
+/// The tools of an array have one type. Tools of several types, such as a [`FunctionTool`](crate::FunctionTool) and a built
+/// [`Callable`](crate::builder::Callable), are boxed as `dyn Tool`, or added one by one by [`add`](Self::add).
+///
+/// ```
+/// use mistral_tools::{FunctionTool, SchemaType, Tool, ToolBuilder, ToolError, ToolRegistry};
+/// let built = ToolBuilder::named("bye")
+///     .description("Takes leave")
+///     .request_schema::<()>(SchemaType::JsonSchema("{}"))
+///     .result_schema::<String>(SchemaType::JsonSchema("{}"))
+///     .on_invocation(|_, _, (), ()| Ok::<_, ToolError>("Bye!".to_owned()))
+///     .build()?;
+/// let tools: [Box<dyn Tool>; 2] = [Box::new(FunctionTool::new("hello", "Greets", |_: ()| Ok("Hello!"))), Box::new(built)];
+/// assert_eq!(ToolRegistry::try_from(tools)?.len(), 2);
+/// # Ok::<(), mistral_tools::Error>(())
+/// ```
 impl<T: Tool + 'static, const N: usize> TryFrom<[T; N]> for ToolRegistry {
     type Error = Error;
 
@@ -307,6 +353,7 @@ impl TryFrom<ToolBatch> for ToolRegistry {
 #[must_use = "a batch is to be published"]
 pub struct ToolBatch {
     changes: Vec<Staged>,
+    namespace: Option<String>,
 }
 
 enum Staged {
@@ -314,21 +361,15 @@ enum Staged {
     Remove(Cow<'static, str>),
 }
 
-/// What a publish changes.
-pub(crate) enum Change {
-    Add(Arc<RegisteredTool>),
-    Remove(Cow<'static, str>),
-}
-
 impl ToolBatch {
     /// No changes.
     pub const fn new() -> Self {
-        Self { changes: Vec::new() }
+        Self { changes: Vec::new(), namespace: None }
     }
 
     /// Room for this many changes.
     pub fn with_capacity(changes: usize) -> Self {
-        Self { changes: Vec::with_capacity(changes) }
+        Self { changes: Vec::with_capacity(changes), namespace: None }
     }
 
     /// How many changes there are.
@@ -341,7 +382,29 @@ impl ToolBatch {
         self.changes.is_empty()
     }
 
-    /// Adds a tool, or replaces the one of its name.
+    /// Puts all names of the batch under the name of their source, such as an MCP server: the tool `search` of the namespace `docs` is
+    /// `docs.search` in the registry. Models call the tool by its [alias](RegisteredTool::alias), `docs_search`. Tools of two sources
+    /// then never replace each other.
+    ///
+    /// ```
+    /// use mistral_tools::{FunctionTool, ToolBatch, ToolRegistry};
+    ///
+    /// let registry = ToolRegistry::new();
+    /// for source in ["docs", "web"] {
+    ///     let mut batch = ToolBatch::new();
+    ///     batch.add(FunctionTool::new("search", "Searches", |_: ()| Ok("nothing"))).namespace(source);
+    ///     registry.publish(batch)?;
+    /// }
+    /// assert_eq!((registry.len(), registry.get("docs.search").is_ok()), (2, true));
+    /// assert_eq!(registry.specs()[0].name(), "docs_search");
+    /// # Ok::<(), mistral_tools::Error>(())
+    /// ```
+    pub fn namespace(&mut self, name: impl Into<String>) -> &mut Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
+    /// Adds a tool. When the batch is published, the tool replaces a published tool of the same name.
     pub fn add(&mut self, tool: impl Tool + 'static) -> &mut Self {
         self.add_with(tool, ToolPolicy::default())
     }
@@ -423,22 +486,3 @@ impl fmt::Debug for UnknownTool {
 }
 
 impl std::error::Error for UnknownTool {}
-
-/// The most names that an error lists: beyond, a model is better served by the list in its prompt.
-const LISTED: usize = 64;
-
-/// That there is no such tool, and which there are.
-pub(crate) fn write_unknown<'a>(
-    to: &mut impl fmt::Write,
-    name: &str,
-    mut available: impl ExactSizeIterator<Item = &'a str>,
-) -> fmt::Result {
-    write!(to, "there is no tool `{name}`")?;
-    for (index, name) in available.by_ref().take(LISTED).enumerate() {
-        write!(to, "{}{name}", if index == 0 { "; there are: " } else { ", " })?;
-    }
-    match available.len() {
-        0 => Ok(()),
-        more => write!(to, " and {more} more"),
-    }
-}

@@ -3,14 +3,17 @@
 //! Each part is data or a small state machine without a runtime; the path of a call puts them together, from the outside
 //! in: deadline, retry, breaker, timeout of one attempt, the tool; and the fallback where all of it failed.
 
-mod breaker;
+pub(crate) mod breaker;
+pub(crate) mod breaker_state;
 pub(crate) mod events;
-mod fallback;
-mod policy;
-mod retry;
-mod timeout;
+pub(crate) mod fallback;
+pub(crate) mod policy;
+pub(crate) mod retry;
+pub(crate) mod timeout;
 
-pub use breaker::{BreakerPolicy, BreakerState, CircuitBreaker, Permit, Rejected};
+pub use crate::outcome::kinds::ErrorKinds;
+pub use breaker::{BreakerPolicy, CircuitBreaker, Permit, Rejected};
+pub use breaker_state::BreakerState;
 pub use events::{Observer, ResilienceEvent};
 pub use fallback::{Fallback, Substitute};
 pub use policy::ResiliencePolicy;

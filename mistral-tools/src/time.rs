@@ -1,6 +1,6 @@
 //! Time as the resilience parts see it: given from outside, so that tests move it by hand and need no sleeping.
 
-mod timer;
+pub(crate) mod timer;
 
 use std::fmt;
 use std::ops::Add;
@@ -15,7 +15,7 @@ pub use timer::{ManualClock, Sleep, Timer};
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_tools::Moment;
+/// use mistral_tools::time::Moment;
 /// let start = Moment::from_nanos(5);
 /// let later = start + Duration::from_secs(1);
 /// assert_eq!(later.since(start), Duration::from_secs(1));
@@ -88,7 +88,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 /// The clock of the machine, through [`Instant`]. All values are the same clock; its origin is when it was first asked.
 ///
 /// ```
-/// use mistral_tools::{Clock, SystemClock};
+/// use mistral_tools::time::{Clock, SystemClock};
 /// let start = SystemClock.now();
 /// assert!(SystemClock.now() >= start);
 /// ```

@@ -1,5 +1,8 @@
 //! What every tool is to those who call it: a name, schemas and a way to run it on the bytes of its arguments.
 
+pub(crate) mod annotations;
+pub(crate) mod spec;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -9,7 +12,16 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{CancellationToken, Chunk, ChunkEmitter, Conversation, Emitter, Error, Outcome, Reply, ToolSpec, spec};
+use crate::{
+    conversation::{Conversation, cancel::CancellationToken},
+    error::Error,
+    outcome::{Outcome, reply::Reply},
+    stream::{
+        chunk::{Chunk, ChunkEmitter},
+        emitter::Emitter,
+    },
+    tool::{annotations::ToolAnnotations, spec::ToolSpec},
+};
 
 /// A tool with its types erased. [`FunctionTool`](crate::FunctionTool), [`ToolBuilder`](crate::ToolBuilder) and
 /// [`StaticTool`](crate::StaticTool) make tools from typed functions. `DynamicTool` (feature `dynamic`) makes tools from functions whose
@@ -84,18 +96,27 @@ pub trait Tool: Send + Sync {
         false
     }
 
-    /// What the model is told about it.
+    /// Returns what the tool does to its surroundings, as its maker states it. Default: nothing is stated.
+    fn annotations(&self) -> ToolAnnotations {
+        ToolAnnotations::new()
+    }
+
+    /// Returns what the model is told about the tool, with the [`annotations`](Self::annotations).
     ///
     /// # Errors
     /// [`Error::Name`] and [`Error::Parameters`].
     fn spec(&self) -> Result<ToolSpec, Error> {
-        ToolSpec::new(spec::alias(self.name(), None), self.description(), self.request_schema()?)
+        let spec = ToolSpec::new(spec::alias(self.name(), None), self.description(), self.request_schema()?)?;
+        Ok(spec.with_annotations(self.annotations()))
     }
 }
 
-/// Forwards the functions of a tool to another tool.
+/// Forwards the functions of a tool to another tool, with the annotations of that tool or with other annotations.
 macro_rules! forward {
     (|$this:ident| $tool:expr) => {
+        forward!(|$this| $tool, $tool.annotations());
+    };
+    (|$this:ident| $tool:expr, $annotations:expr) => {
         fn name(&self) -> &str {
             let $this = self;
             $tool.name()
@@ -136,9 +157,17 @@ macro_rules! forward {
             $tool.is_blocking()
         }
 
-        fn spec(&self) -> Result<ToolSpec, Error> {
+        fn annotations(&self) -> ToolAnnotations {
             let $this = self;
-            $tool.spec()
+            $annotations
+        }
+
+        fn spec(&self) -> Result<ToolSpec, Error> {
+            Ok({
+                let $this = self;
+                $tool.spec()?
+            }
+            .with_annotations(Tool::annotations(self)))
         }
     };
 }

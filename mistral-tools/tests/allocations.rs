@@ -8,9 +8,10 @@ use std::{
 };
 
 use mistral_tools::{
-    Borrowed, BorrowedArguments, ChunkEmitter, Conversation, ErrorKind, Invocation, Message, Outcome, Parameter, Reply,
-    SchemaType, StaticSchema, StaticTool, StaticToolRegistry, ToolBatch, ToolBuilder, ToolError, ToolRegistry,
-    block_on,
+    Conversation, ErrorKind, Invocation, Message, Outcome, Parameter, Reply, SchemaType, StaticTool,
+    StaticToolRegistry, ToolBatch, ToolBuilder, ToolError, ToolRegistry, block_on,
+    builder::{Borrowed, BorrowedArguments, StaticSchema},
+    stream::ChunkEmitter,
 };
 
 thread_local! {
@@ -103,10 +104,10 @@ fn registry() -> Result<ToolRegistry, mistral_tools::Error> {
         .request_schema::<Borrowed<Weather<'static>>>(SchemaType::Inline(PARAMETERS))
         .result_schema::<Forecast>(SchemaType::JsonSchema("{}"))
         .on_invocation(|conversation, emitter, weather, most| {
-            assert_eq!(conversation.iter().filter(|message| message.content.contains("weather")).count(), 1);
-            emitter.emit_blocking_with(|| weather.city.to_owned()).map_err(|_| ToolError::handler("nobody listens"))?;
+            assert_eq!(conversation.iter().filter(|message| message.content.text().contains("weather")).count(), 1);
+            emitter.emit_blocking_with(|| weather.city.to_owned()).map_err(|_| ToolError::failed("nobody listens"))?;
             if weather.days.is_some_and(|days| days > *most) {
-                return Err(ToolError::handler("too far ahead"));
+                return Err(ToolError::failed("too far ahead"));
             }
             forecast(&weather)
         })
@@ -117,7 +118,7 @@ fn registry() -> Result<ToolRegistry, mistral_tools::Error> {
         })
         .on_error(|_, chain, _, _| chain.retry(1))
         .on_error(|_, chain, error, _| match error.kind() {
-            ErrorKind::Handler => chain.fail(ToolError::new(ErrorKind::RateLimited, "ask for fewer days")),
+            ErrorKind::Failed => chain.fail(ToolError::new(ErrorKind::RateLimited, "ask for fewer days")),
             _ => chain.propagate(),
         })
         .on_result(|_, _, forecast, _| Forecast { degrees: forecast.degrees + 1.0, ..forecast })

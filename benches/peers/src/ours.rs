@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use mistral_core::models::{Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, LogitRows, Logits};
-use mistral_core::quant::{Cpu, CpuOptions, KvFormat};
+use mistral_core::models::{self, Batch, Cache, CacheOptions, Checkpoint, Decoder, Description, LogitRows, Logits};
+use mistral_core::quant::{Cpu, CpuOptions};
 
 use crate::engine::{Engine, Failure, Run};
 
@@ -49,12 +49,7 @@ impl Engine for Ours {
     fn open(&mut self, length: usize, sequences: usize) -> Result<(), Failure> {
         self.cache = None;
         self.blocks = length.div_ceil(BLOCK);
-        let options = CacheOptions {
-            blocks: self.blocks * sequences,
-            block_tokens: BLOCK,
-            key_format: KvFormat::F16,
-            value_format: KvFormat::F16,
-        };
+        let options = CacheOptions::new(self.blocks * sequences, BLOCK).slots(sequences);
         self.cache = Some(self.decoder.cache(options)?);
         Ok(())
     }
@@ -70,8 +65,9 @@ impl Engine for Ours {
         self.batch.clear();
         for run in runs {
             let first = run.sequence * self.blocks;
-            let table = (first as u32..(first + self.blocks) as u32).collect();
-            self.batch.push(run.tokens, run.position, run.position + run.tokens.len(), table, rows);
+            let table: Vec<u32> = (first as u32..(first + self.blocks) as u32).collect();
+            let placed = models::Run::new(run.tokens, run.position).slot(run.sequence).rows(rows);
+            self.batch.push(placed.tables(cache.groups(), &table));
         }
         Ok(self.decoder.forward(&self.batch, cache, &mut self.logits)?)
     }

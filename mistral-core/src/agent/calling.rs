@@ -9,12 +9,15 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use mistral_tools::{
-    Answer, Approval, Call, CancellationToken, Chunk, Chunks, Conversation, Emitter, Extensions, PausedCall, Sleep,
-    ToolRegistry, Turn, WhenFull,
+    Approval, CancellationToken, Content, Conversation, Extensions, Message, PausedCall, ToolRegistry, Turn,
+    TurnAnswer, TurnCall,
+    stream::{Chunk, Chunks, Emitter, WhenFull},
+    time::Sleep,
 };
+use serde_json::Value;
 
-use super::{CallEnd, Exchange, RequestedCall};
-use crate::Message;
+use crate::agent::event::{CallEnd, RequestedCall};
+use crate::agent::exchange::Exchange;
 
 /// The most unread chunks of all tools in a turn; a tool that emits more chunks waits.
 const CHUNKS: usize = 64;
@@ -50,7 +53,8 @@ type Answers = Arc<Mutex<VecDeque<Ended>>>;
 struct Ended {
     index: usize,
     end: CallEnd,
-    text: String,
+    content: Content,
+    structured: Option<Value>,
     /// The error with its source, if it has one.
     error: Option<String>,
 }
@@ -124,24 +128,27 @@ impl Ended {
         if let Some(error) = self.error {
             exchange.failed(self.index, error);
         }
-        exchange.answer(self.index, self.end, self.text);
+        if let Some(value) = self.structured {
+            exchange.structured(self.index, value);
+        }
+        exchange.answer(self.index, self.end, self.content);
     }
 }
 
 async fn carry_out(orders: Orders, emitter: Emitter<Chunk>, places: Vec<usize>, answers: Answers) {
     let Orders { registry, extensions, messages, calls, decisions, turn, parallel, token } = orders;
     let conversation = Conversation::new(&messages).turn(turn).with_token(&token).with_extensions(&extensions);
-    let borrowed: Vec<Call<'_>> = calls
+    let borrowed: Vec<TurnCall<'_>> = calls
         .iter()
-        .map(|(_, call)| Call { id: Some(&call.id), name: &call.name, arguments: call.arguments.as_bytes() })
+        .map(|(_, call)| TurnCall { id: Some(&call.id), name: &call.name, arguments: call.arguments.as_bytes() })
         .collect();
     let decided: Vec<(PausedCall, Approval)> =
         decisions.into_iter().map(|(_, paused, approval)| (paused, approval)).collect();
-    let on_answer = |place: usize, answer: &Answer| {
+    let on_answer = |place: usize, answer: &TurnAnswer| {
         if let Some(&index) = places.get(place) {
             let error = answer.outcome.error().filter(|error| error.source().is_some()).map(ToString::to_string);
-            let (end, text) = (CallEnd::from(&answer.outcome), answer.reply.as_str().to_owned());
-            let answer = Ended { index, end, text, error };
+            let (end, content) = (CallEnd::from(&answer.outcome), answer.reply.content());
+            let answer = Ended { index, end, content, structured: answer.reply.structured().cloned(), error };
             answers.lock().unwrap_or_else(PoisonError::into_inner).push_back(answer);
         }
     };

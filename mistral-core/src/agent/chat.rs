@@ -8,8 +8,14 @@ use std::task::{Context, Poll, ready};
 use futures_core::stream::{FusedStream, Stream};
 use mistral_tools::{Approval, PausedCall};
 
-use super::{Agent, AgentAnswer, AgentEvent, AgentEvents, AgentRun, IntoMessages};
-use crate::{ChatSession, Error, MessageId, Usage};
+use super::Agent;
+use crate::agent::event::AgentEvent;
+use crate::agent::messages::IntoMessages;
+use crate::agent::run::{AgentAnswer, AgentEvents, AgentRun};
+use crate::error::Error;
+use crate::event::Usage;
+use crate::session::ChatSession;
+use crate::session::message_id::MessageId;
 
 /// An [`AgentRun`] that stores its messages in a [`ChatSession`]; returned by [`Agent::chat`]. Read it like the run: with a `for` loop, as
 /// a [`Stream`], or all at once with [`complete`](Self::complete).

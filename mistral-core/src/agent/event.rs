@@ -1,10 +1,12 @@
 //! The events of an exchange.
 
-use mistral_tools::{ErrorKind, Outcome, PausedCall};
+use mistral_tools::{Content, ErrorKind, Outcome, PausedCall};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::AgentStop;
-use crate::{Unenforced, Usage};
+use crate::agent::limits::AgentStop;
+use crate::constraint::report::Unenforced;
+use crate::event::Usage;
 
 /// Something that happened in an [`Exchange`](super::Exchange), in the order in which it happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,14 +57,21 @@ pub enum AgentEvent {
         /// The kind, the text for the model, and the foreign error, as [`ToolError`](mistral_tools::ToolError) displays them.
         error: String,
     },
+    /// The result of a call as a value for the host; the model reads only the content. [`Answer`](Self::Answer) follows.
+    Structured {
+        /// The call's id.
+        id: String,
+        /// The value that the tool set with [`Reply::set_structured`](mistral_tools::Reply::set_structured).
+        value: Value,
+    },
     /// A call has come to an end, or waits for approval.
     Answer {
         /// The call.
         call: RequestedCall,
         /// How the call ended.
         end: CallEnd,
-        /// The whole text of the result, or of the error. If it is too long for the model, [`Shortened`](Self::Shortened) follows.
-        text: String,
+        /// The whole result, or the text of the error. If it is too long for the model, [`Shortened`](Self::Shortened) follows.
+        content: Content,
     },
     /// The model reads only the beginning of a result, because the whole exceeds a limit or does not fit the context. The same result
     /// may be shortened again later.
@@ -116,7 +125,7 @@ impl From<&Outcome> for CallEnd {
             Outcome::Skipped(_) => Self::Skipped,
             Outcome::Paused(paused) => Self::Paused((**paused).clone()),
             // A kind of outcome that this version does not know has no result.
-            _ => Self::Error(ErrorKind::Handler),
+            _ => Self::Error(ErrorKind::Failed),
         }
     }
 }

@@ -6,12 +6,15 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use mistral_tools::dialect::{Delta, Dialect, Parser};
-use mistral_tools::{CallArguments, Chunk, ErrorKind, PausedCall, ToolSpec};
+use mistral_tools::{CallArguments, Content, ErrorKind, Message, PausedCall, ToolCall, ToolSpec, stream::Chunk};
+use serde_json::Value;
 
 use self::results::{cut, shortened};
 use super::suspended::{Slot, Suspended};
-use super::{AgentEvent, AgentLimits, AgentStop, CallEnd, RequestedCall};
-use crate::{FinishReason, Message, ToolCall, Unenforced, Usage};
+use crate::agent::event::{AgentEvent, CallEnd, RequestedCall};
+use crate::agent::limits::{AgentLimits, AgentStop};
+use crate::constraint::report::Unenforced;
+use crate::event::{FinishReason, Usage};
 
 /// The loop from a question over calls and their results to an answer, as a state machine. It says what to do next and takes the results;
 /// nothing runs between calls of its methods. [`Agent`](super::Agent) carries out the steps. Programs that own their loop carry out the
@@ -26,7 +29,8 @@ use crate::{FinishReason, Message, ToolCall, Unenforced, Usage};
 ///
 /// ```
 /// use std::time::Instant;
-/// use mistral_core::{AgentLimits, CallEnd, Exchange, FinishReason, Message, AgentStep, Usage};
+/// use mistral_core::agent::{AgentLimits, AgentStep, CallEnd, Exchange};
+/// use mistral_core::{FinishReason, Message, Usage};
 /// use mistral_core::tools::dialect::Dialect;
 ///
 /// let question = vec![Message::user("What time is it?")];
@@ -49,7 +53,8 @@ use crate::{FinishReason, Message, ToolCall, Unenforced, Usage};
 /// ```
 /// use std::time::Instant;
 /// use mistral_core::tools::{Invocation, Parameter, Reply, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
-/// use mistral_core::{AgentLimits, CallEnd, Exchange, Message, Model, AgentStep, Request, AgentStop};
+/// use mistral_core::agent::{AgentLimits, AgentStep, AgentStop, CallEnd, Exchange};
+/// use mistral_core::{Message, Model, Request};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Calculation { expression: String }
@@ -61,7 +66,7 @@ use crate::{FinishReason, Message, ToolCall, Unenforced, Usage};
 ///     .result_schema::<i64>(SchemaType::Serde)
 ///     .on_invocation(|_, _, call, ()| {
 ///         let factors: Option<Vec<i64>> = call.expression.split('*').map(|factor| factor.trim().parse().ok()).collect();
-///         factors.map(|factors| factors.iter().product()).ok_or(ToolError::handler("only products"))
+///         factors.map(|factors| factors.iter().product()).ok_or(ToolError::failed("only products"))
 ///     })
 ///     .build()?;
 /// let registry = ToolRegistry::new();
@@ -91,7 +96,7 @@ use crate::{FinishReason, Message, ToolCall, Unenforced, Usage};
 ///             for (index, call) in calls {
 ///                 let mut reply = Reply::new();
 ///                 let outcome = registry.call(&call.name, &Invocation::default(), call.arguments.as_bytes(), &mut reply);
-///                 exchange.answer(index, CallEnd::from(&outcome), reply.as_str());
+///                 exchange.answer(index, CallEnd::from(&outcome), reply.content());
 ///             }
 ///         }
 ///         AgentStep::Finished(stop) => break stop,
@@ -102,7 +107,7 @@ use crate::{FinishReason, Message, ToolCall, Unenforced, Usage};
 ///     }
 /// };
 /// assert_eq!(stop, AgentStop::Answered);
-/// assert!(exchange.messages().last().unwrap().content.contains("1591"));
+/// assert!(exchange.messages().last().unwrap().content.text().contains("1591"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -317,15 +322,15 @@ impl Exchange {
         self.slots().iter().enumerate().filter(|(_, slot)| slot.is_open()).map(|(index, slot)| (index, &slot.call))
     }
 
-    /// Takes the result of a call, or the text of its error. The event holds the whole text. The model reads at most
-    /// [`AgentLimits::result_bytes`] of the text, or less if [`fit`](Self::fit) shortens it. Returns false if no call has this index or the
+    /// Takes the result of a call, or the text of its error. The event holds the whole content. The model reads at most
+    /// [`AgentLimits::result_bytes`] of its text, or less if [`fit`](Self::fit) shortens it. Returns false if no call has this index or the
     /// call is already answered.
-    pub fn answer(&mut self, index: usize, end: CallEnd, text: impl Into<String>) -> bool {
+    pub fn answer(&mut self, index: usize, end: CallEnd, content: impl Into<Content>) -> bool {
         let State::Calling(slots) = &mut self.state else { return false };
         let Some(slot) = slots.get_mut(index).filter(|slot| slot.result.is_none()) else { return false };
-        let text = text.into();
-        let read = cut(&text, self.limits.result_bytes);
-        let shortened = (read.len() < text.len()).then(|| shortened(slot.call.id.clone(), &read));
+        let content = content.into();
+        let read = cut(&content, self.limits.result_bytes);
+        let shortened = (read != content).then(|| shortened(slot.call.id.clone(), &read));
         match &end {
             CallEnd::Paused(paused) => slot.paused = Some(paused.clone()),
             _ => slot.result = Some(read),
@@ -338,7 +343,7 @@ impl Exchange {
             _ => false,
         };
         self.invalid = self.invalid.saturating_add(is_invalid.into());
-        self.events.push_back(AgentEvent::Answer { call, end, text });
+        self.events.push_back(AgentEvent::Answer { call, end, content });
         self.events.extend(shortened);
         true
     }
@@ -348,6 +353,14 @@ impl Exchange {
         if let Some(slot) = self.slots().get(index) {
             let id = slot.call.id.clone();
             self.events.push_back(AgentEvent::ToolFailed { id, error });
+        }
+    }
+
+    /// Takes the structured content of a call that [`answer`](Self::answer) ends next.
+    pub(super) fn structured(&mut self, index: usize, value: Value) {
+        if let Some(slot) = self.slots().get(index) {
+            let id = slot.call.id.clone();
+            self.events.push_back(AgentEvent::Structured { id, value });
         }
     }
 
@@ -509,7 +522,7 @@ impl Exchange {
             let refusal = match (complete, &object) {
                 (false, _) => Some((
                     ErrorKind::InvalidArguments,
-                    format!("the call breaks off, or its arguments are not JSON: {arguments}"),
+                    format!("the call breaks off, or its arguments are not JSON or come twice: {arguments}"),
                 )),
                 _ if index >= self.limits.calls_per_turn => {
                     let most = self.limits.calls_per_turn;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::Usage;
+use crate::event::Usage;
 
 /// Bounds of one [`Exchange`](super::Exchange). Each bound is checked before the model is asked again; tokens, time and cost also cut a
 /// turn short.
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_core::{AgentLimits, TokenPrice};
+/// use mistral_core::agent::{AgentLimits, TokenPrice};
 /// let limits = AgentLimits::default()
 ///     .max_turns(4)
 ///     .max_tokens(2_000)

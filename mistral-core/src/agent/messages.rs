@@ -1,18 +1,20 @@
 //! The messages with which a run begins, in the forms that programs use.
 
-use crate::{ChatSession, Message};
+use mistral_tools::{Content, Message};
+
+use crate::session::ChatSession;
 
 /// The input of an [`Agent`](crate::Agent): a text of the user, a message, or a whole conversation.
 ///
 /// | value | messages |
 /// |---|---|
-/// | `&str`, `String` | one message of the user |
+/// | `&str`, `String`, [`Content`] | one message of the user |
 /// | [`Message`] | that message |
 /// | a list of messages | the conversation, oldest first |
 /// | `&`[`ChatSession`] | its [`prompt`](ChatSession::prompt) |
 ///
 /// ```
-/// use mistral_core::{IntoMessages, Message};
+/// use mistral_core::{Message, agent::IntoMessages};
 /// assert_eq!("Hello!".into_messages(), [Message::user("Hello!")]);
 /// assert_eq!([Message::system("Be brief."), Message::user("Hello!")].into_messages().len(), 2);
 /// ```
@@ -40,6 +42,12 @@ impl IntoMessages for String {
 impl IntoMessages for &String {
     fn into_messages(self) -> Vec<Message> {
         self.as_str().into_messages()
+    }
+}
+
+impl IntoMessages for Content {
+    fn into_messages(self) -> Vec<Message> {
+        vec![Message::user(self)]
     }
 }
 

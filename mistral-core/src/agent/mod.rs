@@ -9,7 +9,7 @@ mod exchange;
 mod limits;
 mod messages;
 mod run;
-mod suspended;
+pub(crate) mod suspended;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mistral_tools::dialect::Dialect;
-use mistral_tools::{Approval, Extensions, PausedCall, Role, ToolRegistry, ToolSpec};
+use mistral_tools::{Approval, Content, Extensions, Message, PausedCall, Role, ToolRegistry, ToolSpec};
 use serde_json::Map;
 
 pub use chat::ChatRun;
@@ -29,7 +29,13 @@ pub use messages::IntoMessages;
 pub use run::{AgentAnswer, AgentEvents, AgentRun};
 pub use suspended::Suspended;
 
-use crate::{CallConstraint, Error, Message, Model, Prompt, Request, Unenforced};
+use crate::constraint::call::CallConstraint;
+use crate::constraint::report::Unenforced;
+use crate::error::Error;
+use crate::model::Model;
+use crate::prompt::Prompt;
+use crate::request::Request;
+use crate::text::check_content;
 
 /// A model that may call the tools of a registry. The agent renders the tools with the model's own chat template, and reads calls in the
 /// dialect of that template. It makes the calls of one turn in parallel. It returns results and errors to the model until the model answers
@@ -61,7 +67,7 @@ use crate::{CallConstraint, Error, Message, Model, Prompt, Request, Unenforced};
 ///     .result_schema::<i64>(SchemaType::Serde)
 ///     .on_invocation(|_, _, Calculation { expression }, ()| {
 ///         let factors: Option<Vec<i64>> = expression.split('*').map(|factor| factor.trim().parse().ok()).collect();
-///         factors.map(|factors| factors.iter().product()).ok_or(ToolError::handler("only products"))
+///         factors.map(|factors| factors.iter().product()).ok_or(ToolError::failed("only products"))
 ///     })
 ///     .build()?;
 /// let registry = ToolRegistry::new();
@@ -72,8 +78,8 @@ use crate::{CallConstraint, Error, Message, Model, Prompt, Request, Unenforced};
 /// let agent = Agent::new(Model::embedded()?, registry);
 /// let mut run = agent.run("What is 37 * 43?")?;
 /// for event in &mut run {
-///     if let AgentEvent::Answer { call, text, .. } = event? {
-///         println!("{} {} -> {text}", call.name, call.arguments);
+///     if let AgentEvent::Answer { call, content, .. } = event? {
+///         println!("{} {} -> {content}", call.name, call.arguments);
 ///     }
 /// }
 /// assert!(run.complete()?.text.contains("1591"));
@@ -240,7 +246,8 @@ impl Agent {
     /// # Errors
     /// [`Error::EmptyPrompt`] without messages, [`Error::NoChatTemplate`], [`Error::NoTokenizer`], [`Error::InvalidParameter`] for a
     /// [request](Self::request) that the agent cannot follow, [`Error::UnsupportedConstraint`] and [`Error::UnknownTool`] for a tool choice
-    /// that cannot be kept. The run reports later errors.
+    /// that cannot be kept. The run reports later errors, among them [`Error::PromptTooLong`] if the messages and the descriptions of the
+    /// tools leave no room for an answer.
     pub fn run(&self, messages: impl IntoMessages) -> Result<AgentRun, Error> {
         let messages = messages.into_messages();
         if messages.is_empty() {
@@ -295,6 +302,9 @@ impl Agent {
 
     /// Refuses settings that no run would follow.
     fn check_request(&self) -> Result<(), Error> {
+        if let Some(name) = self.request.unheard {
+            return Err(Error::unheard(name));
+        }
         let Request { prompt, constraint, logprobs, .. } = &self.request;
         let detail = match prompt {
             Prompt::Text(text) if !text.is_empty() => "a prompt: give it to `run`, or to `instructions`",
@@ -320,9 +330,13 @@ impl Agent {
         let Some(instructions) = &self.instructions else {
             return self.model.text().render(messages, specs, variables);
         };
+        // Before the instructions come first, so that an error counts the messages of the conversation.
+        check_content(messages)?;
         let (system, rest) = match messages.split_first() {
             Some((first, rest)) if first.role == Role::System => {
-                (Message::system(format!("{instructions}\n\n{}", first.content)), rest)
+                let mut content = Content::from(format!("{instructions}\n\n"));
+                content.append(&first.content);
+                (Message::system(content), rest)
             }
             _ => (Message::system(instructions), messages),
         };
@@ -341,9 +355,23 @@ impl Agent {
         let context = self.model.context_length();
         let answer = self.request.max_tokens.unwrap_or(context / 4).clamp(1, (context / 2).max(1));
         match fit(context.saturating_sub(answer), &mut count) {
-            Err(Error::PromptTooLong { .. }) => fit(context.saturating_sub(1), &mut count).map(drop),
+            Err(Error::PromptTooLong { .. }) => match fit(context.saturating_sub(1), &mut count) {
+                Err(Error::PromptTooLong { tokens, limit, .. }) => {
+                    Err(Error::PromptTooLong { tokens, limit, tools: self.tokens_of_tools(specs) })
+                }
+                fitted => fitted.map(drop),
+            },
             fitted => fitted.map(drop),
         }
+    }
+
+    /// Returns the number of tokens that the descriptions of the tools take in a prompt, as far as it can be told.
+    fn tokens_of_tools(&self, specs: &[ToolSpec]) -> usize {
+        let tokens = |specs: &[ToolSpec]| {
+            let prompt = self.render(&[Message::user("")], specs).ok()?;
+            Some(self.model.text().rendered_tokens(&prompt).ok()?.len())
+        };
+        tokens(specs).zip(tokens(&[])).map_or(0, |(with, without)| with.saturating_sub(without))
     }
 }
 

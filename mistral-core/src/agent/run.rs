@@ -7,11 +7,21 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use futures_core::stream::{FusedStream, Stream};
-use mistral_tools::{Approval, CancellationToken, ErrorKind, PausedCall, SystemClock, Timer, ToolSpec, block_on};
+use mistral_tools::{
+    Approval, CancellationToken, ErrorKind, Message, PausedCall, Role, ToolSpec, block_on,
+    time::{SystemClock, Timer},
+};
 
 use super::calling::{Called, Calling, Orders};
-use super::{Agent, AgentEvent, AgentStep, AgentStop, CallEnd, Constraints, Exchange, Suspended};
-use crate::{Error, Generation, Message, Prompt, Role, Usage};
+use super::{Agent, Constraints};
+use crate::agent::event::{AgentEvent, CallEnd};
+use crate::agent::exchange::{AgentStep, Exchange};
+use crate::agent::limits::AgentStop;
+use crate::agent::suspended::Suspended;
+use crate::error::Error;
+use crate::event::Usage;
+use crate::generation::Generation;
+use crate::prompt::Prompt;
 
 /// An exchange in progress, returned by [`Agent::run`]. Read its events with a `for` loop, which blocks the thread between events, or as a
 /// [`Stream`] from any executor; [`complete`](Self::complete) reads the rest. The events end after [`AgentEvent::Finished`] or the first
@@ -158,7 +168,7 @@ impl AgentRun {
             return Err(error.clone());
         }
         let messages = self.exchange.added().to_vec();
-        let text = messages.last().filter(|m| m.role == Role::Assistant).map(|m| m.content.clone());
+        let text = messages.last().filter(|m| m.role == Role::Assistant).map(|m| m.content.to_string());
         let (text, usage) = (text.unwrap_or_default(), self.exchange.usage());
         let stop = self.exchange.stop().unwrap_or(AgentStop::Cancelled);
         Ok(AgentAnswer { text, messages, usage, stop, suspended: self.suspended.clone() })
@@ -211,7 +221,9 @@ impl AgentRun {
                 match ready!(Pin::new(&mut *generation).poll_next(task)) {
                     Some(piece) => self.exchange.push(&piece?.text),
                     None => {
-                        let reason = generation.reason().ok_or(Error::WorkerPanicked)?;
+                        let reason = generation
+                            .reason()
+                            .ok_or(Error::Internal { what: "a generation ended without a reason" })?;
                         self.exchange.end(reason, generation.usage().unwrap_or_default());
                         self.work = Work::Nothing;
                     }
@@ -234,7 +246,7 @@ impl AgentRun {
                         let left: Vec<usize> = self.exchange.calls().map(|(index, _)| index).collect();
                         for index in left {
                             let text = "Error (failed): the call was lost";
-                            self.exchange.answer(index, CallEnd::Error(ErrorKind::Handler), text);
+                            self.exchange.answer(index, CallEnd::Error(ErrorKind::Failed), text);
                         }
                         self.work = Work::Nothing;
                     }
@@ -258,7 +270,7 @@ impl AgentRun {
             AgentStep::Call => self.call(),
             AgentStep::Approve => self.suspended = self.exchange.suspend(),
             // Only a generation that was lost leaves a turn open.
-            AgentStep::Push => return Err(Error::WorkerPanicked),
+            AgentStep::Push => return Err(Error::Internal { what: "a turn is open, but nothing generates" }),
             // Its event is on the way.
             AgentStep::Finished(_) => {}
         }
@@ -280,7 +292,7 @@ impl AgentRun {
         // The choice of a tool is kept in the first turn; a suspended exchange has had that.
         let Constraints { first, later } = &self.constraints;
         let constraint = if exchange.turn() == 0 { first } else { later };
-        request.constraint = constraint.clone().map(|constraint| constraint.after(&prompt));
+        request.constraint = constraint.clone().map(|constraint| Arc::new(constraint.after(&prompt)) as _);
         self.work = match agent.model.generate(request) {
             Ok(generation) => Work::Generating(generation),
             // The time ran out while the prompt was rendered.

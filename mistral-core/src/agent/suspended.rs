@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use mistral_tools::{PausedCall, Role};
+use mistral_tools::{Content, Message, PausedCall, Role};
 use serde::{Deserialize, Serialize};
 
-use super::RequestedCall;
-use crate::{Error, Message, Usage};
+use crate::agent::event::RequestedCall;
+use crate::error::Error;
+use crate::event::Usage;
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -19,7 +20,7 @@ const VERSION: u32 = 1;
 /// each other. Every value of this type can therefore be resumed.
 ///
 /// ```
-/// use mistral_core::{Error, Suspended};
+/// use mistral_core::{Error, agent::Suspended};
 /// let empty = r#"{"version": 1, "messages": [], "given": 0, "calls": [], "turns": 0,
 ///     "prompt_tokens": 0, "generated_tokens": 0, "invalid": 0}"#;
 /// assert!(matches!(Suspended::load(empty), Err(Error::MalformedSuspended { .. })));
@@ -55,7 +56,7 @@ struct Stored {
 pub(super) struct Slot {
     pub(super) call: RequestedCall,
     /// What the model reads.
-    pub(super) result: Option<String>,
+    pub(super) result: Option<Content>,
     pub(super) paused: Option<PausedCall>,
 }
 
@@ -115,7 +116,9 @@ impl TryFrom<Stored> for Suspended {
     fn try_from(stored: Stored) -> Result<Self, String> {
         let Stored { version, messages, given, calls, turns, prompt_tokens, generated_tokens, invalid } = stored;
         if version != VERSION {
-            return Err(format!("the version is {version}, and only version {VERSION} is known"));
+            return Err(format!(
+                "it was saved as version {version} of its format, and this program reads only version {VERSION}"
+            ));
         }
         let suspended = Self { version, messages, given, calls, turns, prompt_tokens, generated_tokens, invalid };
         suspended.check().map(|()| suspended)

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use mistral_models::ChatTemplates;
 use mistral_tools::dialect::Dialect;
-use mistral_tools::{Approval, ErrorKind, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
+use mistral_tools::{Approval, ErrorKind, Role, SchemaType, ToolBatch, ToolBuilder, ToolError, ToolRegistry};
 
 use super::*;
-use crate::engine::Limits;
+use crate::engine::Engine;
+use crate::event::{FinishReason, Usage};
+use crate::memory::Limits;
 use crate::testing::{END, Scripted, byte_tokenizer, certain};
 use crate::text::TextModel;
-use crate::{Engine, FinishReason, Role, Usage};
 
 /// The template of the tests: a line for each message, and a comment that teaches a dialect.
 fn template(marks: &str) -> String {
@@ -89,7 +90,7 @@ fn tools() -> ToolBatch {
         tool("add")
             .request_schema::<Pair>(SchemaType::JsonSchema(PAIR))
             .result_schema::<i64>(SchemaType::Serde)
-            .on_invocation(|_, _, Pair { a, b }, ()| a.checked_add(b).ok_or(ToolError::handler("too large")))
+            .on_invocation(|_, _, Pair { a, b }, ()| a.checked_add(b).ok_or(ToolError::failed("too large")))
             .build()
             .unwrap(),
     );
@@ -97,7 +98,7 @@ fn tools() -> ToolBatch {
         tool("fail")
             .request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY))
             .result_schema::<i64>(SchemaType::Serde)
-            .on_invocation(|_, _, Nothing {}, ()| Err::<i64, _>(ToolError::handler("no luck")))
+            .on_invocation(|_, _, Nothing {}, ()| Err::<i64, _>(ToolError::failed("no luck")))
             .build()
             .unwrap(),
     );
@@ -165,7 +166,7 @@ fn ask(agent: &Agent) -> AgentRun {
 
 fn answers(events: &[AgentEvent]) -> Vec<(String, CallEnd, String)> {
     let answer = |event: &AgentEvent| match event {
-        AgentEvent::Answer { call, end, text } => Some((call.name.clone(), end.clone(), text.clone())),
+        AgentEvent::Answer { call, end, content } => Some((call.name.clone(), end.clone(), content.to_string())),
         _ => None,
     };
     events.iter().filter_map(answer).collect()
@@ -232,7 +233,7 @@ fn text_reasoning_and_arguments_stream_in_order() {
             AgentEvent::CallBegun { name, index } => story += &format!("[{index} {name} "),
             AgentEvent::Arguments { text, .. } => story += &text,
             AgentEvent::Call(call) => story += &format!("] {} ", call.id),
-            AgentEvent::Answer { text, .. } => story += &format!("= {text}; "),
+            AgentEvent::Answer { content, .. } => story += &format!("= {content}; "),
             AgentEvent::Finished(stop) => story += &format!(" {stop:?}"),
             _ => {}
         }
@@ -240,7 +241,7 @@ fn text_reasoning_and_arguments_stream_in_order() {
     let story = story.replace(")(", "");
     assert_eq!(story, "(Sum.)So: [0 add {\"a\":1,\"b\":2}] c00000000 = 3; 3 Answered");
     let first = &run.exchange().added()[0];
-    assert_eq!((first.reasoning_content.as_deref(), first.content.trim_end()), (Some("Sum."), "So:"));
+    assert_eq!((first.reasoning_content.as_deref(), first.content.text().trim_end()), (Some("Sum."), "So:"));
 }
 
 #[test]
@@ -257,7 +258,7 @@ fn errors_go_back_to_the_model() {
         kinds,
         [
             ("add", error(ErrorKind::InvalidArguments)),
-            ("fail", error(ErrorKind::Handler)),
+            ("fail", error(ErrorKind::Failed)),
             ("root", error(ErrorKind::NotFound))
         ]
     );
@@ -293,7 +294,7 @@ fn calls_that_cannot_be_made_go_back_a_bounded_number_of_times() {
     let mut run = ask(&broken);
     let told = answers(&events(&mut run));
     assert_eq!(told[0].1, CallEnd::Error(ErrorKind::InvalidArguments));
-    assert!(told[0].2.contains("breaks off, or its arguments are not JSON: {\"a\": 1,"), "{}", told[0].2);
+    assert!(told[0].2.contains("breaks off, or its arguments are not JSON or come twice: {\"a\": 1,"), "{}", told[0].2);
     assert_eq!(run.complete().unwrap().text, "Oh.");
 }
 
@@ -362,7 +363,7 @@ fn chunks_come_before_the_answer_of_their_call() {
     for id in ["c00000001", "c00000002"] {
         let of = events.iter().filter_map(|event| match event {
             AgentEvent::Chunk { id: of, text } if of == id => Some(text.as_str()),
-            AgentEvent::Answer { call, text, .. } if call.id == id => Some(text.as_str()),
+            AgentEvent::Answer { call, content, .. } if call.id == id => content.as_text(),
             _ => None,
         });
         assert_eq!(of.collect::<Vec<_>>(), ["one", "two", "three", "3"]);
@@ -542,7 +543,7 @@ fn the_state_machine_runs_by_hand_and_ignores_what_is_out_of_turn() {
     assert_eq!(exchange.next(now), AgentStep::Approve);
     assert!(exchange.deny(0, "no"));
     assert_eq!(exchange.next(now), AgentStep::Generate { max_tokens: None });
-    let results: Vec<_> = exchange.added()[1..].iter().map(|message| message.content.as_str()).collect();
+    let results: Vec<_> = exchange.added()[1..].iter().map(|message| message.content.as_text().unwrap()).collect();
     assert_eq!(results, ["Denied: no", "second", "Error (too many calls): at most 2 calls in one turn; make it again"]);
     whole(exchange.messages());
     // A turn that is cut short makes no calls and leaves no half markup.
@@ -550,7 +551,7 @@ fn the_state_machine_runs_by_hand_and_ignores_what_is_out_of_turn() {
     exchange.end(FinishReason::Length, Usage::default());
     assert_eq!(exchange.next(now), AgentStep::Finished(AgentStop::Length));
     let last = exchange.messages().last().unwrap();
-    assert!(last.tool_calls.is_empty() && !last.content.contains('<'), "{last:?}");
+    assert!(last.tool_calls.is_empty() && !last.content.text().contains('<'), "{last:?}");
 }
 
 #[test]
@@ -629,7 +630,7 @@ fn settings_that_no_run_would_follow_are_refused() {
     for request in refused {
         let agent = agent("<tool_call>", &["x"]).request(request);
         assert!(matches!(agent.run("Well?"), Err(Error::InvalidParameter { name: "request", .. })));
-        assert!(agent.chat(&mut crate::ChatSession::new(), "Well?").is_err() && agent.unenforced().is_err());
+        assert!(agent.chat(&mut crate::session::ChatSession::new(), "Well?").is_err() && agent.unenforced().is_err());
     }
     let heard = Request::chat([]).template_variable("x", 1).temperature(0.0);
     assert_eq!(ask(&agent("", &["x"]).request(heard)).complete().unwrap().text, "x");
@@ -645,7 +646,7 @@ fn instructions_go_before_the_conversation_and_are_not_part_of_it() {
     assert_eq!(run.messages(), [Message::user("Well?"), Message::assistant("Yes.")]);
     let own = [Message::system("It rains."), Message::user("Well?")];
     agent.run(&own).unwrap().complete().unwrap();
-    agent.chat(&mut crate::ChatSession::with_system("It rains."), "And?").unwrap().complete().unwrap();
+    agent.chat(&mut crate::session::ChatSession::with_system("It rains."), "And?").unwrap().complete().unwrap();
     let [alone, both, session] = &seen.lock().unwrap()[..] else { panic!("three prompts") };
     assert_eq!(alone, "system: Be brief.\nuser: Well?\nassistant: ");
     assert_eq!(both, "system: Be brief.\n\nIt rains.\nuser: Well?\nassistant: ");
@@ -700,7 +701,7 @@ fn the_model_inside_the_crate_calculates_by_calling() {
         .result_schema::<i64>(SchemaType::Serde)
         .on_invocation(|_, _, Calculation { expression }, ()| {
             let factors = expression.split('*').map(|factor| factor.trim().parse::<i64>().ok());
-            factors.product::<Option<i64>>().ok_or(ToolError::handler("only products"))
+            factors.product::<Option<i64>>().ok_or(ToolError::failed("only products"))
         })
         .build()
         .unwrap();

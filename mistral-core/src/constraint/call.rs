@@ -13,12 +13,13 @@ use super::dfa::Dfa;
 use super::grammar::{Grammar, Pattern, Rule};
 use super::matcher::{Matcher, Place};
 use super::report::{Finding, Treatment, Unenforced};
+use super::rule::{Constraint, SequenceStart, TokenMask};
 use super::schema::Problem;
 use super::terminal::Terminal;
 use super::text::STATES;
 use super::tokens::Mask;
-use super::{Constraint, TokenTable};
-use crate::Error;
+use super::tokens::TokenTable;
+use crate::error::Error;
 
 /// The calls that a model may write, for [`Request::constraint`](crate::Request::constraint). Compiled once, shared by requests.
 ///
@@ -32,7 +33,7 @@ use crate::Error;
 /// | keyword | enforced while the call is written |
 /// |---|---|
 /// | `type`, `const`, `enum` | yes, together with all other keywords; lists and objects among the values have one spelling, without blanks |
-/// | `properties`, `required`, `additionalProperties`, `patternProperties`, `propertyNames` | yes; if properties are named, other properties come after them, and only if a schema mentions them. No name comes twice among the first 512 of an object |
+/// | `properties`, `required`, `additionalProperties`, `patternProperties`, `propertyNames` | yes; if properties are named, other properties come after them, and only if a schema mentions them. No name comes twice, and at most 512 other properties are written, unless `minProperties` asks for more |
 /// | `minProperties`, `maxProperties`, `dependentRequired`, `dependentSchemas` | yes; objects of thousands of named properties are not counted |
 /// | `items`, `prefixItems`, `minItems`, `maxItems` | yes, and `items` as a list with `additionalItems` |
 /// | `contains`, `minContains`, `maxContains` | yes, one such keyword per list, with counts up to some thousand |
@@ -57,7 +58,7 @@ use crate::Error;
 /// use std::sync::Arc;
 ///
 /// use mistral_core::tools::{ToolSpec, dialect::Dialect};
-/// use mistral_core::{CallConstraint, Constraint, TokenTable};
+/// use mistral_core::constraint::{CallConstraint, TokenMask, TokenTable};
 ///
 /// let schema = serde_json::json!({
 ///     "type": "object", "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"]
@@ -122,7 +123,7 @@ impl CallConstraint {
     ///
     /// ```
     /// use mistral_core::tools::{ToolSpec, dialect::Dialect};
-    /// use mistral_core::{CallConstraint, Treatment};
+    /// use mistral_core::constraint::{CallConstraint, Treatment};
     ///
     /// let search = serde_json::json!({"type": "object", "properties": {"query": {"type": "string", "pattern": "^(?!-)"}}});
     /// let tools = [ToolSpec::new("search", "", search)?, ToolSpec::new("odd", "", serde_json::json!({"type": "string"}))?];
@@ -322,7 +323,13 @@ impl CallMask {
     }
 }
 
-impl Constraint for CallMask {
+impl Constraint for CallConstraint {
+    fn begin(&self, sequence: &SequenceStart<'_>) -> Result<Box<dyn TokenMask>, Error> {
+        Ok(Box::new(self.start(sequence.token_table()?, sequence.end_tokens().to_vec())))
+    }
+}
+
+impl TokenMask for CallMask {
     fn mask(&mut self, logits: &mut [f32]) {
         match self.state {
             State::Free => {}

@@ -355,7 +355,7 @@ impl Matcher {
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct QuickHasher(u64);
 
-type Quick = BuildHasherDefault<QuickHasher>;
+pub(super) type Quick = BuildHasherDefault<QuickHasher>;
 
 impl Hasher for QuickHasher {
     fn finish(&self) -> u64 {

@@ -10,7 +10,7 @@ pub(super) type Set = u32;
 /// The set of all texts, to which no text can be added.
 pub(super) const FULL: Set = u32::MAX;
 /// The most texts per set; later texts may repeat each other.
-const TEXTS: usize = 512;
+pub(super) const TEXTS: usize = 512;
 
 /// Texts and sets of texts by their numbers.
 #[derive(Debug)]

@@ -1,12 +1,16 @@
-//! Constraints: which tokens may come next, by a grammar over the bytes that tokens stand for.
+//! Constraints: which tokens may come next.
 //!
-//! From the schemas of tools to a mask: [`normal`] takes schemas apart into records of [`flat`]; [`arguments`], [`schema`], [`object`],
-//! [`array`] and [`strings`] make a [`grammar`] of them, over [`terminal`]s that are automata of [`dfa`], [`text`], [`number`] and
-//! [`pattern`]; a [`matcher`] follows it, and [`tokens`] finds what may come. A [`report`] lists what is not enforced.
+//! [`Constraint`] is the rule that a [`Request`](crate::Request) carries, [`TokenMask`] the rule in one sequence. A program may bring its
+//! own. [`CallConstraint`] comes with this crate: calls of tools follow the schemas of the tools, by a grammar over the bytes that tokens
+//! stand for.
+//!
+//! From the schemas of tools to a mask: `normal` takes schemas apart into records of `flat`; `arguments`, `schema`, `object`,
+//! `array` and `strings` make a `grammar` of them, over `terminal`s that are automata of `dfa`, `text`, `number` and
+//! `pattern`; a `matcher` follows it, and `tokens` finds what may come. A `report` lists what is not enforced.
 
 mod arguments;
 mod array;
-mod call;
+pub(crate) mod call;
 mod dfa;
 mod flat;
 mod format;
@@ -17,7 +21,8 @@ mod normal;
 mod number;
 mod object;
 mod pattern;
-mod report;
+pub(crate) mod report;
+pub(crate) mod rule;
 mod schema;
 mod strings;
 mod style;
@@ -25,19 +30,9 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod text;
-mod tokens;
-
-use std::fmt;
+pub(crate) mod tokens;
 
 pub use call::{CallConstraint, CallMask};
 pub use report::{Treatment, Unenforced};
+pub use rule::{Constraint, SequenceStart, TokenMask};
 pub use tokens::TokenTable;
-
-/// What one sequence may go on with. [`mask`](Self::mask) before each token is drawn, [`commit`](Self::commit) after.
-pub trait Constraint: fmt::Debug + Send {
-    /// Sets the logits, shape `[vocab_size]`, of tokens that may not come next to -inf.
-    fn mask(&mut self, logits: &mut [f32]);
-
-    /// Takes the token that was drawn.
-    fn commit(&mut self, token: u32);
-}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::dfa::Refused;
 use super::flat::{ALL, Count, Flat, Sub, Text, below};
 use super::grammar::{Pattern, Rule};
+use super::memory::TEXTS;
 use super::report::Treatment;
 use super::schema::Compiler;
 use super::strings::{any_text, automaton};
@@ -167,6 +168,10 @@ impl<'d> Compiler<'d> {
                 let names = names.and_then(|dfa| dfa.completions().first().copied()).filter(|&all| all != u32::MAX);
                 all = all.zip(names).map(|(all, names)| all.saturating_add(names));
             }
+        }
+        // So many names are remembered: with more properties, a name could come twice. Readers refuse that.
+        if flat.properties.0 as usize <= TEXTS {
+            all = Some(all.unwrap_or(u32::MAX).min(TEXTS as u32));
         }
         self.one_of(rules).map(|rule| (rule, all))
     }

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::*;
-use crate::sample::Rng;
+use crate::event::{TextPiece, Usage};
+use crate::sample::rng::Rng;
 use crate::testing::*;
-use crate::{Piece, Usage};
 
 const LIMITS: Limits = Limits { max_sequences: 4, queue_capacity: 8, max_batch_tokens: 16 };
 
@@ -33,17 +33,36 @@ fn check(engine: &Engine) {
     for (index, sequence) in engine.scheduler.iter().enumerate() {
         assert!(last < Some(sequence.id), "arrival order");
         last = Some(sequence.id);
-        assert!(sequence.blocks.iter().all(|&b| seen.insert(b)), "a block belongs to two sequences");
+        let mut own = |group| sequence.held.blocks(group).iter().all(|&block| seen.insert((group, block)));
+        assert!(own(0) && own(1), "a block belongs to two sequences");
         assert!(sequence.pending() >= 1);
         if index < engine.scheduler.running() {
-            let slots = sequence.blocks.len() * 4;
+            let slots = sequence.held.positions(0, 4);
             assert!(slots >= sequence.computed && slots + 1 >= sequence.tokens.len());
         } else {
-            assert!(sequence.blocks.is_empty() && sequence.computed == 0, "a waiting sequence holds nothing");
+            assert!(sequence.held.is_empty() && sequence.computed == 0, "a waiting sequence holds nothing");
         }
     }
-    assert_eq!(seen.len() + engine.pool.free(), engine.pool.total());
+    assert_eq!(seen.len() + engine.pools.free(), engine.pools.total());
     assert!(engine.scheduler.running() <= LIMITS.max_sequences);
+}
+
+#[test]
+fn a_window_changes_nothing_but_the_blocks_that_are_held() {
+    let now = Instant::now();
+    let texts = |model: Scripted| {
+        let mut engine = Engine::new(Box::new(model), byte_text(), LIMITS, 0);
+        for seed in 0..8 {
+            engine.submit(Request::new("abc").temperature(1.0).max_tokens(40).seed(seed), now).unwrap();
+        }
+        let texts: Vec<String> = run(&mut engine, now).into_values().map(|outcome| outcome.text).collect();
+        (texts, engine.metrics().preemptions)
+    };
+    let (usual, _) = texts(Scripted::new(64, 64, 4, babbles()));
+    let (windowed, _) = texts(Scripted::new(64, 64, 4, babbles()).window(5, 30));
+    let (crowded, preemptions) = texts(Scripted::new(64, 64, 4, babbles()).window(13, 9));
+    assert_eq!((&usual, &usual), (&windowed, &crowded));
+    assert!(preemptions > 0, "9 blocks hold one sequence at its widest, not four");
 }
 
 /// What came of a sequence.
@@ -51,7 +70,7 @@ fn check(engine: &Engine) {
 struct Outcome {
     text: String,
     tokens: Vec<u32>,
-    pieces: Vec<Piece>,
+    pieces: Vec<TextPiece>,
     end: Option<Result<(FinishReason, Usage), String>>,
 }
 
@@ -76,15 +95,15 @@ fn run(engine: &mut Engine, now: Instant) -> BTreeMap<SequenceId, Outcome> {
     let mut outcomes = BTreeMap::new();
     let mut steps = 0;
     while !engine.is_idle() {
-        assert!(matches!(engine.step(now), Step::Ran { tokens } if tokens <= LIMITS.max_batch_tokens));
+        assert!(matches!(engine.step(now), EngineStep::Ran { tokens } if tokens <= LIMITS.max_batch_tokens));
         check(engine);
         drain(engine, &mut outcomes);
         steps += 1;
         assert!(steps < 10_000, "no progress");
     }
-    assert_eq!(engine.step(now), Step::Idle);
+    assert_eq!(engine.step(now), EngineStep::Idle);
     drain(engine, &mut outcomes);
-    assert_eq!(engine.pool.free(), engine.pool.total());
+    assert_eq!(engine.pools.free(), engine.pools.total());
     outcomes
 }
 
@@ -146,7 +165,7 @@ fn a_small_cache_limits_the_context() {
     assert_eq!(engine.context_length(), 12);
     let now = Instant::now();
     let error = engine.submit(Request::new(vec![97; 12]), now).unwrap_err();
-    assert!(matches!(error, Error::PromptTooLong { tokens: 12, limit: 11 }));
+    assert!(matches!(error, Error::PromptTooLong { tokens: 12, limit: 11, tools: 0 }));
     let id = engine.submit(Request::new(vec![97; 11]).ignore_eos(true), now).unwrap();
     assert_eq!(run(&mut engine, now)[&id].tokens.len(), 1);
 }
@@ -178,8 +197,8 @@ fn bad_requests_are_refused_at_once_and_change_nothing() {
     assert!(matches!(refused(Request::new("")), Error::EmptyPrompt));
     assert!(matches!(refused(Request::new(Vec::<u32>::new())), Error::EmptyPrompt));
     assert!(matches!(refused(Request::chat([])), Error::EmptyPrompt));
-    assert!(matches!(refused(Request::chat([crate::Message::user("hi")])), Error::NoChatTemplate));
-    assert!(matches!(refused(Request::new("a".repeat(64))), Error::PromptTooLong { tokens: 64, limit: 63 }));
+    assert!(matches!(refused(Request::chat([mistral_tools::Message::user("hi")])), Error::NoChatTemplate));
+    assert!(matches!(refused(Request::new("a".repeat(64))), Error::PromptTooLong { tokens: 64, limit: 63, tools: 0 }));
     assert!(matches!(refused(Request::new(vec![1, 257])), Error::TokenOutOfRange { token: 257, vocab_size: 257 }));
     assert!(matches!(refused(ok().stop_token(300)), Error::TokenOutOfRange { token: 300, .. }));
     assert!(matches!(refused(ok().logit_bias(300, 1.0)), Error::TokenOutOfRange { token: 300, .. }));
@@ -214,13 +233,13 @@ fn a_deadline_and_a_cancellation_free_blocks_at_once() {
         engine.step(now + Duration::from_secs(4));
         check(&engine);
     }
-    let held = engine.pool.total() - engine.pool.free();
+    let held = engine.pools.total() - engine.pools.free();
     assert_eq!(held, 6, "three sequences with five computed tokens, four a block");
     assert!(engine.cancel(cancelled));
-    assert_eq!(engine.pool.total() - engine.pool.free(), 4);
+    assert_eq!(engine.pools.total() - engine.pools.free(), 4);
     engine.step(now + Duration::from_secs(5));
     check(&engine);
-    assert_eq!(engine.pool.total() - engine.pool.free(), 2);
+    assert_eq!(engine.pools.total() - engine.pools.free(), 2);
     let outcomes = run(&mut engine, now);
     assert_eq!(reason(&outcomes[&late]), FinishReason::Deadline);
     assert_eq!(reason(&outcomes[&cancelled]), FinishReason::Cancelled);
@@ -237,7 +256,7 @@ fn a_failing_forward_pass_fails_its_batch_and_nothing_else() {
     let ids: Vec<SequenceId> = (0..6).map(|_| engine.submit(Request::new("ab"), now).unwrap()).collect();
     engine.step(now);
     broken.store(true, Ordering::Relaxed);
-    assert_eq!(engine.step(now), Step::Ran { tokens: 4 });
+    assert_eq!(engine.step(now), EngineStep::Ran { tokens: 4 });
     check(&engine);
     broken.store(false, Ordering::Relaxed);
     let outcomes = run(&mut engine, now);
@@ -341,7 +360,10 @@ fn random_schedules_keep_every_promise() {
         let mut rng = Rng::new(seed);
         let mut below = |n: usize| (rng.bits() % n as u64) as usize;
         let start = Instant::now();
-        let model = Scripted::new(64, 16 + below(24), 4, babbles());
+        let mut model = Scripted::new(64, 16 + below(24), 4, babbles());
+        if seed % 2 == 1 {
+            model = model.window(1 + below(20), 10 + below(16));
+        }
         let broken = model.broken.clone();
         let mut engine = Engine::new(Box::new(model), byte_text(), LIMITS, seed);
         let (mut submitted, mut outcomes) = (BTreeSet::new(), BTreeMap::new());
@@ -368,7 +390,7 @@ fn random_schedules_keep_every_promise() {
                     broken.store(kind == 9 && below(8) == 0, Ordering::Relaxed);
                     let idle = engine.is_idle();
                     let step = engine.step(now);
-                    assert!(step != Step::Idle || idle || engine.is_idle());
+                    assert!(step != EngineStep::Idle || idle || engine.is_idle());
                 }
             }
             check(&engine);
@@ -379,7 +401,7 @@ fn random_schedules_keep_every_promise() {
         broken.store(false, Ordering::Relaxed);
         drain(&mut engine, &mut outcomes);
         for _ in 0..10_000 {
-            if engine.step(start + Duration::from_secs(1)) == Step::Idle {
+            if engine.step(start + Duration::from_secs(1)) == EngineStep::Idle {
                 break;
             }
             check(&engine);
@@ -387,7 +409,7 @@ fn random_schedules_keep_every_promise() {
         }
         drain(&mut engine, &mut outcomes);
         assert!(engine.is_idle());
-        assert_eq!(engine.pool.free(), engine.pool.total());
+        assert_eq!(engine.pools.free(), engine.pools.total());
         assert_eq!(outcomes.keys().copied().collect::<BTreeSet<_>>(), submitted);
         assert!(outcomes.values().all(|o| o.end.is_some()), "seed {seed}: a sequence has no end");
         let metrics = engine.metrics();

@@ -3,7 +3,8 @@
 //! * Prompts that begin alike are computed once each; blocks are not shared between sequences.
 //! * Scheduling is first come, first served. There are no priorities.
 //! * Preemption throws computed blocks away; they are not swapped to other memory.
-//! * Output is constrained in calls of tools only, to the schemas of these; [`CallConstraint`](crate::CallConstraint) says to what of them.
+//! * The constraint that comes with this crate is for calls of tools only. [`CallConstraint`](crate::constraint::CallConstraint) lists the
+//!   schema keywords that it enforces. A program may bring [constraints of its own](crate::constraint::Constraint).
 //! * A rendered chat template is tokenized with control tokens, as everywhere in the field: a user's message that spells `<|im_end|>`
 //!   is read as that token. Filter what strangers write if that matters. Plain text prompts are safe from it.
 //! * Sampling runs on the worker thread, sequence by sequence.

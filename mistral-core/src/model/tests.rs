@@ -12,10 +12,10 @@ use futures_core::Stream;
 use mistral_models::ChatTemplates;
 
 use super::*;
-use crate::engine::Limits;
+use crate::event::{FinishReason, TextPiece};
+use crate::memory::Limits;
 use crate::testing::*;
 use crate::text::TextModel;
-use crate::{FinishReason, Piece};
 
 const LIMITS: Limits = Limits { max_sequences: 4, queue_capacity: 4, max_batch_tokens: 64 };
 
@@ -75,7 +75,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-async fn next(generation: &mut Generation) -> Option<Result<Piece, Error>> {
+async fn next(generation: &mut Generation) -> Option<Result<TextPiece, Error>> {
     poll_fn(|task| Pin::new(&mut *generation).poll_next(task)).await
 }
 
@@ -226,7 +226,10 @@ fn refusals_come_from_the_call_and_a_full_queue_empties() {
     let model = model(script);
     assert!(matches!(model.generate(""), Err(Error::EmptyPrompt)));
     assert!(matches!(model.generate(vec![9999]), Err(Error::TokenOutOfRange { token: 9999, .. })));
-    assert!(matches!(model.generate("a".repeat(5000)), Err(Error::PromptTooLong { tokens: 5000, limit: 4095 })));
+    assert!(matches!(
+        model.generate("a".repeat(5000)),
+        Err(Error::PromptTooLong { tokens: 5000, limit: 4095, tools: 0 })
+    ));
     assert!(matches!(model.generate(Request::new("ab").temperature(f32::NAN)), Err(Error::InvalidParameter { .. })));
     assert!(matches!(model.generate(Request::new("ab").deadline(Instant::now())), Err(Error::DeadlinePassed)));
     assert!(matches!(model.chat([Message::user("hi")]), Err(Error::NoChatTemplate)));

@@ -10,14 +10,14 @@
 //! 8. one draw from the rest.
 //!
 //! A draw takes exactly one number from the request's own generator, so the text of a request depends on its seed and on
-//! nothing that runs beside it. All arithmetic is exact or own code ([`exp`]), so equal logits give equal tokens on every platform.
+//! nothing that runs beside it. All arithmetic is exact or own code (`exp`), so equal logits give equal tokens on every platform.
 
 mod exp;
-mod filter;
-mod logprobs;
-mod params;
+pub(crate) mod filter;
+pub(crate) mod logprobs;
+pub(crate) mod params;
 mod penalty;
-mod rng;
+pub(crate) mod rng;
 
 #[cfg(test)]
 mod tests;
@@ -25,9 +25,9 @@ mod tests;
 pub(crate) use filter::Scratch;
 pub use logprobs::{Logprobs, TokenLogprob};
 pub use params::Sampling;
-pub(crate) use rng::{Rng, split_mix};
+pub(crate) use rng::Rng;
 
-use crate::Error;
+use crate::error::Error;
 use filter::Filter;
 use logprobs::RawRow;
 use penalty::Penalties;

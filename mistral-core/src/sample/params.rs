@@ -1,6 +1,6 @@
 //! How a token is chosen: the parameters of a request and their ranges.
 
-use crate::Error;
+use crate::error::Error;
 
 /// The parameters of sampling. The default is greedy: the most probable token, the same text every time.
 ///

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Sampling;
+use crate::sample::params::Sampling;
 
 /// Token counts of one sequence, kept up to date in constant time a token.
 #[derive(Debug, Clone, Default)]

@@ -4,9 +4,12 @@
 //! Source: Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2018, arXiv:1805.01407;
 //! Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
 
+/// What one step of SplitMix64 adds to its state: 2^64 divided by the golden ratio, made odd.
+pub(crate) const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// One step of SplitMix64: advances `state` and returns a well-mixed value.
 pub(crate) fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    *state = state.wrapping_add(GOLDEN_GAMMA);
     let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -1,16 +1,23 @@
 //! A conversation that is kept: a tree of messages with one path through it, trimmed to a budget of tokens, saved and loaded.
 
+pub(crate) mod message_id;
 mod stored;
 #[cfg(test)]
 mod tests;
 mod trim;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
+use mistral_tools::Content;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Message, Role, Suspended, Usage};
+use mistral_tools::{Message, Role};
+
+use crate::agent::suspended::Suspended;
+use crate::error::Error;
+use crate::event::Usage;
+
+pub use self::message_id::MessageId;
 
 /// A conversation with its branches, to be kept, trimmed, stored and continued.
 ///
@@ -61,11 +68,6 @@ pub struct ChatSession {
     /// Exchanges that wait for approvals, by the message after which they wait.
     suspended: BTreeMap<MessageId, Suspended>,
 }
-
-/// The number of a message within its session, counted over all branches in the order in which messages were added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MessageId(usize);
 
 /// A message and the one before it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,7 +169,7 @@ impl ChatSession {
     ///
     /// # Errors
     /// [`Error::UnknownMessage`] if no message of the user has this id.
-    pub fn edit(&mut self, id: MessageId, content: impl Into<String>) -> Result<MessageId, Error> {
+    pub fn edit(&mut self, id: MessageId, content: impl Into<Content>) -> Result<MessageId, Error> {
         let node = self.nodes.get(id.0).filter(|node| node.message.role == Role::User);
         let (parent, mut message) = node.map(|node| (node.parent, node.message.clone())).ok_or(unknown(id))?;
         message.content = content.into();
@@ -254,11 +256,11 @@ impl ChatSession {
         }
     }
 
-    /// Replaces the text of a kept tool result that was shortened since.
+    /// Replaces the content of a kept tool result that was shortened since.
     pub(crate) fn shorten(&mut self, id: MessageId, result: &Message) {
         let kept = self.nodes.get_mut(id.0).map(|node| &mut node.message);
         if let Some(kept) = kept.filter(|kept| kept.role == Role::Tool && kept.tool_call_id == result.tool_call_id)
-            && kept.content.len() != result.content.len()
+            && kept.content != result.content
         {
             kept.content.clone_from(&result.content);
         }
@@ -282,7 +284,8 @@ impl ChatSession {
         for (_, message) in self.messages().filter(|(id, _)| !dropped.contains(id)) {
             match messages.last_mut() {
                 Some(last) if last.role == Role::User && message.role == Role::User && last.name == message.name => {
-                    last.content = format!("{}\n\n{}", last.content, message.content);
+                    last.content.push_text("\n\n");
+                    last.content.append(&message.content);
                 }
                 _ => messages.push(message.clone()),
             }
@@ -297,12 +300,6 @@ impl ChatSession {
             self.dropped.clear();
             self.summary = None;
         }
-    }
-}
-
-impl fmt::Display for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "message {}", self.0)
     }
 }
 

@@ -2,8 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BTreeMap, BTreeSet, ChatSession, MessageId, Node};
-use crate::{Error, Suspended, Usage};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ChatSession, Node};
+use crate::agent::suspended::Suspended;
+use crate::error::Error;
+use crate::event::Usage;
+use crate::session::message_id::MessageId;
 
 /// The only version there is.
 const VERSION: u64 = 1;

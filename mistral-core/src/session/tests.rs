@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 
+use mistral_tools::ToolCall;
+
 use super::*;
-use crate::ToolCall;
 
 /// A character of content is a token, a message costs two more.
 fn count(messages: &[Message]) -> Result<usize, Error> {
-    Ok(messages.iter().map(|message| message.content.len() + 2).sum())
+    Ok(messages.iter().map(|message| message.content.text().len() + 2).sum())
 }
 
 /// An exchange: the user's words, rounds of calls with so many results, an answer.
@@ -65,14 +66,14 @@ proptest! {
             whole(&prompt);
             match fitted {
                 Ok(tokens) => prop_assert!(tokens == count(&prompt).unwrap() && tokens <= budget),
-                Err(Error::PromptTooLong { tokens, limit }) => {
+                Err(Error::PromptTooLong { tokens, limit, .. }) => {
                     prop_assert!(tokens > limit && limit == budget);
                     prop_assert_eq!(&session, &untouched);
                 }
                 Err(other) => panic!("{other}"),
             }
             // The system prompt leads; the user's last words and the last answer are there.
-            prop_assert!(prompt[0].role == Role::System && prompt[0].content.starts_with("system"));
+            prop_assert!(prompt[0].role == Role::System && prompt[0].content.text().starts_with("system"));
             let user = prompt.iter().rfind(|message| message.role == Role::User).unwrap();
             prop_assert_eq!(&user.content, &words(exchange.0));
             prop_assert_eq!(&prompt.last().unwrap().content, &words(exchange.2));
@@ -119,7 +120,7 @@ fn fitting_leaves_room_so_that_the_next_prompts_begin_alike() {
 /// What an engine that keeps the keys and values of the last prompt and answer would have to compute anew, turn by turn.
 #[test]
 fn prompts_of_the_embedded_model_begin_with_those_before() {
-    let model = crate::Model::embedded().unwrap();
+    let model = crate::model::Model::embedded().unwrap();
     let tokens = |messages: &[Message]| model.tokens(messages.to_vec());
     let mut session = ChatSession::with_system("You are kind.");
     let (mut cached, mut computed, mut given): (Vec<u32>, usize, usize) = (Vec::new(), 0, 0);
@@ -133,7 +134,8 @@ fn prompts_of_the_embedded_model_begin_with_those_before() {
         // All that was there before, up to the last token or two: the end of a turn may be written in another way.
         assert!(reused + 2 >= cached.len(), "turn {turn}: {reused} of {}", cached.len());
         (computed, given) = (computed + prompt.len() - reused, given + prompt.len());
-        let answer = model.generate(crate::Request::chat(session.prompt()).max_tokens(40)).unwrap().complete().unwrap();
+        let answer =
+            model.generate(crate::request::Request::chat(session.prompt()).max_tokens(40)).unwrap().complete().unwrap();
         cached = [prompt, answer.tokens].concat();
         session.record(answer.usage);
         usage.prompt_tokens += answer.usage.prompt_tokens;
@@ -214,4 +216,29 @@ fn arguments_are_stored_to_the_letter() {
     // A session whose results had names instead of ids.
     let old = json.replace(r#""tool_call_id":"1""#, r#""name":"f""#);
     assert_eq!(ChatSession::load(&old).unwrap().messages().last().unwrap().1.name.as_deref(), Some("f"));
+}
+
+#[test]
+fn contents_of_parts_are_stored_joined_and_edited() {
+    use mistral_tools::{Content, Image};
+
+    let image = || Image::bytes("image/png", *b"abc");
+    let mut session = ChatSession::new();
+    let first = session.push(Message::user(Content::from_iter(
+        ["What is ".into(), image().into(), "?".into()] as [mistral_tools::ContentPart; 3]
+    )));
+    session.push(Message::user("Tell me."));
+    let prompt = session.prompt();
+    assert_eq!(prompt[0].content.to_string(), "What is [image: image/png, 3 bytes]?\n\nTell me.");
+    assert_eq!((prompt.len(), prompt[0].content.parts().len()), (1, 3));
+    session.edit(first, image()).unwrap();
+    assert_eq!(session.prompt()[0].content, Content::from(image()));
+    let stored = session.save();
+    assert!(stored.contains(r#""content":"Tell me.""#), "plain text stays a string: {stored}");
+    assert_eq!(ChatSession::load(&stored).unwrap(), session);
+    let old = r#"{"version":1,"system":null,"nodes":[{"parent":null,"message":{"role":"user","content":"Hi"}}],"head":0,"dropped":[],"summary":null}"#;
+    assert_eq!(ChatSession::load(old).unwrap().prompt(), [Message::user("Hi")]);
+    let unknown = old.replace(r#""Hi""#, r#"[{"type":"input_audio"}]"#);
+    let error = ChatSession::load(&unknown).unwrap_err().to_string();
+    assert!(error.contains("`input_audio`"), "{error}");
 }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{ChatSession, MessageId};
-use crate::{Error, Message, Role};
+use mistral_tools::{Message, Role};
+
+use super::ChatSession;
+use crate::error::Error;
+use crate::session::message_id::MessageId;
 
 impl ChatSession {
     /// Leaves out the oldest messages until the prompt has at most `budget` tokens by `count`, which gets a whole prompt; returns how many
@@ -47,7 +50,7 @@ impl ChatSession {
         let summary = summarise(self.summary.as_deref(), &going)?;
         let tokens = count(&self.assemble(&dropped, Some(&summary)))?;
         if tokens > budget {
-            return Err(Error::PromptTooLong { tokens, limit: budget });
+            return Err(Error::PromptTooLong { tokens, limit: budget, tools: 0 });
         }
         (self.dropped, self.summary) = (dropped, Some(summary));
         Ok(tokens)
@@ -70,7 +73,7 @@ impl ChatSession {
         let mut tokens = |parts: &[Vec<MessageId>]| count(&self.assemble(&without(parts), self.summary.as_deref()));
         let least = tokens(&parts)?;
         if least > budget {
-            return Err(Error::PromptTooLong { tokens: least, limit: budget });
+            return Err(Error::PromptTooLong { tokens: least, limit: budget, tools: 0 });
         }
         // The fewest parts that bring it down to the goal, or to the budget if the goal is out of reach: 0 are too few, `most` do.
         let goal = (budget - budget / 4).max(least);

@@ -2,16 +2,16 @@
 //!
 //! Sources: Abdin et al., 2024, arXiv:2404.14219; transformers 5.23 `models/phi3`.
 
-use super::Arch;
+use mistral_quant::backend::Visible;
+
 use super::llama::{Defaults, llama};
-use super::rope::RopeOptions;
-use crate::names::Role;
+use crate::config::Arch;
+use crate::config::rope::RopeOptions;
+use crate::names::{Name, Role};
 
 pub(super) const ARCH: Arch = Arch {
-    hugging_face: &["Phi3ForCausalLM", "phi3"],
-    gguf: &["phi3"],
-    spec: |config, weights| {
-        let rope = RopeOptions { partial: true, longrope_original: Some(4096) };
+    names: &[Name::new(Role::GateUp, "model.layers.{}.mlp.gate_up_proj.weight", "blk.{}.ffn_up.weight")],
+    ..Arch::new(&["Phi3ForCausalLM", "phi3"], &["phi3"], |config| {
         let defaults = Defaults {
             family: "phi3",
             vocab_size: 32_064,
@@ -19,15 +19,13 @@ pub(super) const ARCH: Arch = Arch {
             intermediate_size: 8192,
             context_length: 4096,
             eps: 1e-5,
-            rope,
+            rope: RopeOptions { partial: Some(1.0), truncate: true, longrope_original: Some(4096) },
             ..Defaults::default()
         };
-        let mut spec = llama(config, weights, &defaults)?;
-        // GGUF files write 0 for no window.
-        let window = config.size("sliding_window")?.filter(|w| !(config.is_gguf() && *w == 0));
-        window.map(|window| config.above_zero("sliding_window", window)).transpose()?;
-        spec.each_attention(|_, attention| attention.window = window);
+        let mut spec = llama(config, &defaults)?;
+        if let Some(window) = config.window(None)? {
+            spec.each_attention(|_, attention| attention.visible = Visible::Window(window));
+        }
         Ok(spec)
-    },
-    renames: &[(Role::GateUp, "model.layers.{}.mlp.gate_up_proj", "blk.{}.ffn_up")],
+    })
 };

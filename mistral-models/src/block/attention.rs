@@ -1,102 +1,145 @@
 //! Self-attention: project, normalise heads, rotate, cache, attend, project back.
 
-use mistral_quant::{Attention as AttentionOp, Backend, MatMul, RmsNorm, Rope};
+use mistral_quant::Backend;
+use mistral_quant::backend::{Attention as AttentionOp, Rope};
 
-use super::{Scratch, Step};
-use crate::Error;
+use super::linear::Linear;
+use super::norm::NormWeights;
+use super::scratch::Widths;
+use super::{Step, Tables};
+use crate::block::scratch::Scratch;
+use crate::error::Error;
 use crate::loading::Loading;
-use crate::names::Role;
-use crate::spec::AttentionSpec;
-
-/// A projection with its bias.
-struct Linear<B: Backend> {
-    weight: B::Weight,
-    bias: Option<B::Weight>,
-}
+use crate::names::{At, Part, Role};
+use crate::rope::RopeTable;
+use crate::spec::{AttentionSpec, QkNorm};
 
 /// The weights of one attention.
 pub(crate) struct Attention<B: Backend> {
     spec: AttentionSpec,
+    hidden_size: usize,
     /// Index into the decoder's distinct ropes.
-    rope: usize,
+    rope: Option<usize>,
+    /// Index into the decoder's distinct temperatures.
+    temperature: Option<usize>,
     query: Linear<B>,
     key: Linear<B>,
     value: Linear<B>,
     output: Linear<B>,
-    qk_norm: Option<(B::Weight, B::Weight)>,
+    qk_norm: Option<(NormWeights<B>, NormWeights<B>)>,
+    sinks: Option<B::Weight>,
+}
+
+pub(super) fn widths(spec: &AttentionSpec) -> Widths {
+    let width = |heads: usize| heads.saturating_mul(spec.head_dim);
+    Widths {
+        queries: width(spec.heads),
+        keys: width(spec.kv_heads),
+        values: width(spec.kv_heads),
+        heads: width(spec.heads),
+        ..Widths::default()
+    }
 }
 
 impl<B: Backend> Attention<B> {
-    pub(crate) fn load(
+    pub(super) fn load(
         loading: &mut Loading<'_, B>,
         layer: usize,
         hidden_size: usize,
         spec: &AttentionSpec,
-        rope: usize,
+        tables: &mut Tables,
     ) -> Result<Self, Error> {
-        let (q, kv) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
-        let [query, key, value] = if loading.has(Role::Qkv, layer) {
-            loading.split(Role::Qkv, layer, [q, kv, kv], hidden_size)?
-        } else {
-            [
-                loading.matrix(Role::Query, layer, q, hidden_size)?,
-                loading.matrix(Role::Key, layer, kv, hidden_size)?,
-                loading.matrix(Role::Value, layer, kv, hidden_size)?,
-            ]
+        let (q, kv, at) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim, At::layer(layer));
+        let parts = [(Role::Query, q), (Role::Key, kv), (Role::Value, kv)];
+        let [query, key, value] = loading.group(Role::Qkv, parts, at, (hidden_size, spec.kv_heads), spec.qkv_bias)?;
+        let output = loading.linear(Role::Output, at, [hidden_size, q], spec.out_bias)?;
+        let qk_norm = match spec.qk_norm {
+            None => None,
+            Some(QkNorm { norm, whole, .. }) => {
+                let width = |all: usize| if whole { all } else { spec.head_dim };
+                let query = NormWeights::load(loading, Role::QueryNorm, at, norm, width(q))?;
+                Some((query, NormWeights::load(loading, Role::KeyNorm, at, norm, width(kv))?))
+            }
         };
-        let bias = spec.qkv_bias;
-        let norm = |loading: &mut Loading<'_, B>, role| loading.vector(role, layer, "weight", spec.head_dim);
-        Ok(Self {
-            query: Linear { weight: query, bias: loading.bias(bias, Role::Query, layer, q)? },
-            key: Linear { weight: key, bias: loading.bias(bias, Role::Key, layer, kv)? },
-            value: Linear { weight: value, bias: loading.bias(bias, Role::Value, layer, kv)? },
-            output: Linear {
-                weight: loading.matrix(Role::Output, layer, hidden_size, q)?,
-                bias: loading.bias(spec.out_bias, Role::Output, layer, hidden_size)?,
-            },
-            qk_norm: match spec.qk_norm {
-                Some(_) => Some((norm(loading, Role::QueryNorm)?, norm(loading, Role::KeyNorm)?)),
-                None => None,
-            },
-            spec: spec.clone(),
-            rope,
-        })
+        let sinks = spec.sinks.then(|| loading.vector(Role::Sinks, Part::Weight, at, spec.heads)).transpose()?;
+        // The tensors have borne out the width of a head by now: a configuration that lies allocates nothing.
+        let rope = spec.rope.as_ref().map(|rope| {
+            let place = tables.ropes.iter().position(|table| table.same(rope)).unwrap_or(tables.ropes.len());
+            if place == tables.ropes.len() {
+                tables.ropes.push(RopeTable::new(rope));
+            }
+            place
+        });
+        let temperature = spec.temperature.map(|temperature| {
+            let place = tables.temperatures.iter().position(|other| *other == temperature);
+            place.unwrap_or_else(|| {
+                tables.temperatures.push(temperature);
+                tables.temperatures.len() - 1
+            })
+        });
+        Ok(Self { spec: spec.clone(), hidden_size, rope, temperature, query, key, value, output, qk_norm, sinks })
     }
 
-    /// `x` and `out` are `[tokens, hidden_size]`.
-    pub(crate) fn forward(
+    pub(super) fn forward(
         &self,
         backend: &mut B,
-        step: &Step<'_, B>,
-        kv: &mut B::Kv,
+        step: &mut Step<'_, '_, B>,
+        (group, kv): (usize, &mut B::Kv),
         scratch: &mut Scratch<B>,
         x: &B::Buffer,
         out: &mut B::Buffer,
     ) -> Result<(), Error> {
-        let AttentionSpec { heads, kv_heads, head_dim, .. } = self.spec;
+        let AttentionSpec { heads, head_dim, scale, visible, soft_cap, .. } = self.spec;
         let Scratch { queries, keys, values, heads: mixed, .. } = scratch;
-        let mut group = [
-            MatMul { weight: &self.query.weight, bias: self.query.bias.as_ref(), out: &mut *queries },
-            MatMul { weight: &self.key.weight, bias: self.key.bias.as_ref(), out: &mut *keys },
-            MatMul { weight: &self.value.weight, bias: self.value.bias.as_ref(), out: &mut *values },
-        ];
-        backend.matmul(x, step.tokens, &mut group)?;
-        if let (Some((query, key)), Some(norm)) = (&self.qk_norm, self.spec.qk_norm) {
-            let norm = RmsNorm { width: head_dim, eps: norm.eps, offset: norm.offset };
-            backend.rms_norm_in_place(queries, step.tokens * heads, query, norm)?;
-            backend.rms_norm_in_place(keys, step.tokens * kv_heads, key, norm)?;
+        let products = [(&self.query, &mut *queries), (&self.key, &mut *keys), (&self.value, &mut *values)];
+        Linear::group(backend, step, x, self.hidden_size, products)?;
+        let after = self.spec.qk_norm.is_some_and(|norm| norm.after_rope);
+        if !after {
+            self.normalise(backend, step.tokens, queries, keys)?;
         }
-        if let Some((cos, sin)) = step.ropes.get(self.rope) {
-            let rope =
-                |heads| Rope { heads, head_dim, rotary_dim: self.spec.rope.rotary_dim, style: self.spec.rope.style };
-            backend.rope(queries, step.tokens, cos, sin, rope(heads))?;
-            backend.rope(keys, step.tokens, cos, sin, rope(kv_heads))?;
+        self.rotate(backend, step, queries, keys)?;
+        if after {
+            self.normalise(backend, step.tokens, queries, keys)?;
         }
-        backend.append(kv, keys, values, step.spans)?;
-        let AttentionSpec { scale, window, soft_cap, .. } = self.spec;
-        let attention = AttentionOp { heads, scale, window, soft_cap, sinks: None, spans: step.spans };
-        backend.attention(queries, kv, attention, mixed)?;
-        let output = MatMul { weight: &self.output.weight, bias: self.output.bias.as_ref(), out };
-        Ok(backend.matmul(mixed, step.tokens, &mut [output])?)
+        if let Some(table) = self.temperature {
+            backend.scale_rows(step.device, table, queries, heads * head_dim)?;
+        }
+        backend.append(step.device, group, kv, keys, values)?;
+        let attention = AttentionOp { heads, scale, visible, soft_cap, sinks: self.sinks.as_ref(), group };
+        backend.attention(step.device, queries, kv, attention, mixed)?;
+        self.output.forward(backend, step.observer.as_mut(), mixed, [step.tokens, heads * head_dim], out)
+    }
+
+    fn normalise(
+        &self,
+        backend: &mut B,
+        tokens: usize,
+        queries: &mut B::Buffer,
+        keys: &mut B::Buffer,
+    ) -> Result<(), Error> {
+        let Some((query, key)) = &self.qk_norm else { return Ok(()) };
+        let whole = self.spec.qk_norm.is_some_and(|norm| norm.whole);
+        let rows = |heads: usize| if whole { tokens } else { tokens * heads };
+        backend.norm_in_place(queries, rows(self.spec.heads), query.op())?;
+        Ok(backend.norm_in_place(keys, rows(self.spec.kv_heads), key.op())?)
+    }
+
+    fn rotate(
+        &self,
+        backend: &mut B,
+        step: &Step<'_, '_, B>,
+        queries: &mut B::Buffer,
+        keys: &mut B::Buffer,
+    ) -> Result<(), Error> {
+        let (Some(table), Some(spec)) = (self.rope, &self.spec.rope) else { return Ok(()) };
+        let rope = |heads| Rope {
+            heads,
+            head_dim: self.spec.head_dim,
+            offset: 0,
+            rotary_dim: spec.rotary_dim,
+            style: spec.style,
+        };
+        backend.rope(step.device, queries, table, rope(self.spec.heads))?;
+        Ok(backend.rope(step.device, keys, table, rope(self.spec.kv_heads))?)
     }
 }

@@ -1,77 +1,77 @@
-//! The gated feed-forward network. Source: Shazeer, 2020, arXiv:2002.05202.
+//! The feed-forward network, gated or plain. Source of the gate: Shazeer, 2020, arXiv:2002.05202.
 
-use mistral_quant::{Activation, Backend, GluMatMul, MatMul};
+use mistral_quant::Backend;
+use mistral_quant::backend::Activation;
 
-use super::{Scratch, Step};
-use crate::Error;
+use super::Step;
+use super::linear::Linear;
+use super::scratch::Widths;
+use crate::block::scratch::Scratch;
+use crate::error::Error;
 use crate::loading::Loading;
-use crate::names::Role;
+use crate::names::{At, Role};
 use crate::spec::FfnSpec;
 
 /// The weights of one feed-forward network.
 pub(crate) struct Ffn<B: Backend> {
     activation: Activation,
-    gate: B::Weight,
-    up: B::Weight,
-    down: B::Weight,
-    /// Of gate, up and down.
-    bias: Option<[B::Weight; 3]>,
+    hidden_size: usize,
+    intermediate_size: usize,
+    gate: Option<Linear<B>>,
+    up: Linear<B>,
+    down: Linear<B>,
+}
+
+pub(super) fn widths(spec: &FfnSpec) -> Widths {
+    let width = spec.intermediate_size;
+    Widths { gate: width, backend: if spec.gated { width } else { 0 }, ..Widths::default() }
 }
 
 impl<B: Backend> Ffn<B> {
-    pub(crate) fn load(
+    pub(super) fn load(
         loading: &mut Loading<'_, B>,
         layer: usize,
         hidden_size: usize,
         spec: &FfnSpec,
     ) -> Result<Self, Error> {
-        let width = spec.intermediate_size;
-        let [gate, up] = if loading.has(Role::Gate, layer) {
-            [
-                loading.matrix(Role::Gate, layer, width, hidden_size)?,
-                loading.matrix(Role::Up, layer, width, hidden_size)?,
-            ]
+        let FfnSpec { intermediate_size, activation, bias, .. } = *spec;
+        let (fused, gate, up, down) = match spec.shared {
+            false => (Role::GateUp, Role::Gate, Role::Up, Role::Down),
+            true => (Role::SharedGateUp, Role::SharedGate, Role::SharedUp, Role::SharedDown),
+        };
+        let at = At::layer(layer);
+        let (gate, up) = if !spec.gated {
+            (None, loading.linear(up, at, [intermediate_size, hidden_size], bias)?)
+        } else if loading.has(gate, at) {
+            let gate = loading.linear(gate, at, [intermediate_size, hidden_size], bias)?;
+            (Some(gate), loading.linear(up, at, [intermediate_size, hidden_size], bias)?)
         } else {
-            loading.split(Role::GateUp, layer, [width, width], hidden_size)?
+            let parts = [(gate, intermediate_size), (up, intermediate_size)];
+            let [gate, up] = loading.group(fused, parts, at, (hidden_size, 1), bias)?;
+            (Some(gate), up)
         };
-        let bias = match spec.bias {
-            true => Some([
-                loading.vector(Role::Gate, layer, "bias", width)?,
-                loading.vector(Role::Up, layer, "bias", width)?,
-                loading.vector(Role::Down, layer, "bias", hidden_size)?,
-            ]),
-            false => None,
-        };
-        Ok(Self {
-            gate,
-            up,
-            down: loading.matrix(Role::Down, layer, hidden_size, width)?,
-            bias,
-            activation: spec.activation,
-        })
+        let down = loading.linear(down, at, [hidden_size, intermediate_size], bias)?;
+        Ok(Self { activation, hidden_size, intermediate_size, gate, up, down })
     }
 
-    /// `x` and `out` are `[tokens, hidden_size]`.
-    pub(crate) fn forward(
+    pub(super) fn forward(
         &self,
         backend: &mut B,
-        step: &Step<'_, B>,
+        step: &mut Step<'_, '_, B>,
         scratch: &mut Scratch<B>,
         x: &B::Buffer,
         out: &mut B::Buffer,
     ) -> Result<(), Error> {
-        let [gate_bias, up_bias, down_bias] = match &self.bias {
-            Some([gate, up, down]) => [Some(gate), Some(up), Some(down)],
-            None => [None; 3],
-        };
-        let gated = GluMatMul {
-            gate: &self.gate,
-            up: &self.up,
-            biases: [gate_bias, up_bias],
-            activation: self.activation,
-            out: &mut scratch.gated,
-        };
-        backend.matmul_glu(x, step.tokens, gated)?;
-        Ok(backend.matmul(&scratch.gated, step.tokens, &mut [MatMul { weight: &self.down, bias: down_bias, out }])?)
+        let inner = &mut scratch.gate;
+        match &self.gate {
+            Some(gate) => {
+                Linear::glu(backend, step, x, self.hidden_size, (gate, &self.up), self.activation, inner)?;
+            }
+            None => {
+                Linear::group(backend, step, x, self.hidden_size, [(&self.up, &mut *inner)])?;
+                backend.activate(inner, step.tokens * self.intermediate_size, self.activation)?;
+            }
+        }
+        self.down.forward(backend, step.observer.as_mut(), inner, [step.tokens, self.intermediate_size], out)
     }
 }

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use mistral_quant::backend::Visible;
+
+use crate::block::DenseLayer;
 use crate::config;
+use crate::error::Error;
+use crate::metadata::{Metadata, Value};
 use crate::rope;
-use crate::spec::{AttentionSpec, DecoderSpec, Mixer, RopeScaling};
-use crate::{Error, Metadata, Value};
+use crate::spec::{AttentionSpec, DecoderSpec, RopeScaling, RopeSpec};
 
 /// Tensors that carry configuration.
 type Made = Vec<(String, Arc<[f32]>)>;
@@ -24,10 +28,10 @@ pub(super) fn metadata(spec: &DecoderSpec, architecture: &str) -> Result<(Metada
     };
     let size = |n: usize| Value::U32(u32::try_from(n).unwrap_or(u32::MAX));
     let number = |n: f64| Value::F32(n as f32);
+    let layers = dense_layers(spec)?;
     let none = || Error::unsupported("checkpoint", "a decoder without layers");
-    let first = spec.layers.first().ok_or_else(none)?;
-    let Mixer::Attention(attention) = &first.mixer;
-    let rope = &attention.rope;
+    let first = layers.first().ok_or_else(none)?;
+    let (attention, rope) = (first.attention, rope_of(first.attention)?);
     for (name, n) in [
         ("vocab_size", spec.vocab_size),
         ("max_position_embeddings", spec.context_length),
@@ -44,7 +48,7 @@ pub(super) fn metadata(spec: &DecoderSpec, architecture: &str) -> Result<(Metada
     }
     set("rms_norm_eps", Value::F32(first.norm.eps));
     set("rope_theta", number(rope.theta));
-    let windows = spec.layers.iter().filter_map(|layer| window(&layer.mixer, spec.context_length));
+    let windows = layers.iter().filter_map(|layer| window(layer.attention, spec.context_length));
     if let Some(window) = windows.max() {
         set("sliding_window", size(window));
     }
@@ -89,10 +93,28 @@ pub(super) fn metadata(spec: &DecoderSpec, architecture: &str) -> Result<(Metada
     Ok((metadata, made))
 }
 
+/// Returns the layers of a decoder of Llama's shape; other decoders are not written.
+fn dense_layers(spec: &DecoderSpec) -> Result<Vec<DenseLayer<'_>>, Error> {
+    let other = || {
+        let detail =
+            format!("writing a GGUF file of family {}: only decoders of Llama's shape are written", spec.family);
+        Error::unsupported("checkpoint", detail)
+    };
+    let plain = spec.positions.is_none() && spec.embedding_norm.is_none() && spec.logit_scale == 1.0;
+    let layers: Option<Vec<DenseLayer<'_>>> = spec.layers.iter().map(|layer| layer.as_dense()).collect();
+    layers.filter(|_| plain).ok_or_else(other)
+}
+
+fn rope_of(attention: &AttentionSpec) -> Result<&RopeSpec, Error> {
+    attention.rope.as_ref().ok_or_else(|| Error::unsupported("checkpoint", "attention without a rotary embedding"))
+}
+
 /// A window that cuts something off.
-fn window(mixer: &Mixer, context_length: usize) -> Option<usize> {
-    let Mixer::Attention(attention) = mixer;
-    attention.window.filter(|window| *window < context_length)
+fn window(attention: &AttentionSpec, context_length: usize) -> Option<usize> {
+    match attention.visible {
+        Visible::Window(window) => Some(window).filter(|window| *window < context_length),
+        _ => None,
+    }
 }
 
 /// Refuses a decoder that a GGUF file would change: `found` is what its family read from the metadata made of `wanted`.
@@ -104,45 +126,48 @@ pub(super) fn same(wanted: &DecoderSpec, found: &DecoderSpec) -> Result<(), Erro
         Err(Error::unsupported("checkpoint", detail))
     };
     let globals = |s: &DecoderSpec| (s.hidden_size, s.vocab_size, s.context_length, s.layers.len());
-    if globals(wanted) != globals(found) || wanted.tied_head != found.tied_head {
+    if globals(wanted) != globals(found) || wanted.head != found.head {
         return refuse("sizes");
     }
     if !close(wanted.embedding_scale.into(), found.embedding_scale.into()) {
         return refuse("scale of embeddings");
     }
-    if wanted.final_norm.eps != found.final_norm.eps || wanted.logit_soft_cap != found.logit_soft_cap {
+    let eps = |s: &DecoderSpec| s.final_norm.map(|norm| norm.eps);
+    if eps(wanted) != eps(found) || wanted.logit_soft_cap != found.logit_soft_cap {
         return refuse("final norm or soft cap");
     }
-    for (wanted_layer, found_layer) in wanted.layers.iter().zip(&found.layers) {
-        let (Mixer::Attention(a), Mixer::Attention(b)) = (&wanted_layer.mixer, &found_layer.mixer);
-        if wanted_layer.ffn != found_layer.ffn || wanted_layer.placement != found_layer.placement {
+    for (wanted_layer, found_layer) in dense_layers(wanted)?.iter().zip(&dense_layers(found)?) {
+        let (a, b) = (wanted_layer.attention, found_layer.attention);
+        if wanted_layer.ffn != found_layer.ffn || wanted_layer.has_output_norms != found_layer.has_output_norms {
             return refuse("feed-forward networks");
         }
-        if wanted_layer.norm.eps != found_layer.norm.eps || a.qk_norm.map(|n| n.eps) != b.qk_norm.map(|n| n.eps) {
+        if wanted_layer.norm.eps != found_layer.norm.eps
+            || a.qk_norm.map(|n| n.norm.eps) != b.qk_norm.map(|n| n.norm.eps)
+        {
             return refuse("norms");
         }
         let context = wanted.context_length;
-        if window(&wanted_layer.mixer, context) != window(&found_layer.mixer, context) {
+        if window(a, context) != window(b, context) {
             return refuse("sliding windows");
         }
         let rest = |a: &AttentionSpec| (a.heads, a.kv_heads, a.head_dim, a.soft_cap, a.qkv_bias, a.out_bias);
         if rest(a) != rest(b) || !close(a.scale.into(), b.scale.into()) {
             return refuse("attention");
         }
-        let rotation = (a.rope.rotary_dim, close(a.rope.theta, b.rope.theta));
-        if rotation != (b.rope.rotary_dim, true) || !scaling(a, b) {
+        let (a, b) = (rope_of(a)?, rope_of(b)?);
+        if (a.rotary_dim, close(a.theta, b.theta)) != (b.rotary_dim, true) || !scaling(a, b) {
             return refuse("rotary embedding");
         }
     }
     Ok(())
 }
 
-fn scaling(wanted: &AttentionSpec, found: &AttentionSpec) -> bool {
+fn scaling(wanted: &RopeSpec, found: &RopeSpec) -> bool {
     use RopeScaling::{Factors, Linear, Llama3, LongRope, None, Yarn};
-    match (&wanted.rope.scaling, &found.rope.scaling) {
+    match (&wanted.scaling, &found.scaling) {
         (None, None) => true,
         (Linear { factor: a, original: o }, Linear { factor: b, original: p }) => close(*a, *b) && o == p,
-        (Llama3 { .. } | Factors(_), Factors(b)) => rope::divisors(&wanted.rope) == *b,
+        (Llama3 { .. } | Factors(_), Factors(b)) => rope::divisors(wanted) == *b,
         (
             LongRope { short, long, original, attention_factor },
             LongRope { short: s, long: l, original: o, attention_factor: a },

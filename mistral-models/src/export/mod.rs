@@ -10,15 +10,18 @@ mod hyperparameters;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mistral_quant::{Format, RopeStyle, SharedBytes, decode_row};
+use mistral_quant::backend::RopeStyle;
+use mistral_quant::{Format, SharedBytes, decode_row};
 
-use crate::config::Config;
-use crate::names::Role;
-use crate::spec::{DecoderSpec, Mixer};
-use crate::{
-    Array, ChatTemplates, Checkpoint, Description, Error, Metadata, RawTensor, Strings, TensorType, Tokenizer, Value,
-    Weights,
-};
+use crate::description::Description;
+use crate::error::Error;
+use crate::loader::checkpoint::Checkpoint;
+use crate::loader::weights::{RawTensor, TensorType, Weights};
+use crate::metadata::{Array, Metadata, Strings, Value};
+use crate::names::{Known, Layout, Role};
+use crate::spec::{AttentionSpec, DecoderSpec, Head, NormSpec};
+use crate::template::source::ChatTemplates;
+use crate::tokenizer::Tokenizer;
 
 /// A checkpoint under GGUF's names.
 pub(crate) struct GgufForm<'a> {
@@ -61,23 +64,30 @@ impl<'a> GgufForm<'a> {
         let (mut metadata, made) = hyperparameters::metadata(spec, description.architecture())?;
         let mut form = Self { weights, metadata: Metadata::default(), tensors: BTreeMap::new(), order: Vec::new() };
         let mut roles = BTreeMap::new();
-        let is_embedding = |name: &str| description.role(name).is_some_and(|(role, _)| role == Role::Embedding);
-        let only_head = spec.tied_head && !weights.names().any(is_embedding);
+        let tied = spec.head == Head::Tied;
+        let only_head = tied && !description.has(weights, Role::Embedding);
         for own in weights.names() {
-            let Some((role, mut name)) = description.role(own) else { continue };
-            if spec.tied_head && role == Role::Head {
+            let Some(known) = description.known(own) else { continue };
+            let (role, Some(mut name)) = (known.role, description.names().in_gguf(known)) else { continue };
+            if description.names().layout(role) != Layout::Plain {
+                return Err(Error::unsupported(
+                    "tensor",
+                    format!("`{own}` is stored in another order than in a GGUF file"),
+                ));
+            }
+            if tied && role == Role::Head {
                 if !only_head {
                     continue;
                 }
                 name = "token_embd.weight".into();
             }
-            roles.insert(name.clone(), role);
+            roles.insert(name.clone(), known);
             form.push(name, Source::Tensor { own: own.to_owned(), change: Change::None });
         }
         for (name, values) in made {
             form.push(name, Source::Values(values));
         }
-        let read_back = Description::from_config(&Config::from_metadata(&metadata)?, &form)?;
+        let read_back = Description::from_metadata(&metadata, &form)?;
         hyperparameters::same(spec, read_back.spec())?;
         form.change(spec, read_back.spec(), &roles);
         describe(checkpoint, spec, &mut metadata)?;
@@ -114,36 +124,41 @@ impl<'a> GgufForm<'a> {
     }
 
     /// Finds the tensors that the two specs read differently.
-    fn change(&mut self, from: &DecoderSpec, to: &DecoderSpec, roles: &BTreeMap<String, Role>) {
+    fn change(&mut self, from: &DecoderSpec, to: &DecoderSpec, roles: &BTreeMap<String, Known>) {
         for (name, source) in &mut self.tensors {
-            let (Source::Tensor { change, .. }, Some(role)) = (source, roles.get(name)) else { continue };
-            let layer = name.strip_prefix("blk.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
-            let both = layer.and_then(|layer| Some((from.layers.get(layer)?, to.layers.get(layer)?)));
-            let norms = match (role, both) {
-                (Role::FinalNorm, _) => Some((from.final_norm, to.final_norm)),
-                (
-                    Role::AttentionNorm | Role::AttentionPostNorm | Role::FfnNorm | Role::FfnPostNorm,
-                    Some((from, to)),
-                ) => Some((from.norm, to.norm)),
-                _ => None,
+            let (Source::Tensor { change, .. }, Some(known)) = (source, roles.get(name)) else { continue };
+            let layer = |spec: &'_ DecoderSpec| {
+                spec.layers
+                    .get(known.at.layer)
+                    .and_then(|layer| layer.as_dense().map(|d| (d.norm, d.attention.clone())))
             };
-            let added = norms.map_or(0.0, |(from, to)| from.offset - to.offset);
+            let (Some(from_layer), Some(to_layer)) = (layer(from), layer(to)) else { continue };
+            let added = match known.role {
+                Role::FinalNorm => offset(from.final_norm) - offset(to.final_norm),
+                Role::MixerNorm | Role::MixerOutputNorm | Role::FfnNorm | Role::FfnOutputNorm => {
+                    from_layer.0.offset - to_layer.0.offset
+                }
+                _ => 0.0,
+            };
             if added != 0.0 {
                 *change = Change::Add(added);
             }
-            if let Some((from, to)) = both {
-                let (Mixer::Attention(from), Mixer::Attention(to)) = (&from.mixer, &to.mixer);
-                let heads = match role {
-                    Role::Query => from.heads,
-                    Role::Key => from.kv_heads,
-                    _ => continue,
-                };
-                if (from.rope.style, to.rope.style) == (RopeStyle::Halves, RopeStyle::Pairs) {
-                    *change = Change::Interleave(heads);
-                }
+            let heads = match known.role {
+                Role::Query => from_layer.1.heads,
+                Role::Key => from_layer.1.kv_heads,
+                _ => continue,
+            };
+            let style = |attention: &AttentionSpec| attention.rope.as_ref().map(|rope| rope.style);
+            if (style(&from_layer.1), style(&to_layer.1)) == (Some(RopeStyle::Halves), Some(RopeStyle::Pairs)) {
+                *change = Change::Interleave(heads);
             }
         }
     }
+}
+
+/// What is added to the weights of a norm.
+fn offset(norm: Option<NormSpec>) -> f32 {
+    norm.map_or(0.0, |norm| norm.offset)
 }
 
 impl Weights for GgufForm<'_> {

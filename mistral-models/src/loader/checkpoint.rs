@@ -8,12 +8,18 @@ use std::path::{Component, Path, PathBuf};
 use mistral_quant::SharedBytes;
 use serde_json::{Map, Value};
 
+use crate::error::Error;
+use crate::loader::file_kind::FileKind;
 use crate::loader::hub::{self, ModelId};
+use crate::loader::limits::Limits;
+use crate::loader::mmap::ReadMode;
 use crate::loader::packed::{self, PackedTensors};
 use crate::loader::shards::ShardName;
 use crate::loader::table::Tensors;
-use crate::loader::{FileKind, gguf, json, mmap, safetensors};
-use crate::{Error, Limits, Metadata, ReadMode, Weights};
+use crate::loader::weights::Weights;
+use crate::loader::{gguf, json, mmap, safetensors};
+use crate::metadata::Metadata;
+use crate::unsupported::Unsupported;
 
 /// The container of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +37,8 @@ pub enum CheckpointKind {
 /// in the file (see [`ReadMode`]) and are handed out as shared bytes, which outlive the checkpoint.
 ///
 /// ```
-/// use mistral_models::{Checkpoint, GgufWriter, Metadata, Value, Weights};
+/// use mistral_models::{Checkpoint, Metadata, Value, Weights};
+/// use mistral_models::loader::GgufWriter;
 ///
 /// let mut metadata = Metadata::default();
 /// metadata.insert("general.architecture", Value::Str("llama".into()));
@@ -285,7 +292,7 @@ impl CheckpointOptions {
 }
 
 fn config_beside_gguf(config: &Path) -> Error {
-    Error::unsupported("configuration file", format!("{} beside the metadata of a GGUF file", config.display()))
+    Unsupported::ConfigFile { path: config.to_owned() }.into()
 }
 
 fn file_name(path: &Path) -> &str {

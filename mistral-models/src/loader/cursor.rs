@@ -1,6 +1,7 @@
 //! A reader over bytes that checks every length against what remains, and names the offset in its errors.
 
-use crate::{Error, Limits};
+use crate::error::Error;
+use crate::loader::limits::Limits;
 
 /// A position in the bytes of a file. All numbers are little-endian.
 #[derive(Debug, Clone)]

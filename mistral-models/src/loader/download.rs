@@ -6,7 +6,7 @@ use hf_hub::api::Progress;
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
 
-use crate::Error;
+use crate::error::Error;
 use crate::loader::hub::{self, ModelId};
 use crate::loader::shards::ShardName;
 

@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 
 use mistral_quant::Format;
 
-use crate::loader::{OutputFile, gguf};
-use crate::{Array, Error, Metadata, Value};
+use crate::error::Error;
+use crate::loader::gguf;
+use crate::loader::output::OutputFile;
+use crate::metadata::Value;
+use crate::metadata::{Array, Metadata};
+use crate::unsupported::Unsupported;
 
 /// What the header of a GGUF file says about one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +44,8 @@ impl GgufTensor {
 /// The alignment is the metadata's `general.alignment`, 32 bytes when absent. Nothing is added to the metadata.
 ///
 /// ```
-/// use mistral_models::{Checkpoint, GgufTensor, GgufWriter, Metadata, Weights};
+/// use mistral_models::{Checkpoint, Metadata, Weights};
+/// use mistral_models::loader::{GgufTensor, GgufWriter};
 /// use mistral_quant::Format;
 ///
 /// let tensor = GgufTensor { name: "a".into(), format: Format::F32, shape: vec![1, 2] };
@@ -114,9 +119,10 @@ impl<W: Write> GgufWriter<W> {
         let mut offset = 0u64;
         for tensor in tensors {
             let len = tensor.byte_len()?;
-            let id = tensor.format.gguf_id().ok_or_else(|| {
-                Error::unsupported("tensor format in GGUF files", format!("{} of `{}`", tensor.format, tensor.name))
-            })?;
+            let id = tensor
+                .format
+                .gguf_id()
+                .ok_or_else(|| Unsupported::format_for(&tensor.name, tensor.format, "in a GGUF file"))?;
             put_bytes(&mut header, tensor.name.as_bytes());
             header.extend_from_slice(&(tensor.shape.len() as u32).to_le_bytes());
             for &dim in tensor.shape.iter().rev() {

@@ -6,7 +6,7 @@
 use std::env;
 use std::path::{Component, Path, PathBuf};
 
-use crate::Error;
+use crate::error::Error;
 use crate::loader::mmap;
 
 /// The id of a model: `org/name`, or `org/name@revision` with a branch, tag or commit hash.

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::loader::FileKind;
-use crate::{Error, Limits};
+use crate::error::Error;
+use crate::loader::file_kind::FileKind;
+use crate::loader::limits::Limits;
 
 /// Parses a JSON object.
 ///

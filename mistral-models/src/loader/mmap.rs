@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mistral_quant::SharedBytes;
 
-use crate::Error;
-use crate::loader::FileKind;
+use crate::error::Error;
+use crate::loader::file_kind::FileKind;
 
 /// How the bytes of a checkpoint come into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -57,24 +57,25 @@
 //!
 //! Costs: the table of scales is held in f32 while a weight is put together. Asking for a weight twice does the work twice.
 
-mod checkpoint;
+pub(crate) mod checkpoint;
 pub(crate) mod cursor;
 #[cfg(feature = "hub")]
 mod download;
-mod file_kind;
+pub(crate) mod file_kind;
 pub mod gguf;
-mod gguf_write;
+mod gguf_types;
+pub(crate) mod gguf_write;
 mod hub;
 mod json;
-mod limits;
+pub(crate) mod limits;
 pub(crate) mod mmap;
-mod output;
+pub(crate) mod output;
 pub(crate) mod packed;
-mod random;
+pub(crate) mod random;
 mod safetensors;
 mod shards;
 mod table;
-mod weights;
+pub(crate) mod weights;
 
 pub use checkpoint::{Checkpoint, CheckpointKind, CheckpointOptions};
 #[cfg(feature = "hub")]

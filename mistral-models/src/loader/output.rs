@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::Error;
+use crate::error::Error;
 use crate::loader::mmap;
 
 /// A file that is being written. Before [`finish`](OutputFile::finish), the former file is unchanged; afterwards, the new file is in its

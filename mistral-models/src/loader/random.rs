@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use mistral_quant::{Format, SharedBytes};
 
-use crate::{Error, RawTensor, TensorType, Weights};
+use crate::error::Error;
+use crate::loader::weights::{RawTensor, TensorType, Weights};
+use crate::unsupported::Unsupported;
 
 /// One tensor of [`RandomWeights`].
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +66,7 @@ impl RandomWeights {
         let mut places = HashMap::with_capacity(tensors.len());
         for (place, tensor) in tensors.iter().enumerate() {
             if !tensor.format.is_computable() {
-                return Err(Error::unsupported("format of random weights", tensor.format.name()));
+                return Err(Unsupported::format_for(&tensor.name, tensor.format, "as random weights").into());
             }
             let elements = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
             let row = tensor.format.byte_len(tensor.cols());

@@ -13,10 +13,13 @@ use std::path::{Component, Path};
 use mistral_quant::{Format, SharedBytes};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::error::Error;
+use crate::loader::file_kind::FileKind;
+use crate::loader::limits::Limits;
+use crate::loader::mmap::ReadMode;
 use crate::loader::shards::{self, ShardName};
 use crate::loader::table::{Kind, Shard, Table, Tensors};
-use crate::loader::{FileKind, json, mmap};
-use crate::{Error, Limits, ReadMode};
+use crate::loader::{json, mmap};
 
 /// The end of the name of a shard index.
 pub(crate) const INDEX_SUFFIX: &str = ".safetensors.index.json";

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use crate::{Error, Limits};
+use crate::error::Error;
+use crate::loader::limits::Limits;
 
 /// A file name that says which part of a split checkpoint it is.
 #[derive(Debug, Clone)]

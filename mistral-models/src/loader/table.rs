@@ -5,8 +5,12 @@
 
 use mistral_quant::{Format, SharedBytes};
 
-use crate::loader::gguf;
-use crate::{Error, Limits, RawTensor, Strings, TensorType, Weights};
+use crate::error::Error;
+use crate::loader::gguf_types;
+use crate::loader::limits::Limits;
+use crate::loader::weights::{RawTensor, TensorType, Weights};
+use crate::metadata::Strings;
+use crate::unsupported::Unsupported;
 
 /// The element type of a table row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,13 +196,14 @@ impl Weights for Tensors {
             Kind::Format(format) => TensorType::Format(format),
             Kind::Other(i) => TensorType::Other(shard.table.other.get(i as usize).unwrap_or_default().into()),
             Kind::GgufId(id) => {
-                let detail = match gguf::type_name(id) {
-                    Some(known) => format!("{known} (GGUF type id {id}) of `{name}`"),
-                    None => format!(
-                        "GGUF type id {id} of `{name}`, a type that llama.cpp did not have when this was written"
-                    ),
-                };
-                return Err(Error::unsupported("tensor format", detail));
+                return Err(match gguf_types::type_name(id) {
+                    Some(known) => Unsupported::format(name, format_args!("{known} (GGUF type id {id})")),
+                    None => {
+                        let unknown = "(a type that llama.cpp did not have when this was written)";
+                        Unsupported::format_for(name, format_args!("GGUF type id {id}"), unknown)
+                    }
+                }
+                .into());
             }
         };
         let shape = shard.table.dims(row).to_vec();

@@ -4,7 +4,8 @@ use std::fmt;
 
 use mistral_quant::{Format, SharedBytes, Weight};
 
-use crate::Error;
+use crate::error::Error;
+use crate::unsupported::Unsupported;
 
 /// Named tensors. GGUF files, safetensors files and [`RandomWeights`](crate::RandomWeights) implement it, and so may a
 /// program that keeps weights elsewhere.
@@ -83,7 +84,7 @@ impl RawTensor {
     pub fn format(&self) -> Result<Format, Error> {
         match &self.kind {
             TensorType::Format(format) => Ok(*format),
-            TensorType::Other(name) => Err(Error::unsupported("tensor format", format!("{name} of `{}`", self.name))),
+            TensorType::Other(name) => Err(Unsupported::format(&self.name, name).into()),
         }
     }
 

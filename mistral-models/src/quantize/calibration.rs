@@ -1,10 +1,15 @@
-//! Measuring an importance matrix: a model over text, chunk by chunk, on a backend that sums the squares of what its weights are
-//! multiplied with.
+//! Measuring an importance matrix: a model over text, chunk by chunk, while the squares of the inputs of its products are summed.
 
-use mistral_quant::{Backend, KvFormat, Observed};
+use mistral_quant::{Backend, KvFormat};
 
-use super::Importance;
-use crate::{Batch, Cache, CacheOptions, Decoder, Description, Error, LogitRows, Logits, Weights};
+use super::importance::Importance;
+use super::squares::Squares;
+use crate::batch::{Batch, LogitRows, Logits, Run};
+use crate::cache::{Cache, CacheOptions};
+use crate::decoder::Decoder;
+use crate::description::Description;
+use crate::error::Error;
+use crate::loader::weights::Weights;
 
 /// Tokens of one step: working memory for these suffices for chunks of any length.
 const STEP: usize = 512;
@@ -15,7 +20,8 @@ const STEP: usize = 512;
 /// model is for are usual. The squares are summed in f64, so that the result does not depend on how many there are.
 ///
 /// ```
-/// use mistral_models::{Calibration, Checkpoint, Description, Tokenizer};
+/// use mistral_models::{Checkpoint, Description, Tokenizer};
+/// use mistral_models::quantize::Calibration;
 /// use mistral_quant::{Cpu, CpuOptions};
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../mistral-core/assets/default-model/model.gguf");
 /// # if !std::path::Path::new(path).exists() { return Ok(()) } // the crate alone, without the repository
@@ -31,21 +37,16 @@ const STEP: usize = 512;
 /// assert!(importance.get("blk.0.ffn_down.weight").is_some());
 /// # Ok::<(), mistral_models::Error>(())
 /// ```
-pub struct Calibration<B: Backend>
-where
-    B::Weight: Clone,
-{
-    decoder: Decoder<Observed<B>>,
-    cache: Cache<Observed<B>>,
+pub struct Calibration<B: Backend> {
+    decoder: Decoder<B>,
+    cache: Cache<B>,
+    squares: Squares,
     chunk_tokens: usize,
     chunks: u32,
     head: bool,
 }
 
-impl<B: Backend> Calibration<B>
-where
-    B::Weight: Clone,
-{
+impl<B: Backend> Calibration<B> {
     /// Loads a model, for chunks of up to `chunk_tokens` tokens.
     ///
     /// # Errors
@@ -61,10 +62,9 @@ where
             let detail = format!("{chunk_tokens} tokens of a chunk in a context of {context}");
             return Err(Error::config("chunk_tokens", detail));
         }
-        let mut decoder = Decoder::load(Observed::new(backend), weights, description)?;
-        let (key_format, value_format) = (KvFormat::F32, KvFormat::F32);
-        let cache = decoder.cache(CacheOptions { blocks: 1, block_tokens: chunk_tokens, key_format, value_format })?;
-        Ok(Self { decoder, cache, chunk_tokens, chunks: 0, head: false })
+        let mut decoder = Decoder::load(backend, weights, description)?;
+        let cache = decoder.cache(CacheOptions::new(1, chunk_tokens).formats(KvFormat::F32, KvFormat::F32))?;
+        Ok(Self { decoder, cache, squares: Squares::default(), chunk_tokens, chunks: 0, head: false })
     }
 
     /// Whether the head is measured too. Default: no; it takes a format of more bits than others, and logits of every token cost time.
@@ -89,8 +89,10 @@ where
         let mut logits = Logits::default();
         for (step, run) in tokens.chunks(STEP).enumerate() {
             let mut batch = Batch::default();
-            batch.push(run, step.saturating_mul(STEP), tokens.len(), vec![0], rows);
-            self.decoder.forward(&batch, &mut self.cache, &mut logits)?;
+            let run = Run::new(run, step.saturating_mul(STEP)).length(tokens.len()).rows(rows);
+            batch.push(run.tables(self.cache.groups(), &[0]));
+            let squares = &mut self.squares;
+            self.decoder.observe(&batch, &mut self.cache, &mut logits, &mut |seen| squares.add(&seen))?;
         }
         self.chunks = self.chunks.saturating_add(1);
         Ok(())
@@ -103,10 +105,8 @@ where
     pub fn importance(&self, dataset: impl Into<String>) -> Result<Importance, Error> {
         let tokens = u32::try_from(self.chunk_tokens).unwrap_or(u32::MAX);
         let mut all = Importance::default().measured_on(self.chunks, tokens, dataset);
-        let seen = self.decoder.backend().all_squares();
         let measured = |name: &str| self.head || name.starts_with("blk.");
-        for (name, squares) in seen.filter(|(name, squares)| measured(name) && squares.counts().iter().any(|n| *n > 0))
-        {
+        for (name, squares) in self.squares.iter().filter(|(name, _)| measured(name)) {
             all.insert_squares(name, squares)?;
         }
         Ok(all)

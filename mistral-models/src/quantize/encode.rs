@@ -5,7 +5,7 @@ use std::ops::Range;
 use mistral_quant::{Format, SharedBytes, Weight, decode_row};
 use rayon::prelude::*;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Weights of one piece of work: a few hundred kilobytes as f32.
 const PIECE: usize = 1 << 16;

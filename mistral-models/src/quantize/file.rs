@@ -5,13 +5,21 @@ use std::path::{Path, PathBuf};
 
 use rayon::ThreadPool;
 
+use super::Quantizer;
 use super::encode::{Encoding, batches, encode_rows, release};
 use super::mix::Model;
 use super::plan::{self, Rest, TensorPlan};
-use super::{Importance, Quantizer};
+use crate::error::Error;
 use crate::export::GgufForm;
-use crate::loader::OutputFile;
-use crate::{Checkpoint, Error, GgufTensor, GgufWriter, Metadata, TensorType, Value, Weights, threads};
+use crate::loader::checkpoint::Checkpoint;
+use crate::loader::gguf_write::{GgufTensor, GgufWriter};
+use crate::loader::output::OutputFile;
+use crate::loader::weights::{TensorType, Weights};
+use crate::metadata::Metadata;
+use crate::metadata::Value;
+use crate::quantize::importance::Importance;
+use crate::threads;
+use crate::unsupported::Unsupported;
 
 /// A GGUF file that can be written: what is in it and how large it is.
 pub struct GgufPlan<'a> {
@@ -76,8 +84,7 @@ impl Quantizer {
         plan::decide(self, Model::from_metadata(&metadata)?, &mut tensors, rest)?;
         tensors.iter().try_for_each(|tensor| plan::check(self, tensor))?;
         if let Some(tensor) = tensors.iter().find(|tensor| tensor.to.gguf_id().is_none()) {
-            let detail = format!("{} of `{}` in a GGUF file", tensor.to, tensor.name);
-            return Err(Error::unsupported("tensor format", detail));
+            return Err(Unsupported::format_for(&tensor.name, tensor.to, "in a GGUF file").into());
         }
         self.describe(&mut metadata);
         let weights: Box<dyn Weights + 'a> = match form {

@@ -28,16 +28,22 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use mistral_quant::{ColumnSquares, Format};
+use mistral_quant::Format;
 
+use super::squares::ColumnSquares;
+use crate::error::Error;
+use crate::loader::checkpoint::Checkpoint;
 use crate::loader::cursor::Cursor;
+use crate::loader::gguf_write::{GgufTensor, GgufWriter};
+use crate::loader::limits::Limits;
 use crate::loader::{gguf, mmap};
-use crate::{Array, Checkpoint, Error, GgufTensor, GgufWriter, Limits, Metadata, Value};
+use crate::metadata::Value;
+use crate::metadata::{Array, Metadata};
 
 /// The mean square of what each column of each matrix is multiplied with.
 ///
 /// ```
-/// use mistral_models::Importance;
+/// use mistral_models::quantize::Importance;
 /// let mut importance = Importance::default();
 /// importance.insert("blk.0.ffn_down.weight", vec![1.0; 256])?;
 /// assert_eq!(importance.get("blk.0.ffn_down.weight").map(<[f32]>::len), Some(256));
@@ -127,11 +133,11 @@ impl Importance {
         self.insert_sums(name.into(), values, vec![1.0], None)
     }
 
-    /// Sets what an [`Observed`](mistral_quant::Observed) backend saw of a matrix.
+    /// Sets what was observed of a matrix.
     ///
     /// # Errors
     /// [`Error::Malformed`] for sums that are not finite: the model computed infinities or NaN.
-    pub fn insert_squares(&mut self, name: impl Into<String>, squares: &ColumnSquares) -> Result<(), Error> {
+    pub(super) fn insert_squares(&mut self, name: impl Into<String>, squares: &ColumnSquares) -> Result<(), Error> {
         let sums = squares.sums().iter().map(|sum| *sum as f32).collect();
         self.insert_sums(name.into(), sums, squares.counts().iter().map(|count| *count as f32).collect(), None)
     }

@@ -9,7 +9,10 @@ use super::Quantizer;
 use super::encode::{Encoding, batches, encode_rows, release};
 use super::mix::Model;
 use super::plan::{self, Rest, TensorPlan};
-use crate::{Checkpoint, Description, Error, RawTensor, TensorType, Weights};
+use crate::description::Description;
+use crate::error::Error;
+use crate::loader::checkpoint::Checkpoint;
+use crate::loader::weights::{RawTensor, TensorType, Weights};
 
 /// The weights of a checkpoint in the formats that a [`Quantizer`] chose, under the checkpoint's own names.
 ///
@@ -50,7 +53,7 @@ impl Quantizer {
         let weights = checkpoint.weights();
         let model = match checkpoint.metadata() {
             Some(metadata) => Model::from_metadata(metadata)?,
-            None => Model::from_spec(description.spec()),
+            None => Model::from_spec(description.spec(), description.architecture()),
         };
         let names = weights.names().filter_map(|own| Some((description.gguf_name(own)?, own)));
         let found = |(name, own): (String, &str)| {

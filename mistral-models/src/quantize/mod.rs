@@ -11,6 +11,7 @@ mod importance;
 mod loaded;
 mod mix;
 mod plan;
+mod squares;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -24,7 +25,9 @@ pub use loaded::QuantizedWeights;
 pub use mix::Mix;
 pub use plan::TensorPlan;
 
-use crate::{Error, threads};
+use crate::error::Error;
+use crate::threads;
+use crate::unsupported::Unsupported;
 
 /// The settings for quantizing a model.
 ///
@@ -137,8 +140,8 @@ impl FromStr for Quantizer {
     fn from_str(name: &str) -> Result<Self, Error> {
         let mix = Mix::from_name(name).map(Self::new);
         mix.or_else(|| Format::from_name(name).map(Self::uniform)).ok_or_else(|| {
-            let mixes: Vec<&str> = Mix::all().map(Mix::name).collect();
-            Error::unsupported("quantization", format!("`{name}` (known: {}, and every format)", mixes.join(", ")))
+            let known = Mix::all().map(|mix| mix.name().to_owned()).collect();
+            Unsupported::Quantization { name: name.to_owned(), known }.into()
         })
     }
 }

@@ -7,8 +7,12 @@ use regex_automata::meta::Regex;
 
 use super::mix::{self, Mix, Model, Part, Place};
 use super::{Quantizer, Target};
-use crate::spec::{DecoderSpec, Mixer};
-use crate::{Array, Error, Metadata, TensorType, Value};
+use crate::arch;
+use crate::error::Error;
+use crate::loader::weights::TensorType;
+use crate::metadata::{Array, Metadata, Value};
+use crate::spec::DecoderSpec;
+use crate::unsupported::Unsupported;
 
 /// What is decided about one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,24 +70,20 @@ impl Model {
             values: 0,
             queries_per_key: heads.checked_div(kv_heads).unwrap_or(0) as usize,
             experts: number("expert_count")?.unwrap_or(0) as usize,
-            falcon: architecture == "falcon",
+            falcon: arch::is_quantized_like_falcon(architecture),
             tied: true,
             importance: false,
         })
     }
 
-    /// What a decoder is.
-    pub(super) fn from_spec(spec: &DecoderSpec) -> Self {
-        let first = spec.layers.first().map(|layer| {
-            let Mixer::Attention(attention) = &layer.mixer;
-            attention.heads.checked_div(attention.kv_heads).unwrap_or(0)
-        });
+    /// What a decoder is, of a family that GGUF files call `architecture`.
+    pub(super) fn from_spec(spec: &DecoderSpec, architecture: &str) -> Self {
         Self {
             layers: spec.layers.len(),
             values: 0,
-            queries_per_key: first.unwrap_or(0),
-            experts: 0,
-            falcon: false,
+            queries_per_key: spec.queries_per_key(),
+            experts: spec.experts(),
+            falcon: arch::is_quantized_like_falcon(architecture),
             tied: true,
             importance: false,
         }
@@ -94,7 +94,7 @@ impl TensorPlan {
     /// A tensor as it is: its name in GGUF files, its own, its type and its shape.
     pub(super) fn found(name: String, own: String, kind: TensorType, shape: Vec<usize>) -> Result<Self, Error> {
         let TensorType::Format(from) = kind else {
-            return Err(Error::unsupported("tensor format", format!("{kind} of `{own}` to be quantized")));
+            return Err(Unsupported::format_for(own, kind, "to be quantized").into());
         };
         Ok(Self { name, shape, from, to: from, instead_of: None, bytes: 0, own })
     }
@@ -179,9 +179,7 @@ pub(super) fn check(quantizer: &Quantizer, plan: &TensorPlan) -> Result<(), Erro
 fn computable(plan: &TensorPlan) -> Result<(), Error> {
     match [plan.from, plan.to].into_iter().find(|format| !format.is_computable()) {
         None => Ok(()),
-        Some(format) => {
-            Err(Error::unsupported("tensor format", format!("{format} of `{}` to be quantized", plan.name)))
-        }
+        Some(format) => Err(Unsupported::format_for(&plan.name, format, "to be quantized").into()),
     }
 }
 

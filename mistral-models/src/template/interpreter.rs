@@ -13,7 +13,8 @@ use super::meter::{self, Buffer, Held, Meter, OBJECT_BYTES, Vector};
 use super::print::write;
 use super::text::{Str, shown};
 use super::value::{Dict, Items, Value};
-use super::{Clock, Fault, TemplateLimits};
+use super::{Fault, TemplateLimits};
+use crate::template::clock::Clock;
 
 /// How many levels of scopes a look-up searches per step.
 const LEVELS_PER_STEP: usize = 4;

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::{ChatTemplate, TemplateLimits};
-use crate::{Checkpoint, Error, Metadata};
+use crate::error::Error;
+use crate::loader::checkpoint::Checkpoint;
+use crate::metadata::Metadata;
 
 const GGUF_KEY: &str = "tokenizer.chat_template";
 const FOLDER: &str = "additional_chat_templates";

@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 use super::index::Index;
 use super::split::Splitter;
 use super::vocab::Vocab;
-use crate::Error;
+use crate::error::Error;
 use crate::metadata::Strings;
 
 /// A symbol that neither the vocabulary nor a merge knows.

@@ -11,7 +11,8 @@ use tokenizers::{Decoder, DecoderWrapper};
 use super::bpe::char_byte;
 use super::stream::{Pieces, Texts, Trim};
 use super::vocab::byte_of_text;
-use crate::Error;
+use crate::error::Error;
+use crate::unsupported::Unsupported;
 
 /// The most gaps between ids. Ids may be sparse, but a table covers all of them, so the gaps need a bound.
 const MOST_GAPS: u64 = 1 << 20;
@@ -110,7 +111,7 @@ pub(super) fn pieces(tokenizer: &tokenizers::Tokenizer) -> Result<Pieces, Error>
 impl Steps {
     fn read(&mut self, decoder: &Value) -> Result<(), Error> {
         let kind = decoder.get("type").and_then(Value::as_str).unwrap_or("of an unknown kind");
-        let unsupported = || Error::unsupported("tokenizer decoder", decoder.to_string());
+        let unsupported = || Error::from(Unsupported::TokenizerDecoder { decoder: decoder.to_string() });
         let text = |key: &str| decoder.get(key).and_then(Value::as_str).map(str::to_owned).ok_or_else(unsupported);
         let number = |key: &str| decoder.get(key).and_then(Value::as_u64).ok_or_else(unsupported);
         let flag = |key: &str| decoder.get(key).and_then(Value::as_bool).ok_or_else(unsupported);

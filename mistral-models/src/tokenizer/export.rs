@@ -17,7 +17,10 @@ use super::pre::{self, pre};
 use super::split::Splitter;
 use super::vocab::byte_of_text;
 use super::{EncodeOptions, Model, Tokenizer};
-use crate::{Array, Error, Metadata, Strings, Value};
+use crate::error::Error;
+use crate::metadata::Value;
+use crate::metadata::{Array, Metadata, Strings};
+use crate::unsupported::Unsupported;
 
 /// Texts on which tokenizers differ: contractions, case, runs of digits, spaces and newlines, scripts, marks, symbols.
 const PROBES: &[&str] = &[
@@ -58,13 +61,13 @@ impl Tokenizer {
     /// [`Error::Unsupported`] for a tokenizer that such keys cannot express; it names the text whose ids would change.
     pub(crate) fn to_gguf(&self, rows: usize, described: &Metadata) -> Result<Keys, Error> {
         let Model::Hf(hf) = &self.inner.model else {
-            return Err(Error::unsupported("tokenizer", "not from a tokenizer.json"));
+            return Err(refused("not from a tokenizer.json"));
         };
         let model = serde_json::to_value(hf.tokenizer().get_model()).map_err(super::failed)?;
         let flag = |key: &str| model.get(key).and_then(Json::as_bool).unwrap_or(false);
         let kind = model.get("type").and_then(Json::as_str).unwrap_or_default();
         if kind != "BPE" {
-            return Err(Error::unsupported("tokenizer", format!("model {kind} in a GGUF file")));
+            return Err(refused(format!("model {kind} in a GGUF file")));
         }
         let bytes = flag("byte_fallback");
         let merges = merges(&model)?;
@@ -109,7 +112,7 @@ impl Tokenizer {
     fn vocabulary(&self, hf: &Hf, rows: usize, bytes: bool) -> Result<Keys, Error> {
         if self.vocab_size() > rows {
             let detail = format!("{} tokens for an embedding of {rows} rows", self.vocab_size());
-            return Err(Error::unsupported("tokenizer", detail));
+            return Err(refused(detail));
         }
         let added = hf.tokenizer().get_added_tokens_decoder();
         let (mut tokens, mut types) = (Strings::default(), Vec::with_capacity(rows));
@@ -143,10 +146,7 @@ impl Tokenizer {
         if around == whole {
             return Ok((bos, eos));
         }
-        Err(Error::unsupported(
-            "tokenizer",
-            "one that puts other tokens than BOS and EOS around a text, in a GGUF file",
-        ))
+        Err(refused("one that puts other tokens than BOS and EOS around a text, in a GGUF file"))
     }
 
     /// The keys with the first addition under which the file gives the ids of this tokenizer.
@@ -186,7 +186,7 @@ impl Tokenizer {
             (None, Some(text)) => format!("in a GGUF file it would give other ids for {text:?}"),
             (None, None) => "its pre-tokenizer has no name in GGUF files".into(),
         };
-        Err(Error::unsupported("tokenizer", detail))
+        Err(refused(detail))
     }
 
     /// Returns whether `other` returns different ids for a text. Texts that this tokenizer cannot encode are not compared.
@@ -202,7 +202,7 @@ impl Tokenizer {
         let keys = ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
         if left.len() > keys.len() {
             let detail = format!("{} tokens that end a generation, in a GGUF file", self.eos().len());
-            return Err(Error::unsupported("tokenizer", detail));
+            return Err(refused(detail));
         }
         Ok(keys.iter().zip(left).map(|(key, id)| ((*key).to_owned(), Value::U32(id))).collect())
     }
@@ -294,6 +294,11 @@ fn scores(merges: &[(String, String)], size: usize, id: impl Fn(&str) -> Option<
         }
     }
     scores
+}
+
+/// A tokenizer that the keys of a GGUF file cannot express.
+fn refused(detail: impl Into<String>) -> Error {
+    Unsupported::Tokenizer { detail: detail.into() }.into()
 }
 
 /// The names of the pre-tokenizers that cut all probes where this one does.

@@ -14,9 +14,12 @@ use super::stream::{Pieces, Texts, Trim};
 use super::unigram::Unigram;
 use super::vocab::{Attributes, Vocab, byte_of_text};
 use super::wordpiece::Words;
-use super::{EncodeOptions, Ids, TokenizerWarning};
+use super::{EncodeOptions, Ids};
+use crate::error::Error;
+use crate::metadata::Value;
 use crate::metadata::{Array, Metadata, Strings};
-use crate::{Error, Value};
+use crate::tokenizer::warning::TokenizerWarning;
+use crate::unsupported::Unsupported;
 
 /// A vocabulary with its model.
 #[derive(Debug)]
@@ -81,7 +84,7 @@ impl Vocabulary {
                 ..Defaults::default()
             },
             "t5" => Defaults { eos: Some(1), unk: Some(2), pad: Some(0), add_eos: true, ..Defaults::default() },
-            other => return Err(Error::unsupported("tokenizer", format!("kind `{other}` ({MODEL})"))),
+            other => return Err(Unsupported::Tokenizer { detail: format!("kind `{other}` ({MODEL})") }.into()),
         };
         let is_bpe = matches!(model, "gpt2" | "gemma4" | "whitespace");
         let merges = if is_bpe { Some(merges(metadata)?) } else { None };

@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::added::{self, Files};
 use super::decoder;
 use super::stream::Pieces;
-use super::{EncodeOptions, Ids, TokenizerWarning, eog};
-use crate::Error;
+use super::{EncodeOptions, Ids, eog};
+use crate::error::Error;
+use crate::tokenizer::warning::TokenizerWarning;
 
 /// A tokenizer of Hugging Face.
 #[derive(Debug)]

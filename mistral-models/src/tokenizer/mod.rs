@@ -4,7 +4,7 @@
 //! defines what it means; the models here (byte-level BPE, SentencePiece BPE, WordPiece, Unigram) give the same ids.
 
 mod added;
-mod bpe;
+pub(crate) mod bpe;
 mod decoder;
 mod eog;
 mod export;
@@ -27,7 +27,9 @@ use std::sync::Arc;
 pub use stream::TextStream;
 pub use warning::TokenizerWarning;
 
-use crate::{Checkpoint, Error, Metadata};
+use crate::error::Error;
+use crate::loader::checkpoint::Checkpoint;
+use crate::metadata::Metadata;
 use stream::Pieces;
 
 /// How text is read.
@@ -137,6 +139,20 @@ impl Tokenizer {
         let files = hf::Sidecars { config, generation: generation_config, ..Default::default() };
         let (model, pieces, ids) = hf::Hf::new(tokenizer_json, &files)?;
         Ok(Self::new(Model::Hf(Box::new(model)), pieces, ids))
+    }
+
+    /// Reads the tokenizer of a checkpoint as [`from_checkpoint`](Self::from_checkpoint) does. Returns `Ok(None)` if the checkpoint says that
+    /// it has no tokenizer: a GGUF file without a kind of vocabulary, or with the kind `none` or `no_vocab`; other files without a
+    /// `tokenizer.json`.
+    ///
+    /// # Errors
+    /// The errors of [`from_checkpoint`](Self::from_checkpoint) for a tokenizer that exists but cannot be used.
+    pub fn open(checkpoint: &Checkpoint) -> Result<Option<Self>, Error> {
+        let exists = match checkpoint.metadata() {
+            Some(metadata) => !matches!(metadata.str("tokenizer.ggml.model")?, None | Some("none" | "no_vocab")),
+            None => checkpoint.file("tokenizer.json")?.is_some(),
+        };
+        exists.then(|| Self::from_checkpoint(checkpoint)).transpose()
     }
 
     /// Reads a checkpoint: the vocabulary of a GGUF file, or `tokenizer.json` and the files next to it.

@@ -4,7 +4,8 @@
 //! `tokenizer.json` files, which llama.cpp cites (and for engines without `\p{Lu}` approximates; not so here).
 
 use super::split::{SPACES, SPACES_BY_POWERS, Stage};
-use crate::Error;
+use crate::error::Error;
+use crate::unsupported::Unsupported;
 
 /// What a name fixes.
 #[derive(Debug, Clone, Copy)]
@@ -281,7 +282,7 @@ pub(super) fn pre(name: &str) -> Result<Pre, Error> {
         "gemma4" | "granite-embed-multi-311m" => Pre { chars: Some(true), spaces: Spaces::Escape, ..bytes(&[LINES]) },
         "sarvam-moe" => Pre { chars: Some(false), spaces: Spaces::Escape, ..bytes(&[LINES]) },
         "whitespace" => Pre { chars: Some(false), spaces: Spaces::Drop, ..bytes(&[Stage::Any(&[r"\S+"])]) },
-        _ => return Err(Error::unsupported("pre-tokenizer", format!("`{name}` (tokenizer.ggml.pre)"))),
+        _ => return Err(Unsupported::PreTokenizer { name: format!("`{name}` (tokenizer.ggml.pre)") }.into()),
     })
 }
 

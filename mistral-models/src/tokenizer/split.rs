@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use regex_automata::meta::Regex;
 
-use crate::Error;
+use crate::error::Error;
+use crate::unsupported::Unsupported;
 
 /// Stands for `\s+(?!\S)|\s+`: a run of white space without its last character where a word follows.
 pub(super) const SPACES: &str = r"\s+(?!\S)|\s+";
@@ -154,7 +155,7 @@ impl Compiled {
 }
 
 fn build(patterns: &[&str]) -> Result<Regex, Error> {
-    Regex::new_many(patterns).map_err(|e| Error::unsupported("pre-tokenizer", e.to_string()))
+    Regex::new_many(patterns).map_err(|e| Unsupported::PreTokenizer { name: e.to_string() }.into())
 }
 
 /// The start of the last character before `end`.

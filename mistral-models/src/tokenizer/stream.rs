@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::decoder::Change;
-use crate::Error;
+use crate::error::Error;
 
 /// Texts of tokens in one buffer: four bytes per token in addition to the text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

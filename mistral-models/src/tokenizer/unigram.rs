@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::sorted::Sorted;
 use super::vocab::{Attributes, Vocab};
-use crate::Error;
+use crate::error::Error;
 
 const SEARCHED: Attributes = Attributes::NORMAL.with(Attributes::USER_DEFINED).with(Attributes::UNUSED);
 

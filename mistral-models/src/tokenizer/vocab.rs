@@ -3,7 +3,7 @@
 //! Keys and token types as the GGUF specification names them (`tokenizer.ggml.*`).
 
 use super::index::Index;
-use crate::Error;
+use crate::error::Error;
 use crate::metadata::{Array, Metadata, Strings};
 
 /// What a token is; several can hold at once.

@@ -8,7 +8,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 use super::vocab::Vocab;
-use crate::Error;
+use crate::error::Error;
 
 /// Words of more characters are unknown.
 const LONGEST_WORD: usize = 100;

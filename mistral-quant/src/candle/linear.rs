@@ -8,8 +8,13 @@ use candle_core::quantized::QTensor;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Module, Result, Shape, Tensor};
 use half::{bf16, f16};
 
-use super::{SharedCpu, weight_from_qtensor};
-use crate::{CpuWeight, Error, Format, Weight, quantize};
+use crate::candle::qtensor::weight_from_qtensor;
+use crate::candle::shared::SharedCpu;
+use crate::cpu::weight::CpuWeight;
+use crate::error::Error;
+use crate::format::Format;
+use crate::quantize::quantize;
+use crate::weight::Weight;
 
 const NAME: &str = "mistral-quant linear";
 
@@ -191,7 +196,7 @@ fn short(layout: &Layout, found: usize) -> candle_core::Error {
 
 /// A product of sizes that can be addressed.
 fn product(factors: &[usize]) -> std::result::Result<usize, Error> {
-    crate::check::product("operands of a linear layer", factors)
+    crate::check::sizes::product("operands of a linear layer", factors)
 }
 
 /// `len` zeros, or the system's refusal as an error.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use candle_core::quantized::{GgmlDType, GgmlDType as D, QStorage, QTensor};
 use candle_core::{Device, Result};
 
-use crate::{Error, Format, SharedBytes, Weight};
+use crate::bytes::SharedBytes;
+use crate::error::Error;
+use crate::format::Format;
+use crate::weight::Weight;
 
 /// Every type of candle's.
 const DTYPES: [D; 15] = [

@@ -5,7 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::Result;
 
-use crate::{Backend, Cpu, CpuBuffer, CpuWeight, Error, MatMul, Weight};
+use crate::backend::{Backend, MatMul};
+use crate::cpu::weight::CpuWeight;
+use crate::cpu::{Cpu, CpuBuffer};
+use crate::error::Error;
+use crate::step::StepInput;
+use crate::weight::Weight;
 
 /// The kernels, the threads and the scratch memory that layers share; a clone is another name for the same.
 ///
@@ -63,9 +68,11 @@ impl SharedCpu {
     pub(super) fn decode(&self, weight: &CpuWeight, values: &mut [f32]) -> std::result::Result<(), Error> {
         let mut state = self.lock();
         let State { cpu, out, .. } = &mut *state;
+        let mut step = cpu.step()?;
         for (row, values) in (0u32..).zip(values.chunks_exact_mut(weight.cols().max(1))) {
             let out = out.hold(cpu, values.len())?;
-            cpu.embed(weight, &[row], 1.0, out)?;
+            cpu.begin(&mut step, &StepInput { tokens: 1, ids: &[&[row]], ..StepInput::default() })?;
+            cpu.embed(&step, 0, weight, 1.0, out)?;
             cpu.read(out, 0, values)?;
         }
         Ok(())

@@ -3,9 +3,17 @@ use std::sync::Arc;
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Module, Shape, Tensor, Var};
 
-use super::{Linear, SharedCpu, cause, format_of, ggml_dtype, qtensor_from_weight, weight_from_qtensor};
+use super::cause;
+use crate::bytes::SharedBytes;
+use crate::candle::linear::Linear;
+use crate::candle::qtensor::{format_of, ggml_dtype, qtensor_from_weight, weight_from_qtensor};
+use crate::candle::shared::SharedCpu;
+use crate::cpu::kernels::Isa;
 use crate::cpu::tests::{Random, cpu};
-use crate::{Error, Format, Isa, SharedBytes, Weight, quantize};
+use crate::error::Error;
+use crate::format::Format;
+use crate::quantize::quantize;
+use crate::weight::Weight;
 
 const COLS: usize = 512;
 

@@ -1,4 +1,4 @@
-//! Causal attention over the paged cache by online softmax.
+//! Attention over the paged cache by online softmax.
 //!
 //! Keys are visited in tiles of [`TILE`] and summed up in partitions of [`PARTITION`] positions, both cut at absolute positions
 //! of the sequence; the partitions of a query are then merged in order. What a query adds up, and in which order, is thus a
@@ -12,14 +12,19 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::cpu::Kernels;
+use crate::backend::{Attention, KvShape};
+use crate::cpu::Cpu;
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::elementwise::Elementwise;
-use crate::cpu::kernels::attention::{STRIP, Scoring, Sight, Stored, Sums, TILE, Tile};
+use crate::cpu::kernels::Kernels;
+use crate::cpu::kernels::attention::tile::{STRIP, Stored, TILE, Tile};
+use crate::cpu::kernels::attention::{Scoring, Sight, Sums};
 use crate::cpu::kv::{CpuKv, Store};
+use crate::cpu::pool::ThreadPool;
 use crate::cpu::storage::zeroed;
+use crate::error::Error;
 use crate::kv_format::KV_UNIT;
-use crate::{Attention, Cpu, Error, KvShape, Span, ThreadPool, check};
+use crate::step::{HostStep, Reach, Span};
 
 /// Positions whose sum is computed from nothing and then merged.
 const PARTITION: usize = 8 * TILE;
@@ -45,6 +50,7 @@ pub(crate) struct Scratch {
 #[derive(Clone, Copy)]
 struct Task<'a> {
     span: Span<'a>,
+    reach: Reach,
     /// First token of the span, and how many.
     first: usize,
     tokens: usize,
@@ -72,10 +78,12 @@ impl Scratch {
     }
 
     /// Computes an attention whose arguments have been checked.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn run(
         &mut self,
         pool: &ThreadPool,
         kernels: &Kernels,
+        step: &HostStep,
         queries: &[f32],
         kv: &CpuKv,
         attention: Attention<'_, Cpu>,
@@ -85,7 +93,7 @@ impl Scratch {
         let group = attention.heads / shape.kv_heads;
         let elementwise = Elementwise::new(kernels);
         let plan = Plan { kernels: *kernels, elementwise, queries, kv, shape, attention, group };
-        let mut tasks = plan.tasks();
+        let mut tasks = plan.tasks(step.spans(attention.group)?);
         let rows = tasks.iter().map(|task| task.tokens * group).max().unwrap_or_default();
         let widest = shape.key_dim.max(shape.value_dim);
         // A tile as f32, one more row, and scales.
@@ -165,14 +173,15 @@ fn each(
 
 impl<'a> Plan<'a> {
     /// Kv heads times blocks of tokens, in this order, so that threads at work side by side read the same keys.
-    fn tasks(&self) -> Vec<Task<'a>> {
+    fn tasks<'t>(&self, spans: impl Iterator<Item = Span<'t>>) -> Vec<Task<'t>> {
         let block = (TASK_ROWS / self.group).max(1);
         let mut tasks = Vec::new();
-        for span in self.attention.spans {
+        for span in spans {
+            let reach = span.reach(self.attention.visible);
             for kv_head in 0..self.shape.kv_heads {
                 for first in (0..span.tokens).step_by(block) {
                     let tokens = block.min(span.tokens - first);
-                    tasks.push(Task { span: *span, first, tokens, kv_head, spread: None });
+                    tasks.push(Task { span, reach, first, tokens, kv_head, spread: None });
                 }
             }
         }
@@ -201,8 +210,7 @@ impl<'a> Plan<'a> {
 
     /// What row `r` of a task sees.
     fn seen(&self, task: &Task<'_>, row: usize) -> Range<usize> {
-        let position = task.span.position + task.first + row / self.group;
-        check::first_seen(position, self.attention.window)..position + 1
+        task.reach.of(task.span.position + task.first + row / self.group)
     }
 
     /// What any row of a task sees.
@@ -261,7 +269,7 @@ impl<'a> Plan<'a> {
         let rows = task.tokens * self.group;
         let (scores, scratch) = scratch.split_at_mut(rows * TILE);
         let (scales, panel) = scratch.split_at_mut(TILE * key_dim.max(value_dim).div_ceil(KV_UNIT));
-        let Attention { scale, soft_cap, window, .. } = self.attention;
+        let Attention { scale, soft_cap, .. } = self.attention;
         sums.clear();
         let any = self.seen_by_any(task);
         for tile in (partition * PARTITION..(partition + 1) * PARTITION).step_by(TILE) {
@@ -269,7 +277,8 @@ impl<'a> Plan<'a> {
             if seen.is_empty() {
                 continue;
             }
-            let sight = Sight { first: task.span.position + task.first, row: 0, group: self.group, window, tile };
+            let first = task.span.position + task.first;
+            let sight = Sight { first, row: 0, group: self.group, reach: task.reach, tile };
             // Few rows wait for memory, so the next tile is asked for while this one is in use; many have enough to do.
             let next = tile + TILE..(tile + 2 * TILE).min(any.end).min(until);
             let few = rows < WIDEN_ROWS && self.kv.is_stripped() && !next.is_empty();

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::dense::{Panel, pack, pack_pairs, packed_width};
-use crate::cpu::matmul::{Job, Operand};
+use crate::cpu::operand::{Job, Operand};
+use crate::cpu::pool::ThreadPool;
 use crate::cpu::storage;
-use crate::{Error, Format, ThreadPool};
+use crate::error::Error;
+use crate::format::Format;
 
 /// The most tokens of a tile, a multiple of every group: enough that making panels costs little, few enough that sums stay cached.
 pub(crate) const TILE: usize = 192;

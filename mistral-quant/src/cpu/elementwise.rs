@@ -3,9 +3,30 @@
 //! Each is one body on [`FloatLanes`], compiled for every instruction set. No operation has a result that depends on where in
 //! a slice an element lies: what is left over behind the last whole vector goes through the same instructions.
 
-use crate::cpu::Kernels;
+use crate::backend::{Activation, NormKind};
+use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::lanes::{FloatLanes, LaneKernel};
-use crate::{Activation, RmsNorm};
+
+/// Runs an expression with the operation of an activation.
+macro_rules! with_activation {
+    ($activation:expr, $op:ident => $run:expr) => {
+        match $activation {
+            Activation::Silu => with_activation!(@ $op, Silu, $run),
+            Activation::Gelu => with_activation!(@ $op, Gelu, $run),
+            Activation::GeluTanh => with_activation!(@ $op, GeluTanh, $run),
+            Activation::QuickGelu => with_activation!(@ $op, QuickGelu, $run),
+            Activation::Relu => with_activation!(@ $op, Relu, $run),
+            Activation::ReluSquared => with_activation!(@ $op, ReluSquared, $run),
+            Activation::Sigmoid => with_activation!(@ $op, Sigmoid, $run),
+            Activation::Tanh => with_activation!(@ $op, Tanh, $run),
+            Activation::ClampedSwiglu { alpha, limit } => with_activation!(@ $op, ClampedSwiglu(alpha, limit), $run),
+        }
+    };
+    (@ $op:ident, $value:expr, $run:expr) => {{
+        let $op = $value;
+        $run
+    }};
+}
 
 /// The operations on the instruction set of some kernels.
 #[derive(Debug, Clone, Copy)]
@@ -19,9 +40,13 @@ impl Elementwise {
         Self { kernels: *kernels }
     }
 
-    /// `x += y`.
-    pub(crate) fn add(self, x: &mut [f32], y: &[f32]) {
-        self.kernels.run(Zip { x, y, op: Add });
+    /// `x += scale * y`.
+    pub(crate) fn add(self, x: &mut [f32], y: &[f32], scale: f32) {
+        if scale == 1.0 {
+            self.kernels.run(Zip { x, y, op: Add });
+        } else {
+            self.kernels.run(Zip { x, y, op: AddScaled(scale) });
+        }
     }
 
     /// `x *= factor`.
@@ -36,12 +61,12 @@ impl Elementwise {
 
     /// `gate = activation(gate) * up`.
     pub(crate) fn glu(self, gate: &mut [f32], up: &[f32], activation: Activation) {
-        match activation {
-            Activation::Silu => self.kernels.run(Zip { x: gate, y: up, op: Silu }),
-            Activation::Gelu => self.kernels.run(Zip { x: gate, y: up, op: Gelu }),
-            Activation::GeluTanh => self.kernels.run(Zip { x: gate, y: up, op: GeluTanh }),
-            Activation::Relu => self.kernels.run(Zip { x: gate, y: up, op: Relu }),
-        }
+        with_activation!(activation, op => self.kernels.run(Zip { x: gate, y: up, op }));
+    }
+
+    /// `x = activation(x)`.
+    pub(crate) fn activate(self, x: &mut [f32], activation: Activation) {
+        with_activation!(activation, op => self.kernels.run(Map { x, op: Alone(op) }));
     }
 
     /// `x = cap * tanh(x / cap)`.
@@ -50,8 +75,11 @@ impl Elementwise {
     }
 
     /// Normalises one row in place.
-    pub(crate) fn rms_norm(self, x: &mut [f32], weight: &[f32], norm: RmsNorm) {
-        self.kernels.run(Norm { x, weight, norm });
+    pub(crate) fn norm(self, x: &mut [f32], norm: RowNorm<'_>) {
+        match norm.kind {
+            NormKind::Rms => self.kernels.run(Rms { x, norm }),
+            NormKind::Layer => self.kernels.run(Layer { x, norm }),
+        }
     }
 
     /// Rotates the halves of one head against each other.
@@ -71,10 +99,41 @@ impl Elementwise {
     }
 }
 
-/// What is done to one vector of elements, and the elements of another slice beside them.
+/// The parameters of the norm of one row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowNorm<'a> {
+    pub(crate) kind: NormKind,
+    pub(crate) eps: f32,
+    pub(crate) offset: f32,
+    /// `[width]`; before [`of_row`](Self::of_row), `[groups * width]`.
+    pub(crate) weight: Option<&'a [f32]>,
+    /// As `weight`.
+    pub(crate) bias: Option<&'a [f32]>,
+}
+
+impl<'a> RowNorm<'a> {
+    /// Returns the norm of row `row`, with the part of the vectors that belongs to the row.
+    pub(crate) fn of_row(self, row: usize, width: usize) -> Self {
+        let part = |all: &'a [f32]| if all.len() == width { all } else { &all[row * width % all.len()..][..width] };
+        Self { weight: self.weight.map(part), bias: self.bias.map(part), ..self }
+    }
+}
+
+/// An operation on one vector of elements and on the elements of another slice at the same places.
 trait Lanewise: Copy {
     /// `x` from `x` and `y`; `y` is `x` where there is no other slice. Must be `#[inline(always)]`.
     fn apply<L: FloatLanes>(self, lanes: L, x: L::Vector, y: L::Vector) -> L::Vector;
+}
+
+/// An operation on one operand: the other is 1.
+#[derive(Clone, Copy)]
+struct Alone<Op>(Op);
+
+impl<Op: Lanewise> Lanewise for Alone<Op> {
+    #[inline(always)]
+    fn apply<L: FloatLanes>(self, lanes: L, x: L::Vector, _: L::Vector) -> L::Vector {
+        self.0.apply(lanes, x, lanes.splat(1.0))
+    }
 }
 
 /// `x = op(x)`.
@@ -160,14 +219,34 @@ macro_rules! lanewise {
 lanewise! {
     /// `x + y`.
     Add = |l, x, y| l.add(x, y);
+    /// `x + scale * y`.
+    AddScaled(scale) = |l, x, y| l.fma(y, l.splat(scale), x);
     /// `factor * x`.
     Multiply(factor) = |l, x, _y| l.mul(x, l.splat(factor));
     /// `a * x + b * y`.
     Blend(a, b) = |l, x, y| l.fma(x, l.splat(a), l.mul(y, l.splat(b)));
     /// `x / (1 + exp(-x)) * y`.
     Silu = |l, x, y| l.mul(l.div(x, l.add(l.splat(1.0), l.exp(l.sub(l.zero(), x)))), y);
-    /// `max(x, 0) * y`.
-    Relu = |l, x, y| l.mul(l.max(x, l.zero()), y);
+    /// `x / (1 + exp(-1.702 x)) * y`.
+    QuickGelu = |l, x, y| l.mul(l.div(x, l.add(l.splat(1.0), l.exp(l.mul(x, l.splat(-1.702))))), y);
+    /// `max(x, 0) * y`; NaN stays.
+    Relu = |l, x, y| l.mul(l.max(l.zero(), x), y);
+    /// `max(x, 0)² * y`; NaN stays.
+    ReluSquared = |l, x, y| {
+        let positive = l.max(l.zero(), x);
+        l.mul(l.mul(positive, positive), y)
+    };
+    /// `y / (1 + exp(-x))`.
+    Sigmoid = |l, x, y| l.div(y, l.add(l.splat(1.0), l.exp(l.sub(l.zero(), x))));
+    /// `tanh(x) * y`.
+    Tanh = |l, x, y| l.mul(l.tanh(x), y);
+    /// `min(x, limit) / (1 + exp(-alpha min(x, limit))) * (clamp(y, -limit, limit) + 1)`; NaN stays.
+    ClampedSwiglu(alpha, limit) = |l, x, y| {
+        let x = l.min(l.splat(limit), x);
+        let y = l.max(l.splat(-limit), l.min(l.splat(limit), y));
+        let swish = l.div(x, l.add(l.splat(1.0), l.exp(l.mul(x, l.splat(-alpha)))));
+        l.mul(swish, l.add(y, l.splat(1.0)))
+    };
     /// The tanh form of GELU: `1 + tanh(u) = 2 / (1 + exp(-2u))`, without the cancellation of the left side.
     GeluTanh = |l, x, y| {
         // -2 sqrt(2 / π) (x + 0.044715 x³).
@@ -221,35 +300,68 @@ fn erfc_of_positive<L: FloatLanes>(l: L, z: L::Vector) -> L::Vector {
     l.mul(l.mul(t, square), l.exp(l.sub(p, low)))
 }
 
-struct Norm<'a> {
-    x: &'a mut [f32],
-    weight: &'a [f32],
-    norm: RmsNorm,
+/// Sums `term` of all elements in f64: no overflow, and an error far below that of one f32 operation. The loop is simple enough to
+/// be vectorised by the compiler for the features that this is inlined into.
+#[inline(always)]
+fn sum(x: &[f32], term: impl Fn(f64) -> f64) -> f64 {
+    const SUMS: usize = 16;
+    let mut sums = [0.0f64; SUMS];
+    let (pieces, rest) = x.as_chunks::<SUMS>();
+    for piece in pieces {
+        for (sum, &x) in sums.iter_mut().zip(piece) {
+            *sum += term(f64::from(x));
+        }
+    }
+    let mut total: f64 = sums.iter().sum();
+    for &x in rest {
+        total += term(f64::from(x));
+    }
+    total
 }
 
-impl LaneKernel for Norm<'_> {
+struct Rms<'a> {
+    x: &'a mut [f32],
+    norm: RowNorm<'a>,
+}
+
+impl LaneKernel for Rms<'_> {
     type Output = ();
 
-    /// The mean square is summed in f64: no overflow, and an error far below that of one f32 operation. The loops are simple
-    /// enough to be vectorised by the compiler for the features that this is inlined into.
     #[inline(always)]
     fn run<L: FloatLanes>(self, _: L) {
-        const SUMS: usize = 16;
-        let Self { x, weight, norm } = self;
-        let mut sums = [0.0f64; SUMS];
-        let (pieces, rest) = x.as_chunks::<SUMS>();
-        for piece in pieces {
-            for (sum, &x) in sums.iter_mut().zip(piece) {
-                *sum += f64::from(x) * f64::from(x);
-            }
+        let Self { x, norm: RowNorm { eps, offset, weight, bias, .. } } = self;
+        let scale = (1.0 / (sum(x, |x| x * x) / x.len() as f64 + f64::from(eps)).sqrt()) as f32;
+        match weight {
+            Some(weight) => x.iter_mut().zip(weight).for_each(|(x, &w)| *x = *x * scale * (offset + w)),
+            None => x.iter_mut().for_each(|x| *x *= scale),
         }
-        let mut squares: f64 = sums.iter().sum();
-        for &x in rest {
-            squares += f64::from(x) * f64::from(x);
+        if let Some(bias) = bias {
+            x.iter_mut().zip(bias).for_each(|(x, &b)| *x += b);
         }
-        let scale = (1.0 / (squares / x.len() as f64 + f64::from(norm.eps)).sqrt()) as f32;
-        for (x, &w) in x.iter_mut().zip(weight) {
-            *x = *x * scale * (norm.offset + w);
+    }
+}
+
+struct Layer<'a> {
+    x: &'a mut [f32],
+    norm: RowNorm<'a>,
+}
+
+impl LaneKernel for Layer<'_> {
+    type Output = ();
+
+    /// The mean is subtracted in f64, so that a row far from zero loses no digits.
+    #[inline(always)]
+    fn run<L: FloatLanes>(self, _: L) {
+        let Self { x, norm: RowNorm { eps, offset, weight, bias, .. } } = self;
+        let width = x.len() as f64;
+        let mean = sum(x, |x| x) / width;
+        let scale = 1.0 / (sum(x, |x| (x - mean) * (x - mean)) / width + f64::from(eps)).sqrt();
+        x.iter_mut().for_each(|x| *x = ((f64::from(*x) - mean) * scale) as f32);
+        if let Some(weight) = weight {
+            x.iter_mut().zip(weight).for_each(|(x, &w)| *x *= offset + w);
+        }
+        if let Some(bias) = bias {
+            x.iter_mut().zip(bias).for_each(|(x, &b)| *x += b);
         }
     }
 }

@@ -11,9 +11,12 @@ use crate::cpu::dense;
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::dense::{pack, pack_pairs, packed_width};
-use crate::cpu::matmul::{self, Desk, Operand, is_block_format};
+use crate::cpu::matmul::{self, Desk, is_block_format};
+use crate::cpu::operand::Operand;
+use crate::cpu::pool::ThreadPool;
 use crate::cpu::storage;
-use crate::{Error, Routes, ThreadPool};
+use crate::error::Error;
+use crate::routes::Routed;
 
 /// One product of a group.
 pub(crate) struct ExpertJob<'a> {
@@ -43,7 +46,7 @@ pub(crate) fn matmul(
     scratch: &mut Scratch,
     x: &[f32],
     cols: usize,
-    routes: Routes<'_>,
+    routes: Routed<'_>,
     jobs: &mut [ExpertJob<'_>],
 ) -> Result<(), Error> {
     let formats = || jobs.iter().flat_map(|job| job.experts.iter().map(|expert| expert.1.format()));
@@ -127,7 +130,7 @@ impl Scratch {
         kernels: &Kernels,
         x: &[f32],
         cols: usize,
-        routes: Routes<'_>,
+        routes: Routed<'_>,
         rounded: bool,
     ) -> Result<(), Error> {
         let width = packed_width(cols, rounded);

@@ -7,11 +7,16 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
+use crate::backend::KvShape;
+use crate::check;
 use crate::cpu::disjoint::Disjoint;
-use crate::cpu::kernels::attention::{STRIP, STRIPS, Stored};
+use crate::cpu::kernels::attention::tile::{STRIP, STRIPS, Stored};
+use crate::cpu::pool::ThreadPool;
 use crate::cpu::storage::zeroed;
+use crate::error::Error;
+use crate::kv_format::KvFormat;
 use crate::kv_format::{KV_UNIT, encode_unit};
-use crate::{Error, KvFormat, KvShape, Span, ThreadPool, check};
+use crate::step::Span;
 
 /// Elements below which storing is not worth waking threads for.
 const SERIAL: usize = 16 * 1024;
@@ -76,19 +81,19 @@ impl CpuKv {
     }
 
     /// Stores the rows of checked spans; one task a head, so that blocks that two spans share are written in span order.
-    pub(crate) fn append(
+    pub(crate) fn append<'a>(
         &mut self,
         pool: &ThreadPool,
         keys: &[f32],
         values: &[f32],
-        spans: &[Span<'_>],
+        spans: impl Iterator<Item = Span<'a>> + Clone + Sync,
     ) -> Result<(), Error> {
         let KvShape { block_tokens, kv_heads, key_dim, value_dim, .. } = self.shape;
-        let tokens: usize = spans.iter().map(|span| span.tokens).fold(0, usize::saturating_add);
+        let tokens: usize = spans.clone().map(|span| span.tokens).fold(0, usize::saturating_add);
         let serial = tokens.saturating_mul(kv_heads * (key_dim + value_dim)) < SERIAL;
         let (stored_keys, stored_values) = (self.keys.writer(), self.values.writer());
         let store = |kv_head: usize| {
-            for span in spans {
+            for span in spans.clone() {
                 for i in 0..span.tokens {
                     let position = span.position + i;
                     let block = span.blocks[position / block_tokens] as usize;

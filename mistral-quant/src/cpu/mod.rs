@@ -1,7 +1,4 @@
 //! The operations on the CPU: SIMD kernels chosen at run time, on the threads of a pool.
-//!
-//! Results do not depend on the number of threads, nor on which other tokens share the batch: every output element is
-//! computed by one task in an order that only its own row and its position in the sequence decide.
 
 pub(crate) mod activations;
 mod attention;
@@ -13,31 +10,46 @@ pub(crate) mod kernels;
 mod kv;
 mod locks;
 mod matmul;
+mod operand;
 pub(crate) mod pool;
+mod recurrent;
 mod repack;
+mod routing;
 mod storage;
-mod weight;
+pub(crate) mod weight;
 
 use std::mem;
 use std::sync::{Arc, Mutex};
 
 use self::disjoint::Disjoint;
-use self::elementwise::Elementwise;
+use self::elementwise::{Elementwise, RowNorm};
 use self::experts::ExpertJob;
 pub use self::kernels::Isa;
 pub(crate) use self::kernels::Kernels;
 pub use self::kv::CpuKv;
-use self::matmul::{Gated, Job, Scratch};
+use self::matmul::Scratch;
+use self::operand::{Gated, Job};
+use self::pool::ThreadPool;
+use self::recurrent::Filter;
 pub use self::repack::Repack;
 use self::repack::Repacker;
+use self::routing::Router;
 use self::storage::Lines;
 pub use self::weight::CpuWeight;
 use self::weight::Form;
 use crate::backend::sealed::Sealed;
-use crate::{
-    Activation, Attention, Backend, Error, ExpertMatMul, GluMatMul, KvShape, MatMul, RmsNorm, Rope, RopeStyle, Routes,
-    Span, ThreadPool, Weight, check,
+use crate::backend::{
+    Activation, Attention, Backend, Convolution, ExpertMatMul, GluMatMul, KvShape, MatMul, Norm, Rope, RopeStyle,
+    RouteRule, SelectiveScan,
 };
+use crate::check;
+use crate::error::Error;
+use crate::routes::HostRoutes;
+use crate::routes::RoutedInput;
+use crate::state::HostState;
+use crate::state::StateShape;
+use crate::step::{HostStep, Rotation, StepInput};
+use crate::weight::Weight;
 
 /// Elements below which a memory-bound operation is not worth waking threads for; also the size of a task's piece.
 const CHEAP_PIECE: usize = 16 * 1024;
@@ -77,7 +89,50 @@ pub struct CpuOptions {
     pub bf16_products: bool,
 }
 
+impl CpuOptions {
+    /// Sets [`threads`](Self#structfield.threads).
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Sets [`isa_limit`](Self#structfield.isa_limit).
+    #[must_use]
+    pub fn isa_limit(mut self, isa: Isa) -> Self {
+        self.isa_limit = Some(isa);
+        self
+    }
+
+    /// Sets [`pool`](Self#structfield.pool).
+    #[must_use]
+    pub fn pool(mut self, pool: ThreadPool) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
+    /// Sets [`repack`](Self#structfield.repack).
+    #[must_use]
+    pub fn repack(mut self, repack: Repack) -> Self {
+        self.repack = repack;
+        self
+    }
+
+    /// Sets [`bf16_products`](Self#structfield.bf16_products).
+    #[must_use]
+    pub fn bf16_products(mut self, on: bool) -> Self {
+        self.bf16_products = on;
+        self
+    }
+}
+
 /// The CPU backend.
+///
+/// Equal inputs have equal results, to the bit: a row does not depend on which other rows share its batch, nor on the number of
+/// threads, nor on whether its sequence came whole or in chunks, through the cache and the recurrent state alike. Every element of
+/// a result is computed by one task, in an order that its own row and its position decide. An operation that fuses two others has
+/// the bits of those two. All of this holds for one instruction set and one setting of [`CpuOptions::bf16_products`]; a different
+/// instruction set rounds differently in the last digits.
 ///
 /// ```
 /// use mistral_quant::{Backend, Cpu, CpuOptions, MatMul, Weight};
@@ -189,19 +244,22 @@ impl Backend for Cpu {
     type Buffer = CpuBuffer;
     type Weight = CpuWeight;
     type Kv = CpuKv;
+    type State = HostState;
+    type Step = HostStep;
+    type Routes = HostRoutes;
 
     fn buffer(&mut self, len: usize) -> Result<CpuBuffer, Error> {
         Ok(CpuBuffer { values: Lines::zeroed("a buffer", len)? })
     }
 
     fn write(&mut self, buffer: &mut CpuBuffer, values: &[f32]) -> Result<(), Error> {
-        check::holds("written buffer", buffer.values.len(), &[values.len()])?;
+        check::sizes::holds("written buffer", buffer.values.len(), &[values.len()])?;
         buffer.values[..values.len()].copy_from_slice(values);
         Ok(())
     }
 
     fn read(&mut self, buffer: &CpuBuffer, offset: usize, values: &mut [f32]) -> Result<(), Error> {
-        let range = check::range("read buffer", buffer.values.len(), offset, values.len())?;
+        let range = check::sizes::range("read buffer", buffer.values.len(), offset, values.len())?;
         values.copy_from_slice(&buffer.values[range]);
         Ok(())
     }
@@ -216,10 +274,33 @@ impl Backend for Cpu {
         CpuKv::new(shape)
     }
 
-    fn embed(&mut self, table: &CpuWeight, ids: &[u32], scale: f32, out: &mut CpuBuffer) -> Result<(), Error> {
-        let width = table.cols();
-        check::ids("token id", ids, table.rows())?;
-        let len = check::holds("embedded tokens", out.values.len(), &[ids.len(), width])?;
+    fn state(&mut self, shape: StateShape) -> Result<HostState, Error> {
+        Ok(HostState::new(shape, storage::zeroed("recurrent state", check::state(shape)?)?))
+    }
+
+    fn step(&mut self) -> Result<HostStep, Error> {
+        Ok(HostStep::default())
+    }
+
+    fn routes(&mut self, tokens: usize, top_k: usize) -> Result<HostRoutes, Error> {
+        HostRoutes::new(tokens, top_k)
+    }
+
+    fn begin(&mut self, step: &mut HostStep, input: &StepInput<'_>) -> Result<(), Error> {
+        step.begin(input)
+    }
+
+    fn embed(
+        &mut self,
+        step: &HostStep,
+        list: usize,
+        table: &CpuWeight,
+        scale: f32,
+        out: &mut CpuBuffer,
+    ) -> Result<(), Error> {
+        let (ids, width) = (step.ids(list)?, table.cols());
+        check::sizes::ids("id to embed", ids, table.rows())?;
+        let len = check::sizes::holds("embedded tokens", out.values.len(), &[ids.len(), width])?;
         let form = table.shared().form();
         let failed = Mutex::new(None);
         self.pieces(&mut out.values[..len], width, COSTLY_PIECE, &|start, out| {
@@ -237,47 +318,38 @@ impl Backend for Cpu {
         failed.into_inner().ok().flatten().map_or(Ok(()), Err)
     }
 
-    fn gather(&mut self, x: &CpuBuffer, rows: &[u32], width: usize, out: &mut CpuBuffer) -> Result<(), Error> {
-        let len = check::holds("gathered rows", out.values.len(), &[rows.len(), width])?;
+    fn gather(&mut self, step: &HostStep, x: &CpuBuffer, width: usize, out: &mut CpuBuffer) -> Result<(), Error> {
+        check::sizes::holds("rows to gather from", x.values.len(), &[step.tokens(), width])?;
+        let len = check::sizes::holds("gathered rows", out.values.len(), &[step.rows().len(), width])?;
         if width == 0 {
             return Ok(());
         }
-        check::ids("gathered row", rows, x.values.len() / width)?;
-        for (out, &row) in out.values[..len].chunks_exact_mut(width).zip(rows) {
+        for (out, &row) in out.values[..len].chunks_exact_mut(width).zip(step.rows()) {
             let start = row as usize * width;
             out.copy_from_slice(&x.values[start..start + width]);
         }
         Ok(())
     }
 
-    fn rms_norm(
-        &mut self,
-        x: &CpuBuffer,
-        rows: usize,
-        weight: &CpuWeight,
-        norm: RmsNorm,
-        out: &mut CpuBuffer,
-    ) -> Result<(), Error> {
-        let len = check::rms_norm(x.values.len(), rows, weight.shape(), norm)?;
-        check::holds("output of an rms norm", out.values.len(), &[len])?;
-        self.pieces(&mut out.values[..len], norm.width, COSTLY_PIECE, &|start, out| {
-            for (x, out) in x.values[start..].chunks_exact(norm.width).zip(out.chunks_exact_mut(norm.width)) {
+    fn norm(&mut self, x: &CpuBuffer, rows: usize, norm: Norm<'_, Self>, out: &mut CpuBuffer) -> Result<(), Error> {
+        let len = check::norm(x.values.len(), rows, &norm, CpuWeight::shape)?;
+        check::sizes::holds("output of a norm", out.values.len(), &[len])?;
+        let (width, norm) = (norm.width, row_norm(&norm));
+        self.pieces(&mut out.values[..len], width, COSTLY_PIECE, &|start, out| {
+            for (i, (x, out)) in x.values[start..].chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
                 out.copy_from_slice(x);
-                self.elementwise.rms_norm(out, weight.vector(), norm);
+                self.elementwise.norm(out, norm.of_row(start / width + i, width));
             }
         })
     }
 
-    fn rms_norm_in_place(
-        &mut self,
-        x: &mut CpuBuffer,
-        rows: usize,
-        weight: &CpuWeight,
-        norm: RmsNorm,
-    ) -> Result<(), Error> {
-        let len = check::rms_norm(x.values.len(), rows, weight.shape(), norm)?;
-        self.pieces(&mut x.values[..len], norm.width, COSTLY_PIECE, &|_, x| {
-            x.chunks_exact_mut(norm.width).for_each(|x| self.elementwise.rms_norm(x, weight.vector(), norm));
+    fn norm_in_place(&mut self, x: &mut CpuBuffer, rows: usize, norm: Norm<'_, Self>) -> Result<(), Error> {
+        let len = check::norm(x.values.len(), rows, &norm, CpuWeight::shape)?;
+        let (width, norm) = (norm.width, row_norm(&norm));
+        self.pieces(&mut x.values[..len], width, COSTLY_PIECE, &|start, x| {
+            for (i, x) in x.chunks_exact_mut(width).enumerate() {
+                self.elementwise.norm(x, norm.of_row(start / width + i, width));
+            }
         })
     }
 
@@ -332,20 +404,75 @@ impl Backend for Cpu {
         product
     }
 
+    fn route(
+        &mut self,
+        logits: &CpuBuffer,
+        tokens: usize,
+        rule: &RouteRule,
+        bias: Option<&CpuWeight>,
+        routes: &mut HostRoutes,
+    ) -> Result<(), Error> {
+        let logits = &logits.values;
+        check::route(logits.len(), tokens, rule, bias.map(CpuWeight::shape), routes.capacity())?;
+        let bias = bias.map(CpuWeight::vector);
+        let choices = routes.choices(tokens, rule.top_k);
+        // An expert costs an exponential in f64, and a look for each choice.
+        let piece = (COSTLY_PIECE / 8 / rule.experts).max(1);
+        let choices = Disjoint::new(choices);
+        self.pool.for_each(tokens.div_ceil(piece), &|task| {
+            let first = task * piece;
+            // SAFETY: each task has tokens of its own.
+            let choices = unsafe { choices.slice(first * rule.top_k, piece.min(tokens - first) * rule.top_k) };
+            let mut router = Router::default();
+            let logits = logits[first * rule.experts..].chunks_exact(rule.experts);
+            for (choices, logits) in choices.chunks_exact_mut(rule.top_k).zip(logits) {
+                router.choose(rule, logits, bias, choices);
+            }
+        })?;
+        routes.sort(rule.experts);
+        Ok(())
+    }
+
+    fn read_routes(&mut self, routes: &HostRoutes, rows: &mut Vec<u32>, ends: &mut Vec<usize>) -> Result<(), Error> {
+        routes.read(rows, ends);
+        Ok(())
+    }
+
+    fn spread_routed(
+        &mut self,
+        x: &CpuBuffer,
+        routes: &HostRoutes,
+        width: usize,
+        out: &mut CpuBuffer,
+    ) -> Result<(), Error> {
+        check::routed_rows(x.values.len(), out.values.len(), routes, width)?;
+        let len = routes.len() * width;
+        self.pieces(&mut out.values[..len], width, CHEAP_PIECE, &|start, out| {
+            for (out, route) in out.chunks_exact_mut(width).zip(start / width..) {
+                let from = routes.rows()[route] as usize * width;
+                out.copy_from_slice(&x.values[from..from + width]);
+                self.elementwise.multiply(out, routes.weights()[route]);
+            }
+        })
+    }
+
     fn matmul_experts(
         &mut self,
         x: &CpuBuffer,
-        routes: Routes<'_>,
+        input: RoutedInput,
+        routes: &HostRoutes,
         group: &mut [ExpertMatMul<'_, Self>],
     ) -> Result<(), Error> {
         let mut shapes = Vec::with_capacity(group.len());
         for product in &*group {
             let biases = product.biases.map(|biases| biases.iter().map(CpuWeight::shape));
             let weights = product.weights.iter().map(CpuWeight::shape);
-            shapes.push(check::expert_matmul(weights, biases, routes, x.values.len(), product.out.values.len())?);
+            let (x_len, out_len) = (x.values.len(), product.out.values.len());
+            shapes.push(check::expert_matmul(weights, biases, input, routes, x_len, out_len)?);
         }
         let Some(&[_, cols]) = shapes.first() else { return Ok(()) };
         shapes.iter().try_for_each(|shape| check::same_cols(cols, shape[1]))?;
+        let routes = routes.routed(input);
         let used: Vec<usize> = (0..routes.ends.len()).filter(|&expert| !routes.of(expert).is_empty()).collect();
         let form = |weights: &[CpuWeight]| -> Vec<Arc<Form>> {
             used.iter().filter_map(|&expert| Some(weights.get(expert)?.shared().form())).collect()
@@ -364,38 +491,36 @@ impl Backend for Cpu {
         experts::matmul(&self.pool, &self.kernels, &mut self.experts, &x.values, cols, routes, &mut jobs)
     }
 
-    fn add_routed(
+    fn sum_routed(
         &mut self,
-        out: &mut CpuBuffer,
         y: &CpuBuffer,
-        routes: Routes<'_>,
-        weights: &[f32],
+        routes: &HostRoutes,
+        weighted: bool,
         width: usize,
+        out: &mut CpuBuffer,
     ) -> Result<(), Error> {
-        check::add_routed(out.values.len(), y.values.len(), routes, weights, width)?;
+        check::routed_rows(out.values.len(), y.values.len(), routes, width)?;
         // A task adds up some columns of all routes, each in the order of the routes.
-        let rows = routes.rows.len().max(1);
-        let piece = (CHEAP_PIECE / rows).max(16);
+        let piece = (CHEAP_PIECE / routes.len().max(1)).max(16);
         let out = Disjoint::new(&mut out.values);
         self.pool.for_each(width.div_ceil(piece), &|task| {
             let (start, len) = (task * piece, piece.min(width - task * piece));
-            for (route, (&row, &weight)) in routes.rows.iter().zip(weights).enumerate() {
+            for token in 0..routes.tokens() {
+                // SAFETY: these columns are this task's, and the last borrow of them has ended.
+                unsafe { out.slice(token * width + start, len) }.fill(0.0);
+            }
+            for (route, (&row, &weight)) in routes.rows().iter().zip(routes.weights()).enumerate() {
                 // SAFETY: these columns are this task's, and the last borrow of them has ended.
                 let out = unsafe { out.slice(row as usize * width + start, len) };
+                let weight = if weighted { weight } else { 1.0 };
                 self.elementwise.blend(out, 1.0, &y.values[route * width + start..][..len], weight);
             }
         })
     }
 
-    fn rope(
-        &mut self,
-        x: &mut CpuBuffer,
-        tokens: usize,
-        cos: &CpuBuffer,
-        sin: &CpuBuffer,
-        rope: Rope,
-    ) -> Result<(), Error> {
-        let len = check::rope(x.values.len(), tokens, cos.values.len(), sin.values.len(), rope)?;
+    fn rope(&mut self, step: &HostStep, x: &mut CpuBuffer, table: usize, rope: Rope) -> Result<(), Error> {
+        let Rotation { cos, sin } = step.rotation(table)?;
+        let len = check::rope(x.values.len(), step.tokens(), Rotation { cos, sin }, rope)?;
         let (width, half) = (rope.heads * rope.head_dim, rope.rotary_dim / 2);
         if len == 0 || half == 0 {
             return Ok(());
@@ -403,11 +528,12 @@ impl Backend for Cpu {
         self.pieces(&mut x.values[..len], width, COSTLY_PIECE, &|start, x| {
             for (i, token) in x.chunks_exact_mut(width).enumerate() {
                 let table = (start / width + i) * half;
-                let (cos, sin) = (&cos.values[table..table + half], &sin.values[table..table + half]);
+                let (cos, sin) = (&cos[table..table + half], &sin[table..table + half]);
                 for head in token.chunks_exact_mut(rope.head_dim) {
+                    let part = &mut head[rope.offset..rope.offset + 2 * half];
                     match rope.style {
-                        RopeStyle::Halves => self.elementwise.rotate_halves(&mut head[..2 * half], cos, sin),
-                        RopeStyle::Pairs => self.elementwise.rotate_pairs(&mut head[..2 * half], cos, sin),
+                        RopeStyle::Halves => self.elementwise.rotate_halves(part, cos, sin),
+                        RopeStyle::Pairs => self.elementwise.rotate_pairs(part, cos, sin),
                     }
                 }
             }
@@ -416,67 +542,136 @@ impl Backend for Cpu {
 
     fn append(
         &mut self,
+        step: &HostStep,
+        group: usize,
         kv: &mut CpuKv,
         keys: &CpuBuffer,
         values: &CpuBuffer,
-        spans: &[Span<'_>],
     ) -> Result<(), Error> {
-        check::append(kv.shape(), keys.values.len(), values.values.len(), spans)?;
-        kv.append(&self.pool, &keys.values, &values.values, spans)
+        let (keys, values, spans) = (&keys.values, &values.values, step.spans(group)?);
+        check::append(kv.shape(), keys.len(), values.len(), step.tokens(), spans.clone())?;
+        kv.append(&self.pool, keys, values, spans)
     }
 
     fn attention(
         &mut self,
+        step: &HostStep,
         queries: &CpuBuffer,
         kv: &CpuKv,
         attention: Attention<'_, Self>,
         out: &mut CpuBuffer,
     ) -> Result<(), Error> {
+        let (queries, out, spans) = (&queries.values, &mut out.values, step.spans(attention.group)?);
         let sinks = attention.sinks.map(CpuWeight::shape);
-        check::attention(kv.shape(), &attention, sinks, queries.values.len(), out.values.len())?;
-        self.attention.run(&self.pool, &self.kernels, &queries.values, kv, attention, &mut out.values)
+        check::attention(kv.shape(), &attention, sinks, queries.len(), out.len(), step.tokens(), spans)?;
+        self.attention.run(&self.pool, &self.kernels, step, queries, kv, attention, out)
+    }
+
+    fn convolve(
+        &mut self,
+        step: &HostStep,
+        x: &CpuBuffer,
+        convolution: Convolution<'_, Self>,
+        state: &mut HostState,
+        out: &mut CpuBuffer,
+    ) -> Result<(), Error> {
+        let (x, out) = (&x.values, &mut out.values);
+        check::convolution(step, &convolution, CpuWeight::shape, state.shape(), x.len(), out.len())?;
+        let Convolution { channels, weight, bias, activation, .. } = convolution;
+        if channels == 0 {
+            return Ok(());
+        }
+        let (taps, bias) = (weight.taps(&self.kernels)?, bias.map(CpuWeight::vector));
+        let slot_len = state.shape().len;
+        let filter = Filter { channels, taps, bias, activation };
+        recurrent::convolve(&self.pool, &self.kernels, step, x, &filter, (state.values(), slot_len), out)
+    }
+
+    fn scan(
+        &mut self,
+        step: &HostStep,
+        mixed: &CpuBuffer,
+        dt: &CpuBuffer,
+        scan: SelectiveScan<'_, Self>,
+        state: &mut HostState,
+        out: &mut CpuBuffer,
+    ) -> Result<(), Error> {
+        let (mixed, dt, out) = (&mixed.values, &dt.values, &mut out.values);
+        check::scan(step, &scan, CpuWeight::shape, state.shape(), [mixed.len(), dt.len(), out.len()])?;
+        let slot_len = state.shape().len;
+        recurrent::scan(&self.pool, &self.kernels, step, [mixed, dt], &scan, (state.values(), slot_len), out)
     }
 
     fn glu(&mut self, gate: &mut CpuBuffer, up: &CpuBuffer, len: usize, activation: Activation) -> Result<(), Error> {
-        check::holds("gate", gate.values.len(), &[len])?;
-        check::holds("up", up.values.len(), &[len])?;
+        check::sizes::holds("gate", gate.values.len(), &[len])?;
+        check::sizes::holds("up", up.values.len(), &[len])?;
         self.glu_of(&mut gate.values[..len], &up.values, activation)
     }
 
-    fn add(&mut self, x: &mut CpuBuffer, y: &CpuBuffer, len: usize) -> Result<(), Error> {
-        check::holds("left summand", x.values.len(), &[len])?;
-        check::holds("right summand", y.values.len(), &[len])?;
+    fn activate(&mut self, x: &mut CpuBuffer, len: usize, activation: Activation) -> Result<(), Error> {
+        check::plain_activation(activation)?;
+        check::sizes::holds("activated values", x.values.len(), &[len])?;
+        self.pieces(&mut x.values[..len], 1, COSTLY_PIECE, &|_, x| self.elementwise.activate(x, activation))
+    }
+
+    fn add(&mut self, x: &mut CpuBuffer, y: &CpuBuffer, len: usize, scale: f32) -> Result<(), Error> {
+        check::sizes::holds("left summand", x.values.len(), &[len])?;
+        check::sizes::holds("right summand", y.values.len(), &[len])?;
         self.pieces(&mut x.values[..len], 1, CHEAP_PIECE, &|start, x| {
-            self.elementwise.add(x, &y.values[start..start + x.len()]);
+            self.elementwise.add(x, &y.values[start..start + x.len()], scale);
+        })
+    }
+
+    fn scale(&mut self, x: &mut CpuBuffer, len: usize, scale: f32) -> Result<(), Error> {
+        check::sizes::holds("scaled values", x.values.len(), &[len])?;
+        self.pieces(&mut x.values[..len], 1, CHEAP_PIECE, &|_, x| self.elementwise.multiply(x, scale))
+    }
+
+    fn scale_rows(&mut self, step: &HostStep, list: usize, x: &mut CpuBuffer, width: usize) -> Result<(), Error> {
+        let factors = step.factors(list)?;
+        let len = check::sizes::holds("scaled rows", x.values.len(), &[factors.len(), width])?;
+        self.pieces(&mut x.values[..len], width, CHEAP_PIECE, &|start, x| {
+            for (x, &factor) in x.chunks_exact_mut(width).zip(&factors[start / width..]) {
+                self.elementwise.multiply(x, factor);
+            }
         })
     }
 
     fn soft_cap(&mut self, x: &mut CpuBuffer, len: usize, cap: f32) -> Result<(), Error> {
         check::positive_cap(cap)?;
-        check::holds("capped values", x.values.len(), &[len])?;
+        check::sizes::holds("capped values", x.values.len(), &[len])?;
         self.pieces(&mut x.values[..len], 1, COSTLY_PIECE, &|_, x| self.elementwise.soft_cap(x, cap))
     }
 
-    fn add_rms_norm(
+    fn add_norm(
         &mut self,
         x: &mut CpuBuffer,
         y: &CpuBuffer,
         rows: usize,
-        weight: &CpuWeight,
-        norm: RmsNorm,
+        scale: f32,
+        norm: Norm<'_, Self>,
         out: &mut CpuBuffer,
     ) -> Result<(), Error> {
         let (x_len, y_len) = (x.values.len(), y.values.len());
-        let len = check::add_rms_norm(x_len, y_len, rows, weight.shape(), norm, out.values.len())?;
+        let len = check::add_norm(x_len, y_len, rows, &norm, CpuWeight::shape, out.values.len())?;
         let x = Disjoint::new(&mut x.values[..len]);
-        self.pieces(&mut out.values[..len], norm.width, COSTLY_PIECE, &|start, out| {
+        let (width, norm) = (norm.width, row_norm(&norm));
+        self.pieces(&mut out.values[..len], width, COSTLY_PIECE, &|start, out| {
             // SAFETY: as `pieces` gives this task this part of `out` alone, so it has this part of `x` alone.
             let x = unsafe { x.slice(start, out.len()) };
-            self.elementwise.add(x, &y.values[start..start + x.len()]);
+            self.elementwise.add(x, &y.values[start..start + x.len()], scale);
             out.copy_from_slice(x);
-            out.chunks_exact_mut(norm.width).for_each(|row| self.elementwise.rms_norm(row, weight.vector(), norm));
+            for (i, row) in out.chunks_exact_mut(width).enumerate() {
+                self.elementwise.norm(row, norm.of_row(start / width + i, width));
+            }
         })
     }
+}
+
+/// Returns a norm with its vectors in memory.
+fn row_norm<'a>(norm: &Norm<'a, Cpu>) -> RowNorm<'a> {
+    let &Norm { kind, eps, offset, weight, bias, .. } = norm;
+    RowNorm { kind, eps, offset, weight: weight.map(CpuWeight::vector), bias: bias.map(CpuWeight::vector) }
 }
 
 #[cfg(test)]

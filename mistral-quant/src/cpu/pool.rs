@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use self::primitives::{
     Arc, AtomicBool, AtomicPtr, AtomicUsize, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, thread, thread_local,
 };
-use crate::Error;
+use crate::error::Error;
 
 /// What the pool is built of; loom's models of the same when the pool is checked by loom.
 mod primitives {

@@ -8,7 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use super::kernels::Kernels;
 use super::weight::{CpuWeight, Shared};
-use crate::{Error, ThreadPool};
+use crate::cpu::pool::ThreadPool;
+use crate::error::Error;
 
 /// When the CPU lays weights out anew, 8 to 32 rows interleaved, so that its kernels read one stream without sorting bytes.
 ///

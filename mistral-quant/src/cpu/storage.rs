@@ -3,7 +3,7 @@
 use std::alloc::{self, Layout};
 use std::ops::{Deref, DerefMut};
 
-use crate::Error;
+use crate::error::Error;
 
 /// A number type whose all-zero bytes are the value 0.
 ///

@@ -1,10 +1,18 @@
 use std::ops::Range;
 
 use super::{Cpu, CpuOptions};
-use crate::{
-    Activation, Attention, Backend, Error, Format, GluMatMul, Isa, KvFormat, KvShape, MatMul, Reference, Repack,
-    RmsNorm, Rope, RopeStyle, SharedBytes, Span, Weight, quantize,
-};
+use crate::backend::{Activation, Backend, GluMatMul, MatMul, Norm, NormKind, Rope, RopeStyle};
+use crate::bytes::SharedBytes;
+use crate::cpu::kernels::Isa;
+use crate::cpu::repack::Repack;
+use crate::format::Format;
+use crate::quantize::quantize;
+use crate::reference::Reference;
+use crate::step::{Rotation, StepInput};
+use crate::testing::step;
+use crate::weight::Weight;
+
+mod refusals;
 
 /// A linear congruential generator (Knuth's MMIX constants): the same numbers everywhere.
 pub(crate) struct Random(u64);
@@ -37,9 +45,14 @@ pub(crate) fn cpu(threads: usize, isa_limit: Option<Isa>) -> Cpu {
     Cpu::new(CpuOptions { threads: Some(threads), isa_limit, ..CpuOptions::default() }).unwrap()
 }
 
+/// Every instruction set of this machine.
+pub(crate) fn isas() -> Vec<Isa> {
+    Isa::available().collect()
+}
+
 /// Every set-up whose results are held against the reference.
 fn backends() -> Vec<Cpu> {
-    vec![cpu(1, None), cpu(3, None), cpu(2, Some(Isa::Scalar))]
+    isas().into_iter().flat_map(|isa| [1, 3].map(|threads| cpu(threads, Some(isa)))).collect()
 }
 
 pub(crate) fn buffer<B: Backend>(backend: &mut B, values: &[f32]) -> B::Buffer {
@@ -54,12 +67,12 @@ pub(crate) fn contents<B: Backend>(backend: &mut B, buffer: &B::Buffer, len: usi
     values
 }
 
-fn vector<B: Backend>(backend: &mut B, values: &[f32]) -> B::Weight {
+pub(crate) fn vector<B: Backend>(backend: &mut B, values: &[f32]) -> B::Weight {
     backend.weight(Weight::from_f32(1, values.len(), values).unwrap()).unwrap()
 }
 
 #[track_caller]
-fn assert_near(found: &[f32], expected: &[f32], relative: f32, absolute: f32) {
+pub(crate) fn assert_near(found: &[f32], expected: &[f32], relative: f32, absolute: f32) {
     assert_eq!(found.len(), expected.len());
     for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
         let allowed = relative * expected.abs() + absolute;
@@ -67,45 +80,67 @@ fn assert_near(found: &[f32], expected: &[f32], relative: f32, absolute: f32) {
     }
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
+pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// Runs a block on the reference and on every set-up; all set-ups of one ISA must agree to the bit.
+/// Runs a block on the reference and on every instruction set; one thread and several must agree to the bit.
 macro_rules! against_reference {
     ($relative:expr, $absolute:expr, |$backend:ident| $body:block) => {{
-        let mut reference = Reference;
+        let mut reference = $crate::reference::Reference;
         let $backend = &mut reference;
         let expected: Vec<f32> = $body;
-        let on_cpu = |mut cpu: Cpu| -> Vec<f32> {
-            let $backend = &mut cpu;
-            $body
-        };
-        let mut found = backends().into_iter().map(on_cpu);
-        let (one, many, scalar) = (found.next().unwrap(), found.next().unwrap(), found.next().unwrap());
-        assert_eq!(bits(&one), bits(&many), "the number of threads changes the result");
-        assert_near(&one, &expected, $relative, $absolute);
-        assert_near(&scalar, &expected, $relative, $absolute);
+        for isa in $crate::cpu::tests::isas() {
+            let [one, many] = [1, 3].map(|threads| -> Vec<f32> {
+                let mut cpu = $crate::cpu::tests::cpu(threads, Some(isa));
+                let $backend = &mut cpu;
+                $body
+            });
+            let [one_bits, many_bits] = [&one, &many].map(|values| $crate::cpu::tests::bits(values));
+            assert_eq!(one_bits, many_bits, "the number of threads changes the result, {isa:?}");
+            $crate::cpu::tests::assert_near(&one, &expected, $relative, $absolute);
+        }
     }};
 }
+pub(crate) use against_reference;
 
 const EPS: f32 = f32::EPSILON;
+
+/// RMS and LayerNorm, with and without weight and bias.
+const NORMS: [(NormKind, bool, bool); 6] = [
+    (NormKind::Rms, true, false),
+    (NormKind::Rms, false, false),
+    (NormKind::Rms, true, true),
+    (NormKind::Layer, true, true),
+    (NormKind::Layer, true, false),
+    (NormKind::Layer, false, false),
+];
 
 #[test]
 fn norms() {
     let mut random = Random::new(1);
-    for (rows, width) in [(0, 8), (1, 1), (3, 7), (5, 64), (300, 129), (2, 4096)] {
-        let (x, y, w) = (random.values(rows * width), random.values(rows * width), random.values(width));
-        let norm = RmsNorm { width, eps: 1e-5, offset: 1.0 };
-        against_reference!(8.0 * EPS, 1e-9, |backend| {
-            let (mut a, b, w) = (buffer(backend, &x), buffer(backend, &y), vector(backend, &w));
+    for (i, (rows, width)) in
+        [(0, 8), (1, 1), (3, 7), (5, 64), (300, 129), (2, 4096)].into_iter().cycle().take(36).enumerate()
+    {
+        let (kind, weighted, biased) = NORMS[i / 6];
+        let groups = if i % 2 == 0 { rows.max(1) } else { 1 };
+        let (x, y, w) = (random.values(rows * width), random.values(rows * width), random.values(groups * width));
+        let b = random.values(groups * width);
+        let scale = if i % 2 == 0 { 1.0 } else { -0.3 };
+        // What cancels out in a sum or a mean has the error of what it was made of: numbers below 16.
+        let absolute = if biased || kind == NormKind::Layer || scale != 1.0 { 64.0 * EPS } else { 1e-9 };
+        against_reference!(8.0 * EPS, absolute, |backend| {
+            let (mut a, y) = (buffer(backend, &x), buffer(backend, &y));
+            let (w, b) = (vector(backend, &w), vector(backend, &b));
+            let (weight, bias) = (weighted.then_some(&w), biased.then_some(&b));
+            let norm = Norm { kind, width, eps: 1e-5, offset: 1.0, weight, bias };
             let mut out = backend.buffer(rows * width).unwrap();
-            backend.rms_norm(&a, rows, &w, norm, &mut out).unwrap();
+            backend.norm(&a, rows, norm, &mut out).unwrap();
             let mut all = contents(backend, &out, rows * width);
-            backend.add_rms_norm(&mut a, &b, rows, &w, norm, &mut out).unwrap();
+            backend.add_norm(&mut a, &y, rows, scale, norm, &mut out).unwrap();
             all.extend(contents(backend, &a, rows * width));
             all.extend(contents(backend, &out, rows * width));
-            backend.rms_norm_in_place(&mut a, rows, &w, norm).unwrap();
+            backend.norm_in_place(&mut a, rows, norm).unwrap();
             all.extend(contents(backend, &a, rows * width));
             all
         });
@@ -113,19 +148,42 @@ fn norms() {
 }
 
 #[test]
+fn a_layer_norm_far_from_zero_keeps_its_digits() {
+    let mut random = Random::new(41);
+    let x: Vec<f32> = random.values(3 * 100).iter().map(|x| 1000.0 + x).collect();
+    against_reference!(8.0 * EPS, 8.0 * EPS, |backend| {
+        let (mut x, w) = (buffer(backend, &x), vector(backend, &[1.0; 100]));
+        let norm = Norm { kind: NormKind::Layer, width: 100, eps: 0.0, offset: 0.0, weight: Some(&w), bias: None };
+        backend.norm_in_place(&mut x, 3, norm).unwrap();
+        contents(backend, &x, 300)
+    });
+}
+
+#[test]
 fn rotations() {
     let mut random = Random::new(2);
-    for (tokens, heads, head_dim, rotary_dim) in
-        [(0, 1, 2, 2), (1, 1, 2, 2), (3, 5, 10, 10), (70, 7, 80, 32), (4, 2, 9, 6), (2, 3, 8, 0), (9, 4, 128, 128)]
-    {
+    for (tokens, heads, head_dim, offset, rotary_dim) in [
+        (0, 1, 2, 0, 2),
+        (1, 1, 2, 0, 2),
+        (3, 5, 10, 0, 10),
+        (70, 7, 80, 0, 32),
+        (4, 2, 9, 0, 6),
+        (2, 3, 8, 0, 0),
+        (9, 4, 128, 0, 128),
+        (3, 2, 9, 3, 6),
+        (5, 3, 192, 128, 64),
+    ] {
         let x = random.values(tokens * heads * head_dim);
         let angles = random.values(tokens * rotary_dim / 2);
         let (cos, sin): (Vec<f32>, Vec<f32>) = angles.iter().map(|angle| (angle.cos(), angle.sin())).unzip();
+        let other = vec![0.5; tokens * 7];
+        let rotations = [Rotation { cos: &other, sin: &other }, Rotation { cos: &cos, sin: &sin }];
         for style in [RopeStyle::Halves, RopeStyle::Pairs] {
-            let rope = Rope { heads, head_dim, rotary_dim, style };
+            let rope = Rope { heads, head_dim, offset, rotary_dim, style };
             against_reference!(EPS, 8.0 * EPS, |backend| {
-                let (mut x, cos, sin) = (buffer(backend, &x), buffer(backend, &cos), buffer(backend, &sin));
-                backend.rope(&mut x, tokens, &cos, &sin, rope).unwrap();
+                let step = step(backend, StepInput { tokens, rotations: &rotations, ..StepInput::default() });
+                let mut x = buffer(backend, &x);
+                backend.rope(&step, &mut x, 1, rope).unwrap();
                 contents(backend, &x, tokens * heads * head_dim)
             });
         }
@@ -141,19 +199,87 @@ fn activations() {
             *x *= 20.0;
         }
         let up = random.values(len);
-        for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+        for activation in ACTIVATIONS {
             // The exponent of the tanh form is itself rounded: relative to the result that counts where the result is small.
             against_reference!(40.0 * EPS, 1e-10, |backend| {
-                let (mut x, up) = (buffer(backend, &x), buffer(backend, &up));
-                backend.glu(&mut x, &up, len, activation).unwrap();
+                let (mut a, up) = (buffer(backend, &x), buffer(backend, &up));
+                backend.glu(&mut a, &up, len, activation).unwrap();
+                let mut all = contents(backend, &a, len);
+                if !matches!(activation, Activation::ClampedSwiglu { .. }) {
+                    let mut b = buffer(backend, &x);
+                    backend.activate(&mut b, len, activation).unwrap();
+                    all.extend(contents(backend, &b, len));
+                }
+                all
+            });
+        }
+        for scale in [1.0, 0.37] {
+            against_reference!(4.0 * EPS, if scale == 1.0 { 0.0 } else { 4.0 * EPS }, |backend| {
+                let (mut x, y) = (buffer(backend, &x), buffer(backend, &up));
+                backend.add(&mut x, &y, len, scale).unwrap();
+                backend.soft_cap(&mut x, len / 2, 3.0).unwrap();
+                backend.scale(&mut x, len / 3, 0.7).unwrap();
                 contents(backend, &x, len)
             });
         }
-        against_reference!(4.0 * EPS, 0.0, |backend| {
-            let (mut x, y) = (buffer(backend, &x), buffer(backend, &up));
-            backend.add(&mut x, &y, len).unwrap();
-            backend.soft_cap(&mut x, len / 2, 3.0).unwrap();
-            contents(backend, &x, len)
+    }
+}
+
+/// Each with parameters of a model.
+pub(crate) const ACTIVATIONS: [Activation; 9] = [
+    Activation::Silu,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::QuickGelu,
+    Activation::Relu,
+    Activation::ReluSquared,
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::ClampedSwiglu { alpha: 1.702, limit: 7.0 },
+];
+
+#[test]
+fn what_is_not_a_number_stays_in_its_element() {
+    let mut reference = Reference;
+    fn check<B: Backend>(backend: &mut B) {
+        for activation in ACTIVATIONS {
+            for (gate, factor) in [(f32::NAN, 1.0), (1.0, f32::NAN)] {
+                let (mut x, up) = (buffer(backend, &[1.0, gate, 2.0]), buffer(backend, &[1.0, factor, 1.0]));
+                backend.glu(&mut x, &up, 3, activation).unwrap();
+                let found = contents(backend, &x, 3).iter().map(|x| x.is_nan()).collect::<Vec<_>>();
+                assert_eq!(found, [false, true, false], "{activation:?}");
+            }
+            if !matches!(activation, Activation::ClampedSwiglu { .. }) {
+                let mut x = buffer(backend, &[1.0, f32::NAN, f32::NEG_INFINITY]);
+                backend.activate(&mut x, 2, activation).unwrap();
+                let found = contents(backend, &x, 3);
+                assert!(found[0].is_finite() && found[1].is_nan() && found[2] == f32::NEG_INFINITY, "{activation:?}");
+            }
+        }
+        for (kind, ..) in NORMS {
+            let mut x = buffer(backend, &[1.0, 2.0, f32::NAN, 4.0, 5.0, 6.0]);
+            backend
+                .norm_in_place(&mut x, 3, Norm { kind, width: 2, eps: 0.1, offset: 0.0, weight: None, bias: None })
+                .unwrap();
+            let found = contents(backend, &x, 6);
+            assert_eq!(found.iter().map(|x| x.is_nan()).collect::<Vec<_>>(), [false, false, true, true, false, false]);
+        }
+    }
+    check(&mut reference);
+    backends().iter_mut().for_each(check);
+}
+
+#[test]
+fn rows_are_scaled_by_their_factors() {
+    let mut random = Random::new(42);
+    for (tokens, width) in [(0, 3), (1, 1), (7, 33), (300, 100)] {
+        let (x, other, factors) = (random.values(tokens * width), random.values(tokens), random.values(tokens));
+        let lists: [&[f32]; 2] = [&other, &factors];
+        against_reference!(0.0, 0.0, |backend| {
+            let step = step(backend, StepInput { tokens, factors: &lists, ..StepInput::default() });
+            let mut x = buffer(backend, &x);
+            backend.scale_rows(&step, 1, &mut x, width).unwrap();
+            contents(backend, &x, tokens * width)
         });
     }
 }
@@ -164,10 +290,13 @@ fn only_the_named_elements_change() {
     let x = random.values(40);
     against_reference!(8.0 * EPS, 1e-9, |backend| {
         let (mut a, b, w) = (buffer(backend, &x), buffer(backend, &x), vector(backend, &x[..5]));
-        backend.add(&mut a, &b, 30).unwrap();
+        backend.add(&mut a, &b, 30, 1.0).unwrap();
+        backend.scale(&mut a, 25, 2.0).unwrap();
         backend.soft_cap(&mut a, 20, 2.0).unwrap();
+        backend.activate(&mut a, 15, Activation::Sigmoid).unwrap();
         backend.glu(&mut a, &b, 10, Activation::Silu).unwrap();
-        backend.rms_norm_in_place(&mut a, 1, &w, RmsNorm { width: 5, eps: 0.1, offset: 0.0 }).unwrap();
+        let norm = Norm { kind: NormKind::Rms, width: 5, eps: 0.1, offset: 0.0, weight: Some(&w), bias: None };
+        backend.norm_in_place(&mut a, 1, norm).unwrap();
         backend.write(&mut a, &[7.0, 8.0]).unwrap();
         contents(backend, &a, 40)
     });
@@ -180,15 +309,19 @@ fn embeddings_and_gathered_rows() {
         let values = random.values(vocab * width);
         let half: Vec<u8> = values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
         let ids: Vec<u32> = (0..count).map(|_| random.below(0..vocab) as u32).collect();
+        let others = vec![0; count];
+        let lists: [&[u32]; 2] = [&others, &ids];
+        let rows: Vec<u32> = (0..count as u32).rev().step_by(2).chain(0..count.min(2) as u32).collect();
         for (format, bytes) in [(Format::F16, half.clone()), (Format::BF16, half)] {
             let table = Weight::new(format, vocab, width, SharedBytes::new(bytes)).unwrap();
             against_reference!(0.0, 0.0, |backend| {
                 let table = backend.weight(table.clone()).unwrap();
-                let (mut x, mut out) = (backend.buffer(count * width).unwrap(), backend.buffer(vocab * width).unwrap());
-                backend.embed(&table, &ids, 2.5, &mut x).unwrap();
+                let input = StepInput { tokens: count, ids: &lists, rows: &rows, ..StepInput::default() };
+                let step = step(backend, input);
+                let [mut x, mut out] = [count, rows.len()].map(|rows| backend.buffer(rows * width).unwrap());
+                backend.embed(&step, 1, &table, 2.5, &mut x).unwrap();
                 let mut all = contents(backend, &x, count * width);
-                let rows: Vec<u32> = (0..count.min(vocab) as u32).rev().collect();
-                backend.gather(&x, &rows, width, &mut out).unwrap();
+                backend.gather(&step, &x, width, &mut out).unwrap();
                 all.extend(contents(backend, &out, rows.len() * width));
                 all
             });
@@ -242,7 +375,10 @@ fn gated_products_are_products_and_then_a_glu() {
                     let x = buffer(backend, &x);
                     let [gate, up] = [&gate, &up].map(|weight| backend.weight(weight.clone()).unwrap());
                     let biases = [&gate_bias, &up_bias].map(|bias| vector(backend, bias));
-                    for (activation, biased) in [(Activation::Silu, false), (Activation::GeluTanh, true)] {
+                    let clamped = Activation::ClampedSwiglu { alpha: 1.702, limit: 1.0 };
+                    for (activation, biased) in
+                        [(Activation::Silu, false), (Activation::GeluTanh, true), (clamped, true)]
+                    {
                         let [gate_bias, up_bias] = biases.each_ref().map(|bias| biased.then_some(bias));
                         let [mut expected, mut scaled, mut out] =
                             [(); 3].map(|()| backend.buffer(tokens * rows).unwrap());
@@ -287,243 +423,53 @@ fn gated_products_agree_with_the_reference() {
     }
 }
 
-/// Whether an operation was refused for the right reason.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Refused {
-    Shape,
-    Range,
-    Format,
-    Resource,
-}
-
-#[track_caller]
-fn refused<T>(result: Result<T, Error>, reason: Refused) {
-    let found = match result.err().expect("must be refused") {
-        Error::Shape { .. } => Refused::Shape,
-        Error::OutOfRange { .. } => Refused::Range,
-        Error::UnsupportedFormat { .. } | Error::ImportanceMissing { .. } => Refused::Format,
-        Error::Resource { .. } => Refused::Resource,
-        Error::WorkerPanicked => panic!("a panic instead of an error"),
-    };
-    assert_eq!(found, reason);
-}
-
-fn refuses_wrong_arguments<B: Backend>(backend: &mut B) {
-    use Refused::{Format as BadFormat, Range, Resource, Shape};
-    let max = usize::MAX;
-    let x = &mut buffer(backend, &[1.0; 24]);
-    let y = &buffer(backend, &[1.0; 24]);
-    let small = &mut buffer(backend, &[1.0; 5]);
-    let w = &vector(backend, &[1.0; 6]);
-    let table = &backend.weight(Weight::from_f32(4, 6, &[1.0; 24]).unwrap()).unwrap();
-
-    refused(backend.buffer(max), Resource);
-    refused(backend.buffer(max / 8), Resource);
-    refused(backend.write(small, &[0.0; 6]), Shape);
-    refused(backend.read(small, 3, &mut [0.0; 3]), Shape);
-    refused(backend.read(small, max, &mut [0.0; 3]), Shape);
-    let integers = Weight::new(Format::I64, 1, 1, SharedBytes::new(vec![0; 8])).unwrap();
-    refused(backend.weight(integers), BadFormat);
-    let integers = Weight::new(Format::I64, 2, 1, SharedBytes::new(vec![0; 16])).unwrap();
-    refused(backend.weight(integers), BadFormat);
-
-    refused(backend.embed(table, &[0, 4], 1.0, x), Range);
-    refused(backend.embed(table, &[u32::MAX], 1.0, x), Range);
-    refused(backend.embed(table, &[0], 1.0, small), Shape);
-    refused(backend.gather(y, &[4], 6, x), Range);
-    refused(backend.gather(y, &[0, 1], 3, small), Shape);
-    refused(backend.gather(y, &[0, 1], max, x), Shape);
-
-    let norm = RmsNorm { width: 6, eps: 1e-5, offset: 0.0 };
-    refused(backend.rms_norm(y, 5, w, norm, x), Shape);
-    refused(backend.rms_norm(y, max, w, norm, x), Shape);
-    refused(backend.rms_norm(y, 2, w, norm, small), Shape);
-    refused(backend.rms_norm(y, 2, table, norm, x), Shape);
-    refused(backend.rms_norm_in_place(x, 2, w, RmsNorm { width: 5, ..norm }), Shape);
-    refused(backend.rms_norm_in_place(small, 1, w, norm), Shape);
-    refused(backend.add_rms_norm(x, y, 5, w, norm, small), Shape);
-    refused(backend.add_rms_norm(x, y, 1, w, norm, small), Shape);
-
-    let product = |backend: &mut B, tokens, weight, bias, out: &mut B::Buffer| {
-        backend.matmul(y, tokens, &mut [MatMul { weight, bias, out }])
-    };
-    refused(product(backend, 5, table, None, x), Shape);
-    refused(product(backend, max, table, None, x), Shape);
-    refused(product(backend, 2, table, None, small), Shape);
-    refused(product(backend, 1, table, Some(w), x), Shape);
-    refused(product(backend, 1, table, Some(table), x), Shape);
-
-    let gated = |backend: &mut B, tokens, up, bias, out: &mut B::Buffer| {
-        let biases = [None, bias];
-        backend.matmul_glu(y, tokens, GluMatMul { gate: table, up, biases, activation: Activation::Silu, out })
-    };
-    refused(gated(backend, 5, table, None, x), Shape);
-    refused(gated(backend, max, table, None, x), Shape);
-    refused(gated(backend, 2, table, None, small), Shape);
-    refused(gated(backend, 1, w, None, x), Shape);
-    refused(gated(backend, 1, table, Some(w), x), Shape);
-
-    let rope = Rope { heads: 2, head_dim: 4, rotary_dim: 4, style: RopeStyle::Pairs };
-    refused(backend.rope(x, 4, y, y, rope), Shape);
-    refused(backend.rope(x, max, y, y, rope), Shape);
-    refused(backend.rope(x, 3, small, y, rope), Shape);
-    refused(backend.rope(x, 3, y, small, rope), Shape);
-    refused(backend.rope(x, 1, y, y, Rope { rotary_dim: 3, ..rope }), Shape);
-    refused(backend.rope(x, 1, y, y, Rope { rotary_dim: 6, ..rope }), Shape);
-    refused(backend.rope(x, 1, y, y, Rope { heads: max, ..rope }), Shape);
-
-    refused(backend.glu(x, y, 25, Activation::Silu), Shape);
-    refused(backend.glu(x, small, 6, Activation::Silu), Shape);
-    refused(backend.add(small, y, 6), Shape);
-    refused(backend.add(x, small, 6), Shape);
-    refused(backend.soft_cap(small, 6, 1.0), Shape);
-    for cap in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        refused(backend.soft_cap(small, 1, cap), Shape);
-    }
-    let unchanged = contents(backend, x, 24);
-    assert_eq!(unchanged, [1.0; 24], "a refused operation wrote");
-}
-
-fn refuses_wrong_attention<B: Backend>(backend: &mut B) {
-    use Refused::{Range, Resource, Shape};
-    let max = usize::MAX;
-    let shape = KvShape {
-        blocks: 3,
-        block_tokens: 4,
-        kv_heads: 2,
-        key_dim: 3,
-        value_dim: 2,
-        key_format: KvFormat::F16,
-        value_format: KvFormat::F16,
-    };
-    for wrong in [
-        KvShape { block_tokens: 0, ..shape },
-        KvShape { kv_heads: 0, ..shape },
-        KvShape { key_dim: 0, ..shape },
-        KvShape { value_dim: 0, ..shape },
-        KvShape { blocks: max, ..shape },
-    ] {
-        refused(backend.kv(wrong), Shape);
-    }
-    refused(backend.kv(KvShape { blocks: max / 64, ..shape }), Resource);
-
-    let kv = &mut backend.kv(shape).unwrap();
-    let x = &buffer(backend, &[1.0; 72]);
-    let small = &mut buffer(backend, &[1.0; 5]);
-    let out = &mut buffer(backend, &[1.0; 72]);
-    let blocks: &[u32] = &[2, 0];
-    let good = Span { start: 0, tokens: 4, position: 4, blocks };
-    let earlier = Span { start: 4, tokens: 1, position: 0, blocks };
-    let cases = [
-        (Span { tokens: 0, ..good }, Shape),
-        (Span { start: max, ..good }, Shape),
-        (Span { tokens: max, ..good }, Shape),
-        (Span { start: max / 4, ..good }, Shape),
-        (Span { position: 5, ..good }, Shape),
-        (Span { position: max, ..good }, Shape),
-        (Span { position: max - 2, ..good }, Shape),
-        (Span { blocks: &[], ..good }, Shape),
-        (Span { blocks: &[2, 3], ..good }, Range),
-        (Span { blocks: &[2, u32::MAX], ..good }, Range),
-    ];
-    for (span, reason) in cases {
-        refused(backend.append(kv, x, x, &[earlier, span]), reason);
-    }
-    refused(backend.append(kv, small, x, &[good]), Shape);
-    refused(backend.append(kv, x, small, &[good]), Shape);
-    backend.append(kv, x, x, &[Span { tokens: 8, position: 0, ..good }]).unwrap();
-
-    fn attention<'a, B: Backend>(spans: &'a [Span<'a>]) -> Attention<'a, B> {
-        Attention { heads: 4, scale: 1.0, window: None, soft_cap: None, sinks: None, spans }
-    }
-    let cases = [
-        (Span { tokens: 0, ..good }, Shape),
-        (Span { start: max, ..good }, Shape),
-        (Span { tokens: max, ..good }, Shape),
-        (Span { position: 5, ..good }, Shape),
-        (Span { position: max, ..good }, Shape),
-        (Span { blocks: &[2, 3], ..good }, Range),
-        (Span { blocks: &[7, 0], ..good }, Range),
-        (Span { start: 1, ..good }, Shape),
-    ];
-    for (span, reason) in cases {
-        refused(backend.attention(x, kv, attention(&[Span { start: 4, ..earlier }, span]), out), reason);
-        if span.tokens == 4 && span.start == 0 {
-            refused(backend.attention(x, kv, Attention { window: Some(max), ..attention(&[span]) }, out), reason);
-        }
-    }
-    refused(backend.attention(small, kv, attention(&[good]), out), Shape);
-    refused(backend.attention(x, kv, attention(&[good]), small), Shape);
-    for heads in [0, 3, max, max - 1] {
-        refused(backend.attention(x, kv, Attention { heads, ..attention(&[good]) }, out), Shape);
-    }
-    refused(backend.attention(x, kv, Attention { window: Some(0), ..attention(&[good]) }, out), Shape);
-    refused(backend.attention(x, kv, Attention { soft_cap: Some(0.0), ..attention(&[good]) }, out), Shape);
-    let short = vector(backend, &[0.0; 3]);
-    refused(backend.attention(x, kv, Attention { sinks: Some(&short), ..attention(&[good]) }, out), Shape);
-    assert_eq!(contents(backend, out, 72), [1.0; 72], "a refused operation wrote");
-    // A block that lies before the window may be gone.
-    let gone = Span { blocks: &[u32::MAX, 0], tokens: 3, ..good };
-    backend.attention(x, kv, Attention { window: Some(1), ..attention(&[gone]) }, out).unwrap();
-    refused(backend.attention(x, kv, Attention { window: Some(2), ..attention(&[gone]) }, out), Range);
-}
-
-#[test]
-fn wrong_arguments_are_typed_errors() {
-    refuses_wrong_arguments(&mut Reference);
-    refuses_wrong_attention(&mut Reference);
-    for mut cpu in backends() {
-        refuses_wrong_arguments(&mut cpu);
-        refuses_wrong_attention(&mut cpu);
-    }
-}
-
-#[test]
-fn nothing_is_not_an_error() {
-    fn check<B: Backend>(backend: &mut B) {
-        let (mut none, empty) = (backend.buffer(0).unwrap(), backend.buffer(0).unwrap());
-        let w = backend.weight(Weight::from_f32(1, 0, &[]).unwrap()).unwrap();
-        let norm = RmsNorm { width: 0, eps: 1e-5, offset: 0.0 };
-        backend.rms_norm(&empty, usize::MAX, &w, norm, &mut none).unwrap();
-        backend.matmul(&empty, 0, &mut []).unwrap();
-        backend.embed(&w, &[0, 0], 1.0, &mut none).unwrap();
-        backend.gather(&empty, &[3], 0, &mut none).unwrap();
-        let rope = Rope { heads: 0, head_dim: 4, rotary_dim: 0, style: RopeStyle::Halves };
-        backend.rope(&mut none, usize::MAX, &empty, &empty, rope).unwrap();
-        let shape = KvShape {
-            blocks: 0,
-            block_tokens: 1,
-            kv_heads: 1,
-            key_dim: 1,
-            value_dim: 1,
-            key_format: KvFormat::F32,
-            value_format: KvFormat::F32,
-        };
-        let mut kv = backend.kv(shape).unwrap();
-        backend.append(&mut kv, &empty, &empty, &[]).unwrap();
-        let attention = Attention { heads: 1, scale: 1.0, window: None, soft_cap: None, sinks: None, spans: &[] };
-        backend.attention(&empty, &kv, attention, &mut none).unwrap();
-    }
-    check(&mut Reference);
-    check(&mut cpu(2, None));
-}
-
 #[test]
 fn the_fused_norm_is_the_sum_and_then_the_norm() {
     let mut random = Random::new(13);
     let (rows, width) = (40, 333);
     let (x, y, w) = (random.values(rows * width), random.values(rows * width), random.values(width));
-    let norm = RmsNorm { width, eps: 1e-6, offset: 0.0 };
-    for mut cpu in backends() {
-        let cpu = &mut cpu;
-        let (mut a, mut b, y, w) = (buffer(cpu, &x), buffer(cpu, &x), buffer(cpu, &y), vector(cpu, &w));
-        let (mut fused, mut apart) = (cpu.buffer(rows * width).unwrap(), cpu.buffer(rows * width).unwrap());
-        cpu.add_rms_norm(&mut a, &y, rows, &w, norm, &mut fused).unwrap();
-        cpu.add(&mut b, &y, rows * width).unwrap();
-        cpu.rms_norm(&b, rows, &w, norm, &mut apart).unwrap();
-        for (found, expected) in [(&a, &b), (&fused, &apart)] {
-            let (found, expected) = (contents(cpu, found, rows * width), contents(cpu, expected, rows * width));
-            assert_eq!(bits(&found), bits(&expected));
+    for (kind, weighted, biased) in NORMS {
+        for scale in [1.0, 0.22] {
+            for mut cpu in backends() {
+                let cpu = &mut cpu;
+                let (mut a, mut b, y, w) = (buffer(cpu, &x), buffer(cpu, &x), buffer(cpu, &y), vector(cpu, &w));
+                let (weight, bias) = (weighted.then_some(&w), biased.then_some(&w));
+                let norm = Norm { kind, width, eps: 1e-6, offset: 0.0, weight, bias };
+                let (mut fused, mut apart) = (cpu.buffer(rows * width).unwrap(), cpu.buffer(rows * width).unwrap());
+                cpu.add_norm(&mut a, &y, rows, scale, norm, &mut fused).unwrap();
+                cpu.add(&mut b, &y, rows * width, scale).unwrap();
+                cpu.norm(&b, rows, norm, &mut apart).unwrap();
+                for (found, expected) in [(&a, &b), (&fused, &apart)] {
+                    let (found, expected) = (contents(cpu, found, rows * width), contents(cpu, expected, rows * width));
+                    assert_eq!(bits(&found), bits(&expected));
+                }
+            }
+        }
+    }
+}
+
+/// A scale of 1 and an RMS norm with a weight: the arithmetic of a Llama, operation by operation in f32.
+#[test]
+fn a_sum_and_an_rms_norm_keep_their_bits() {
+    let mut random = Random::new(43);
+    for width in [1, 15, 64, 333] {
+        let (x, y, w) = (random.values(width), random.values(width), random.values(width));
+        let sums: Vec<f32> = x.iter().zip(&y).map(|(x, y)| x + y).collect();
+        let mut partial = [0.0f64; 16];
+        let (pieces, rest) = sums.as_chunks::<16>();
+        for piece in pieces {
+            partial.iter_mut().zip(piece).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
+        }
+        let squares = rest.iter().fold(partial.iter().sum::<f64>(), |sum, &x| sum + f64::from(x) * f64::from(x));
+        let factor = (1.0 / (squares / width as f64 + f64::from(1e-6f32)).sqrt()) as f32;
+        let expected: Vec<f32> = sums.iter().zip(&w).map(|(x, w)| x * factor * (1.0 + w)).collect();
+        for mut cpu in backends() {
+            let (mut a, b, w) = (buffer(&mut cpu, &x), buffer(&mut cpu, &y), vector(&mut cpu, &w));
+            let norm = Norm { kind: NormKind::Rms, width, eps: 1e-6, offset: 1.0, weight: Some(&w), bias: None };
+            let mut out = cpu.buffer(width).unwrap();
+            cpu.add_norm(&mut a, &b, 1, 1.0, norm, &mut out).unwrap();
+            assert_eq!(bits(&contents(&mut cpu, &a, width)), bits(&sums));
+            assert_eq!(bits(&contents(&mut cpu, &out, width)), bits(&expected));
         }
     }
 }
@@ -539,7 +485,7 @@ fn two_backends_compute_on_one_pool_at_a_time() {
                 let len = 100_000;
                 let (mut x, y) = (buffer(&mut cpu, &vec![0.0; len]), buffer(&mut cpu, &vec![1.0 + number as f32; len]));
                 for _ in 0..50 {
-                    cpu.add(&mut x, &y, len).unwrap();
+                    cpu.add(&mut x, &y, len, 1.0).unwrap();
                 }
                 let expected = vec![50.0 * (1.0 + number as f32); len];
                 assert!(contents(&mut cpu, &x, len) == expected);

@@ -5,9 +5,13 @@ use std::sync::{Arc, PoisonError};
 use super::kernels::Kernels;
 use super::kernels::packed::{BAND, Packed, packed_bytes};
 use super::locks::RwLock;
-use super::matmul::Operand;
+use super::operand::Operand;
 use super::storage;
-use crate::{Error, Format, ThreadPool, Weight, decode_row};
+use crate::cpu::pool::ThreadPool;
+use crate::error::Error;
+use crate::format::Format;
+use crate::formats::decode_row;
+use crate::weight::Weight;
 
 /// A matrix in the bytes of its checkpoint, in the packed form of the kernels, or, while a [`Repack`](super::Repack) policy is at
 /// work, first the one and then the other; products are the same to the bit. One of a single row (a norm, a bias) is kept as f32
@@ -31,6 +35,8 @@ pub(crate) struct Shared {
     rows: usize,
     cols: usize,
     form: RwLock<Arc<Form>>,
+    /// `[cols, rows]` in f32, once a convolution has asked for them.
+    taps: std::sync::OnceLock<Vec<f32>>,
 }
 
 /// Where the numbers are.
@@ -49,10 +55,9 @@ impl CpuWeight {
         let (format, rows, cols) = (weight.format(), weight.rows(), weight.cols());
         let mut vector = storage::zeroed("a decoded row", if rows == 1 { cols } else { 0 })?;
         decode_row(format, if rows == 1 { weight.bytes() } else { &[] }, &mut vector)?;
-        Ok(Self {
-            shared: Arc::new(Shared { format, rows, cols, form: RwLock::new(Arc::new(Form::Blocks(weight))) }),
-            vector,
-        })
+        let form = RwLock::new(Arc::new(Form::Blocks(weight)));
+        let taps = std::sync::OnceLock::new();
+        Ok(Self { shared: Arc::new(Shared { format, rows, cols, form, taps }), vector })
     }
 
     /// The format of the checkpoint.
@@ -83,6 +88,25 @@ impl CpuWeight {
     /// The values of a weight of one row; of others none.
     pub(crate) fn vector(&self) -> &[f32] {
         &self.vector
+    }
+
+    /// Returns the matrix transposed, `[cols, rows]`, in f32: the taps of a convolution, a few per channel. They are kept.
+    ///
+    /// # Errors
+    /// Those of [`decode_row`]; [`Error::Resource`].
+    pub(crate) fn taps(&self, kernels: &Kernels) -> Result<&[f32], Error> {
+        if let Some(taps) = self.shared.taps.get() {
+            return Ok(taps);
+        }
+        let (rows, cols) = (self.rows(), self.cols());
+        let mut taps = storage::zeroed("taps of a convolution", rows.saturating_mul(cols))?;
+        let mut row = storage::zeroed("a decoded row", cols)?;
+        let form = self.shared.form();
+        for channel in 0..rows {
+            form.decode_row(kernels, channel, &mut row)?;
+            row.iter().enumerate().for_each(|(tap, &value)| taps[tap * rows + channel] = value);
+        }
+        Ok(self.shared.taps.get_or_init(|| taps))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

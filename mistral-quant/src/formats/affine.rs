@@ -14,7 +14,7 @@
 
 use super::q4_0::{pack_nibbles, unpack_nibbles};
 use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit, inverse};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[derive(Debug, Clone, Copy)]

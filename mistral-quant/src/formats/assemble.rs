@@ -1,7 +1,14 @@
 //! Blocks put together from codes and scales that another program has chosen: nothing is rounded, or there is no block.
 
-use super::{Affine4, Affine8, Block, F8_E4M3, FP4, NF4, Q4_0, Q8_0, as_bytes, f16_value, q4_0::pack_nibbles};
-use crate::{Error, Format};
+use super::q4_0::pack_nibbles;
+use super::{Block, as_bytes, f16_value};
+use crate::error::Error;
+use crate::format::Format;
+use crate::formats::affine::{Affine4, Affine8};
+use crate::formats::bnb::{FP4, NF4};
+use crate::formats::f8_e4m3::F8_E4M3;
+use crate::formats::q4_0::Q4_0;
+use crate::formats::q8_0::Q8_0;
 
 /// Writes a row in blocks of 32 weights, each with a scale and a zero point: `weight = value(code) * scale`, where the value of a
 /// code is `code - zero` in the integer formats and the format's own in the others, whose zero points are not read.

@@ -11,7 +11,7 @@
 
 use super::q4_0::{pack_nibbles, unpack_nibbles};
 use super::{Block, finite, inverse};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[derive(Debug, Clone, Copy)]

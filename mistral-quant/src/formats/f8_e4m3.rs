@@ -9,7 +9,7 @@
 //! Source: OCP 8-bit floating point specification, revision 1.0. The range of 2^-9 to 448 fits no grid of small integers.
 
 use super::{Block, finite, inverse};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[allow(non_camel_case_types)]

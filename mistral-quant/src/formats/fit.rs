@@ -87,7 +87,7 @@ pub(super) fn symmetric_block(
     half_codes: u8,
     half_scales: u8,
 ) -> Symmetric {
-    let costs = importance.map_or_else(|| squares(x), |importance| costs(x, Some(importance)));
+    let costs = costs(x, importance);
     let half = f64::from(half_codes);
     let groups = || x.as_chunks::<16>().0.iter().zip(costs.as_chunks::<16>().0);
     let code = |x: f32, scale: f64| nearest(f64::from(x) / scale, -half, half - 1.0);
@@ -133,18 +133,21 @@ pub(super) fn affine_scale(x: &[f32; 32], importance: &[f32], max_code: u8) -> (
 }
 
 /// Returns the cost of a square error of each weight, given the importance of its column: `importance * sqrt(2 * mean square + x²)`.
-/// Without `importance`, all weights cost the same. Columns of no importance keep a ten-millionth of the greatest, so that no sum of costs
-/// is zero.
+/// Without `importance`, all columns count alike.
 pub(super) fn costs<const N: usize>(x: &[f32; N], importance: Option<&[f32]>) -> [f64; N] {
     let square: f64 = 2.0 * x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / N as f64;
+    let shares: [f64; N] = shares(importance);
+    std::array::from_fn(|i| shares[i] * (square + f64::from(x[i]).powi(2)).sqrt())
+}
+
+/// Returns the importance of each column, in units of the greatest. Columns of no importance keep a ten-millionth of the greatest, so that
+/// no sum of costs is zero.
+pub(super) fn shares<const N: usize>(importance: Option<&[f32]>) -> [f64; N] {
     let importance = importance.unwrap_or_default();
     let greatest = importance.iter().fold(0.0, |max: f32, &one| max.max(one));
     let floor = if greatest > 0.0 { 1e-7 } else { 1.0 };
     let per_greatest = if greatest > 0.0 { 1.0 / f64::from(greatest) } else { 0.0 };
-    std::array::from_fn(|i| {
-        let importance = f64::from(importance.get(i).copied().unwrap_or_default()) * per_greatest;
-        importance.max(floor) * (square + f64::from(x[i]).powi(2)).sqrt()
-    })
+    std::array::from_fn(|i| (f64::from(importance.get(i).copied().unwrap_or_default()) * per_greatest).max(floor))
 }
 
 /// Costs of a group without importance on an affine grid: large weights count more, `rms + |x|`.
@@ -152,11 +155,6 @@ fn magnitudes<const N: usize>(x: &[f32; N]) -> [f64; N] {
     let square: f64 = x.iter().map(|&x| f64::from(x).powi(2)).sum();
     let rms = (square / N as f64).sqrt();
     x.map(|x| rms + f64::from(x).abs())
-}
-
-/// Costs without importance on a symmetric grid: `x²`.
-fn squares<const N: usize>(x: &[f32; N]) -> [f64; N] {
-    x.map(|x| f64::from(x) * f64::from(x))
 }
 
 /// The nearest integer inside a range, ties to even; NaN, the quotient of two zeros, gives `low`.

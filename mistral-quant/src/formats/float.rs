@@ -9,7 +9,7 @@
 use half::{bf16, f16};
 
 use super::Block;
-use crate::Format;
+use crate::format::Format;
 
 /// A binary32.
 #[derive(Debug, Clone, Copy)]

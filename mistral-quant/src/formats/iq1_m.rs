@@ -15,10 +15,10 @@
 use std::sync::LazyLock;
 
 use super::code_book::{self, IQ1};
-use super::iq1_s::{BIAS, codes, values};
+use super::iq1_s::{BIAS, STRETCH, codes, values};
 use super::search::{self, Book, Envelope, Part, Target, Unit as Search, block_scales};
 use super::{Block, Grid, Unit, f16_value};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[allow(non_camel_case_types)]
@@ -57,7 +57,7 @@ unsafe impl Block for IQ1_M {
             Search { parts: vec![envelope(2 * u), envelope(2 * u + 1)], range }
         });
         let found = block_scales(&units, 7, 1.0 / 8.0 / target.largest);
-        let d = u16::from_le_bytes(search::stretched(&found, &units, &target));
+        let d = u16::from_le_bytes(search::stretched(&found, &units, &target, STRETCH));
         let mut words: [u16; 4] = std::array::from_fn(|w| (d >> (4 * w) & 15) << 12);
         for (u, unit) in units.iter().enumerate() {
             words[u / 4] |= u16::from(found.steps[u]) << (u % 4 * 3);

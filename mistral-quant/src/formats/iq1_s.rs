@@ -17,10 +17,13 @@ use std::sync::LazyLock;
 use super::code_book::{self, IQ1, IQ1_DELTA};
 use super::search::{self, Book, Envelope, Part, Target, Unit as Search, block_scales};
 use super::{Block, Grid, Unit, f16_value};
-use crate::Format;
+use crate::format::Format;
 
 /// What makes unsigned codes of the values, here and in IQ1_M.
 pub(super) const BIAS: i8 = 9;
+
+/// The power of [`search::stretched`], here and in IQ1_M: the largest under which the error is about that of ggml.
+pub(super) const STRETCH: f64 = 0.75;
 
 /// One block.
 #[allow(non_camel_case_types)]
@@ -58,7 +61,7 @@ unsafe impl Block for IQ1_S {
             Search { parts: vec![Part { alternatives: BOOKS.iter().map(alternative).collect() }], range }
         });
         let scales = block_scales(&units, 7, 1.0 / 8.0 / target.largest);
-        block.d = search::stretched(&scales, &units, &target);
+        block.d = search::stretched(&scales, &units, &target, STRETCH);
         for (u, part) in units.iter().enumerate().filter_map(|(u, unit)| Some((u, unit.parts.first()?))) {
             let (down, envelopes) = part.chosen(scales.scales[u]);
             let mut high = u16::from(scales.steps[u]) << 12 | u16::from(down == 1) << 15;

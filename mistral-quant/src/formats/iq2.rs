@@ -1,7 +1,7 @@
 //! What IQ2_XXS, IQ2_XS and IQ2_S share: groups of eight magnitudes 8, 25 or 43 with signs, and the search for them.
 
 use super::code_book;
-use super::search::{Book, Envelope, Part, Scales, Target, Unit, block_scales, cheapest_flip, magnitudes};
+use super::search::{Book, Envelope, Part, Scales, Target, Unit, block_scales, cheapest_flip, magnitudes, stretched};
 
 /// What makes unsigned codes of the signed values.
 pub(super) const BIAS: i8 = 43;
@@ -26,7 +26,8 @@ pub(super) fn encode<const UNITS: usize, const N: usize>(
     importance: Option<&[f32]>,
     even_signs: bool,
 ) -> Option<Encoded<UNITS>> {
-    let target = Target::new(weights, importance)?;
+    // Whole models have a lower perplexity than where large weights cost more, above all with an even number of signs.
+    let target = Target::by_importance(weights, importance)?;
     let per_unit = 32 / UNITS;
     let group = |index: usize| {
         let (x, costs) = target.group::<8>(index);
@@ -41,7 +42,8 @@ pub(super) fn encode<const UNITS: usize, const N: usize>(
         };
         Unit { parts: (u * per_unit..(u + 1) * per_unit).map(part).collect(), range }
     });
-    let scales = block_scales(&units, 15, 1.0 / 8.0 / target.largest);
+    let mut scales = block_scales(&units, 15, 1.0 / 8.0 / target.largest);
+    scales.d = stretched(&scales, &units, &target, 1.0);
     let (mut points, mut all_signs) = ([0; 32], [0; 32]);
     for (index, part) in units.iter().flat_map(|unit| &unit.parts).enumerate().take(32) {
         let Some(envelope) = part.chosen(0.0).1.first() else { continue };

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use super::code_book::{self, SIGNS};
 use super::search::Book;
 use super::{Block, Grid, Unit, f16_value, iq2};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[allow(non_camel_case_types)]

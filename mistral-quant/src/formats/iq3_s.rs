@@ -14,9 +14,9 @@
 use std::sync::LazyLock;
 
 use super::code_book;
-use super::search::{Book, Envelope, Part, Target, Unit as Search, block_scales, magnitudes};
+use super::search::{Book, Envelope, Part, Target, Unit as Search, block_scales, magnitudes, stretched};
 use super::{Block, Grid, Unit, f16_value};
-use crate::Format;
+use crate::format::Format;
 
 /// What makes unsigned codes of the signed values.
 const BIAS: i8 = 15;
@@ -57,7 +57,7 @@ unsafe impl Block for IQ3_S {
             Search { parts: (8 * u..8 * u + 8).map(envelope).collect(), range }
         });
         let scales = block_scales(&units, 15, 1.0 / target.largest);
-        block.d = scales.d;
+        block.d = stretched(&scales, &units, &target, 1.0);
         for (u, unit) in units.iter().enumerate() {
             block.scales[u / 2] |= scales.steps[u] << (u % 2 * 4);
             for (k, part) in unit.parts.iter().enumerate() {

@@ -13,9 +13,9 @@
 use std::sync::LazyLock;
 
 use super::code_book::{self, SIGNS};
-use super::search::{Book, Envelope, Part, Target, Unit as Search, block_scales, cheapest_flip, magnitudes};
+use super::search::{Book, Envelope, Part, Target, Unit as Search, block_scales, cheapest_flip, magnitudes, stretched};
 use super::{Block, Grid, Unit, f16_value};
-use crate::Format;
+use crate::format::Format;
 
 /// What makes unsigned codes of the signed values.
 const BIAS: i8 = 62;
@@ -50,7 +50,7 @@ unsafe impl Block for IQ3_XXS {
             Search { parts: (4 * u..4 * u + 4).map(|pair| part(&target, pair, range)).collect(), range }
         });
         let scales = block_scales(&units, 15, 1.0 / 4.0 / target.largest);
-        block.d = scales.d;
+        block.d = stretched(&scales, &units, &target, 1.0);
         for (u, unit) in units.iter().enumerate() {
             let scale = scales.scales[u];
             let mut word = u32::from(scales.steps[u]) << 28;

@@ -10,7 +10,7 @@
 
 use super::q4_0::{pack_nibbles, unpack_nibbles};
 use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
-use crate::Format;
+use crate::format::Format;
 
 /// What the indices mean, here and in IQ4_XS.
 pub(crate) const VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];

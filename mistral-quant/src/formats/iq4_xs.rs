@@ -13,7 +13,7 @@
 use super::iq4_nl::{codes, indices, scale_of};
 use super::q4_0::pack_nibbles;
 use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[allow(non_camel_case_types)]

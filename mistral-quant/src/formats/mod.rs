@@ -77,7 +77,8 @@ pub(crate) use q8_k::Q8_K;
 pub(crate) use tq1_0::TQ1_0;
 pub(crate) use tq2_0::TQ2_0;
 
-use crate::{Error, Format, SharedBytes, Weight};
+use crate::error::Error;
+use crate::format::Format;
 
 /// One block of weights as it lies in a file.
 ///
@@ -239,43 +240,13 @@ pub fn encode_row_with(format: Format, weights: &[f32], importance: Option<&[f32
     Ok(bytes)
 }
 
-/// Encodes a row-major matrix `[rows, cols]`.
-///
-/// # Errors
-/// As [`encode_row`], for rows of `cols`; [`Error::Shape`] when `weights.len() != rows * cols`.
-pub fn quantize(format: Format, rows: usize, cols: usize, weights: &[f32]) -> Result<Weight, Error> {
-    quantize_with(format, rows, cols, weights, None)
-}
-
-/// As [`quantize`], with an importance of the columns, `[cols]`, which all rows share: see [`encode_row_with`].
-///
-/// # Errors
-/// As [`encode_row_with`], for rows of `cols`; [`Error::Shape`] when `weights.len() != rows * cols`.
-pub fn quantize_with(
+/// Appends the blocks of a row that has been checked.
+pub(crate) fn encode_into(
     format: Format,
-    rows: usize,
-    cols: usize,
     weights: &[f32],
     importance: Option<&[f32]>,
-) -> Result<Weight, Error> {
-    if rows.checked_mul(cols) != Some(weights.len()) {
-        return Err(Error::Shape {
-            what: "weights to quantize",
-            expected: format!("{rows} x {cols} values"),
-            found: format!("{} values", weights.len()),
-        });
-    }
-    check_row(format, cols, None)?;
-    check_importance(format, cols, importance)?;
-    let mut bytes = Vec::with_capacity(check_row(format, weights.len(), None)?);
-    for weights in weights.chunks_exact(cols.max(1)) {
-        encode_into(format, weights, importance, &mut bytes)?;
-    }
-    Weight::new(format, rows, cols, SharedBytes::new(bytes))
-}
-
-/// Appends the blocks of a row that has been checked.
-fn encode_into(format: Format, weights: &[f32], importance: Option<&[f32]>, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    bytes: &mut Vec<u8>,
+) -> Result<(), Error> {
     with_block!(format, B => {
         for (index, weights) in weights.chunks_exact(B::WEIGHTS).enumerate() {
             let importance = importance.and_then(|all| all.get(index * B::WEIGHTS..(index + 1) * B::WEIGHTS));
@@ -286,7 +257,7 @@ fn encode_into(format: Format, weights: &[f32], importance: Option<&[f32]>, byte
 }
 
 /// One finite importance of at least zero for every column, and some where the format needs them.
-fn check_importance(format: Format, cols: usize, importance: Option<&[f32]>) -> Result<(), Error> {
+pub(crate) fn check_importance(format: Format, cols: usize, importance: Option<&[f32]>) -> Result<(), Error> {
     let Some(importance) = importance else {
         // A format without an encoder says so rather than ask for more.
         let missing = format.needs_importance() && format.is_computable();
@@ -324,7 +295,7 @@ pub(crate) fn as_bytes<B: Block>(block: &B) -> &[u8] {
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(block).cast::<u8>(), size_of::<B>()) }
 }
 
-fn check_row(format: Format, weights: usize, bytes: Option<usize>) -> Result<usize, Error> {
+pub(crate) fn check_row(format: Format, weights: usize, bytes: Option<usize>) -> Result<usize, Error> {
     let len = format.byte_len(weights).ok_or_else(|| Error::Shape {
         what: "row of weights",
         expected: format!("whole {format} blocks of {}", format.block_weights()),

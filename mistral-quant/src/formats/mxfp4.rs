@@ -11,7 +11,7 @@
 
 use super::q4_0::{pack_nibbles, unpack_nibbles};
 use super::{Block, Grid, Unit, e2m1, finite, fit};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,7 @@
 //! look-up of 16 bytes ([`CODES`](super::e2m1::CODES)) takes indices to unsigned codes.
 
 use super::{Block, Grid, Unit, e2m1, finite, fit};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[derive(Debug, Clone, Copy)]

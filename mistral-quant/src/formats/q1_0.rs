@@ -8,8 +8,8 @@
 //!
 //! For models that were trained with such weights (Bonsai, one-bit BitNet).
 
-use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
-use crate::Format;
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite};
+use crate::format::Format;
 
 /// One block.
 #[allow(non_camel_case_types)]
@@ -35,11 +35,13 @@ unsafe impl Block for Q1_0 {
         let d = match importance {
             // One sum in the order of the weights, as ggml adds them up: the same bytes.
             None => x.iter().map(|x| x.abs()).sum::<f32>() / 128.0,
-            Some(_) => {
-                let costs = fit::costs(&x, importance);
-                let sum: f64 = x.iter().zip(&costs).map(|(&x, cost)| cost * f64::from(x.abs())).sum();
-                let all: f64 = costs.iter().sum();
-                if all > 0.0 { (sum / all) as f32 } else { 0.0 }
+            // Weighed by the importance alone: every error of a sign is as large as the weight or larger, so a cost that also grows with
+            // the weight would only make the scale too large.
+            Some(importance) => {
+                let pairs = || x.iter().zip(importance).map(|(&x, &one)| (f64::from(x.abs()), f64::from(one)));
+                let sum: f64 = pairs().map(|(x, one)| one * x).sum();
+                let all: f64 = pairs().map(|pair| pair.1).sum();
+                if all > 0.0 { (sum / all) as f32 } else { x.iter().map(|x| x.abs()).sum::<f32>() / 128.0 }
             }
         };
         let sign = |i: usize| u8::from(x[i] >= 0.0);

@@ -13,7 +13,7 @@
 //! format.
 
 use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[allow(non_camel_case_types)]

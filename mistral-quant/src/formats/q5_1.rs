@@ -11,7 +11,7 @@
 use super::q4_0::pack_nibbles;
 use super::q5_0::{pack_fifth_bits, unpack_five_bits};
 use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit, inverse};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[derive(Debug, Clone, Copy)]

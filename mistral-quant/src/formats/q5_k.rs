@@ -11,7 +11,7 @@
 
 use super::q4_k::{pack_scales, scale_and_min};
 use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[allow(non_camel_case_types)]

@@ -7,7 +7,7 @@
 //! ```
 
 use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, inverse};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[derive(Debug, Clone, Copy)]

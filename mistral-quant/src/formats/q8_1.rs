@@ -7,8 +7,9 @@
 //! weight[i] = d * codes[i]
 //! ```
 
-use super::{Block, Grid, Q8_0, Unit, f16_bytes, f16_value, finite, fit};
-use crate::Format;
+use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
+use crate::format::Format;
+use crate::formats::q8_0::Q8_0;
 
 /// One block.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@
 //! ```
 
 use super::{Block, Grid, Unit, finite, fit, inverse};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[allow(non_camel_case_types)]

@@ -377,19 +377,25 @@ pub(super) fn block_scales<const UNITS: usize>(units: &[Unit; UNITS], max_step: 
     best
 }
 
-/// Returns the f16 scale of a block whose codes were found under `scales.d`. The scale is stretched by the share of the block's energy,
-/// `Σ costs x²`, that the codes lose.
+/// Returns the f16 scale of a block whose codes were found under `scales.d`. The scale is stretched by a power of the share of the block's
+/// energy, `Σ costs x²`, that the codes keep.
 ///
-/// The scale of least square error makes every product with the weights too small, by the share of the error, in every layer. At two bits
-/// or less, this costs a model more than the larger error of a larger scale. The power 1/2 would keep the energy, and 1 the mean of the
-/// products; models do best between the two. Weights that the format holds exactly are not stretched. llama.cpp multiplies by 1.125 (IQ1_S)
-/// and 1.1125 (IQ1_M).
-pub(super) fn stretched<const UNITS: usize>(scales: &Scales<UNITS>, units: &[Unit; UNITS], target: &Target) -> [u8; 2] {
+/// The scale of least square error makes every product with the weights too small, by the share of the error, in every layer. Below four
+/// bits per weight, this costs a model more than the larger error of a larger scale. The power 1/2 would keep the energy, and 1 keeps the
+/// mean of the products. Of whole models, the perplexity falls up to the power 1 in all formats, but at less than two bits per weight the
+/// error grows fast. Weights that the format holds exactly are not stretched. llama.cpp multiplies by constants instead: 1.125 (IQ1_S),
+/// 1.1125 (IQ1_M), 1.033 (IQ3_S).
+pub(super) fn stretched<const UNITS: usize>(
+    scales: &Scales<UNITS>,
+    units: &[Unit; UNITS],
+    target: &Target,
+    power: f64,
+) -> [u8; 2] {
     let squares = scales.scales.iter().map(|&scale| f64::from(scale).powi(2));
     let kept: f64 = squares.zip(units).map(|(square, unit)| square * unit.sums(square.sqrt()).1).sum();
     let energy: f64 =
         target.x.iter().zip(&target.costs).map(|(&x, &cost)| f64::from(cost) * f64::from(x).powi(2)).sum();
-    let stretch = (energy / kept).powf(0.75);
+    let stretch = (energy / kept).powf(power);
     if !stretch.is_finite() {
         return scales.d;
     }
@@ -436,13 +442,22 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// `None` for a block of zeros.
+    /// Makes the target of a block whose errors cost what [`fit::costs`] says. `None` for a block of zeros.
     pub(super) fn new(weights: &[f32], importance: Option<&[f32]>) -> Option<Self> {
+        Self::with_costs(weights, |x, largest| fit::costs(x, importance).map(|cost| (cost / largest) as f32))
+    }
+
+    /// Makes the target of a block whose errors cost the importance of their columns alone. `None` for a block of zeros.
+    pub(super) fn by_importance(weights: &[f32], importance: Option<&[f32]>) -> Option<Self> {
+        Self::with_costs(weights, |_, _| fit::shares(importance).map(|share| share as f32))
+    }
+
+    fn with_costs(weights: &[f32], costs: impl FnOnce(&[f32; 256], f64) -> [f32; 256]) -> Option<Self> {
         let x: [f32; 256] = finite(weights);
         let largest = f64::from(fit::extreme(&x).abs());
         (largest > 0.0).then(|| Self {
             x: x.map(|x| (f64::from(x) / largest) as f32),
-            costs: fit::costs(&x, importance).map(|cost| (cost / largest) as f32),
+            costs: costs(&x, largest),
             largest,
         })
     }

@@ -1,6 +1,8 @@
+mod ggml;
 mod goldens;
 
 use super::*;
+use crate::quantize::{quantize, quantize_with};
 
 fn computable() -> impl Iterator<Item = Format> {
     Format::all().filter(|format| format.is_computable())
@@ -236,10 +238,10 @@ fn normal_weights_keep_what_their_bits_can_hold() {
             Format::Q1_0 => 0.61,
             Format::Q2_0 => 0.4,
             Format::TQ1_0 | Format::TQ2_0 => 0.465,
-            Format::IQ2_XXS => 0.345,
-            Format::IQ2_XS => 0.30,
+            Format::IQ2_XXS => 0.36,
+            Format::IQ2_XS => 0.31,
             Format::Q2_K => 0.285,
-            Format::IQ2_S => 0.252,
+            Format::IQ2_S => 0.265,
             Format::IQ3_XXS => 0.186,
             Format::Q3_K => 0.16,
             Format::IQ3_S => 0.136,

@@ -9,7 +9,7 @@
 //! Encoders write codes 0 to 2; 3 is decoded as ggml does.
 
 use super::{Block, Grid, Unit, f16_bytes, f16_value, finite, fit};
-use crate::Format;
+use crate::format::Format;
 
 /// One block.
 #[allow(non_camel_case_types)]

@@ -29,7 +29,15 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use scan::{GROUP, Statement};
 
-use crate::{Callable, CancellationToken, ErrorKind, Invoke, SchemaType, ToolBuilder, ToolError};
+use crate::{
+    builder::{
+        invoke::Invoke,
+        schema::SchemaType,
+        steps::{Callable, ToolBuilder},
+    },
+    conversation::cancel::CancellationToken,
+    outcome::{kinds::ErrorKind, tool_error::ToolError},
+};
 
 /// The evaluation never recurses deeper than one operation; the rest of the stack is for arithmetic. Only pages that are used cost memory.
 const STACK: usize = 8 << 20;
@@ -111,7 +119,7 @@ impl CalculatorError {
             Self::Timeout => ErrorKind::Timeout,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Busy => ErrorKind::RateLimited,
-            Self::Failed => ErrorKind::Handler,
+            Self::Failed => ErrorKind::Failed,
         }
     }
 

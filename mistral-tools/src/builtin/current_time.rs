@@ -13,7 +13,14 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Callable, ErrorKind, Invoke, SchemaType, ToolBuilder, ToolError};
+use crate::{
+    builder::{
+        invoke::Invoke,
+        schema::SchemaType,
+        steps::{Callable, ToolBuilder},
+    },
+    outcome::{kinds::ErrorKind, tool_error::ToolError},
+};
 
 const DAY: i64 = 86_400;
 
@@ -78,7 +85,7 @@ impl CurrentTime {
     /// The time now, at this offset (`+hh:mm`, `+hhmm`, `+hh`, `Z` or `UTC`), without a tool around it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArguments`] for an offset that is none or beyond 18 hours, and [`ErrorKind::Handler`] if the host's
+    /// [`ErrorKind::InvalidArguments`] for an offset that is none or beyond 18 hours, and [`ErrorKind::Failed`] if the host's
     /// clock is outside of the years 0 to 9999.
     ///
     /// ```
@@ -113,7 +120,7 @@ impl fmt::Debug for CurrentTime {
 }
 
 fn out_of_range() -> ToolError {
-    ToolError::handler("the clock of this machine is wrong")
+    ToolError::failed("the clock of this machine is wrong")
 }
 
 /// Whole seconds since 1970, rounded down.
@@ -185,7 +192,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Invocation, Reply, Tool};
+    use crate::{
+        outcome::reply::Reply,
+        tool::{Invocation, Tool},
+    };
 
     #[test]
     fn every_day_of_ten_thousand_years_follows_the_last() {
@@ -265,6 +275,6 @@ mod tests {
         assert_eq!(outcome.error_kind(), Some(ErrorKind::InvalidArguments));
         let far = CurrentTime::by(|| UNIX_EPOCH + Duration::from_secs(1 << 40)).tool().build().unwrap();
         let outcome = far.call(&Invocation::default(), b"{}", &mut reply);
-        assert_eq!(outcome.error_kind(), Some(ErrorKind::Handler));
+        assert_eq!(outcome.error_kind(), Some(ErrorKind::Failed));
     }
 }

@@ -17,7 +17,10 @@ use cap_std::{
     fs::{Dir, File, OpenOptions},
 };
 
-use crate::{CancellationToken, ErrorKind, ToolError};
+use crate::{
+    conversation::cancel::CancellationToken,
+    outcome::{kinds::ErrorKind, tool_error::ToolError},
+};
 
 pub use list::{Entry, EntryKind, ListDirectory, Listing};
 pub use read::{FileText, Position, ReadFile};
@@ -107,7 +110,7 @@ impl FileError {
                 ErrorKind::InvalidArguments
             }
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::Io(_) => ErrorKind::Handler,
+            Self::Io(_) => ErrorKind::Failed,
         }
     }
 

@@ -1,8 +1,8 @@
 //! The arguments of a call while they arrive, in any form.
 
-use super::cursor::{Read, Stop};
+use super::cursor::{Ending, Read, Step, Stop};
 use super::elements::Elements;
-use super::family::{Form, Literal, Shape, Tagged};
+use super::family::{Family, Form, Literal, Shape, Tagged};
 use super::json::{Reach, ValueScan};
 use super::literal::Literals;
 use super::parameters::Parameters;
@@ -21,32 +21,12 @@ pub(super) enum Arguments {
     Literals(&'static Literal, Literals),
 }
 
-/// What one step of reading gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Bytes that were read.
-    Read(usize),
-    /// The number of bytes read; the arguments end there.
-    End(usize, Ending),
-}
-
-/// How arguments end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// The arguments end where they should, and are valid.
-    Whole,
-    /// The arguments end where they should, but are wrong.
-    Broken,
-    /// The arguments end too early.
-    Cut,
-}
-
 impl Arguments {
     /// Arguments of a tool, by its place in the signatures.
-    pub(super) fn begin(form: &'static Form, tool: Option<usize>, out: &mut dyn FnMut(&str)) -> Self {
-        let arguments = match form {
+    pub(super) fn begin(family: &'static Family, shape: usize, tool: Option<usize>, out: &mut dyn FnMut(&str)) -> Self {
+        let arguments = match &family.shapes[shape].form {
             Form::Envelope { .. } | Form::Keyed | Form::Named(_) => return Self::Json(ValueScan::default()),
-            Form::Tagged(form) => Self::Parameters(form, Parameters::new(tool)),
+            Form::Tagged(form) => Self::Parameters(form, Parameters::new(tool, family.noise)),
             Form::Elements(mark) => Self::Elements(mark, Elements::new(tool, mark)),
             Form::Literal(form) => Self::Literals(form, Literals::default()),
         };
@@ -80,14 +60,22 @@ impl Arguments {
         }
     }
 
-    /// Gives what was held back, as far as it is of the arguments, which stay open. `false` if it is not.
-    pub(super) fn finish(&self, rest: &str, out: &mut dyn FnMut(&str)) -> bool {
+    /// Reads what was held back when the turn ends. Returns how the arguments end, or `None` if the text is not part of the arguments.
+    pub(super) fn finish(
+        &self,
+        rest: &str,
+        tools: &Signatures,
+        shape: &Shape,
+        out: &mut dyn FnMut(&str),
+    ) -> Option<Ending> {
         match self {
-            Self::Json(_) => out(rest),
-            Self::Parameters(form, parameters) => return parameters.finish(rest, form, out),
-            Self::Elements(_, elements) => return elements.finish(rest, out),
-            Self::Literals(_, literals) => literals.finish(rest, out),
+            Self::Json(_) => {
+                out(rest);
+                Some(Ending::Cut)
+            }
+            Self::Parameters(form, parameters) => parameters.finish(rest, form, tools, shape, out),
+            Self::Elements(_, elements) => elements.finish(rest, out),
+            Self::Literals(_, literals) => Some(literals.finish(rest, out)),
         }
-        true
     }
 }

@@ -14,6 +14,26 @@ pub(super) enum Stop {
 
 pub(super) type Read<T> = Result<T, Stop>;
 
+/// One step of reading arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Bytes that were read.
+    Read(usize),
+    /// The number of bytes read; the arguments end there.
+    End(usize, Ending),
+}
+
+/// How arguments end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The arguments end where they should, and are valid.
+    Whole,
+    /// The arguments end where they should, but are wrong.
+    Broken,
+    /// The arguments end too early.
+    Cut,
+}
+
 /// The longest name that is taken for one.
 const NAME_LIMIT: usize = 128;
 

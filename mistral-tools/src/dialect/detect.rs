@@ -2,47 +2,41 @@
 
 use super::Dialect;
 
-/// Texts that must all be in a template. The first row that fits counts, so marks that others contain come later.
-const ROWS: &[(&[&str], Dialect)] = &[
-    (&["<|channel|>", "<|constrain|>"], Dialect::Harmony),
-    (&["<|channel|>analysis<|message|>", "to="], Dialect::Harmony),
-    (&["<|tool_call>call:"], Dialect::Gemma4),
-    (&["<start_function_call>"], Dialect::FunctionGemma),
-    (&["<|sep|>", "open_tag('call'"], Dialect::KimiK3),
-    (&["<|tool_calls_section_begin|>"], Dialect::KimiK2),
-    (&["DSML", "function_calls"], Dialect::DeepSeekV32),
-    (&["DSML", "tool_calls"], Dialect::DeepSeekV4),
-    (&["<｜tool▁call▁begin｜>", "```json"], Dialect::DeepSeekV3),
-    (&["<｜tool▁call▁begin｜>"], Dialect::DeepSeekV31),
-    (&["]<]minimax[>[", "<invoke name="], Dialect::MiniMaxM3),
-    (&["<atem:function_calls>", "<atem:invoke name="], Dialect::Muse),
-    (&[">>>${recipient}"], Dialect::Functionary),
-    (&["<minimax:tool_call>", "<invoke name="], Dialect::MiniMaxM2),
-    (&["<seed:tool_call>", "<function="], Dialect::Seed),
-    (&["tool_sep", "arg_key", "opensource"], Dialect::Hunyuan),
-    (&["<arg_key>", "<tool_call>"], Dialect::Glm),
-    (&["<function=", "<parameter="], Dialect::QwenCoder),
-    (&["<|tool_call:begin|>"], Dialect::Solar),
-    (&["<|tools_prefix|>"], Dialect::Apertus),
-    (&["<|function_call|>"], Dialect::GigaChat),
-    (&["function call", "<|role_sep|>"], Dialect::GigaChat),
-    (&["<|tool_call_start|>"], Dialect::Lfm2),
-    (&["<|tool_list_start|>"], Dialect::Lfm2),
-    (&["List of tools: ", "<|im_start|>"], Dialect::Lfm2),
-    (&["<function_calls>"], Dialect::Olmo3),
-    (&["<|START_ACTION|>"], Dialect::CommandR),
-    (&["Action:", "tool_name"], Dialect::CommandRPlus),
-    (&["[TOOL_CALLS]", "[ARGS]"], Dialect::Mistral),
-    (&["[TOOL_CALLS]"], Dialect::MistralList),
-    (&["<tool_calls>["], Dialect::Apriel),
-    (&["<tool_calls>", "\"arguments\""], Dialect::MiniMaxM1),
-    (&["functools"], Dialect::Phi4),
-    (&["<|/tool|>"], Dialect::Phi4),
-    (&["<|tool_call|>", "<|start_of_role|>"], Dialect::Granite),
-    (&["<tool_call>"], Dialect::Hermes),
-    (&["<|python_start|>"], Dialect::Llama4),
-    (&["<|header_start|>"], Dialect::Llama4),
-    (&["<|start_header_id|>", "\"parameters\""], Dialect::Llama3),
+/// The order in which dialects are looked for. Marks that other dialects contain come later.
+const ORDER: &[Dialect] = &[
+    Dialect::Harmony,
+    Dialect::Gemma4,
+    Dialect::FunctionGemma,
+    Dialect::KimiK3,
+    Dialect::KimiK2,
+    Dialect::DeepSeekV32,
+    Dialect::DeepSeekV4,
+    Dialect::DeepSeekV3,
+    Dialect::DeepSeekV31,
+    Dialect::MiniMaxM3,
+    Dialect::Muse,
+    Dialect::Functionary,
+    Dialect::MiniMaxM2,
+    Dialect::Seed,
+    Dialect::Hunyuan,
+    Dialect::Glm,
+    Dialect::QwenCoder,
+    Dialect::Solar,
+    Dialect::Apertus,
+    Dialect::GigaChat,
+    Dialect::Lfm2,
+    Dialect::Olmo3,
+    Dialect::CommandR,
+    Dialect::CommandRPlus,
+    Dialect::Mistral,
+    Dialect::MistralList,
+    Dialect::Apriel,
+    Dialect::MiniMaxM1,
+    Dialect::Phi4,
+    Dialect::Granite,
+    Dialect::Hermes,
+    Dialect::Llama4,
+    Dialect::Llama3,
 ];
 
 impl Dialect {
@@ -54,6 +48,7 @@ impl Dialect {
     /// assert_eq!(Dialect::detect("{{ content }}"), None);
     /// ```
     pub fn detect(template: &str) -> Option<Self> {
-        ROWS.iter().find(|(marks, _)| marks.iter().all(|mark| template.contains(mark))).map(|&(_, dialect)| dialect)
+        let teaches = |marks: &&[&str]| marks.iter().all(|mark| template.contains(mark));
+        ORDER.iter().copied().find(|dialect| dialect.spec().detect.iter().any(&teaches))
     }
 }

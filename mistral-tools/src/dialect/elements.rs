@@ -1,8 +1,7 @@
 //! Arguments as elements, of which each tag stands after a mark, transcribed to a JSON object: objects and lists are elements inside of
 //! elements, everything else is text, of which the schema tells what it is.
 
-use super::arguments::{Ending, Step};
-use super::cursor::{Cursor, Read, Stop, starts_with};
+use super::cursor::{Cursor, Ending, Read, Step, Stop, starts_with};
 use super::json::quoted;
 use super::schema::{Signatures, Types};
 use super::value::{Reach, Value};
@@ -173,14 +172,14 @@ impl Elements {
         Ok(Step::Read(cursor.at))
     }
 
-    /// Gives what was held back of a value, as the beginning of a string; the arguments stay open. `false` if it is of none.
-    pub(super) fn finish(&self, rest: &str, out: &mut dyn FnMut(&str)) -> bool {
+    /// Passes on what was held back of a value, as the beginning of a string; the arguments stay open. `None` if no value is open.
+    pub(super) fn finish(&self, rest: &str, out: &mut dyn FnMut(&str)) -> Option<Ending> {
         match self.inside {
-            Inside::Tree => return false,
+            Inside::Tree => return None,
             Inside::Either(types) => Value::Held(types).finish(rest, out),
             Inside::Value(value) => value.finish(rest, out),
         }
-        true
+        Some(Ending::Cut)
     }
 }
 

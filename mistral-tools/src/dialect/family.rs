@@ -136,6 +136,8 @@ pub(super) struct Literal {
     pub(super) quotes: &'static [Quote],
     /// Whether values are Python's; otherwise keys need no quotes.
     pub(super) python: bool,
+    /// Whether a line break may stand within quotes of Python.
+    pub(super) lines: bool,
 }
 
 /// A mark around a string.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Dialect;
-use crate::{Message, Role, ToolCall};
+use crate::message::{Message, Role, ToolCall, content::Content};
 
 /// The form in which a chat template takes the earlier calls of a model.
 ///
@@ -97,7 +97,9 @@ impl CallHistory {
         let is_written = self.form == CallForm::Content || (self.form == CallForm::TextAlone && has_text);
         let mut json = Message { tool_calls: Vec::new(), ..message.clone() }.to_json();
         if !calls.is_empty() && is_written {
-            json["content"] = Value::String(message.content.clone() + &dialect.write(calls, *made));
+            let mut content = message.content.clone();
+            content.push_text(&dialect.write(calls, *made));
+            json["content"] = content.to_template();
         } else if !calls.is_empty() {
             let call = |call: &ToolCall| {
                 let arguments = match self.form {
@@ -184,12 +186,14 @@ fn told(messages: Vec<Message>) -> Vec<Message> {
     for mut message in messages {
         if message.role == Role::Tool {
             let name = message.name.as_deref().unwrap_or("the tool");
-            message = Message::user(format!("Result of {name}:\n{}", message.content));
+            let mut content = Content::from(format!("Result of {name}:\n"));
+            content.append(&message.content);
+            message = Message::user(content);
         }
         match all.last_mut() {
             Some(last) if last.role == Role::User && message.role == Role::User => {
-                last.content.push_str("\n\n");
-                last.content.push_str(&message.content);
+                last.content.push_text("\n\n");
+                last.content.append(&message.content);
             }
             _ => all.push(message),
         }

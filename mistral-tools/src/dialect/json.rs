@@ -1,5 +1,8 @@
 //! JSON while it arrives: where a value ends, and text written as a JSON string.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, DefaultHasher, Hasher};
+
 use super::cursor::{Stop, is_scalar, starts_with};
 
 /// Where a value ends, found without looking twice at a byte. Brackets are counted, not matched: what is wrong with the value is for
@@ -78,6 +81,11 @@ pub(super) struct Check {
     /// The open brackets: true for an object's bracket, false for a list's.
     open: Vec<bool>,
     expects: Expects,
+    /// Whether no key of the outermost object may come twice.
+    distinct: bool,
+    /// The hashes of the keys of the outermost object, and the hash of the key that is read.
+    keys: HashSet<u64>,
+    key: DefaultHasher,
 }
 
 /// The tokens that may come next.
@@ -119,10 +127,12 @@ enum Number {
 }
 
 impl Check {
-    /// Begins with another value, in the same memory.
-    pub(super) fn reset(&mut self) {
+    /// Begins with another value, in the same memory. With `distinct`, an object in which a key comes twice is wrong; objects inside the
+    /// object are not looked at.
+    pub(super) fn reset(&mut self, distinct: bool) {
         self.open.clear();
-        self.expects = Expects::default();
+        self.keys.clear();
+        (self.expects, self.distinct) = (Expects::default(), distinct);
     }
 
     /// One level less than the recursion limit of `serde_json`.
@@ -131,7 +141,21 @@ impl Check {
     /// Reads more text.
     pub(super) fn read(&mut self, text: &str) {
         for c in text.bytes() {
+            let before = self.expects;
             self.expects = self.next(c);
+            if self.distinct && self.open.len() == 1 {
+                self.compare(before, c);
+            }
+        }
+    }
+
+    /// Compares the keys of the outermost object, of which `c` may be a part.
+    fn compare(&mut self, before: Expects, c: u8) {
+        match (before, self.expects) {
+            (Expects::Member | Expects::Key, Expects::String(true)) => self.key = self.keys.hasher().build_hasher(),
+            (Expects::String(true), Expects::Colon) if !self.keys.insert(self.key.finish()) => self.spoil(),
+            (Expects::String(true) | Expects::Escape(true) | Expects::Digits(true, _), _) => self.key.write_u8(c),
+            _ => {}
         }
     }
 

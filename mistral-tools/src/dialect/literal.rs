@@ -1,12 +1,11 @@
 //! Arguments as literals, `a=1, b='x', c=[True, None]`, converted to a JSON object as they arrive.
 //!
 //! Strings of the outermost level are passed on as they arrive; every other value is read completely first. Python's literals mean what
-//! `ast.literal_eval` makes of them. A text that `ast.literal_eval` refuses makes the call incomplete, except for five habits of models:
+//! `ast.literal_eval` makes of them. A text that `ast.literal_eval` refuses makes the call incomplete, except for four habits of models:
 //! - constants of JSON;
 //! - a bare word;
-//! - a line break within quotes;
 //! - quotes inside quotes that no comma or bracket follows;
-//! - a repeated parameter, which is then repeated in the JSON too.
+//! - a line break within quotes, for LFM2 only: the template of LFM2.5 writes strings without escapes.
 //!
 //! Names of characters, `\N{BULLET}`, make the call incomplete.
 
@@ -15,10 +14,9 @@ mod string;
 mod value;
 
 use self::string::{Piece, Place, piece, start};
-pub(super) use self::value::key;
-use self::value::{blank, value};
-use super::arguments::{Ending, Step};
-use super::cursor::{Cursor, Read, Stop, starts_with};
+use self::value::value;
+pub(super) use self::value::{blank, key};
+use super::cursor::{Cursor, Ending, Read, Step, Stop, starts_with};
 use super::family::{Literal, Quote};
 use super::json::{escape, is_value, quoted};
 
@@ -41,6 +39,8 @@ enum At {
     Text(Quote),
     /// After a value.
     Next,
+    /// After the bracket that closes the arguments, which end like this if no other bracket follows.
+    Closed(Ending),
     /// In a text that is not a literal, inside this many brackets.
     Broken(usize),
 }
@@ -51,6 +51,7 @@ impl Literals {
         let read = match self.at {
             At::Text(quote) => self.string(text, quote, form, out),
             At::Broken(depth) => return self.broken(text, depth, form, close, out),
+            At::Closed(ending) => return self.closed(text, ending),
             At::Key | At::Value | At::Next => {
                 let mut cursor = Cursor::new(text);
                 blank(&mut cursor, form).and_then(|()| match cursor.any(close) {
@@ -84,7 +85,8 @@ impl Literals {
             }
             _ if next == form.brackets.1 => {
                 out("}");
-                return Ok(Step::End(cursor.at + 1, Ending::Whole));
+                cursor.at += 1;
+                self.at = At::Closed(Ending::Whole);
             }
             At::Key => {
                 let key = key(&mut cursor, form)?;
@@ -120,6 +122,17 @@ impl Literals {
                 read
             }
         }))
+    }
+
+    /// Reads brackets that close nothing: a call with such a bracket is wrong.
+    fn closed(&mut self, text: &str, ending: Ending) -> Read<Step> {
+        let mut cursor = Cursor::new(text);
+        cursor.space();
+        if !matches!(cursor.peek()?, b')' | b'}') {
+            return Ok(Step::End(0, ending));
+        }
+        self.at = At::Closed(Ending::Broken);
+        Ok(Step::Read(cursor.at + 1))
     }
 
     /// Passes on a text that is not a literal unchanged, up to the bracket that closes the arguments.
@@ -162,9 +175,14 @@ impl Literals {
         Ok(Step::Read(text.len()))
     }
 
-    /// Gives what was held back, as it is; the arguments stay open.
-    pub(super) fn finish(&self, rest: &str, out: &mut dyn FnMut(&str)) {
-        if matches!(self.at, At::Text(_)) { escape(rest, out) } else { out(rest) }
+    /// Reads what was held back when the turn ends, and returns how the arguments end. Arguments that are open stay open.
+    pub(super) fn finish(&self, rest: &str, out: &mut dyn FnMut(&str)) -> Ending {
+        match self.at {
+            At::Closed(ending) => return ending,
+            At::Text(_) => escape(rest, out),
+            _ => out(rest),
+        }
+        Ending::Cut
     }
 }
 

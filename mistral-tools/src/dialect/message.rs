@@ -1,6 +1,6 @@
 //! Deltas put together again.
 
-use super::Delta;
+use super::delta::Delta;
 
 /// A call as a model wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +33,9 @@ pub enum Part {
 /// What a model said in one turn, in order. Equal for equal text, however it was cut into chunks.
 ///
 /// ```
-/// use mistral_tools::dialect::{Delta, Message};
+/// use mistral_tools::dialect::{Delta, ParsedMessage};
 ///
-/// let mut message = Message::default();
+/// let mut message = ParsedMessage::default();
 /// for delta in [Delta::Text("Let me "), Delta::Text("see."), Delta::Call { index: 0, name: "clock" }] {
 ///     message.push(delta);
 /// }
@@ -45,11 +45,11 @@ pub enum Part {
 /// assert_eq!(message.calls().next().map(|call| call.arguments.as_str()), Some("{}"));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Message {
+pub struct ParsedMessage {
     parts: Vec<Part>,
 }
 
-impl Message {
+impl ParsedMessage {
     /// Appends a delta; joins it to the last part where it continues that.
     pub fn push(&mut self, delta: Delta<'_>) {
         match (delta, self.parts.last_mut()) {

@@ -20,9 +20,9 @@ const IGNORED: [&str; 2] = ["type", "index"];
 #[derive(Debug, PartialEq)]
 pub(super) struct Open<'t> {
     /// The tool.
-    pub(super) name: &'t str,
+    pub(super) name: Cow<'t, str>,
     /// Its id, if that comes before the arguments.
-    pub(super) id: Option<&'t str>,
+    pub(super) id: Option<Cow<'t, str>>,
     /// Bytes that were read.
     pub(super) length: usize,
     /// What comes now.
@@ -44,7 +44,7 @@ pub(super) enum Body<'t> {
 #[derive(Debug, PartialEq)]
 pub(super) enum Rest<'t> {
     /// Another key; the id if it is one.
-    Key(usize, Option<&'t str>),
+    Key(usize, Option<Cow<'t, str>>),
     /// A key that contradicts the text so far: a second name or second arguments.
     Again(usize),
     /// The end of an object.
@@ -121,7 +121,7 @@ impl Shape {
             return Err(Stop::No);
         }
         cursor.space();
-        let open = self.begin(cursor, self.sure(tools))?;
+        let open = self.begin(cursor, self.sure(tools), true)?;
         if let Form::Tagged(tagged) = &self.form
             && !section
         {
@@ -137,7 +137,7 @@ impl Shape {
     pub(super) fn open_bare<'t>(&self, text: &'t str, sure: Sure<'_>) -> Read<Open<'t>> {
         let mut cursor = Cursor::new(text);
         cursor.literal(self.bare.ok_or(Stop::No)?)?;
-        self.begin(cursor, sure)
+        self.begin(cursor, sure, false)
     }
 
     /// Returns how certain the marks of the shape make a call.
@@ -145,13 +145,22 @@ impl Shape {
         if self.is_json() { Sure::Alone(tools) } else { Sure::Marked }
     }
 
-    fn begin<'t>(&self, mut cursor: Cursor<'t>, sure: Sure<'_>) -> Read<Open<'t>> {
+    fn begin<'t>(&self, mut cursor: Cursor<'t>, sure: Sure<'_>, marked: bool) -> Read<Open<'t>> {
         let mut place = Place::default();
         if matches!(self.form, Form::Envelope { .. } | Form::Keyed | Form::Literal(_)) {
             place.list = cursor.optional("[")?;
-            cursor.space();
+            self.skip(&mut cursor, Place { list: place.list && marked, ..place })?;
         }
         self.item(cursor, place, sure)
+    }
+
+    /// Skips whitespace between calls, and the comments in a list of Python.
+    fn skip(&self, cursor: &mut Cursor<'_>, place: Place) -> Read<()> {
+        match &self.form {
+            Form::Literal(literal) if place.list => literal::blank(cursor, literal)?,
+            _ => cursor.space(),
+        }
+        Ok(())
     }
 
     /// Reads the beginning of a call in its list.
@@ -186,7 +195,7 @@ impl Shape {
             Form::Named(_) | Form::Tagged(_) | Form::Elements(_) => return Err(Stop::No),
             Form::Envelope { .. } | Form::Keyed | Form::Literal(_) => {}
         }
-        cursor.space();
+        self.skip(&mut cursor, place)?;
         match cursor.peek()? {
             b']' if place.list => {
                 *passed = cursor.at + 1;
@@ -194,7 +203,11 @@ impl Shape {
             }
             b',' | b';' => {
                 cursor.at += 1;
-                cursor.space();
+                self.skip(&mut cursor, place)?;
+                if place.list && cursor.peek()? == b']' {
+                    *passed = cursor.at + 1;
+                    return Err(Stop::No);
+                }
             }
             _ if place.list => return Err(Stop::No),
             _ => {}
@@ -218,16 +231,19 @@ impl Shape {
         if matches!(self.form, Form::Keyed) {
             return keyed_member(cursor, place).map(Rest::Call);
         }
-        let key = cursor.string()?;
+        let key = unescaped(cursor.string()?);
         cursor.space();
         cursor.literal(":")?;
         cursor.space();
         let value = cursor.value()?;
         let again = match &self.form {
-            Form::Envelope { name, arguments, .. } => name.first() == Some(&key) || arguments.contains(&key),
+            Form::Envelope { name, arguments, .. } => {
+                name.first() == Some(&key.as_ref()) || arguments.contains(&key.as_ref())
+            }
             _ => false,
         };
-        Ok(if again { Rest::Again(cursor.at) } else { Rest::Key(cursor.at, id(value).filter(|_| IDS.contains(&key))) })
+        let id = id(value).filter(|_| IDS.contains(&key.as_ref()));
+        Ok(if again { Rest::Again(cursor.at) } else { Rest::Key(cursor.at, id) })
     }
 }
 
@@ -240,10 +256,18 @@ fn pass(cursor: &mut Cursor<'_>, marks: &[&str]) -> Read<bool> {
     }
 }
 
-/// The id that a value stands for: numbers are as good as strings.
-fn id(value: &str) -> Option<&str> {
-    let text = value.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(value);
-    Some(text).filter(|text| !matches!(*text, "" | "null"))
+/// Returns the text that the inside of a JSON string stands for. A text with an escape that JSON does not have stands for itself.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    serde_json::from_str(&["\"", text, "\""].concat()).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// Returns the id that a value stands for: numbers are as good as strings.
+fn id(value: &str) -> Option<Cow<'_, str>> {
+    let text = value.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map_or(Cow::Borrowed(value), unescaped);
+    Some(text).filter(|text| !matches!(text.as_ref(), "" | "null"))
 }
 
 /// The most bytes of an object before the name of its tool, where other keys come first.
@@ -257,15 +281,15 @@ fn envelope<'t>(
     sure: Sure<'_>,
 ) -> Read<Open<'t>> {
     cursor.literal("{")?;
-    let (mut objects, mut name, mut known, mut read) = (1u8, None::<&str>, None, None::<Cow<'t, str>>);
+    let (mut objects, mut name, mut known, mut read) = (1u8, None::<Cow<'t, str>>, None, None::<Cow<'t, str>>);
     // Whether there is a key that no call needs.
     let mut more = false;
     loop {
         cursor.space();
         if cursor.optional("}")? {
-            let name = name.ok_or(Stop::No)?;
+            let called = name.as_deref().ok_or(Stop::No)?;
             objects -= 1;
-            if !sure.knows(name) && objects > 0 {
+            if !sure.knows(called) && objects > 0 {
                 cursor.space();
                 if cursor.peek()? == b',' {
                     cursor.at += 1;
@@ -273,16 +297,17 @@ fn envelope<'t>(
                 continue;
             }
             let is_call = match &read {
-                Some(read) => sure.knows(name) || (sure.takes_others() && holds_object(read)),
-                None => sure.takes_none() && sure.knows(name) && (!more || sure.tools().is_none()),
+                Some(read) => sure.knows(called) || (sure.takes_others() && holds_object(read)),
+                None => sure.takes_none() && sure.knows(called) && (!more || sure.tools().is_none()),
             };
             if !is_call {
                 return Err(Stop::No);
             }
-            let body = Body::Read(read.unwrap_or(Cow::Borrowed("{}")));
+            let (name, body) = (name.unwrap_or_default(), Body::Read(read.unwrap_or(Cow::Borrowed("{}"))));
             return Ok(Open { name, id: known, length: cursor.at, body, place: Place { objects, ..place } });
         }
-        let key = cursor.string()?;
+        let key = unescaped(cursor.string()?);
+        let key = key.as_ref();
         cursor.space();
         cursor.literal(":")?;
         cursor.space();
@@ -292,21 +317,14 @@ fn envelope<'t>(
             objects = 2;
             continue;
         } else if names.contains(&key) && (name.is_none() || names.first() == Some(&key)) {
-            let text = cursor.string()?;
-            let is_name = sure.tools().is_none() || sure.knows(text) || text.bytes().all(cursor::is_name);
-            if text.is_empty() || text.len() > 128 || !is_name {
-                return Err(Stop::No);
-            }
-            if !sure.knows(text) && (!sure.takes_others() || more && sure.tools().is_some()) {
-                return Err(Stop::No);
-            }
-            name = Some(text);
-            if let Some(read) = read.take_if(|_| sure.knows(text)) {
+            let text = tool(&mut cursor, sure, more)?;
+            if let Some(read) = read.take_if(|_| sure.knows(&text)) {
                 let place = Place { objects, ..place };
                 return Ok(Open { name: text, id: known, length: cursor.at, body: Body::Read(read), place });
             }
+            name = Some(text);
         } else if arguments.contains(&key) {
-            match name.filter(|name| sure.knows(name)) {
+            match name.take_if(|name| sure.knows(name)) {
                 Some(_) if first != b'"' && !matches!(first, b'{' | b'[' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
                     return Err(Stop::No);
                 }
@@ -320,19 +338,11 @@ fn envelope<'t>(
         } else if IDS.contains(&key) {
             let value = cursor.value()?;
             known = known.or_else(|| id(value));
-        } else if IGNORED.contains(&key) || sure.tools().is_none() || name.is_some_and(|name| sure.knows(name)) {
-            more |= !IGNORED.contains(&key);
+        } else if IGNORED.contains(&key) {
             cursor.value()?;
-        } else if name.is_none() && sure.tools().is_some_and(|tools| !tools.is_empty()) {
-            // A known tool may be named later; until then, an answer in JSON is not held back for long.
-            more = true;
-            match cursor.value() {
-                Ok(_) if cursor.at <= BEFORE_NAME => {}
-                Err(Stop::More) if cursor.text.len() <= BEFORE_NAME => return Err(Stop::More),
-                _ => return Err(Stop::No),
-            }
         } else {
-            return Err(Stop::No);
+            more = true;
+            skip(&mut cursor, name.as_deref(), sure)?;
         }
         cursor.space();
         match cursor.peek()? {
@@ -340,6 +350,35 @@ fn envelope<'t>(
             b'}' => {}
             _ => return Err(Stop::No),
         }
+    }
+}
+
+/// Reads the name of the tool. `more` says that a key that no call needs came before.
+fn tool<'t>(cursor: &mut Cursor<'t>, sure: Sure<'_>, more: bool) -> Read<Cow<'t, str>> {
+    let text = unescaped(cursor.string()?);
+    let is_name = sure.tools().is_none() || sure.knows(&text) || text.bytes().all(cursor::is_name);
+    if text.is_empty() || text.len() > 128 || !is_name {
+        return Err(Stop::No);
+    }
+    if !sure.knows(&text) && (!sure.takes_others() || more && sure.tools().is_some()) {
+        return Err(Stop::No);
+    }
+    Ok(text)
+}
+
+/// Skips the value of a key that no call needs, if the object can still be a call.
+fn skip(cursor: &mut Cursor<'_>, name: Option<&str>, sure: Sure<'_>) -> Read<()> {
+    if sure.tools().is_none() || name.is_some_and(|name| sure.knows(name)) {
+        return cursor.value().map(drop);
+    }
+    if name.is_some() || sure.tools().is_none_or(Signatures::is_empty) {
+        return Err(Stop::No);
+    }
+    // A known tool may be named later; until then, an answer in JSON is not held back for long.
+    match cursor.value() {
+        Ok(_) if cursor.at <= BEFORE_NAME => Ok(()),
+        Err(Stop::More) if cursor.text.len() <= BEFORE_NAME => Err(Stop::More),
+        _ => Err(Stop::No),
     }
 }
 
@@ -363,7 +402,7 @@ fn keyed<'t>(mut cursor: Cursor<'t>, place: Place) -> Read<Open<'t>> {
 }
 
 fn keyed_member<'t>(mut cursor: Cursor<'t>, place: Place) -> Read<Open<'t>> {
-    let name = cursor.string()?;
+    let name = unescaped(cursor.string()?);
     cursor.space();
     cursor.literal(":")?;
     cursor.space();
@@ -380,18 +419,18 @@ impl Named {
             cursor.optional(self.prefix)?;
         }
         if !self.after_id.is_empty() {
-            id = Some(cursor.name()?);
+            id = Some(Cow::Borrowed(cursor.name()?));
             cursor.literal(self.after_id)?;
         }
         let mut name = cursor.name()?;
         if self.numbered
             && let Some((before, _)) = numbered(name)
         {
-            id = cursor.text.get(start..cursor.at);
+            id = cursor.text.get(start..cursor.at).map(Cow::Borrowed);
             name = before;
         }
         if !self.before_id.is_empty() && cursor.optional(self.before_id)? {
-            id = Some(cursor.name()?);
+            id = Some(Cow::Borrowed(cursor.name()?));
         }
         // Some separators begin with whitespace, some models put whitespace before others.
         let mut spaced = cursor;
@@ -407,11 +446,12 @@ impl Named {
             cursor.space();
         }
         if cursor.peek()? == b'{' {
-            return Ok(Open { name, id, length: cursor.at, body: Body::Follows, place: Place::default() });
+            return Ok(Open { name: name.into(), id, length: cursor.at, body: Body::Follows, place: Place::default() });
         }
         let length = cursor.at;
         cursor.any(close)?;
-        Ok(Open { name, id, length, body: Body::Read(Cow::Borrowed("{}")), place: Place::default() })
+        let body = Body::Read(Cow::Borrowed("{}"));
+        Ok(Open { name: name.into(), id, length, body, place: Place::default() })
     }
 }
 
@@ -432,14 +472,14 @@ impl Tagged {
             }
             cursor.literal(self.after_number)?;
         }
-        Ok(Open { name, id: None, length: cursor.at, body: Body::Follows, place: Place::default() })
+        Ok(Open { name: name.into(), id: None, length: cursor.at, body: Body::Follows, place: Place::default() })
     }
 }
 
 fn element(mut cursor: Cursor<'_>) -> Read<Open<'_>> {
     let name = cursor.quoted_name()?;
     cursor.literal(">")?;
-    Ok(Open { name, id: None, length: cursor.at, body: Body::Follows, place: Place::default() })
+    Ok(Open { name: name.into(), id: None, length: cursor.at, body: Body::Follows, place: Place::default() })
 }
 
 impl Literal {
@@ -453,15 +493,15 @@ impl Literal {
         }
         cursor.at += 1;
         let length = cursor.at;
-        cursor.space();
+        literal::blank(&mut cursor, self)?;
         if cursor.peek()? != close {
             let key = literal::key(&mut cursor, self)?;
-            cursor.space();
+            literal::blank(&mut cursor, self)?;
             let is_name = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
             if key.len() > 128 || !key.bytes().all(is_name) || cursor.peek()? != self.assign {
                 return Err(Stop::No);
             }
         }
-        Ok(Open { name, id: None, length, body: Body::Follows, place })
+        Ok(Open { name: name.into(), id: None, length, body: Body::Follows, place })
     }
 }

@@ -1,14 +1,15 @@
 //! The parser: chunks in, deltas out, no input or output of its own.
 
-use super::arguments::{Arguments, Ending, Step};
-use super::cursor::{Cursor, Read, Stop, find_from};
-use super::family::Family;
+use super::arguments::Arguments;
+use super::cursor::{Cursor, Ending, Read, Step, Stop, find_from};
+use super::delta::Delta;
+use super::family::{Family, Form};
 use super::json::{Check, Reach, ValueScan};
+use super::message::ParsedMessage;
 use super::open::{Body, Open, Place, Rest, Sure};
 use super::schema::Signatures;
 use super::state::{Leading, Mark, Prose, State};
-use super::{Delta, Message};
-use crate::ToolSpec;
+use crate::tool::spec::ToolSpec;
 
 /// Up to this much held-back text is looked at again with every chunk; beyond, when it has grown by a quarter.
 const EAGER: usize = 256;
@@ -107,7 +108,7 @@ impl Parser {
         let reasoning = open_reasoning(self.family, prompt);
         let leading = if reasoning.is_some() { Leading::Mark } else { Leading::Start };
         self.state = State::Prose(Prose { reasoning, leading, ..Prose::START });
-        self.check.reset();
+        self.check.reset(false);
     }
 
     /// Reads the next chunk and gives what is certain now. The deltas borrow from the chunk and from the parser.
@@ -172,10 +173,15 @@ impl Parser {
                     out(Delta::Fragment(rest));
                 }
             }
-            State::Arguments(_, _, arguments) => {
-                let used = arguments.finish(rest, &mut |text| give(Delta::Arguments { index, text }, out));
-                out(Delta::End { index, complete: false });
-                if !used && !rest.trim().is_empty() {
+            State::Arguments(shape, _, arguments) => {
+                let check = &mut self.check;
+                let mut give = |text: &str| {
+                    check.read(text);
+                    give(Delta::Arguments { index, text }, out);
+                };
+                let ending = arguments.finish(rest, &self.tools, &self.family.shapes[*shape], &mut give);
+                out(Delta::End { index, complete: ending == Some(Ending::Whole) && self.check.is_whole() });
+                if ending.is_none() && !rest.trim().is_empty() {
                     out(Delta::Fragment(rest));
                 }
             }
@@ -190,8 +196,8 @@ impl Parser {
     }
 
     /// Reads a whole message.
-    pub fn parse(&mut self, text: &str) -> Message {
-        let mut message = Message::default();
+    pub fn parse(&mut self, text: &str) -> ParsedMessage {
+        let mut message = ParsedMessage::default();
         self.parse_into(text, &mut |delta| message.push(delta));
         self.finish(&mut |delta| message.push(delta));
         message
@@ -247,7 +253,7 @@ impl Parser {
                 match shapes[shape].rest(text, place) {
                     Ok(Rest::Key(read, id)) => {
                         if let Some(id) = id.filter(|_| !place.identified) {
-                            out(Delta::Id { index, id });
+                            out(Delta::Id { index, id: &id });
                             self.state = State::Closing(shape, Place { identified: true, ..place });
                         }
                         Ok(read)
@@ -301,12 +307,14 @@ impl Parser {
     fn begin(&mut self, shape: usize, open: Open<'_>, out: Out<'_>) -> usize {
         let index = self.calls;
         self.calls += 1;
-        out(Delta::Call { index, name: open.name });
-        if let Some(id) = open.id {
+        out(Delta::Call { index, name: &open.name });
+        if let Some(id) = &open.id {
             out(Delta::Id { index, id });
         }
         let place = Place { identified: open.id.is_some(), ..open.place };
-        self.check.reset();
+        // Arguments in JSON are passed on as they are; other readers of JSON let the last of equal keys count.
+        let form = &self.family.shapes[shape].form;
+        self.check.reset(matches!(form, Form::Tagged(_) | Form::Elements(_) | Form::Literal(_)));
         let check = &mut self.check;
         let mut give = |text: &str| {
             check.read(text);
@@ -318,8 +326,8 @@ impl Parser {
                 self.close(shape, place, out);
             }
             Body::Follows => {
-                let tool = self.tools.position(open.name);
-                let arguments = Arguments::begin(&self.family.shapes[shape].form, tool, &mut give);
+                let tool = self.tools.position(&open.name);
+                let arguments = Arguments::begin(self.family, shape, tool, &mut give);
                 self.state = State::Arguments(shape, place, arguments);
             }
         }
@@ -338,17 +346,8 @@ impl Parser {
             self.state = State::Prose(Prose { json, ..prose.after(&text[..read]) });
             return Ok(read);
         }
-        let active = |mark: Mark, prose: &Prose| match (mark, prose.reasoning) {
-            (Mark::Answer(i), Some(reasoning)) => i == reasoning,
-            (Mark::Open, Some(_)) => family.calls_end_reasoning,
-            (_, Some(_)) | (Mark::Answer(_), None) => false,
-            (Mark::Header(_, leading), None) => prose.header(leading),
-            (Mark::Open | Mark::Json | Mark::Noise, None) => true,
-            (Mark::Close(shape, bit), None) => prose.closes(shape, bit),
-            (Mark::Think(_), None) => prose.leading != Leading::Text,
-        };
         // An inactive mark is as good as none: no text begins with NUL.
-        let literals = self.marks.iter().map(|&(text, mark)| if active(mark, &prose) { text } else { "" });
+        let literals = self.marks.iter().map(|&(text, mark)| if is_active(family, mark, &prose) { text } else { "" });
         let found = find_from(text, literals, |c| self.starts[usize::from(c)]);
         let (Ok((at, _)) | Err(at)) = found;
         let before = &text[..at];
@@ -385,7 +384,8 @@ impl Parser {
             Mark::Noise if prose.leading == Leading::Text && !literal.ends_with('\n') => {
                 let mut cursor = Cursor { text, at: read };
                 cursor.space();
-                let others = self.marks.iter().filter(|&&(_, mark)| mark != Mark::Json && active(mark, &next));
+                let others =
+                    self.marks.iter().filter(|&&(_, mark)| mark != Mark::Json && is_active(family, mark, &next));
                 let others: Vec<&str> = others.map(|&(text, _)| text).collect();
                 cursor.peek().and_then(|_| cursor.follows(others.iter())).map(|()| next)
             }
@@ -442,7 +442,7 @@ impl Parser {
                 Err(Stop::More) => return Err(Stop::More),
                 Ok(open) => {
                     let known = match (self.tools.is_empty(), &open.body) {
-                        (false, _) => self.tools.position(open.name).is_some(),
+                        (false, _) => self.tools.position(&open.name).is_some(),
                         (true, Body::Read(text)) => text != "{}",
                         (true, Body::Follows) => true,
                     };
@@ -453,6 +453,19 @@ impl Parser {
             }
         }
         Err(Stop::No)
+    }
+}
+
+/// Returns whether a mark counts at a place.
+fn is_active(family: &Family, mark: Mark, prose: &Prose) -> bool {
+    match (mark, prose.reasoning) {
+        (Mark::Answer(i), Some(reasoning)) => i == reasoning,
+        (Mark::Open, Some(_)) => family.calls_end_reasoning,
+        (_, Some(_)) | (Mark::Answer(_), None) => false,
+        (Mark::Header(_, leading), None) => prose.header(leading),
+        (Mark::Open | Mark::Json | Mark::Noise, None) => true,
+        (Mark::Close(shape, bit), None) => prose.closes(shape, bit),
+        (Mark::Think(_), None) => prose.leading != Leading::Text,
     }
 }
 

@@ -8,8 +8,8 @@ use super::cursor::{Stop, starts_with};
 use super::family::Declared;
 use super::json::is_value;
 use super::literal::transcribe;
-use super::table::PYTHON;
-use crate::ToolSpec;
+use super::specs::literals::PYTHON;
+use crate::tool::spec::ToolSpec;
 
 /// A set of JSON types: the types for which readers of arguments take a parameter where a dialect does not tell `"2"` from `2`. `integer`
 /// counts as a number.
@@ -239,6 +239,11 @@ impl Signatures {
             Some(root) => found(root, path).map_or(Types::ANY, |schema| Types::of(root, schema)),
             None => Types::ANY,
         }
+    }
+
+    /// Returns whether a tool may have a parameter. A tool that is not known may have any.
+    pub(super) fn may_have(&self, tool: Option<usize>, key: &str) -> bool {
+        tool.is_none() || self.declares(tool, [Some(key)].into_iter())
     }
 
     /// Returns whether the schema of a tool describes a value inside its arguments.

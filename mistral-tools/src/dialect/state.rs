@@ -1,7 +1,7 @@
 //! Where a parser is in a text.
 
-use super::Delta;
 use super::arguments::Arguments;
+use super::delta::Delta;
 use super::json::ValueScan;
 use super::open::Place;
 

@@ -4,6 +4,7 @@ mod examples;
 mod goldens;
 mod hostile;
 mod laws;
+mod strays;
 mod turns;
 
 use super::*;
@@ -19,8 +20,8 @@ fn tools() -> Vec<ToolSpec> {
 }
 
 /// What a text gives when it comes in these chunks.
-fn in_chunks<'t>(parser: &mut Parser, chunks: impl Iterator<Item = &'t str>) -> Message {
-    let mut message = Message::default();
+fn in_chunks<'t>(parser: &mut Parser, chunks: impl Iterator<Item = &'t str>) -> ParsedMessage {
+    let mut message = ParsedMessage::default();
     for chunk in chunks {
         parser.parse_into(chunk, &mut |delta| message.push(delta));
     }

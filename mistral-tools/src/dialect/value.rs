@@ -16,7 +16,7 @@ pub(super) enum Reach {
 impl Reach {
     /// Checks each place where a value can end. A mark is the end if the text after it continues as it must after an end; otherwise the
     /// mark is text.
-    pub(super) fn of(text: &str, marks: &[&str], ends: impl Fn(usize, usize) -> Read<(usize, usize)>) -> Self {
+    pub(super) fn of(text: &str, marks: &[&str], mut ends: impl FnMut(usize, usize) -> Read<(usize, usize)>) -> Self {
         let mut from = 0;
         loop {
             match find(&text[from..], marks.iter().copied()) {

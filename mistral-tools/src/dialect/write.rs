@@ -1,17 +1,19 @@
 //! The other direction: calls as the models of a dialect write them.
 
+use super::Dialect;
+use super::grammar::ArgumentsGrammar;
 use super::ids::numbered;
-use super::{ArgumentsGrammar, Dialect};
-use crate::ToolCall;
-use crate::call_arguments::{items, members};
+use crate::message::ToolCall;
+use crate::message::call_arguments::{items, members};
 
 impl Dialect {
     /// Writes the text of calls, for histories whose template leaves calls out, and for tests. `made` is the number of earlier calls in the
     /// conversation. Ids are written where the dialect has a place for them. Arguments that are not an object are written as JSON, or left
     /// out if the dialect does not write JSON.
     ///
-    /// The [`Parser`](super::Parser) reads the written calls back, with these exceptions. Where values are text, a string that contains its
-    /// own end mark or the mark of the next parameter is cut there. A string that looks like another type that the schema allows is read as
+    /// The [`Parser`](super::Parser) reads the written calls back, with these exceptions. Where values are text, a string is cut
+    /// at its own end mark if the mark of a parameter or of the end of the call follows, and at a whole mark of another parameter of the
+    /// tool that does not follow a space. A string that looks like another type that the schema allows is read as
     /// that type. [`ArgumentsGrammar::Elements`] describes how null is read back.
     ///
     /// ```

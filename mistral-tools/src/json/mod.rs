@@ -15,7 +15,7 @@ use std::{fmt, iter};
 
 use serde::de::{self, Unexpected, Visitor, value::MapDeserializer};
 
-use crate::{ErrorKind, Text, ToolError};
+use crate::outcome::{kinds::ErrorKind, text::Text, tool_error::ToolError};
 use access::{Elements, Entries, RawText, Variant, VariantName};
 use lexer::{Lexer, Number};
 

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::ser::{CharEscape, Formatter};
 
-use crate::ToolError;
+use crate::outcome::tool_error::ToolError;
 
 /// A result that reaches the model as JSON even if it is a string: `Json("a")` is `"a"`, with quotes.
 ///
@@ -113,7 +113,7 @@ mod tests {
     use serde_json::{json, value::RawValue};
 
     use super::*;
-    use crate::Streamed;
+    use crate::stream::streamed::Streamed;
 
     fn text<T: Serialize + ?Sized>(value: &T) -> String {
         let mut text = Vec::new();

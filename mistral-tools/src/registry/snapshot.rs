@@ -1,6 +1,7 @@
 //! The table of a registry at one moment.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     hash::BuildHasher,
     iter,
@@ -9,8 +10,13 @@ use std::{
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::Change;
-use crate::{RegisteredTool, spec};
+use crate::{registry::registered_tool::RegisteredTool, tool::spec};
+
+/// What a publish changes.
+pub(crate) enum Change {
+    Add(Arc<RegisteredTool>),
+    Remove(Cow<'static, str>),
+}
 
 /// Tools by the hash of their name. The hash is kept with the pointer, so that a copy hashes nothing.
 #[derive(Default)]

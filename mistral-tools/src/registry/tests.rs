@@ -4,7 +4,10 @@ use std::{
 };
 
 use super::*;
-use crate::{ErrorKind, SchemaType, ToolBuilder};
+use crate::{
+    builder::{function_tool::FunctionTool, schema::SchemaType, steps::ToolBuilder},
+    outcome::kinds::ErrorKind,
+};
 
 fn tool(name: impl Into<Cow<'static, str>>, result: usize) -> impl Tool {
     ToolBuilder::named(name)
@@ -31,8 +34,8 @@ fn batches_add_replace_and_remove_in_order() {
     let registry = ToolRegistry::new();
     assert!(registry.is_empty());
     let mut batch = ToolBatch::new();
-    batch.add(tool("a", 1)).add(tool("b", 2)).add(tool("b", 3)).remove("a").remove("none");
-    assert_eq!(format!("{batch:?}"), "[+a, +b, +b, -a, -none]");
+    batch.add(tool("a", 1)).add(tool("b", 2)).remove("b").add(tool("b", 3)).remove("a").remove("none");
+    assert_eq!(format!("{batch:?}"), "[+a, +b, -b, +b, -a, -none]");
     registry.publish(batch).unwrap();
     assert_eq!(result(&registry, "b").as_deref(), Ok("3"));
     assert_eq!((result(&registry, "a"), registry.len()), (Err(ErrorKind::NotFound), 1));
@@ -85,8 +88,8 @@ impl Tool for Broken {
         panic!("on purpose")
     }
 
-    fn call_async<'a>(&'a self, _: &'a Invocation<'a>, _: &'a [u8], _: &'a mut Reply) -> crate::CallFuture<'a> {
-        crate::CallFuture::new(async { panic!("on purpose") })
+    fn call_async<'a>(&'a self, _: &'a Invocation<'a>, _: &'a [u8], _: &'a mut Reply) -> crate::tool::CallFuture<'a> {
+        crate::tool::CallFuture::new(async { panic!("on purpose") })
     }
 }
 
@@ -101,11 +104,11 @@ fn broken_tools_do_no_harm_to_others() {
     registry.publish(batch).unwrap();
     assert_eq!(registry.specs().iter().map(ToolSpec::name).collect::<Vec<_>>(), ["good"]);
     assert!(registry.get("broken").unwrap().spec().is_err());
-    assert_eq!(result(&registry, "broken"), Err(ErrorKind::Handler));
+    assert_eq!(result(&registry, "broken"), Err(ErrorKind::Failed));
     let mut reply = Reply::new();
     let invocation = Invocation::default();
-    let outcome = crate::block_on(registry.call_async("broken", &invocation, b"", &mut reply));
-    assert_eq!((outcome.error_kind(), reply.as_str()), (Some(ErrorKind::Handler), "Error (failed): the tool panicked"));
+    let outcome = crate::sync::park::block_on(registry.call_async("broken", &invocation, b"", &mut reply));
+    assert_eq!((outcome.error_kind(), reply.as_str()), (Some(ErrorKind::Failed), "Error (failed): the tool panicked"));
     assert_eq!(result(&registry, "good").as_deref(), Ok("1"));
 
     let mut batch = ToolBatch::new();
@@ -179,9 +182,9 @@ impl Tool for Panics {
         Outcome::Success
     }
 
-    fn call_async<'a>(&'a self, _: &'a Invocation<'a>, _: &'a [u8], _: &'a mut Reply) -> crate::CallFuture<'a> {
+    fn call_async<'a>(&'a self, _: &'a Invocation<'a>, _: &'a [u8], _: &'a mut Reply) -> crate::tool::CallFuture<'a> {
         self.at("future");
-        crate::CallFuture::new(async { Outcome::Success })
+        crate::tool::CallFuture::new(async { Outcome::Success })
     }
 
     fn is_blocking(&self) -> bool {
@@ -195,10 +198,11 @@ fn a_tool_that_panics_when_it_is_described_is_left_out_with_an_event() {
     for place in ["description", "schema"] {
         let events = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&events);
-        let registry = ToolRegistry::new().with_observer(move |tool: &str, event: &crate::ResilienceEvent| {
-            assert_eq!((tool, *event), ("panics", crate::ResilienceEvent::LeftOut));
-            seen.fetch_add(1, Ordering::SeqCst);
-        });
+        let registry =
+            ToolRegistry::new().with_observer(move |tool: &str, event: &crate::resilience::events::ResilienceEvent| {
+                assert_eq!((tool, *event), ("panics", crate::resilience::events::ResilienceEvent::LeftOut));
+                seen.fetch_add(1, Ordering::SeqCst);
+            });
         registry.add(Panics(place)).unwrap();
         registry.add(tool("good", 1)).unwrap();
         for _ in 0..3 {
@@ -210,18 +214,43 @@ fn a_tool_that_panics_when_it_is_described_is_left_out_with_an_event() {
     }
     let registry = ToolRegistry::new();
     registry.add(tool("good", 1)).unwrap();
-    for place in ["name", "blocking"] {
+    for (place, name, asked) in [("name", "", "name"), ("blocking", "panics", "way of running (`is_blocking`)")] {
         let mut batch = ToolBatch::new();
         batch.remove("good").add(Panics(place));
         assert!(format!("{batch:?}").starts_with("[-good, +"));
-        let panicked = Error::Panicked { name: String::new(), asked: "name" };
+        let panicked = Error::Panicked { name: name.into(), asked };
         assert_eq!(registry.publish(batch), Err(panicked));
         assert_eq!(result(&registry, "good").as_deref(), Ok("1"), "a refused batch changes nothing");
     }
     registry.add(Panics("future")).unwrap();
     let (invocation, mut reply) = (Invocation::default(), Reply::new());
-    let outcome = crate::block_on(registry.call_async("panics", &invocation, b"", &mut reply));
-    assert_eq!(outcome.error_kind(), Some(ErrorKind::Handler));
+    let outcome = crate::sync::park::block_on(registry.call_async("panics", &invocation, b"", &mut reply));
+    assert_eq!(outcome.error_kind(), Some(ErrorKind::Failed));
+}
+
+/// What tokio's parts say when they are polled outside a runtime.
+#[test]
+fn a_tool_that_misses_its_runtime_says_what_to_do() {
+    for text in [
+        "there is no reactor running, must be called from the context of a Tokio 1.x runtime",
+        "A Tokio 1.x context was found, but timers are disabled. Call `enable_time` on the runtime builder to enable timers.",
+    ] {
+        let registry = ToolRegistry::new();
+        registry
+            .add(crate::builder::function_tool::FunctionTool::new("sleeps", "", async move |(): ()| {
+                if !text.is_empty() {
+                    panic!("{text}");
+                }
+                Ok(())
+            }))
+            .unwrap();
+        let (invocation, mut reply) = (Invocation::default(), Reply::new());
+        let outcome = crate::sync::park::block_on(registry.call_async("sleeps", &invocation, b"{}", &mut reply));
+        assert_eq!(reply.as_str(), "Error (failed): the tool panicked: it needs a running Tokio runtime");
+        let Outcome::Error(error) = outcome else { panic!("{outcome:?}") };
+        let told = error.to_string();
+        assert!(told.contains(text) && told.contains("`enable_all`") && told.contains("`Runtime::enter`"), "{told}");
+    }
 }
 
 #[test]
@@ -291,4 +320,79 @@ fn a_registry_is_made_of_tools() {
     let erased: Vec<Box<dyn Tool>> = vec![Box::new(tool("a", 1)), Box::new(Broken("b"))];
     registry.publish(erased.into_iter().collect()).unwrap();
     assert_eq!(registry.len(), 2);
+}
+
+#[test]
+fn tools_of_two_sources_do_not_replace_each_other() {
+    let search = |text: &'static str| FunctionTool::new("search", "", move |_: ()| Ok(text));
+    let registry = ToolRegistry::new();
+    let (mut first, mut second) = (ToolBatch::new(), ToolBatch::new());
+    first.add(search("1")).namespace("docs");
+    second.namespace("web").add(search("2"));
+    for batch in [first, second] {
+        registry.publish(batch).unwrap();
+    }
+    registry.add(search("3")).unwrap();
+    let called = |name: &str| {
+        let mut reply = Reply::new();
+        let outcome = registry.call(name, &Invocation::default(), b"{}", &mut reply);
+        if outcome.is_success() { reply.as_str().to_owned() } else { "?".into() }
+    };
+    let names = ["docs.search", "docs_search", "web.search", "web_search", "search"];
+    assert_eq!(names.map(called), ["1", "1", "2", "2", "3"]);
+    let mut batch = ToolBatch::new();
+    batch.namespace("docs").remove("search");
+    registry.publish(batch).unwrap();
+    assert_eq!(names.map(called), ["?", "?", "2", "2", "3"]);
+
+    let mut twice = ToolBatch::new();
+    twice.add(search("4")).add(search("5"));
+    assert_eq!(registry.publish(twice), Err(Error::Duplicate { name: "search".into() }));
+    let mut replaced = ToolBatch::new();
+    replaced.add(search("4")).remove("search").add(search("5"));
+    registry.publish(replaced).unwrap();
+    assert_eq!(called("search"), "5");
+}
+
+#[test]
+fn annotations_reach_the_specification_under_any_name() {
+    use crate::tool::annotations::ToolAnnotations;
+
+    let read_only = ToolAnnotations::new().read_only(true).idempotent(true);
+    let built = ToolBuilder::named("a.b")
+        .description("")
+        .request_schema::<String>(SchemaType::Serde)
+        .result_schema::<String>(SchemaType::Serde)
+        .on_invocation(|_, _, text, ()| Ok(text))
+        .with_annotations(read_only)
+        .build()
+        .unwrap();
+    let function = FunctionTool::new("c", "", |_: ()| Ok(())).with_annotations(read_only);
+    let registry = ToolRegistry::new();
+    let mut batch = ToolBatch::new();
+    batch.add(built).add(Box::new(function) as Box<dyn Tool>).add(FunctionTool::new("d", "", |_: ()| Ok(())));
+    registry.publish(batch).unwrap();
+    let stated: Vec<_> = registry.specs().iter().map(|spec| (spec.name().to_owned(), spec.annotations())).collect();
+    let expected = [("a_b", read_only), ("c", read_only), ("d", ToolAnnotations::new())];
+    assert_eq!(stated, expected.map(|(name, annotations)| (name.to_owned(), annotations)));
+    let careful: ToolAnnotations = serde_json::from_str(r#"{"title": "A", "destructiveHint": false}"#).unwrap();
+    assert!(!careful.is_destructive() && !careful.is_read_only() && careful.is_open_world());
+}
+
+#[test]
+fn functions_return_contents_with_parts() {
+    use crate::message::content::{Content, Image};
+
+    let tool = FunctionTool::new("look", "", |_: ()| {
+        let mut content = Content::from("before");
+        content.push(Image::url("https://example.com/a.png"));
+        content.push_text("after");
+        Ok(content)
+    });
+    let mut reply = Reply::new();
+    assert!(tool.call(&Invocation::default(), b"{}", &mut reply).is_success());
+    assert_eq!(reply.content().to_string(), "before[image: https://example.com/a.png]after");
+    assert_eq!((reply.as_str(), reply.content().parts().len()), ("beforeafter", 3));
+    reply.set_text("next");
+    assert_eq!((reply.content(), reply.structured()), (Content::from("next"), None));
 }

@@ -9,7 +9,10 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use crate::resilience::{Observer, ResilienceEvent, events::tell};
+use crate::resilience::{
+    breaker_state::BreakerState,
+    events::{Observer, ResilienceEvent, tell},
+};
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Clock, Moment, SystemClock, nanos};
 
@@ -17,7 +20,7 @@ use crate::time::{Clock, Moment, SystemClock, nanos};
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_tools::BreakerPolicy;
+/// use mistral_tools::resilience::BreakerPolicy;
 /// // Opens at 5 failures of the last 20 results, pauses for 10 s, then lets 3 calls try and closes when all succeed.
 /// const POLICY: BreakerPolicy = BreakerPolicy::new().failures(5, 20).pause(Duration::from_secs(10)).probes(3);
 /// ```
@@ -102,18 +105,6 @@ const fn between(value: u32, low: u32, high: u32) -> u32 {
     }
 }
 
-/// What a breaker does with calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum BreakerState {
-    /// Calls pass.
-    Closed,
-    /// Calls are rejected until the pause is over.
-    Open,
-    /// A few calls pass, as probes.
-    HalfOpen,
-}
-
 /// A call was not let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the circuit breaker is open")]
@@ -149,11 +140,12 @@ impl<const SHIFT: u32, const BITS: u32> Ticks<SHIFT, BITS> {
     }
 
     /// Returns the time left until the tick, or `None` when the tick has come. `duration` is the span that the tick was made
-    /// [`after`](Self::after). A longer rest is impossible, so a longer rest means that the clock is past the tick, by however many years.
+    /// [`after`](Self::after). A longer rest is impossible, so a longer rest means that the clock is past the tick, by however many years. At
+    /// [`Moment::FAR`] the clock stands still, and every wait is over.
     fn until(now: Moment, end: u64, duration: Duration) -> Option<Duration> {
         let left = end.wrapping_sub(now.as_nanos() >> SHIFT) & Self::MASK;
         let most = (nanos(duration.min(YEAR)) >> SHIFT) + 2;
-        if left == 0 || left > most {
+        if left == 0 || left > most || now == Moment::FAR {
             return None;
         }
         let within = now.as_nanos() & ((1 << SHIFT) - 1);
@@ -283,7 +275,7 @@ impl BreakerPolicy {
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_tools::{BreakerPolicy, BreakerState, CircuitBreaker, ManualClock};
+/// use mistral_tools::{resilience::{BreakerPolicy, BreakerState, CircuitBreaker}, time::ManualClock};
 ///
 /// let clock = ManualClock::new();
 /// let policy = BreakerPolicy::new().failures(2, 2).pause(Duration::from_secs(5));
@@ -298,7 +290,7 @@ impl BreakerPolicy {
 /// assert!(breaker.check().is_err()); // one probe at a time
 /// probe.success();
 /// assert_eq!(breaker.state(), BreakerState::Closed);
-/// # Ok::<(), mistral_tools::Rejected>(())
+/// # Ok::<(), mistral_tools::resilience::Rejected>(())
 /// ```
 ///
 /// Cost of a check while closed: one load, no write, and no look at the clock. Successes of a healthy tool write nothing either, so threads

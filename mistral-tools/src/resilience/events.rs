@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ErrorKind;
-use crate::resilience::BreakerState;
+use crate::outcome::kinds::ErrorKind;
+use crate::resilience::breaker_state::BreakerState;
 
 /// Something that a breaker, a retry, a timeout or a fallback did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub enum ResilienceEvent {
 /// observers, for a choice at run time.
 ///
 /// ```
-/// use mistral_tools::{BreakerPolicy, CircuitBreaker, RelaxedCounter, ResilienceEvent};
+/// use mistral_tools::{resilience::{BreakerPolicy, CircuitBreaker, ResilienceEvent}, metrics::RelaxedCounter};
 /// let changes = RelaxedCounter::new();
 /// let breaker = CircuitBreaker::new(BreakerPolicy::new().failures(1, 1)).with_observer(|event: &ResilienceEvent| {
 ///     if matches!(event, ResilienceEvent::Breaker { .. }) {
@@ -72,7 +72,7 @@ pub enum ResilienceEvent {
 /// });
 /// breaker.check()?.failure();
 /// assert_eq!(changes.get(), 1);
-/// # Ok::<(), mistral_tools::Rejected>(())
+/// # Ok::<(), mistral_tools::resilience::Rejected>(())
 /// ```
 pub trait Observer: Send + Sync {
     /// It happened.
@@ -116,7 +116,7 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
-    use crate::RelaxedCounter;
+    use crate::metrics::counter::RelaxedCounter;
 
     #[test]
     fn every_way_to_observe_is_told_once() {

@@ -1,13 +1,13 @@
 //! What stands in for a result that a tool could not give.
 
-use crate::{ErrorKind, ErrorKinds};
+use crate::outcome::kinds::{ErrorKind, ErrorKinds};
 
 /// Which failures have a substitute, and what it is.
 ///
 /// `T` is a result of the tool: its own type, or what a model is shown.
 ///
 /// ```
-/// use mistral_tools::{ErrorKind, ErrorKinds, Fallback, Substitute};
+/// use mistral_tools::{ErrorKind, resilience::{ErrorKinds, Fallback, Substitute}};
 /// let cached = Fallback::result("about 20 °C (cached)");
 /// assert_eq!(cached.substitute(ErrorKind::Timeout), Some(&Substitute::Result("about 20 °C (cached)")));
 /// // Wrong arguments are for the model to correct.
@@ -35,7 +35,7 @@ pub enum Substitute<T> {
 
 impl<T> Fallback<T> {
     /// The kinds that have a substitute unless said otherwise: those of which the tool, not its user, is the cause.
-    pub const KINDS: ErrorKinds = ErrorKinds::TRANSIENT.with(ErrorKind::Handler);
+    pub const KINDS: ErrorKinds = ErrorKinds::TRANSIENT.with(ErrorKind::Failed);
 
     /// A result that is known beforehand.
     pub const fn result(result: T) -> Self {
@@ -85,6 +85,6 @@ mod tests {
         }
         assert_eq!(fallback.map(|seven| seven.to_string()), Fallback::result("7".to_string()));
         let tool = Fallback::<i32>::tool("b").map(i64::from);
-        assert_eq!(tool.substitute(ErrorKind::Handler), Some(&Substitute::Tool("b".into())));
+        assert_eq!(tool.substitute(ErrorKind::Failed), Some(&Substitute::Tool("b".into())));
     }
 }

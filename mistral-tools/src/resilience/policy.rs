@@ -1,13 +1,13 @@
 //! The policies of a tool or of a registry, together.
 
-use crate::ErrorKinds;
-use crate::resilience::{BreakerPolicy, RetryPolicy, TimeoutPolicy};
+use crate::outcome::kinds::ErrorKinds;
+use crate::resilience::{breaker::BreakerPolicy, retry::RetryPolicy, timeout::TimeoutPolicy};
 
 /// Timeouts, retries and the circuit breaker of a tool, or of all tools of a registry that say nothing themselves.
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_tools::{BreakerPolicy, ResiliencePolicy, RetryPolicy, TimeoutPolicy};
+/// use mistral_tools::resilience::{BreakerPolicy, ResiliencePolicy, RetryPolicy, TimeoutPolicy};
 /// let registry = ResiliencePolicy::new()
 ///     .timeout(TimeoutPolicy::NONE.call(Duration::from_secs(30)))
 ///     .breaker(BreakerPolicy::new());
@@ -95,7 +95,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{ErrorKind, Moment};
+    use crate::{outcome::kinds::ErrorKind, time::Moment};
 
     #[test]
     fn the_inner_policy_wins_and_the_outer_fills_in() {

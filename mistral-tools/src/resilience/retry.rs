@@ -7,7 +7,13 @@
 use std::time::Duration;
 
 use crate::time::{Moment, nanos};
-use crate::{Clock, ErrorKind, ErrorKinds, ToolError};
+use crate::{
+    outcome::{
+        kinds::{ErrorKind, ErrorKinds},
+        tool_error::ToolError,
+    },
+    time::Clock,
+};
 
 /// How much of a pause is left to chance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -26,7 +32,7 @@ pub enum Jitter {
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_tools::{ErrorKind, Jitter, Moment, RetryDecision, RetryPolicy};
+/// use mistral_tools::{ErrorKind, resilience::{Jitter, RetryDecision, RetryPolicy}, time::Moment};
 /// let policy = RetryPolicy::new(3).backoff(Duration::from_millis(100), 2, Duration::from_secs(5)).jitter(Jitter::None);
 /// let (now, deadline) = (Moment::ORIGIN, Moment::FAR);
 /// let mut retry = policy.start(deadline, 1);
@@ -161,9 +167,9 @@ impl Retry {
     /// stands above its kind.
     ///
     /// ```
-    /// use mistral_tools::{GiveUp, Moment, RetryDecision, RetryPolicy, ToolError};
+    /// use mistral_tools::{resilience::{GiveUp, RetryDecision, RetryPolicy}, time::Moment, ToolError};
     /// let mut retry = RetryPolicy::new(3).start(Moment::FAR, 1);
-    /// let busy = ToolError::handler("the line is busy");
+    /// let busy = ToolError::failed("the line is busy");
     /// assert_eq!(retry.failed_with(&busy, Moment::ORIGIN), RetryDecision::GiveUp(GiveUp::Kind));
     /// assert!(matches!(retry.failed_with(&busy.transient(), Moment::ORIGIN), RetryDecision::Again { .. }));
     /// ```
@@ -229,7 +235,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ManualClock;
+    use crate::time::ManualClock;
 
     const MILLI: Duration = Duration::from_millis(1);
 
@@ -267,8 +273,7 @@ mod tests {
         assert_eq!(retry.failed_now(ErrorKind::Timeout, &clock, None), give_up(GiveUp::Attempts));
         assert_eq!((retry.attempts(), retry.deadline()), (3, Moment::ORIGIN + MILLI * 1000));
         for policy in [RetryPolicy::default(), RetryPolicy::NEVER, RetryPolicy::new(0)] {
-            let decision =
-                policy.on(ErrorKinds::ALL).start(Moment::FAR, 0).failed_now(ErrorKind::Handler, &clock, None);
+            let decision = policy.on(ErrorKinds::ALL).start(Moment::FAR, 0).failed_now(ErrorKind::Failed, &clock, None);
             assert_eq!(decision, give_up(GiveUp::Attempts));
         }
     }

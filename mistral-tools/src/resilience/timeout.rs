@@ -13,8 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use crate::CancellationToken;
-use crate::time::{Moment, Sleep, Timer};
+use crate::conversation::cancel::CancellationToken;
+use crate::time::{
+    Moment,
+    timer::{Sleep, Timer},
+};
 
 /// How long a call and each of its attempts may take. Without a limit, a call may take forever.
 ///
@@ -25,7 +28,7 @@ use crate::time::{Moment, Sleep, Timer};
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_tools::{Moment, TimeoutPolicy};
+/// use mistral_tools::{time::Moment, resilience::TimeoutPolicy};
 /// let policy = TimeoutPolicy::NONE.call(Duration::from_secs(10)).attempt(Duration::from_secs(4));
 /// let start = Moment::ORIGIN;
 /// let deadline = policy.deadline(start);
@@ -84,7 +87,7 @@ pub struct Elapsed;
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_tools::{Clock, Elapsed, SystemClock, block_on, timeout_at};
+/// use mistral_tools::{time::{Clock, SystemClock}, resilience::{Elapsed, timeout_at}, block_on};
 /// let deadline = SystemClock.now() + Duration::from_millis(1);
 /// let result = block_on(timeout_at(&SystemClock, deadline, std::future::pending::<()>()));
 /// assert_eq!(result, Err(Elapsed));
@@ -108,7 +111,7 @@ pub async fn timeout_at<F: Future>(timer: &impl Timer, deadline: Moment, future:
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_tools::{CancellationToken, Clock, Elapsed, SystemClock, run_until};
+/// use mistral_tools::{CancellationToken, time::{Clock, SystemClock}, resilience::{Elapsed, run_until}};
 /// let deadline = SystemClock.now() + Duration::from_millis(1);
 /// let result = run_until(SystemClock, deadline, &CancellationToken::new(), |token| {
 ///     while !token.is_cancelled() {

@@ -233,7 +233,7 @@ impl Timer for SystemClock {
 ///
 /// ```
 /// use std::time::Duration;
-/// use mistral_tools::{Clock, ManualClock};
+/// use mistral_tools::time::{Clock, ManualClock};
 /// let clock = ManualClock::new();
 /// let before = clock.now();
 /// clock.advance(Duration::from_secs(3600));

@@ -1,7 +1,10 @@
 //! Long results: cut to the bytes that a limit allows, and to what fits the context next to everything else.
 
+use mistral_tools::{Content, ContentPart, Message, Resource, ResourceBody, Role};
+
 use super::Exchange;
-use crate::{AgentEvent, Error, Message, Role};
+use crate::agent::event::AgentEvent;
+use crate::error::Error;
 
 /// An upper bound on the average bytes per token of a long text, for every tokenizer. Longer results are cut before their tokens are
 /// counted.
@@ -59,13 +62,13 @@ impl Exchange {
             self.shorten(from, length);
             return Ok(tokens);
         }
-        Err(Error::PromptTooLong { tokens, limit: budget })
+        Err(Error::PromptTooLong { tokens, limit: budget, tools: 0 })
     }
 
     /// Returns the length of the longest result from a message on.
     fn longest(&self, from: usize) -> usize {
         let results = self.messages.iter().skip(from).filter(|message| message.role == Role::Tool);
-        results.map(|message| message.content.len()).max().unwrap_or(0)
+        results.map(|message| texts(&message.content).map(str::len).sum()).max().unwrap_or(0)
     }
 
     /// Returns the conversation, with results from a message on cut to at most `most` bytes.
@@ -85,7 +88,8 @@ impl Exchange {
 
     fn shorten(&mut self, from: usize, most: usize) {
         let results = self.messages.iter_mut().skip(from);
-        for message in results.filter(|message| message.role == Role::Tool && message.content.len() > most) {
+        let is_longer = |content: &Content| texts(content).map(str::len).sum::<usize>() > most;
+        for message in results.filter(|message| message.role == Role::Tool && is_longer(&message.content)) {
             message.content = cut(&message.content, most);
             let id = message.tool_call_id.clone().unwrap_or_default();
             self.events.push_back(shortened(id, &message.content));
@@ -93,19 +97,67 @@ impl Exchange {
     }
 }
 
-/// Reports a text that was [`cut`].
-pub(super) fn shortened(id: String, text: &str) -> AgentEvent {
-    let (kept, missing) = parts(text);
-    AgentEvent::Shortened { id, kept: kept.len(), bytes: kept.len().saturating_add(missing) }
+/// Reports a content that was [`cut`].
+pub(super) fn shortened(id: String, content: &Content) -> AgentEvent {
+    let (kept, missing) = texts(content).map(parts).fold((0usize, 0usize), |(kept, missing), (text, more)| {
+        (kept.saturating_add(text.len()), missing.saturating_add(more))
+    });
+    AgentEvent::Shortened { id, kept, bytes: kept.saturating_add(missing) }
 }
 
-/// Returns the beginning of a text in at most `most` bytes, with a note of how many bytes are missing.
-pub(super) fn cut(text: &str, most: usize) -> String {
-    if text.len() <= most {
+/// Returns the texts of a content, those of resources included.
+fn texts(content: &Content) -> impl Iterator<Item = &str> {
+    content.parts().iter().filter_map(|part| match part {
+        ContentPart::Text(text) | ContentPart::Resource(Resource { body: ResourceBody::Text(text), .. }) => {
+            Some(text.as_str())
+        }
+        _ => None,
+    })
+}
+
+/// Returns a content whose texts have at most `most` bytes together. One text is cut, with a note of how many bytes are missing in all, and
+/// the texts after it are left out.
+pub(super) fn cut(content: &Content, most: usize) -> Content {
+    let total: usize = texts(content).map(str::len).sum();
+    if total <= most {
+        return content.clone();
+    }
+    let (mut room, mut left, longest_note) = (most, total, note(usize::MAX).len());
+    let mut cut = |text: &str| {
+        left = left.saturating_sub(text.len());
+        let keeps = room.checked_sub(text.len()).filter(|room| *room >= longest_note);
+        if let Some(rest) = keeps {
+            room = rest;
+            return text.to_owned();
+        }
+        let text = cut_text(text, room, left);
+        (room, left) = (0, 0);
+        text
+    };
+    let mut short = Content::new();
+    for part in content.parts() {
+        match part {
+            ContentPart::Text(text) => short.push(cut(text)),
+            ContentPart::Resource(resource) => {
+                let mut resource = resource.clone();
+                if let ResourceBody::Text(text) = &mut resource.body {
+                    *text = cut(text);
+                }
+                short.push(resource);
+            }
+            part => short.push(part.clone()),
+        }
+    }
+    short
+}
+
+/// Returns the beginning of a text in at most `most` bytes, with a note of how many bytes are missing there and in `more` bytes after it.
+fn cut_text(text: &str, most: usize, more: usize) -> String {
+    if more == 0 && text.len() <= most {
         return text.to_owned();
     }
     let (text, missing) = parts(text);
-    let whole = text.len().saturating_add(missing);
+    let whole = text.len().saturating_add(missing).saturating_add(more);
     // No note is longer than one of the whole text.
     let (room, dots) = match (most.checked_sub(note(whole).len()), most.checked_sub(3)) {
         (Some(room), _) => (room, None),
@@ -139,17 +191,35 @@ mod tests {
     fn cut_texts_have_at_most_the_bytes_asked_for_and_say_what_is_missing() {
         let text = "é€x".repeat(40);
         for most in 0..300 {
-            let short = cut(&text, most);
+            let short = cut_text(&text, most, 0);
             assert!(short.len() <= most, "{most}: {short}");
             let (kept, missing) = parts(&short);
             if most >= text.len() {
                 assert_eq!(short, text);
             } else if most >= note(text.len()).len() {
                 assert!(text.starts_with(kept) && kept.len() + missing == text.len() && kept.len() + 33 + 6 >= most);
-                assert!(most > 190 || cut(&cut(&text, 200), most) == short, "cutting twice is cutting once");
+                assert!(
+                    most > 190 || cut_text(&cut_text(&text, 200, 0), most, 0) == short,
+                    "cutting twice is cutting once"
+                );
             } else {
                 assert!(text.starts_with(short.trim_end_matches("...")));
             }
+        }
+    }
+
+    #[test]
+    fn contents_are_cut_in_their_texts_and_keep_their_other_parts() {
+        let image = ContentPart::from(mistral_tools::Image::bytes("image/png", [7; 5000]));
+        let resource = ContentPart::from(Resource::text("file:///a", "r".repeat(300)));
+        let content = Content::from_iter(["a".repeat(200).into(), image.clone(), resource, "z".repeat(100).into()]);
+        for most in 60..=600 {
+            let short = cut(&content, most);
+            assert!(texts(&short).map(str::len).sum::<usize>() <= most, "{most}: {short}");
+            assert!(short.parts().contains(&image), "{most}");
+            let AgentEvent::Shortened { kept, bytes, .. } = shortened(String::new(), &short) else { panic!() };
+            assert_eq!((bytes, kept < 600), (600, most < 600), "{most}: {short}");
+            assert!(kept + 70 >= most, "{most}: {kept}");
         }
     }
 }

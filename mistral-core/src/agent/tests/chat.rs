@@ -1,14 +1,14 @@
 //! Sessions that an agent drives: kept in step, through errors, cancellations, drops, approvals and full contexts.
 
 use super::*;
-use crate::ChatSession;
+use crate::session::ChatSession;
 
 fn kept(session: &ChatSession) -> Vec<Message> {
     session.messages().map(|(_, message)| message.clone()).collect()
 }
 
 fn contents(session: &ChatSession) -> Vec<String> {
-    kept(session).into_iter().map(|message| message.content).collect()
+    kept(session).into_iter().map(|message| message.content.to_string()).collect()
 }
 
 fn adding(turns: &[&str]) -> Agent {
@@ -74,7 +74,7 @@ fn errors_cancellations_and_drops_lose_nothing() {
     while !matches!(run.iter().next(), Some(Ok(AgentEvent::Text(_)))) {}
     drop(run);
     let last = kept(&session).pop().unwrap();
-    assert!(last.role == Role::Assistant && last.content.starts_with('w'), "{last:?}");
+    assert!(last.role == Role::Assistant && last.content.text().starts_with('w'), "{last:?}");
 
     // Dropped, and cancelled, while a tool runs.
     for cancel in [false, true] {
@@ -88,7 +88,7 @@ fn errors_cancellations_and_drops_lose_nothing() {
             drop(run);
         }
         let last = kept(&session).pop().unwrap();
-        assert!(last.role == Role::Tool && last.content.starts_with("Error (cancelled)"), "{last:?}");
+        assert!(last.role == Role::Tool && last.content.text().starts_with("Error (cancelled)"), "{last:?}");
         whole(&kept(&session));
     }
     // Dropped when one call has ended, and its answer was not read.
@@ -99,7 +99,7 @@ fn errors_cancellations_and_drops_lose_nothing() {
     drop(run);
     let results = kept(&session).split_off(session.messages().count() - 3);
     assert_eq!(results[0].content, "2");
-    assert!(results[2].content.starts_with("Error (cancelled)"), "{results:?}");
+    assert!(results[2].content.text().starts_with("Error (cancelled)"), "{results:?}");
     whole(&kept(&session));
     // Dropped before anything was read: the question is there.
     drop(talker.chat(&mut session, "Well?").unwrap());

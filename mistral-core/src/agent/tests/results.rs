@@ -52,7 +52,7 @@ fn a_result_beyond_the_context_is_cut_to_what_fits_and_the_host_sees_all_of_it()
         assert_eq!(whole.len(), length);
         let answer = run.complete().unwrap();
         assert_eq!((answer.text.as_str(), answer.stop), ("Long.", AgentStop::Answered));
-        let read = &answer.messages[1].content;
+        let read = &answer.messages[1].content.text();
         let (kept, missing) = kept(read);
         assert!(kept + missing == whole.len() && whole.starts_with(&read[..kept]));
         let shortened = |event: &AgentEvent| match event {
@@ -72,10 +72,10 @@ fn the_results_of_a_turn_share_the_room() {
     let seen = Arc::default();
     let answer = ask(&repeating(&[&calls, "Much."], &seen)).complete().unwrap();
     whole(&answer.messages);
-    let lengths: Vec<usize> = answer.messages[1..5].iter().map(|message| message.content.len()).collect();
+    let lengths: Vec<usize> = answer.messages[1..5].iter().map(|message| message.content.text().len()).collect();
     assert_eq!([lengths[0], lengths[2]], [100, 200], "short ones are whole");
     assert!(lengths[1].abs_diff(lengths[3]) < 8 && lengths[1] > 1000, "{lengths:?}");
-    assert_eq!(kept(&answer.messages[4].content).1 + kept(&answer.messages[4].content).0, 2_000_000);
+    assert_eq!(kept(&answer.messages[4].content.text()).1 + kept(&answer.messages[4].content.text()).0, 2_000_000);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn older_results_make_room_when_the_context_fills_up() {
     assert_eq!(answer.stop, AgentStop::Turns);
     whole(&answer.messages);
     for message in answer.messages.iter().filter(|message| message.role == Role::Tool) {
-        let (kept, missing) = kept(&message.content);
+        let (kept, missing) = kept(&message.content.text());
         assert_eq!(kept + missing, 3_000, "{}", message.content);
     }
     assert!(seen.lock().unwrap().iter().all(|prompt| prompt.len() <= ROOM));
@@ -102,9 +102,11 @@ fn what_cannot_be_cut_is_an_error_that_keeps_the_messages() {
     assert_eq!(run.complete().unwrap().messages.len(), 3);
     let said = format!("{} {}", "word ".repeat(794), of(5_000));
     let mut run = ask(&repeating(&[&said, "never said"], &Arc::default()));
-    assert!(matches!(run.complete(), Err(Error::PromptTooLong { limit: 4095, .. })));
+    let error = run.complete().unwrap_err();
+    assert!(matches!(error, Error::PromptTooLong { limit: 4095, tools: 1.., .. }), "{error:?}");
+    assert!(error.to_string().contains("of the tokens describe the tools"), "{error}");
     whole(run.messages());
-    assert_eq!(kept(&run.messages()[2].content), (5_000, 0), "nothing is cut in vain");
+    assert_eq!(kept(&run.messages()[2].content.text()), (5_000, 0), "nothing is cut in vain");
 }
 
 #[test]
@@ -114,7 +116,7 @@ fn the_bytes_of_a_result_are_bounded_with_the_note() {
         let mut run = ask(&agent.limits(AgentLimits::default().result_bytes(bytes)));
         let events = events(&mut run);
         assert_eq!(answers(&events)[0].2.len(), 5_000);
-        let read = &run.messages()[2].content;
+        let read = &run.messages()[2].content.text();
         assert!(read.len() <= bytes && read.len() > bytes - 3, "{}", read.len());
         let (kept, missing) = kept(read);
         assert!(kept + missing == 5_000 && read.starts_with("éé"));
@@ -140,7 +142,7 @@ fn errors_come_again_and_leave_the_messages() {
     whole(run.messages());
     let other = Agent::new(model("<tool_call>", &["42."], &Arc::default()), registry());
     let answer = other.run(run.messages()).unwrap().complete().unwrap();
-    assert_eq!((answer.text.as_str(), run.messages()[2].content.as_str()), ("42.", "42"));
+    assert_eq!((answer.text.as_str(), run.messages()[2].content.as_text().unwrap()), ("42.", "42"));
 }
 
 #[test]
@@ -196,7 +198,7 @@ fn suspended_exchanges_that_contradict_themselves_are_typed_errors() {
         ("neither answered nor paused", |s| s["calls"][0]["result"] = serde_json::Value::Null),
         ("began after at most 1", |s| s["given"] = 2.into()),
         ("not the model's", |s| s["messages"].as_array_mut().unwrap().truncate(1)),
-        ("only version 1", |s| s["version"] = 2.into()),
+        ("reads only version 1", |s| s["version"] = 2.into()),
     ];
     for (expected, change) in cases {
         let mut changed = sound.clone();
@@ -220,7 +222,7 @@ fn what_was_said_before_a_cancellation_is_kept() {
     exchange.push("<think>Hm</think>It is");
     exchange.cancel(AgentStop::Cancelled);
     let [said] = exchange.added() else { panic!("one message") };
-    assert_eq!((said.content.as_str(), said.reasoning_content.as_deref()), ("It is", Some("Hm")));
+    assert_eq!((said.content.as_text().unwrap(), said.reasoning_content.as_deref()), ("It is", Some("Hm")));
     exchange.cancel(AgentStop::Time);
     assert_eq!(exchange.stop(), Some(AgentStop::Cancelled), "an end stays");
 }
@@ -236,7 +238,75 @@ fn the_host_hears_of_a_foreign_error_and_the_model_does_not() {
     let failed = events.iter().position(|event| matches!(event, AgentEvent::ToolFailed { .. })).unwrap();
     let AgentEvent::ToolFailed { id, error } = &events[failed] else { panic!() };
     assert!(error.contains("the tool failed") && error.contains("os error"), "{error}");
-    let AgentEvent::Answer { call, text, .. } = &events[failed + 1] else { panic!("its answer follows") };
-    assert!(call.id == *id && !text.contains("os error"), "{text}");
+    let AgentEvent::Answer { call, content, .. } = &events[failed + 1] else { panic!("its answer follows") };
+    assert!(call.id == *id && !content.text().contains("os error"), "{content}");
     assert!(seen.lock().unwrap().iter().all(|prompt| !prompt.contains("os error")));
+}
+
+#[test]
+fn parts_of_a_result_reach_the_host_and_the_history() {
+    use mistral_tools::{Content, Image, Invocation, Reply, Resource, Tool};
+
+    /// A tool as that of an MCP server.
+    struct Remote(Content);
+
+    impl Tool for Remote {
+        fn name(&self) -> &str {
+            "remote"
+        }
+
+        fn description(&self) -> &str {
+            ""
+        }
+
+        fn request_schema(&self) -> Result<serde_json::Value, mistral_tools::Error> {
+            Ok(serde_json::json!({"type": "object"}))
+        }
+
+        fn call(&self, _: &Invocation<'_>, _: &[u8], reply: &mut Reply) -> mistral_tools::Outcome {
+            reply.set_content(self.0.clone());
+            reply.set_structured(serde_json::json!({"n": 1}));
+            mistral_tools::Outcome::Success
+        }
+
+        fn call_async<'a>(
+            &'a self,
+            invocation: &'a Invocation<'a>,
+            arguments: &'a [u8],
+            reply: &'a mut Reply,
+        ) -> mistral_tools::CallFuture<'a> {
+            mistral_tools::CallFuture::blocking(self, invocation, arguments, reply)
+        }
+    }
+
+    let text =
+        Content::from_iter(["See:".into(), mistral_tools::ContentPart::from(Resource::text("file:///a", "# A"))]);
+    let mut seeing = text.clone();
+    seeing.push(Image::bytes("image/png", *b"abc"));
+    for (content, is_read) in [(text, true), (seeing, false)] {
+        let seen = Arc::default();
+        let turns = [hermes("remote", "{}"), "Seen.".to_owned()];
+        let model = model("<tool_call>", &turns.each_ref().map(String::as_str), &seen);
+        let registry = ToolRegistry::new();
+        registry.add(Remote(content.clone())).unwrap();
+        let mut session = crate::session::ChatSession::new();
+        let answer = Agent::new(model, registry).chat(&mut session, "?").unwrap();
+        let events: Vec<_> = answer.into_iter().collect();
+        let structured = events.iter().position(|event| matches!(event, Ok(AgentEvent::Structured { .. }))).unwrap();
+        let Ok(AgentEvent::Answer { content: told, .. }) = &events[structured + 1] else {
+            panic!("its answer follows")
+        };
+        assert_eq!(*told, content);
+        let error = events.iter().find_map(|event| event.as_ref().err());
+        assert_eq!(error.is_none(), is_read, "{error:?}");
+        if is_read {
+            assert!(seen.lock().unwrap()[1].contains("See:[resource: file:///a]\n# A"));
+        } else {
+            let error = error.unwrap();
+            assert!(matches!(error, Error::UnsupportedContent { message: 2, role: Role::Tool, .. }), "{error}");
+        }
+        let kept = session.messages().find(|(_, message)| message.role == Role::Tool).unwrap().1;
+        assert_eq!(kept.content, content);
+        assert_eq!(crate::session::ChatSession::load(&session.save()).unwrap(), session);
+    }
 }

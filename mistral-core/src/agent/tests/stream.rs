@@ -156,7 +156,7 @@ fn patient() -> (Agent, Receiver<&'static str>) {
             if let Some(token) = conversation.execution().token() {
                 token.cancelled().await;
             }
-            Err::<(), _>(ToolError::handler("given up"))
+            Err::<(), _>(ToolError::failed("given up"))
         })
         .build()
         .unwrap();
@@ -208,7 +208,7 @@ fn timed(spawns: bool) -> Agent {
         .on_invocation_async(async |_, _, Nothing {}, spawns| {
             tokio::time::sleep(Duration::from_millis(5)).await;
             match spawns {
-                true => tokio::spawn(async { "rested" }).await.map_err(|_| ToolError::handler("no runtime")),
+                true => tokio::spawn(async { "rested" }).await.map_err(|_| ToolError::failed("no runtime")),
                 false => Ok("rested"),
             }
         })
@@ -223,7 +223,11 @@ fn timed(spawns: bool) -> Agent {
 }
 
 fn results(run: &AgentRun) -> Vec<&str> {
-    run.messages().iter().filter(|message| message.role == Role::Tool).map(|message| &*message.content).collect()
+    run.messages()
+        .iter()
+        .filter(|message| message.role == Role::Tool)
+        .map(|message| message.content.as_text().unwrap())
+        .collect()
 }
 
 const RESTED: [&str; 3] = ["rested", "rested", "42"];
@@ -273,7 +277,7 @@ fn a_slow_synchronous_tool_holds_no_executor_up() {
         .request_schema::<Nothing>(SchemaType::JsonSchema(EMPTY))
         .result_schema::<u32>(SchemaType::Serde)
         .on_invocation(|_, _, Nothing {}, receiver| {
-            receiver.lock().unwrap().recv().map(|()| 7).map_err(|_| ToolError::handler("nobody else ran"))
+            receiver.lock().unwrap().recv().map(|()| 7).map_err(|_| ToolError::failed("nobody else ran"))
         })
         .build()
         .unwrap();

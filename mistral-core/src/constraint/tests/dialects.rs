@@ -1,6 +1,8 @@
 //! Every dialect: what is written is accepted, what is wrong is refused where it goes wrong, and whatever the masks let through is
 //! read as calls that keep to the schema.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::oracle::{Distances, valid, write};
@@ -26,17 +28,21 @@ fn tools() -> Vec<ToolSpec> {
         .into()
 }
 
-fn matcher_of(dialect: Dialect, tools: &[ToolSpec]) -> (Matcher, Place) {
-    Matcher::new(CallConstraint::new(dialect, tools).unwrap().start(table(), vec![END]).grammar())
+pub(super) fn table() -> Arc<TokenTable> {
+    static TABLE: LazyLock<Arc<TokenTable>> = LazyLock::new(|| Arc::new(TokenTable::new(&byte_tokenizer())));
+    TABLE.clone()
 }
 
-pub(super) fn table() -> Arc<TokenTable> {
-    Arc::new(TokenTable::new(&byte_tokenizer()))
+/// The rule of a dialect for [`tools`]; making it takes far longer than following it.
+fn rule_of(dialect: Dialect) -> &'static CallConstraint {
+    static RULES: LazyLock<Vec<CallConstraint>> =
+        LazyLock::new(|| constrained().map(|dialect| CallConstraint::new(dialect, &tools()).unwrap()).collect());
+    &RULES[constrained().position(|other| other == dialect).unwrap()]
 }
 
 /// The place of the first byte that is refused.
-fn refused_at(dialect: Dialect, tools: &[ToolSpec], text: &str) -> Option<usize> {
-    let (mut matcher, mut place) = matcher_of(dialect, tools);
+fn refused_at(dialect: Dialect, text: &str) -> Option<usize> {
+    let (mut matcher, mut place) = Matcher::new(rule_of(dialect).start(table(), vec![END]).grammar());
     for (at, byte) in text.bytes().enumerate() {
         match matcher.step(place, byte, false) {
             Some(next) => place = next,
@@ -54,7 +60,10 @@ pub(super) fn constrained() -> impl Iterator<Item = Dialect> {
 #[test]
 fn elements_inside_of_elements_are_refused() {
     let refused = CallConstraint::new(Dialect::MiniMaxM3, &tools());
-    assert!(matches!(refused, Err(crate::Error::UnsupportedConstraint { dialect: Dialect::MiniMaxM3 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(crate::error::Error::UnsupportedConstraint { dialect: Dialect::MiniMaxM3 })),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -68,17 +77,17 @@ fn what_is_written_is_accepted() {
     for dialect in constrained() {
         for call in &calls {
             let text = write(dialect, std::slice::from_ref(call));
-            assert_eq!(refused_at(dialect, &tools(), &text), None, "{dialect:?}: {text}");
+            assert_eq!(refused_at(dialect, &text), None, "{dialect:?}: {text}");
         }
         for arguments in [&small, &mixed] {
             let text = write(dialect, &[("get_weather", arguments.clone())]);
-            assert_eq!(refused_at(dialect, &tools(), &text), None, "{dialect:?}: {text}");
+            assert_eq!(refused_at(dialect, &text), None, "{dialect:?}: {text}");
         }
         // Several of one section; without an end each call begins anew.
         let form = dialect.grammar();
         if form.separator.is_some() && !form.end.is_empty() {
             let text = write(dialect, &calls);
-            assert_eq!(refused_at(dialect, &tools(), &text), None, "{dialect:?}: {text}");
+            assert_eq!(refused_at(dialect, &text), None, "{dialect:?}: {text}");
         }
     }
 }
@@ -107,18 +116,17 @@ fn what_is_wrong_is_refused_where_it_goes_wrong() {
             let base = write(dialect, &[base]);
             let text = write(dialect, &[(*name, arguments.clone())]);
             let differs = base.bytes().zip(text.bytes()).position(|(a, b)| a != b);
-            assert_eq!(refused_at(dialect, &tools(), &text), differs, "{dialect:?}, {what}: {text}");
+            assert_eq!(refused_at(dialect, &text), differs, "{dialect:?}, {what}: {text}");
         }
         let beyond = write(dialect, &[("get_weather", with("count", 306.into()))]);
         let at = beyond.find("306").map(|at| at + 2);
-        assert_eq!(refused_at(dialect, &tools(), &beyond), at, "{dialect:?}: {beyond}");
+        assert_eq!(refused_at(dialect, &beyond), at, "{dialect:?}: {beyond}");
     }
 }
 
 /// Draws a call at random under the masks, and the shortest way to the end after some bytes.
-pub(super) fn draw(dialect: Dialect, tools: &[ToolSpec], seed: &mut u64, random: usize) -> String {
-    let rule = CallConstraint::new(dialect, tools).unwrap().required(true);
-    let mut mask = rule.start(table(), vec![END]);
+pub(super) fn draw(dialect: Dialect, rule: &CallConstraint, seed: &mut u64, random: usize) -> String {
+    let mut mask = rule.clone().required(true).start(table(), vec![END]);
     let mut distances = Distances::new(mask.grammar());
     let mut text = Vec::new();
     for step in 0..4000 {
@@ -134,9 +142,12 @@ pub(super) fn draw(dialect: Dialect, tools: &[ToolSpec], seed: &mut u64, random:
             // What closes something is drawn as often as all letters together.
             let some: Vec<u8> =
                 allowed.iter().copied().filter(|byte| !byte.is_ascii_alphanumeric() && *byte < 0x7f).collect();
-            let from =
-                if !some.is_empty() && crate::sample::split_mix(seed).is_multiple_of(2) { &some } else { &allowed };
-            from[crate::sample::split_mix(seed) as usize % from.len()]
+            let from = if !some.is_empty() && crate::sample::rng::split_mix(seed).is_multiple_of(2) {
+                &some
+            } else {
+                &allowed
+            };
+            from[crate::sample::rng::split_mix(seed) as usize % from.len()]
         } else {
             let mut best = (u64::MAX, 0);
             for &byte in &allowed {
@@ -158,7 +169,7 @@ proptest! {
     fn whatever_is_drawn_is_read_as_calls_that_keep_to_the_schema(seed: u64, random in 0usize..300) {
         let (tools, mut seed) = (tools(), seed);
         for dialect in constrained() {
-            let text = draw(dialect, &tools, &mut seed, random);
+            let text = draw(dialect, rule_of(dialect), &mut seed, random);
             let message = dialect.parser(&tools).parse(&text);
             let calls: Vec<_> = message.calls().collect();
             prop_assert!(!calls.is_empty() && message.text().trim().is_empty(), "{:?}: {}", dialect, text);

@@ -227,6 +227,11 @@ fn keywords_that_would_take_too_much_are_reported() {
 fn names_and_items_do_not_come_twice() {
     let open = json!({"type": "object", "additionalProperties": {"type": "integer"}});
     assert!(matches(&open, r#"{"a":1,"ab":2,"b":3}"#) && !matches(&open, r#"{"a":1,"b":2,"a":3}"#));
+    let many = |count: usize| {
+        let members: Vec<String> = (0..count).map(|i| format!("\"k{i}\":{i}")).collect();
+        ["{", &members.join(","), "}"].concat()
+    };
+    assert!(matches(&open, &many(512)) && !matches(&open, &many(513)), "as many names as are remembered");
     let free = json!({"properties": {"x": {}}});
     assert!(matches(&free, r#"{"x":{"a":{"a":1},"b":{"a":1}}}"#), "each object has names of its own");
     assert!(!matches(&free, r#"{"x":{"a":{"a":1,"a":2}}}"#) && !matches(&free, r#"{"x":{"a":{},"a":{}}}"#));

@@ -6,6 +6,7 @@ use mistral_tools::dialect::ArgumentsGrammar;
 use regex_automata::meta::Regex;
 
 use super::super::grammar::{Pattern, Rule};
+use super::super::matcher::Quick;
 use super::super::terminal::{At, Terminal};
 use super::*;
 
@@ -247,7 +248,7 @@ fn literal(value: &Value, quote: &str, python: bool) -> String {
 pub(super) struct Distances {
     grammar: Arc<Grammar>,
     rules: Vec<u64>,
-    known: HashMap<(Rule, At), u64>,
+    known: HashMap<(Rule, At), u64, Quick>,
 }
 
 const FAR: u64 = 1 << 40;
@@ -255,7 +256,7 @@ const FAR: u64 = 1 << 40;
 impl Distances {
     pub(super) fn new(grammar: Arc<Grammar>) -> Self {
         let rules = vec![FAR; grammar.len()];
-        let mut distances = Self { grammar, rules, known: HashMap::new() };
+        let mut distances = Self { grammar, rules, known: HashMap::default() };
         loop {
             let before = distances.rules.clone();
             for rule in 0..before.len() {
@@ -286,7 +287,8 @@ impl Distances {
         if let Some(&known) = self.known.get(&(rule, at)) {
             return known;
         }
-        let (mut states, mut seen) = (vec![at], HashSet::from([at]));
+        let (mut states, mut seen) = (vec![at], HashSet::with_hasher(Quick::default()));
+        seen.insert(at);
         for distance in 0..FAR {
             if distance > 0 && states.iter().any(|&at| terminal.ends(at)) {
                 self.known.insert((rule, at), distance);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::loader::FileKind;
+use crate::loader::file_kind::FileKind;
 
 /// A directory of its own for each test, removed at its end.
 struct Directory(PathBuf);

@@ -14,8 +14,9 @@ use super::gptq::expect;
 use super::keys::Keys;
 use super::parts::{Parts, matrix, word, wrong};
 use super::{Scheme, zero_bias};
+use crate::error::Error;
 use crate::loader::table::Tensors;
-use crate::{Error, RawTensor};
+use crate::loader::weights::RawTensor;
 
 /// Outputs of the nibbles of a word.
 const ORDER: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];

@@ -25,8 +25,10 @@ use super::coded::{Coded, Grouping};
 use super::gptq::expect;
 use super::keys::Keys;
 use super::parts::{Parts, matrix, wrong};
+use crate::error::Error;
 use crate::loader::table::Tensors;
-use crate::{Error, RawTensor, Weights};
+use crate::loader::weights::{RawTensor, Weights};
+use crate::unsupported::Unsupported;
 
 #[derive(Debug)]
 pub(super) struct Bnb;
@@ -136,8 +138,8 @@ fn four_bits(parts: &Parts<'_>, name: &str, state: &State, format: Format) -> Re
     assemble_row(format, &codes, &[1.0], &[0.0], &mut block)?;
     decode_row(format, &block, &mut values)?;
     if map.iter().zip(values).any(|(found, known)| *found != known) {
-        let detail = format!("{format} with other values in `{}`", parts.name(".weight.quant_map"));
-        return Err(Error::unsupported("tensor format", detail));
+        let format = format!("{format} with other values");
+        return Err(Unsupported::format(parts.name(".weight.quant_map"), format).into());
     }
     Coded {
         name,
@@ -182,7 +184,7 @@ fn eight_bits(parts: &Parts<'_>, name: &str) -> Result<RawTensor, Error> {
         // 0 is rows one after the other; the others are layouts of old GPU kernels.
         match parts.scalar(".weight_format")? {
             0 => {}
-            other => return Err(Error::unsupported("tensor format", format!("layout {other} of `{name}`"))),
+            other => return Err(Unsupported::format(name, format_args!("layout {other}")).into()),
         }
     }
     let (scales, shape) = parts.floats(".SCB")?;

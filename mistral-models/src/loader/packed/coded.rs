@@ -5,7 +5,9 @@ use std::ops::Range;
 use mistral_quant::{Format, SharedBytes, assemble_row, decode_row};
 use rayon::prelude::*;
 
-use crate::{Error, RawTensor, TensorType, threads};
+use crate::error::Error;
+use crate::loader::weights::{RawTensor, TensorType};
+use crate::threads;
 
 /// Weights of a unit, which in every format share a scale and a zero point.
 const UNIT: usize = 32;

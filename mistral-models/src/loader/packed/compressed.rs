@@ -25,8 +25,9 @@ use super::fp8::{E4M3, expect_scales, floats, is_e4m3, plain_grouping, tile};
 use super::gptq::{expect, grouping};
 use super::keys::Keys;
 use super::parts::{Parts, expect_kind, integers, matrix, word, wrong};
+use crate::error::Error;
 use crate::loader::table::Tensors;
-use crate::{Error, RawTensor, Weights};
+use crate::loader::weights::{RawTensor, Weights};
 
 #[derive(Debug)]
 pub(super) struct Compressed {

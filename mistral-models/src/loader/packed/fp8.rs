@@ -16,8 +16,9 @@ use super::Scheme;
 use super::coded::{Coded, Grouping};
 use super::keys::Keys;
 use super::parts::{Parts, matrix};
+use crate::error::Error;
 use crate::loader::table::Tensors;
-use crate::{Error, RawTensor, TensorType, Weights};
+use crate::loader::weights::{RawTensor, TensorType, Weights};
 
 /// The type of the codes.
 pub(super) const E4M3: &str = "F8_E4M3";

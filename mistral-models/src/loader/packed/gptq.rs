@@ -16,8 +16,9 @@ use super::coded::{Coded, Grouping, INTEGERS, bits_at, transposed};
 use super::keys::Keys;
 use super::parts::{Parts, expect_kind, integers, matrix, word, wrong};
 use super::{Scheme, zero_bias};
+use crate::error::Error;
 use crate::loader::table::Tensors;
-use crate::{Error, RawTensor};
+use crate::loader::weights::RawTensor;
 
 #[derive(Debug)]
 pub(super) struct Gptq {

@@ -16,8 +16,10 @@ use super::Scheme;
 use super::coded::{Coded, Grouping, INTEGERS};
 use super::keys::Keys;
 use super::parts::{Parts, integers, word, wrong};
+use crate::error::Error;
 use crate::loader::table::Tensors;
-use crate::{Error, RawTensor};
+use crate::loader::weights::RawTensor;
+use crate::unsupported::Unsupported;
 
 #[derive(Debug)]
 pub(super) struct Hqq;
@@ -86,14 +88,14 @@ impl Scheme for Hqq {
         let packed = parts.get(".W_q")?;
         for suffix in [".quant_scale", ".quant_zero"] {
             if parts.find(suffix)?.is_some() && parts.scalar(suffix)? != 0 {
-                return Err(Error::unsupported("tensor format", format!("quantized scales of `{name}`")));
+                return Err(Unsupported::format(name, "quantized scales").into());
             }
         }
         let text = parts.get(".packing")?;
         let found = PACKINGS.iter().find(|(name, _)| name.as_bytes() == text.bytes.as_slice());
         let Some((_, Packing { bits, per_word, word_bytes })) = found else {
             let found = String::from_utf8_lossy(text.bytes.as_slice().get(..32.min(text.bytes.len())).unwrap_or(&[]));
-            return Err(Error::unsupported("tensor format", format!("packing `{found}` of `{name}`")));
+            return Err(Unsupported::format(name, format_args!("packing `{found}`")).into());
         };
         let (bits, per_word, word_bytes) = (*bits, *per_word, *word_bytes);
         let shape = parts.get(".shape")?;

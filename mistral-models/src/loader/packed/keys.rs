@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
-use crate::Error;
+use crate::error::Error;
+use crate::unsupported::Unsupported;
 
 /// Keys that say how a checkpoint was made or how another program runs it, not what its numbers mean.
 const HARMLESS: &[&str] = &[
@@ -116,7 +117,7 @@ impl<'a> Keys<'a> {
 
     /// Something valid that this version cannot do.
     pub(super) fn unsupported(&self, key: &str, found: impl std::fmt::Display) -> Error {
-        Error::unsupported("configuration key", format!("`{}` of {found}", self.path(key)))
+        Unsupported::ConfigValue { key: self.path(key), value: found.to_string() }.into()
     }
 
     /// A value that is not null.
@@ -231,6 +232,6 @@ impl<'a> Keys<'a> {
         if left.is_empty() {
             return Ok(());
         }
-        Err(Error::unsupported("configuration key", format!("`{}`", left.join("`, `"))))
+        Err(Unsupported::ConfigKeys { keys: left, architecture: None }.into())
     }
 }

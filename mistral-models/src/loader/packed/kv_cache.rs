@@ -18,7 +18,7 @@
 use serde_json::Value as Json;
 
 use super::keys::Keys;
-use crate::Error;
+use crate::error::Error;
 
 /// Kinds of caches that are said in a word, in small letters: whether AutoFP8 found the scales beforehand, or ModelOpt's formats.
 const WORDS: &[&str] = &["static", "dynamic", "fp8", "int8", "nvfp4", "nvfp4_affine"];

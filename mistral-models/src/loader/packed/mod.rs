@@ -25,8 +25,9 @@ use serde_json::{Map, Value as Json};
 
 use self::keys::Keys;
 use self::parts::Parts;
+use crate::error::Error;
 use crate::loader::table::Tensors;
-use crate::{Error, RawTensor, Weights};
+use crate::loader::weights::{RawTensor, Weights};
 
 /// A way of storing weights in parts.
 pub(crate) trait Scheme: fmt::Debug + Send + Sync {

@@ -15,7 +15,7 @@
 use super::fp8::Fp8;
 use super::keys::Keys;
 use super::kv_cache;
-use crate::Error;
+use crate::error::Error;
 
 /// Rows and columns of a tile; no key says so.
 const TILE: [usize; 2] = [128, 128];

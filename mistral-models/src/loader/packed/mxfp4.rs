@@ -15,8 +15,9 @@ use super::Scheme;
 use super::coded::{Coded, Grouping};
 use super::keys::Keys;
 use super::parts::{Parts, expect_kind, power_of_two, wrong};
+use crate::error::Error;
 use crate::loader::table::Tensors;
-use crate::{Error, RawTensor, Weights};
+use crate::loader::weights::{RawTensor, Weights};
 
 #[derive(Debug)]
 pub(super) struct Mxfp4;

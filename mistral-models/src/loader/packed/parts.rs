@@ -3,8 +3,9 @@
 use half::{bf16, f16};
 use mistral_quant::Format;
 
+use crate::error::Error;
 use crate::loader::table::Tensors;
-use crate::{Error, RawTensor, TensorType, Weights};
+use crate::loader::weights::{RawTensor, TensorType, Weights};
 
 /// The tensors whose names begin with the same `base`: `model.layers.0.mlp.up_proj` of `....up_proj.qweight`.
 pub(crate) struct Parts<'a> {

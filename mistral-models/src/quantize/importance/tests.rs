@@ -1,7 +1,8 @@
 use mistral_quant::Format;
 
 use super::*;
-use crate::{GgufTensor, GgufWriter, Metadata};
+use crate::loader::gguf_write::{GgufTensor, GgufWriter};
+use crate::metadata::Metadata;
 
 fn legacy(entries: &[(&str, i32, &[f32])], tail: Option<&str>) -> Vec<u8> {
     let mut out = (entries.len() as u32).to_le_bytes().to_vec();

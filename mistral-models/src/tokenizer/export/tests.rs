@@ -1,8 +1,11 @@
 use serde_json::Value as Json;
 
+use crate::error::Error;
+use crate::metadata::Metadata;
+use crate::metadata::Value;
 use crate::tokenizer::hf::{Hf, Sidecars};
 use crate::tokenizer::{EncodeOptions, Model, Tokenizer};
-use crate::{Error, Metadata, Value};
+use crate::unsupported::Unsupported;
 
 /// The tokenizer of a case in `tests/tokenizers/goldens.json`.
 fn tokenizer(goldens: &Json, case: &Json) -> Tokenizer {
@@ -38,7 +41,7 @@ fn added_tokens_keep_their_ids_or_are_named() {
                 }
                 written += 1;
             }
-            Err(Error::Unsupported { detail, .. }) => {
+            Err(Error::Unsupported(Unsupported::Tokenizer { detail })) => {
                 assert!(detail.contains("added token `"), "{}: {detail}", case["name"]);
                 refused.push(format!("{} {}", case["base"].as_str().unwrap(), case["name"].as_str().unwrap()));
             }

@@ -1,15 +1,24 @@
+use crate::backend::{Attention, Backend, KvShape};
+use crate::cpu::kernels::Isa;
 use crate::cpu::tests::{Random, buffer, contents, cpu};
-use crate::{Attention, Backend, Isa, KvFormat, KvShape, Reference, Span, Weight};
+use crate::kv_format::KvFormat;
+use crate::reference::Reference;
+use crate::step::Run;
+use crate::step::Visible;
+use crate::testing::run_step;
+use crate::weight::Weight;
 
 /// A random batch of sequences with shuffled block tables.
 #[derive(Clone)]
 struct Scene {
     shape: KvShape,
     heads: usize,
-    window: Option<usize>,
+    visible: Visible,
     soft_cap: Option<f32>,
     /// A logit a query head.
     sinks: Option<Vec<f32>>,
+    /// How many keys of each sequence its queries see, with [`Visible::Keys`].
+    keys: Vec<usize>,
     /// Length and block table of each sequence.
     sequences: Vec<(usize, Vec<u32>)>,
     /// Queries, keys and values of each sequence, one row a position.
@@ -33,7 +42,16 @@ impl Scene {
                 (queries, keys, random.values(len * shape.kv_heads * shape.value_dim))
             })
             .collect();
-        Self { shape, heads, window: None, soft_cap: None, sinks: None, sequences, rows }
+        Self {
+            shape,
+            heads,
+            visible: Visible::Causal,
+            soft_cap: None,
+            sinks: None,
+            keys: lengths.to_vec(),
+            sequences,
+            rows,
+        }
     }
 
     /// Feeds all sequences in pieces of up to `chunk` tokens, all that have tokens left in one batch; outputs by sequence.
@@ -44,13 +62,27 @@ impl Scene {
             let sinks = Weight::from_f32(1, sinks.len(), sinks).unwrap();
             backend.weight(sinks).unwrap()
         });
+        let tables: Vec<[&[u32]; 2]> = self.sequences.iter().map(|(_, blocks)| [&[][..], &blocks[..]]).collect();
+        let stored = self.visible == Visible::Keys;
+        if stored {
+            let (mut keys, mut values, mut runs, mut start) = (Vec::new(), Vec::new(), Vec::new(), 0);
+            for (((tokens, _), rows), tables) in self.sequences.iter().zip(&self.rows).zip(&tables) {
+                keys.extend(&rows.1);
+                values.extend(&rows.2);
+                runs.push(Run { start, tokens: *tokens, position: 0, keys: 0, tables, slot: 0 });
+                start += tokens;
+            }
+            let (keys, values) = (buffer(backend, &keys), buffer(backend, &values));
+            let step = run_step(backend, start, &runs);
+            backend.append(&step, 1, &mut kv, &keys, &values).unwrap();
+        }
         let mut position = 0;
         let width = self.heads * self.shape.value_dim;
         loop {
-            let (mut spans, mut queries, mut keys, mut values) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let (mut runs, mut queries, mut keys, mut values) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             let mut owners = Vec::new();
             let mut start = 0;
-            for (i, ((len, blocks), rows)) in self.sequences.iter().zip(&self.rows).enumerate() {
+            for (i, ((len, _), rows)) in self.sequences.iter().zip(&self.rows).enumerate() {
                 let tokens = chunk.min(len.saturating_sub(position));
                 if tokens > 0 {
                     let take = |from: &[f32]| {
@@ -60,24 +92,27 @@ impl Scene {
                     queries.extend(take(&rows.0));
                     keys.extend(take(&rows.1));
                     values.extend(take(&rows.2));
-                    spans.push(Span { start, tokens, position, blocks });
+                    runs.push(Run { start, tokens, position, keys: self.keys[i], tables: &tables[i], slot: 0 });
                     owners.push(i);
                     start += tokens;
                 }
             }
-            if spans.is_empty() {
+            if runs.is_empty() {
                 return outputs;
             }
             let (queries, keys, values) = (buffer(backend, &queries), buffer(backend, &keys), buffer(backend, &values));
             let mut out = backend.buffer(start * width).unwrap();
-            backend.append(&mut kv, &keys, &values, &spans).unwrap();
+            let step = run_step(backend, start, &runs);
+            if !stored {
+                backend.append(&step, 1, &mut kv, &keys, &values).unwrap();
+            }
             let scale = 1.0 / (self.shape.key_dim as f32).sqrt();
-            let Self { heads, window, soft_cap, .. } = *self;
-            let attention = Attention { heads, scale, window, soft_cap, sinks: sinks.as_ref(), spans: &spans };
-            backend.attention(&queries, &kv, attention, &mut out).unwrap();
+            let Self { heads, visible, soft_cap, .. } = *self;
+            let attention = Attention { heads, scale, visible, soft_cap, sinks: sinks.as_ref(), group: 1 };
+            backend.attention(&step, &queries, &kv, attention, &mut out).unwrap();
             let out = contents(backend, &out, start * width);
-            for (span, owner) in spans.iter().zip(owners) {
-                outputs[owner].extend(&out[span.start * width..(span.start + span.tokens) * width]);
+            for (run, owner) in runs.iter().zip(owners) {
+                outputs[owner].extend(&out[run.start * width..(run.start + run.tokens) * width]);
             }
             position += chunk;
         }
@@ -106,6 +141,7 @@ fn check(scene: &Scene, chunks: &[usize]) {
         for (i, sequence) in scene.sequences.iter().enumerate() {
             let mut alone = scene.clone();
             alone.sequences = vec![sequence.clone()];
+            alone.keys = vec![scene.keys[i]];
             alone.rows = vec![scene.rows[i].clone()];
             let alone = scene_bits(&alone, isa);
             assert_eq!(alone[0], bits(&whole)[i], "alone and beside others, {isa:?}");
@@ -120,7 +156,7 @@ fn scene_bits(scene: &Scene, isa: Isa) -> Vec<Vec<u32>> {
 #[test]
 fn small_scenes() {
     let mut random = Random::new(3);
-    for round in 0..60 {
+    for round in 0..90 {
         let block_tokens = if round % 3 == 0 { random.below(1..20) } else { 16 * random.below(1..4) };
         let lengths: Vec<usize> = (0..random.below(1..4)).map(|_| random.below(1..90)).collect();
         let shape = KvShape {
@@ -134,18 +170,33 @@ fn small_scenes() {
         };
         let group = random.below(1..6);
         let mut scene = Scene::new(&mut random, shape, group, &lengths);
-        scene.window = (round % 3 == 1).then(|| random.below(1..40));
+        scene.visible = match round % 6 {
+            1 => Visible::Window(random.below(1..40)),
+            2 => Visible::Chunk(random.below(1..40)),
+            4 => Visible::Keys,
+            5 => Visible::All,
+            _ => Visible::Causal,
+        };
+        scene.keys = lengths.iter().map(|&len| random.below(1..len + 1)).collect();
         scene.soft_cap = (round % 4 == 3).then_some(2.0);
         scene.sinks = (round % 5 == 2).then(|| random.values(scene.heads));
-        check(&scene, &[1, 5, 1000]);
+        // What sees all of a run has it in one.
+        check(&scene, if scene.visible == Visible::All { &[1000] } else { &[1, 5, 1000] });
     }
 }
 
 #[test]
 fn long_contexts_that_are_spread() {
     let mut random = Random::new(4);
-    let cases = [(None, KvFormat::F16, KvFormat::Q8_0), (Some(700), KvFormat::Q8_0, KvFormat::Bf16)];
-    for (window, key_format, value_format) in cases {
+    let cases = [
+        (Visible::Causal, KvFormat::F16, KvFormat::Q8_0),
+        (Visible::Window(700), KvFormat::Q8_0, KvFormat::Bf16),
+        (Visible::Chunk(512), KvFormat::F16, KvFormat::F16),
+        (Visible::Chunk(300), KvFormat::F32, KvFormat::F16),
+        (Visible::Keys, KvFormat::F16, KvFormat::F16),
+        (Visible::All, KvFormat::F32, KvFormat::F32),
+    ];
+    for (visible, key_format, value_format) in cases {
         let shape = KvShape {
             blocks: 120,
             block_tokens: 16,
@@ -156,8 +207,9 @@ fn long_contexts_that_are_spread() {
             value_format,
         };
         let mut scene = Scene::new(&mut random, shape, 3, &[1300, 520]);
-        scene.window = window;
-        check(&scene, &[257, 1]);
+        scene.visible = visible;
+        scene.keys = vec![1250, 3];
+        check(&scene, if visible == Visible::All { &[2000] } else { &[257, 1] });
     }
 }
 
@@ -200,5 +252,28 @@ fn what_is_not_a_number_stays_where_it_is_seen() {
         nothing.rows[0].0.fill(1.0);
         nothing.run(&mut cpu(2, None), 64);
         nothing.run(&mut Reference, 64);
+    }
+}
+
+/// Chunks of the size of the window's own: a query at the end of a chunk sees what a window of that size sees.
+#[test]
+fn a_chunk_ends_where_the_next_begins() {
+    let mut random = Random::new(10);
+    let (key_format, value_format) = (KvFormat::F16, KvFormat::F16);
+    let shape =
+        KvShape { blocks: 8, block_tokens: 16, kv_heads: 2, key_dim: 24, value_dim: 8, key_format, value_format };
+    let mut scene = Scene::new(&mut random, shape, 2, &[100]);
+    let width = scene.heads * 8;
+    for n in [1, 16, 30, 64] {
+        let mut run = |visible| {
+            scene.visible = visible;
+            scene_bits(&scene, Isa::Scalar).remove(0)
+        };
+        let (chunks, windows, causal) = (run(Visible::Chunk(n)), run(Visible::Window(n)), run(Visible::Causal));
+        for position in (0..100).filter(|position| (position + 1) % n == 0) {
+            let row = position * width..(position + 1) * width;
+            assert_eq!(chunks[row.clone()], windows[row], "the last of a chunk of {n}");
+        }
+        assert_eq!(chunks[..n * width], causal[..n * width], "the first chunk");
     }
 }

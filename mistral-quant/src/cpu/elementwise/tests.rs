@@ -1,6 +1,6 @@
 use super::{Elementwise, erfc_of_positive};
-use crate::Activation;
 use crate::cpu::kernels::lanes::{FloatLanes, LaneKernel};
+use crate::cpu::tests::ACTIVATIONS;
 use crate::testing::instruction_sets;
 
 fn sets() -> Vec<Elementwise> {
@@ -102,7 +102,7 @@ fn an_element_does_not_depend_on_its_place() {
     let x: Vec<f32> = (0..50).map(|i| (i as f32 - 25.0) * 0.37).collect();
     let up = vec![1.25; x.len()];
     for set in sets() {
-        for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+        for activation in ACTIVATIONS {
             let mut all = x.clone();
             set.glu(&mut all, &up, activation);
             for (i, &x) in x.iter().enumerate() {

@@ -9,15 +9,15 @@
 
 mod product;
 mod softmax;
-mod tile;
+pub(crate) mod tile;
 
 use std::ops::Range;
 
-use crate::check;
-use crate::cpu::Kernels;
+use crate::cpu::kernels::Kernels;
+use crate::step::Reach;
 
 use self::softmax::Weigh;
-pub(crate) use self::tile::{Ahead, STRIP, STRIPS, Stored, TILE, Tile};
+pub(crate) use self::tile::{Ahead, Stored, TILE, Tile};
 use self::tile::{Widen, WidenScales};
 
 /// Which keys of a tile the rows of a task see. Rows are the query heads of a group, token after token.
@@ -29,8 +29,8 @@ pub(crate) struct Sight {
     pub(crate) row: usize,
     /// Rows a token.
     pub(crate) group: usize,
-    /// As in [`crate::Attention`].
-    pub(crate) window: Option<usize>,
+    /// What a query sees by its position. Later queries see no less at the end and no more at the start.
+    pub(crate) reach: Reach,
     /// Position of the first key of the tile.
     pub(crate) tile: usize,
 }
@@ -39,9 +39,9 @@ impl Sight {
     /// What a row sees, counted from the first key of the tile; perhaps nothing.
     #[inline(always)]
     pub(crate) fn of(self, row: usize) -> Range<usize> {
-        let position = self.first + (self.row + row) / self.group;
-        let start = check::first_seen(position, self.window).saturating_sub(self.tile).min(TILE);
-        let end = (position + 1).saturating_sub(self.tile).min(TILE);
+        let seen = self.reach.of(self.first + (self.row + row) / self.group);
+        let start = seen.start.saturating_sub(self.tile).min(TILE);
+        let end = seen.end.saturating_sub(self.tile).min(TILE);
         start..end.max(start)
     }
 

@@ -8,17 +8,17 @@ pub(crate) mod dense;
 pub(crate) mod integer;
 pub(crate) mod lanes;
 pub(crate) mod packed;
-mod strip;
+pub(crate) mod strip;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use integer::{StripSource, TOGETHER, Workspace};
-pub(crate) use strip::{ROWS, STRIP, Strip, Sums};
+pub(crate) use integer::{StripSource, Workspace};
+pub(crate) use strip::{Strip, Sums};
 
 use self::integer::Vbmi;
+use self::integer::activation::{ActivationUnit, Columns, Quantize};
 use self::integer::lanes::Lanes;
-use crate::Format;
-use crate::cpu::activations::{ActivationUnit, Columns, Quantize};
+use crate::format::Format;
 
 /// An instruction set that kernels are written for, slowest first. What a set has no kernel for runs on the next slower one that has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,15 +2,20 @@
 
 use std::ops::Range;
 
+use super::Kernels;
 use super::dense::{self, DenseStrip, Order};
-use super::integer::{Layout, with_pack};
+use super::integer::with_pack;
 use super::strip::{STRIP, Strip};
-use super::{Kernels, StripSource};
 use crate::cpu::disjoint::Disjoint;
+use crate::cpu::kernels::integer::StripSource;
+use crate::cpu::kernels::integer::pack::Layout;
 use crate::cpu::locks::OnceLock;
+use crate::cpu::pool::ThreadPool;
 use crate::cpu::storage;
+use crate::error::Error;
+use crate::format::Format;
 use crate::formats::UNIT;
-use crate::{Error, Format, ThreadPool, Weight};
+use crate::weight::Weight;
 
 /// Bytes that are packed before the blocks they were made of are given back: what a large weight takes twice for a moment.
 pub(crate) const BAND: usize = 16 << 20;

@@ -1,6 +1,6 @@
 //! What one call of a matrix kernel computes: a strip of up to 16 weight rows against the activations of some tokens.
 
-use crate::Format;
+use crate::format::Format;
 use crate::formats::{Block, blocks};
 
 /// Rows of a strip.

@@ -1,12 +1,20 @@
 //! One bank for every instruction set: integers exact, sums near, a token alone or beside others the same.
 
+use super::Kernels;
 use super::packed::{packed_bytes, strip_of};
-use super::{Kernels, ROWS, STRIP, Strip, StripSource, Sums, Workspace};
-use crate::cpu::activations::{ActivationUnit, Activations};
+use super::strip::{ROWS, STRIP, Sums};
+use crate::bytes::SharedBytes;
+use crate::cpu::activations::Activations;
+use crate::cpu::kernels::Isa;
+use crate::cpu::kernels::integer::activation::ActivationUnit;
+use crate::cpu::kernels::integer::{StripSource, Workspace};
+use crate::cpu::kernels::strip::Strip;
+use crate::cpu::pool::ThreadPool;
 use crate::cpu::tests::Random;
+use crate::format::Format;
 use crate::formats::UNIT;
 use crate::testing::{Bytes, block_formats, exact_dot, instruction_sets, quantized, set_scales, weight};
-use crate::{Format, Isa, SharedBytes, ThreadPool, Weight};
+use crate::weight::Weight;
 
 fn strip(weight: &Weight) -> Strip<'_> {
     strip_of(weight, 0)

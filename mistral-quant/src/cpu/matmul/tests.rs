@@ -1,10 +1,11 @@
 mod wild;
 
 use super::*;
-use crate::Format;
-use crate::Isa;
+use crate::cpu::kernels::Isa;
+use crate::cpu::kernels::packed::Packed;
 use crate::cpu::tests::Random;
 use crate::testing::{Bytes, block_formats, exact_dot, instruction_sets, quantized, weight};
+use crate::weight::Weight;
 
 fn product(
     threads: usize,
@@ -76,7 +77,7 @@ fn check_values(kernels: &Kernels, x: &[f32], jobs: &[(&Weight, Option<&[f32]>)]
     for (&(weight, bias), out) in jobs.iter().zip(outs) {
         let (rows, cols) = (weight.rows(), weight.cols());
         let mut decoded = vec![0.0; rows * cols];
-        crate::decode_row(weight.format(), weight.bytes(), &mut decoded).unwrap();
+        crate::formats::decode_row(weight.format(), weight.bytes(), &mut decoded).unwrap();
         for (token, out) in x.chunks(cols).zip(out.chunks(rows)) {
             let units = quantized(token);
             let rounds = kernels.rounds(weight.format());
@@ -119,7 +120,7 @@ fn wrong_shapes_are_errors_and_write_nothing() {
     let kernels = Kernels::detect();
     let weight = Weight::from_f32(2, 3, &[1.0; 6]).unwrap();
     let other = Weight::from_f32(2, 4, &[1.0; 8]).unwrap();
-    let unknown = Weight::new(Format::I32, 1, 256, crate::SharedBytes::new(vec![0; 1024])).unwrap();
+    let unknown = Weight::new(Format::I32, 1, 256, crate::bytes::SharedBytes::new(vec![0; 1024])).unwrap();
     let run = |x: &[f32], tokens: usize, weight: &Weight, bias: Option<&[f32]>, len: usize| {
         let mut out = vec![7.0; len];
         let result = matmul(
@@ -136,7 +137,7 @@ fn wrong_shapes_are_errors_and_write_nothing() {
     assert_eq!(run(&[], 0, &weight, None, 0).0, Ok(()));
     let empty = Weight::from_f32(2, 0, &[]).unwrap();
     assert_eq!(run(&[], 3, &empty, None, 6), (Ok(()), vec![0.0; 6]));
-    let empty = Weight::new(Format::Q4_K, 2, 0, crate::SharedBytes::new(Vec::new())).unwrap();
+    let empty = Weight::new(Format::Q4_K, 2, 0, crate::bytes::SharedBytes::new(Vec::new())).unwrap();
     assert_eq!(run(&[], 3, &empty, None, 6), (Ok(()), vec![0.0; 6]));
     assert_eq!(run(&[], 2, &empty, Some(&[1.0, 2.0]), 4), (Ok(()), vec![1.0, 2.0, 1.0, 2.0]));
     let wrong = [

@@ -3,7 +3,7 @@
 use loom::cell::UnsafeCell;
 
 use super::ThreadPool;
-use crate::Error;
+use crate::error::Error;
 
 /// A place that each worker writes without synchronisation; loom reports a race when the caller reads it too early.
 struct Places(Vec<UnsafeCell<usize>>);

@@ -3,7 +3,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::ThreadPool;
-use crate::Error;
+use crate::error::Error;
 
 #[test]
 fn numbers_of_threads_out_of_range_are_refused_before_any_is_started() {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::{ThreadPool, lock};
-use crate::Error;
 use crate::cpu::tests::Random;
+use crate::error::Error;
 
 /// What both can do.
 trait Jobs: Sync {

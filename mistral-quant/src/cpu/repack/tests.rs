@@ -4,9 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Repack;
+use crate::backend::{Backend, MatMul};
+use crate::bytes::SharedBytes;
 use crate::cpu::tests::Random;
-use crate::testing::{Bytes, block_formats, weight};
-use crate::{Backend, Cpu, CpuOptions, CpuWeight, Format, MatMul, SharedBytes, Weight};
+use crate::cpu::weight::CpuWeight;
+use crate::cpu::{Cpu, CpuOptions};
+use crate::format::Format;
+use crate::step::StepInput;
+use crate::testing::{Bytes, block_formats, step, weight};
+use crate::weight::Weight;
 
 const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
 const POLICIES: [Repack; 3] = [Repack::Never, Repack::Strips, Repack::Background];
@@ -43,7 +49,8 @@ fn product(cpu: &mut Cpu, weight: &CpuWeight, x: &[f32]) -> Vec<u32> {
 
 fn row(cpu: &mut Cpu, weight: &CpuWeight, id: u32) -> Vec<u32> {
     let mut out = cpu.buffer(weight.cols()).unwrap();
-    cpu.embed(weight, &[id], 1.0, &mut out).unwrap();
+    let step = step(cpu, StepInput { tokens: 1, ids: &[&[id]], ..StepInput::default() });
+    cpu.embed(&step, 0, weight, 1.0, &mut out).unwrap();
     bits(cpu, &out, weight.cols())
 }
 

@@ -2,11 +2,12 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p mistral-quant --lib weight::model`.
 
 use super::*;
-use crate::cpu::kernels::STRIP;
+use crate::cpu::kernels::Isa;
+use crate::cpu::kernels::strip::STRIP;
 use crate::cpu::tests::Random;
+use crate::error::Error;
 use crate::formats::UNIT;
 use crate::testing::{Bytes, weight};
-use crate::{Error, Isa};
 
 /// A row of each band.
 const ROWS: [usize; 2] = [3, STRIP + 5];

@@ -2,8 +2,9 @@ use std::ops::Range;
 use std::sync::{Mutex, OnceLock};
 
 use super::*;
-use crate::SharedBytes;
-use crate::cpu::matmul::{Job, Scratch, matmul};
+use crate::bytes::SharedBytes;
+use crate::cpu::matmul::{Scratch, matmul};
+use crate::cpu::operand::Job;
 use crate::cpu::tests::Random;
 
 /// A weight of three bands, and what a pass finds whenever one of them is released.

@@ -1,7 +1,7 @@
 //! The decoders and simple encoders against the `gguf` package; the files come from `goldens/make.py`.
 
 use super::super::{decode_row, encode_row};
-use crate::Format;
+use crate::format::Format;
 
 const GOLDENS: &[(Format, &[u8])] = &[
     (Format::F32, include_bytes!("../../../goldens/f32.bin")),

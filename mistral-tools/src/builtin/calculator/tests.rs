@@ -1,5 +1,8 @@
 use super::*;
-use crate::{Invocation, Reply, Tool};
+use crate::{
+    outcome::reply::Reply,
+    tool::{Invocation, Tool},
+};
 
 fn value(expression: &str) -> String {
     let found = Calculator::new().time_limit(Duration::from_secs(60)).evaluate(expression);

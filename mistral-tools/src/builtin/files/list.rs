@@ -10,7 +10,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Directories, FileError, check, failed};
-use crate::{Callable, CancellationToken, Invoke, SchemaType, ToolBuilder};
+use crate::{
+    builder::{
+        invoke::Invoke,
+        schema::SchemaType,
+        steps::{Callable, ToolBuilder},
+    },
+    conversation::cancel::CancellationToken,
+};
 
 /// The arguments of the tool that lists directories.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]

@@ -6,7 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Directories, FileError, check, encoding, failed};
-use crate::{Callable, CancellationToken, Invoke, SchemaType, ToolBuilder};
+use crate::{
+    builder::{
+        invoke::Invoke,
+        schema::SchemaType,
+        steps::{Callable, ToolBuilder},
+    },
+    conversation::cancel::CancellationToken,
+};
 
 /// Bytes of a file that are read at once; the encoding is told by the first.
 const CHUNK: usize = 64 << 10;

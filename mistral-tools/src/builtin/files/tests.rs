@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::*;
-use crate::{Invocation, Reply, Tool};
+use crate::{
+    outcome::reply::Reply,
+    tool::{Invocation, Tool},
+};
 
 /// A folder of its own for each test, with `in` to be granted and `out` beside it; removed at the end.
 struct Folder(PathBuf);

@@ -42,7 +42,9 @@ pub(super) fn decimal(word: &str) -> Option<String> {
         };
         json += &["e", sign, &grouped(digits, 10)?].concat();
     }
-    Some(json)
+    // Python makes the number infinite, which JSON cannot say.
+    let is_finite = (fraction.is_none() && exponent.is_none()) || json.parse().is_ok_and(f64::is_finite);
+    is_finite.then_some(json)
 }
 
 /// Returns digits without the `_` between them, or `None` if the text has other characters.

@@ -92,10 +92,15 @@ pub(super) fn string(
 
 /// Reads a piece of a string.
 pub(super) fn piece(text: &str, quote: Quote, form: &Literal, place: Place, out: &mut dyn FnMut(&str)) -> Read<Piece> {
-    let marks = [quote.mark, "\\"];
-    let marks = &marks[..if quote.escapes == Escapes::None { 1 } else { 2 }];
+    let marks = [quote.mark, "\\", "\n", "\r"];
+    let in_line = form.python && !form.lines && quote.mark.len() == 1;
+    let marks = match quote.escapes {
+        Escapes::None => &marks[..1],
+        _ => &marks[..if in_line { 4 } else { 2 }],
+    };
     match find(text, marks.iter().copied()) {
         Ok((0, 0)) => end(text, quote, form, place, out),
+        Ok((0, 2..)) => Err(Stop::No),
         Ok((0, _)) => unescape(text, quote.escapes, out).map(Piece::Text),
         Ok((length, _)) | Err(length) if length > 0 => {
             escape(&text[..length], out);

@@ -12,7 +12,7 @@ use super::string::{Place, as_key, start, string};
 const DEPTH: usize = 126;
 
 /// Skips whitespace. Between tokens of Python, also skips comments and a backslash at the end of a line.
-pub(super) fn blank(cursor: &mut Cursor<'_>, form: &Literal) -> Read<()> {
+pub(in super::super) fn blank(cursor: &mut Cursor<'_>, form: &Literal) -> Read<()> {
     loop {
         cursor.space();
         match cursor.peek() {
@@ -54,6 +54,15 @@ pub(super) fn word<'t>(cursor: &mut Cursor<'t>) -> Read<&'t str> {
     let length = rest.bytes().position(ends).ok_or(Stop::More)?;
     cursor.at += length;
     Ok(&rest[..length])
+}
+
+/// Skips a value without quotes, which goes up to the next delimiter, and returns it without the spaces around it.
+fn bare<'t>(cursor: &mut Cursor<'t>) -> Read<&'t str> {
+    let rest = cursor.rest();
+    // The mark that cuts the call off can follow at once.
+    let length = rest.bytes().position(|c| matches!(c, b',' | b']' | b'}' | b'<')).ok_or(Stop::More)?;
+    cursor.at += length;
+    Ok(rest[..length].trim_end())
 }
 
 /// Reads a key of the arguments.
@@ -101,7 +110,7 @@ fn value_in(cursor: &mut Cursor<'_>, form: &Literal, place: Place, depth: usize,
         b'{' => members(cursor, form, depth, json).map(|()| false),
         _ if form.python => atom(cursor, form, json).map(|()| true),
         _ => {
-            match word(cursor)? {
+            match bare(cursor)? {
                 "" => return Err(Stop::No),
                 // Templates print constants as Python does.
                 "True" => json.push_str("true"),

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A message in short: `t:` text, `r:` reasoning, `c:` a call, `i:` an incomplete call, `f:` a fragment.
-fn short(message: &Message) -> Vec<String> {
+pub(super) fn short(message: &ParsedMessage) -> Vec<String> {
     let part = |part: &Part| match part {
         Part::Text(text) => format!("t:{text}"),
         Part::Reasoning(text) => format!("r:{text}"),
@@ -262,24 +262,6 @@ fn answers_in_json_are_told_from_calls() {
     }
 }
 
-/// The mark of a call in the middle of prose is text: neither a parameter nor the end of the call follows.
-#[test]
-fn marks_of_calls_in_prose_are_text() {
-    for (dialect, mark) in [
-        (Dialect::QwenCoder, "<function=add>"),
-        (Dialect::Seed, "<function=add>"),
-        (Dialect::MiniMaxM2, "<invoke name=\"add\">"),
-        (Dialect::Muse, "<atem:invoke name=\"add\">"),
-        (Dialect::DeepSeekV32, "<｜DSML｜invoke name=\"add\">"),
-    ] {
-        for text in
-            [format!("Use `{mark}` to call it."), format!("{mark} is a tag"), format!("It is {mark}\nnow {mark}.")]
-        {
-            assert_eq!(read(dialect, &text), [format!("t:{text}")], "{dialect:?}");
-        }
-    }
-}
-
 /// A key that no call needs may stand before the name of a tool that exists.
 #[test]
 fn calls_may_have_more_keys_before_the_name() {
@@ -304,7 +286,7 @@ fn calls_may_have_more_keys_before_the_name() {
 fn an_answer_waits_no_longer_than_its_object() {
     for answer in [r#"{"thought": "hm", "age": 7}"#, r#"{"thought": "hm", "name": "no_such_tool","#] {
         let mut parser = Dialect::Json.parser(&tools());
-        let mut message = Message::default();
+        let mut message = ParsedMessage::default();
         parser.parse_into(answer, &mut |delta| message.push(delta));
         assert_eq!(message.text(), answer);
     }

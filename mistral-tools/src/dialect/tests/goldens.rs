@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 
 /// Reads a text as a whole and one character at a time.
-fn read(dialect: Dialect, parameters: Value, text: &str) -> Message {
+fn read(dialect: Dialect, parameters: Value, text: &str) -> ParsedMessage {
     let mut parser = dialect.parser(&[ToolSpec::new("f", "", parameters).unwrap()]);
     let whole = in_chunks(&mut parser, std::iter::once(text));
     assert_eq!(in_chunks(&mut parser, text.split_inclusive(|_| true)), whole, "{text}");

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn everything(message: &Message) -> String {
+fn everything(message: &ParsedMessage) -> String {
     let text = |part: &Part| match part {
         Part::Reasoning(text) | Part::Text(text) | Part::Fragment(text) => text.clone(),
         Part::Call(call) => [call.name.as_str(), " ", &call.arguments].concat(),
@@ -17,7 +17,7 @@ fn begin(dialect: Dialect) -> String {
 }
 
 /// Long chunks and short ones; both must give the same.
-fn read(dialect: Dialect, text: &str) -> Message {
+fn read(dialect: Dialect, text: &str) -> ParsedMessage {
     let mut parser = dialect.parser(&tools());
     let whole = in_chunks(&mut parser, std::iter::once(text));
     let step = 1 + text.len() / 2_000;
@@ -133,7 +133,7 @@ fn schemas_without_end_are_looked_at_for_a_while() {
     let properties = json!({"a": {"anyOf": branches}});
     let schema = json!({"type": "object", "anyOf": branches, "allOf": branches, "properties": properties});
     let mut parser = Dialect::Glm.parser(&[ToolSpec::new("f", "", schema).unwrap()]);
-    let parameter = "<arg_key>b</arg_key><arg_value>1</arg_value>".repeat(500);
+    let parameter: String = (0..500).map(|i| format!("<arg_key>b{i}</arg_key><arg_value>1</arg_value>")).collect();
     let message = parser.parse(&format!("<tool_call>f{parameter}</tool_call>"));
     assert!(message.calls().next().unwrap().complete);
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use proptest::prelude::*;
 
 use super::*;
-use crate::time::ManualClock;
+use crate::time::timer::ManualClock;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -416,6 +416,19 @@ fn the_pause_is_over_after_a_jump_of_any_number_of_years() {
         assert!(breaker.check().is_err());
         clock.advance(YEAR / 4 * (quarters % 99 + 1) + SECOND * 61);
         assert!(breaker.check().is_ok(), "the round, after {quarters} quarters");
+    }
+}
+
+#[test]
+fn the_pause_is_over_when_a_clock_has_come_to_its_end() {
+    for years in [585, 600, 8_900, 1_000_000] {
+        let (breaker, clock) = opened(BreakerPolicy::new());
+        clock.advance(YEAR * years + SECOND * 61);
+        let permit = breaker.check().unwrap_or_else(|rejected| panic!("{rejected:?} after {years} years"));
+        // The probe is lost: the clock stands still, so that nothing is waited for.
+        std::mem::forget(permit);
+        breaker.check().unwrap().success();
+        assert_eq!(breaker.state(), BreakerState::Closed);
     }
 }
 

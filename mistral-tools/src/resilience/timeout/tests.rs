@@ -5,7 +5,10 @@ use std::rc::Rc;
 use std::thread;
 
 use super::*;
-use crate::{Clock, ManualClock, SystemClock, block_on};
+use crate::{
+    sync::park::block_on,
+    time::{Clock, SystemClock, timer::ManualClock},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 

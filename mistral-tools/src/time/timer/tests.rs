@@ -6,7 +6,7 @@ use std::task::Wake;
 use proptest::prelude::*;
 
 use super::*;
-use crate::block_on;
+use crate::sync::park::block_on;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::Sight;
 use super::tile::{Ahead, Cached, Codes, STRIP, Strips, TILE, Tile};
-use crate::cpu::Kernels;
+use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::lanes::{FloatLanes, LaneKernel};
 
 /// Rows of the tallest register tile.

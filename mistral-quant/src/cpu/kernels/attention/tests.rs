@@ -1,9 +1,10 @@
 use half::{bf16, f16};
 
-use super::{STRIP, STRIPS, Scoring, Sight, Stored, Sums, TILE, Tile};
-use crate::KvFormat;
+use super::{Scoring, Sight, Sums};
+use crate::cpu::kernels::attention::tile::{STRIP, STRIPS, Stored, TILE, Tile};
 use crate::cpu::tests::Random;
-use crate::kv_format::{KV_UNIT, encode_unit};
+use crate::kv_format::{KV_UNIT, KvFormat, encode_unit};
+use crate::step::Reach;
 use crate::testing::instruction_sets;
 
 /// A full tile of vectors `[64, dim]`, rounded to a format, and what a store would hold of it.
@@ -77,22 +78,31 @@ fn sights(random: &mut Random) -> Vec<(Sight, usize)> {
     for (rows, group) in [(1, 1), (2, 2), (3, 1), (4, 4), (5, 5), (6, 2), (7, 7), (8, 4), (13, 1), (24, 3)] {
         let tile = TILE * random.below(0..3);
         let first = tile + random.below(0..2 * TILE);
-        sights.push((Sight { first, row: 0, group, window: None, tile }, rows));
-        sights.push((Sight { first, row: 0, group, window: Some(random.below(1..TILE + 20)), tile }, rows));
+        let upto = Reach::Upto(tile + random.below(1..TILE + 20));
+        let some = random.below(1..TILE + 20);
+        for reach in [Reach::Causal, Reach::Window(some), Reach::Chunk(some), upto] {
+            sights.push((Sight { first, row: 0, group, reach, tile }, rows));
+        }
     }
     sights
 }
 
 #[test]
-fn sight_is_the_window_up_to_the_query() {
+fn sight_is_what_the_query_reaches() {
     let mut random = Random::new(15);
-    for _ in 0..300 {
+    for _ in 0..600 {
         let (tile, group) = (TILE * random.below(0..4), random.below(1..4));
-        let window = (random.below(0..2) == 1).then(|| random.below(1..150));
-        let sight = Sight { first: random.below(0..300), row: 0, group, window, tile };
+        let some = random.below(1..150);
+        let reach = [Reach::Causal, Reach::Window(some), Reach::Chunk(some), Reach::Upto(2 * some)][random.below(0..4)];
+        let sight = Sight { first: random.below(0..300), row: 0, group, reach, tile };
         for row in 0..12 {
             let position = sight.first + row / group;
-            let sees = |key: usize| key <= position && window.is_none_or(|window| key + window > position);
+            let sees = |key: usize| match reach {
+                Reach::Causal => key <= position,
+                Reach::Window(n) => key <= position && key + n > position,
+                Reach::Chunk(n) => key <= position && key / n == position / n,
+                Reach::Upto(end) => key < end,
+            };
             let range = sight.of(row);
             assert_eq!(sight.from(row).of(0), range);
             assert_eq!(sight.from(row / 2).from(row - row / 2).of(1), sight.of(row + 1));
@@ -183,7 +193,7 @@ fn what_is_not_seen_is_not_looked_at() {
     for dim in [1, 24, 64, 67] {
         let queries = random.values(6 * dim);
         let clean = random.values(TILE * dim);
-        let sight = Sight { first: 70, row: 0, group: 2, window: Some(5), tile: 64 };
+        let sight = Sight { first: 70, row: 0, group: 2, reach: Reach::Window(5), tile: 64 };
         let seen = sight.of_any(0..6);
         let mut poisoned = clean.clone();
         for i in (0..TILE).filter(|i| !seen.contains(i)) {
@@ -215,9 +225,10 @@ fn weights_are_exponentials_relative_to_the_largest() {
     let mut random = Random::new(13);
     for round in 0..200 {
         let (dim, group) = (random.below(1..40), random.below(1..4));
-        let window = (round % 3 == 0).then(|| random.below(1..100));
+        let some = random.below(1..100);
+        let reach = [Reach::Window(some), Reach::Causal, Reach::Chunk(some), Reach::Upto(64 + some)][round % 4];
         let rows = random.below(1..9);
-        let sight = Sight { first: 64 + random.below(0..100), row: 0, group, window, tile: 64 };
+        let sight = Sight { first: 64 + random.below(0..100), row: 0, group, reach, tile: 64 };
         let scoring = Scoring { scale: 0.7, soft_cap: (round % 2 == 0).then_some(1.5) };
         let (raw, start) = (random.values(rows * TILE), random.values(rows * dim));
         for set in instruction_sets() {

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::cpu::Kernels;
+use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::lanes::{FloatLanes, LaneKernel};
 use crate::kv_format::KV_UNIT;
 

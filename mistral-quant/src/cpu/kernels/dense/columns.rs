@@ -11,9 +11,9 @@ use half::{bf16, f16};
 
 use super::tile::{Number, Pair};
 use super::{BLOCK, DenseStrip, Order, Panel, add_groups, group};
-use crate::Format;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::lanes::FloatLanes;
+use crate::format::Format;
 
 /// Bytes of a packed number; `None` for formats without a packed form.
 pub(crate) fn number_bytes(format: Format) -> Option<usize> {

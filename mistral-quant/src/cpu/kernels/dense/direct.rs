@@ -6,8 +6,8 @@
 
 use super::panel::{BrainPairs, Brains, Halves, Singles, Words, last_words, rows_of};
 use super::{BLOCK, DenseStrip, MAX_ROWS};
-use crate::Format;
 use crate::cpu::kernels::lanes::FloatLanes;
+use crate::format::Format;
 
 /// The strip times one packed token, added to its `sums` `[rows]`; false where there is no such kernel.
 #[inline(always)]

@@ -30,7 +30,7 @@ use self::tile::{Number, Pair};
 
 use super::Kernels;
 use super::lanes::{FloatLanes, LaneKernel};
-use crate::Format;
+use crate::format::Format;
 
 /// Columns of a panel, or words of two: 16 KiB of weights with AVX-512, less with other sets. Also the length of a chain of sums.
 pub(crate) const BLOCK: usize = 128;

@@ -1,9 +1,9 @@
 //! Widens and transposes some columns of a strip.
 
 use super::{BLOCK, DECODED, DenseStrip, MAX_ROWS, Panel};
-use crate::Format;
 use crate::cpu::kernels::lanes::FloatLanes;
-use crate::decode_row;
+use crate::format::Format;
+use crate::formats::decode_row;
 
 /// How many numbers lie in a word of 4 bytes, and which.
 pub(super) trait Words {

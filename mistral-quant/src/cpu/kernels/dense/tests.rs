@@ -1,11 +1,15 @@
 use half::bf16;
 
 use super::{BLOCK, DECODED, Panel, pack, pack_pairs, packed_width};
-use crate::cpu::Kernels;
+use crate::bytes::SharedBytes;
+use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::packed::dense_strip_of;
+use crate::cpu::pool::ThreadPool;
 use crate::cpu::tests::Random;
+use crate::format::Format;
+use crate::formats::decode_row;
 use crate::testing::{Bytes, instruction_sets, rounding_sets, weight};
-use crate::{Format, SharedBytes, ThreadPool, Weight, decode_row};
+use crate::weight::Weight;
 
 /// Words of one and of two numbers, and a format that takes the way through its decoder.
 const FORMATS: [Format; 4] = [Format::F32, Format::F16, Format::BF16, Format::Q5_K];

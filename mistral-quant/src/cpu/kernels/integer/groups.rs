@@ -7,7 +7,8 @@ use super::lanes::{Lanes, Operation, prefetch, unroll};
 use super::multiply::Ahead;
 use super::pack::{Layout, Pack, PackGroup, Panel, ReadScales, Vector};
 use super::tile::{Scales, UNITS};
-use super::{AHEAD, StripSource, StripSpace, Vbmi};
+use super::{AHEAD, StripSource, StripSpace};
+use crate::cpu::kernels::integer::books::vbmi::Vbmi;
 use crate::cpu::kernels::strip::STRIP;
 use crate::formats::{Grid, UNIT};
 

@@ -15,6 +15,7 @@
 //! `Σ_unit activation_scale * Σ_half (f32(isum) * scale - min * Σ activation_code)`. The
 //! order depends on nothing but the columns: a token gets the same bits alone or beside others, packed or not.
 
+pub(crate) mod activation;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -36,6 +37,7 @@ mod trits;
 
 use std::marker::PhantomData;
 
+use self::activation::Columns;
 pub(crate) use self::books::vbmi::Vbmi;
 use self::codes::Codes;
 use self::groups::Groups;
@@ -47,8 +49,7 @@ use self::pair::PAIR_COLUMNS;
 use self::plain::plain_product;
 use self::row::take_row_of;
 use self::tile::{Grouping, Scales, UNITS};
-use crate::cpu::activations::Columns;
-use crate::cpu::kernels::strip::{STRIP, Strip, Sums};
+use crate::cpu::kernels::strip::{Strip, Sums};
 use crate::formats::{UNIT, with_grid};
 
 /// Columns up to which codes are taken out of their bits anew for each block of columns.

@@ -1,11 +1,11 @@
 //! The products of a group with all blocks of columns.
 
 use super::TOGETHER;
+use super::activation::{Columns, WORDS};
 use super::codes::Codes;
 use super::lanes::{Lanes, block_width, prefetch};
 use super::pair::{PAIR_COLUMNS, Pair};
 use super::tile::{Block, Grouping, Scales, UNITS};
-use crate::cpu::activations::{Columns, WORDS};
 use crate::cpu::kernels::strip::Sums;
 
 /// Memory to ask for, a few lines in each unit: a burst would fill the processor's queue of misses and hold up the loads.

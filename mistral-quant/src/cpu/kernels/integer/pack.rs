@@ -4,17 +4,15 @@
 
 #![allow(clippy::needless_range_loop)] // Rows of several arrays are walked together.
 
-mod bits;
+pub(crate) mod bits;
 mod k_quants;
-mod scales;
+pub(crate) mod scales;
 mod signs;
 mod tables;
 mod units;
 
 use std::marker::PhantomData;
 
-pub(super) use self::bits::{array, each, pack_pairs, spread_bits, transpose, write};
-pub(super) use self::scales::{fields, floats, ints, odd, store, vectors_of_words, words};
 use super::books::vbmi::Vbmi;
 use super::codes::Codes;
 use super::groups::Expand;

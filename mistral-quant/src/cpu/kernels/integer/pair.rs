@@ -5,10 +5,10 @@
 
 use std::marker::PhantomData;
 
+use super::activation::WORDS;
 use super::codes::Codes;
 use super::lanes::{Lanes, Operation, prefetch};
 use super::tile::{Grouping, Register, Scales, Totals, UNITS, unit_product};
-use crate::cpu::activations::WORDS;
 use crate::cpu::kernels::strip::{STRIP, Sums};
 
 /// Columns of a [`Pair`].

@@ -1,13 +1,13 @@
 //! Formats that are not packed: codes come one by one.
 
 use super::StripSpace;
+use super::activation::Columns;
 use super::codes::Expanded;
 use super::groups::prefetch_rows;
 use super::lanes::Lanes;
 use super::multiply::{Ahead, Group, multiply};
 use super::pack::Panel;
 use super::tile::{Everything, Grouping, Halves, Scales, UNITS, Units};
-use crate::cpu::activations::Columns;
 use crate::cpu::kernels::strip::{STRIP, Strip, Sums};
 use crate::formats::{Grid, UNIT};
 

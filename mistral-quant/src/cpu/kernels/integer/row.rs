@@ -2,10 +2,12 @@
 
 use std::marker::PhantomData;
 
+use super::StripSpace;
 use super::lanes::Lanes;
 use super::pack::ReadScales;
 use super::tile::UNITS;
-use super::{Codes, Layout, Pack, StripSpace};
+use crate::cpu::kernels::integer::codes::Codes;
+use crate::cpu::kernels::integer::pack::{Layout, Pack};
 use crate::cpu::kernels::strip::{STRIP, Strip};
 use crate::formats::UNIT;
 

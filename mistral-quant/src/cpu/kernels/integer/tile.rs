@@ -4,10 +4,10 @@
 
 use std::marker::PhantomData;
 
+use super::activation::WORDS;
 use super::codes::Codes;
 use super::lanes::{Lanes, Operation, run_length, unroll};
 use super::multiply::Ahead;
-use crate::cpu::activations::WORDS;
 use crate::cpu::kernels::strip::{STRIP, Sums};
 
 /// Units of a group.

@@ -2,10 +2,14 @@
 
 use super::codes::{Expanded, Pairs};
 use super::lanes::{Lanes, Operation};
-use super::pack::{Pack, Panel, Vector, array, fields, pack_pairs, transpose, write};
+use super::pack::{Pack, Panel, Vector};
 use super::tile::{Scales, Units};
-use super::{STRIP, Vbmi};
-use crate::formats::{TQ1_0, TQ2_0};
+use crate::cpu::kernels::integer::books::vbmi::Vbmi;
+use crate::cpu::kernels::integer::pack::bits::{array, pack_pairs, transpose, write};
+use crate::cpu::kernels::integer::pack::scales::fields;
+use crate::cpu::kernels::strip::STRIP;
+use crate::formats::tq1_0::TQ1_0;
+use crate::formats::tq2_0::TQ2_0;
 
 /// The codes are the first 32 bytes of the blocks, each of which has a trit of units 0 to 4; in the header are the others, for units
 /// 5 to 7, and the scale.

@@ -23,7 +23,7 @@ use half::{bf16, f16};
 use self::portable::Portable;
 use super::Kernels;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use crate::Isa;
+use crate::cpu::kernels::Isa;
 
 mod sealed {
     /// Closes [`super::FloatLanes`] to this module.

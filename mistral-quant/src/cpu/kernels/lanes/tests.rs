@@ -1,7 +1,7 @@
 use half::{bf16, f16};
 
 use super::{FloatLanes, LaneKernel};
-use crate::cpu::Kernels;
+use crate::cpu::kernels::Kernels;
 use crate::testing::instruction_sets;
 
 /// What the portable definition of an operation is, lane by lane.

@@ -1,7 +1,7 @@
 //! Weights that nobody vouches for: any bytes as blocks, and tokens that are not all numbers, on every instruction set.
 
 use super::*;
-use crate::Weight;
+use crate::weight::Weight;
 
 /// Tokens of a step: alone, each odd and even way to pair them, a whole tile of the widest kernel, one more, two and one more.
 const TOKENS: [usize; 7] = [1, 2, 3, 5, 12, 13, 25];
@@ -30,11 +30,11 @@ fn wild(random: &mut Random, format: Format, rows: usize, cols: usize) -> Weight
             1 => block.fill_with(|| ends[random.below(0..ends.len())]),
             // Whatever is a scale is that of a fair weight.
             2..5 if is_block_format(format) => crate::testing::set_scales(format, block, || random.value()),
-            2..5 => block.copy_from_slice(&crate::encode_row(format, &random.values(cols)).unwrap()),
+            2..5 => block.copy_from_slice(&crate::formats::encode_row(format, &random.values(cols)).unwrap()),
             _ => {}
         }
     }
-    Weight::new(format, rows, cols, crate::SharedBytes::new(bytes)).unwrap()
+    Weight::new(format, rows, cols, crate::bytes::SharedBytes::new(bytes)).unwrap()
 }
 
 /// Rows of fair values, but for the fourth, which has a NaN, the sixth with an infinity, the ninth of zeros and the last of large ones.
@@ -61,7 +61,7 @@ fn exact(weight: &Weight, x: &[f32]) -> Vec<(f64, f64)> {
         return units.chunks(per_token).flat_map(|token| (0..rows).map(|row| exact_dot(weight, row, token))).collect();
     }
     let mut decoded = vec![0.0; rows * cols];
-    crate::decode_row(weight.format(), weight.bytes(), &mut decoded).unwrap();
+    crate::formats::decode_row(weight.format(), weight.bytes(), &mut decoded).unwrap();
     let dot = |token: &[f32], row: &[f32]| {
         let products = || token.iter().zip(row).map(|(&x, &w)| f64::from(x) * f64::from(w));
         (products().sum(), products().map(f64::abs).sum())

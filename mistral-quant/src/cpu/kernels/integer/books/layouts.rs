@@ -11,12 +11,18 @@ use std::array::from_fn;
 use super::points::{Eights256, Eights512, Eights1024, Fours256, Fours512, Ternary2048};
 use super::{Book, Fields, Words};
 use crate::cpu::kernels::integer::lanes::{Lanes, unroll};
-use crate::cpu::kernels::integer::pack::{
-    Vector, array, each, fields, floats, ints, odd, spread_bits, store, transpose, vectors_of_words, words, write,
-};
+use crate::cpu::kernels::integer::pack::Vector;
+use crate::cpu::kernels::integer::pack::bits::{array, each, spread_bits, transpose, write};
+use crate::cpu::kernels::integer::pack::scales::{fields, floats, ints, odd, store, vectors_of_words, words};
 use crate::cpu::kernels::integer::tile::{Scales, UNITS};
 use crate::cpu::kernels::strip::STRIP;
-use crate::formats::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS};
+use crate::formats::iq1_m::IQ1_M;
+use crate::formats::iq1_s::IQ1_S;
+use crate::formats::iq2_s::IQ2_S;
+use crate::formats::iq2_xs::IQ2_XS;
+use crate::formats::iq2_xxs::IQ2_XXS;
+use crate::formats::iq3_s::IQ3_S;
+use crate::formats::iq3_xxs::IQ3_XXS;
 
 /// The bits of columns 7, 15, 23 and 31 in a plane: bits 1, 3, 5 and 7 of byte 3.
 const FREE: u32 = 0xAA00_0000;

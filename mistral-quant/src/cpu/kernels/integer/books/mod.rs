@@ -19,7 +19,13 @@ use super::lanes::{Lanes, Operation, unroll};
 use super::pack::{Pack, Panel, Vector};
 use super::tile::{Halves, Scales, UNITS, Units};
 use crate::cpu::kernels::strip::STRIP;
-use crate::formats::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS};
+use crate::formats::iq1_m::IQ1_M;
+use crate::formats::iq1_s::IQ1_S;
+use crate::formats::iq2_s::IQ2_S;
+use crate::formats::iq2_xs::IQ2_XS;
+use crate::formats::iq2_xxs::IQ2_XXS;
+use crate::formats::iq3_s::IQ3_S;
+use crate::formats::iq3_xxs::IQ3_XXS;
 
 /// One word of each row.
 type Words = [u32; STRIP];

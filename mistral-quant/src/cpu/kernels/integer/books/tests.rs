@@ -1,8 +1,15 @@
 use super::*;
-use crate::cpu::kernels::integer::Layout;
+use crate::cpu::kernels::integer::pack::Layout;
 use crate::cpu::kernels::integer::portable::Portable;
 use crate::cpu::tests::Random;
-use crate::formats::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS, UNIT, blocks};
+use crate::formats::iq1_m::IQ1_M;
+use crate::formats::iq1_s::IQ1_S;
+use crate::formats::iq2_s::IQ2_S;
+use crate::formats::iq2_xs::IQ2_XS;
+use crate::formats::iq2_xxs::IQ2_XXS;
+use crate::formats::iq3_s::IQ3_S;
+use crate::formats::iq3_xxs::IQ3_XXS;
+use crate::formats::{UNIT, blocks};
 
 /// [`Pack::expand`] of an instruction set.
 type Way = unsafe fn(&[u8], &[u8], usize, &mut Panel, Option<Vbmi>);

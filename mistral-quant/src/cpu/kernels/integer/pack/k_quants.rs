@@ -7,7 +7,12 @@ use crate::cpu::kernels::integer::codes::{Expanded, Fives, Nibbles, Pairs, Sixes
 use crate::cpu::kernels::integer::lanes::{Lanes, unroll};
 use crate::cpu::kernels::integer::tile::{Halves, HalvesWithMins, Scales, UnitsWithMins};
 use crate::cpu::kernels::strip::STRIP;
-use crate::formats::{Grid, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, as_bytes};
+use crate::formats::q2_k::Q2_K;
+use crate::formats::q3_k::Q3_K;
+use crate::formats::q4_k::Q4_K;
+use crate::formats::q5_k::Q5_K;
+use crate::formats::q6_k::Q6_K;
+use crate::formats::{Grid, as_bytes};
 
 /// The header of Q4_K and Q5_K: the first 16 bytes of the blocks.
 #[inline(always)]

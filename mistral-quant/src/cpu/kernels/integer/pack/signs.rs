@@ -7,7 +7,9 @@ use crate::cpu::kernels::integer::codes::{Expanded, Pairs, Signs};
 use crate::cpu::kernels::integer::lanes::Lanes;
 use crate::cpu::kernels::integer::tile::{Scales, UNITS, Units};
 use crate::cpu::kernels::strip::STRIP;
-use crate::formats::{Grid, Q1_0, Q2_0, UNIT};
+use crate::formats::q1_0::Q1_0;
+use crate::formats::q2_0::Q2_0;
+use crate::formats::{Grid, UNIT};
 
 /// Reads the scales of blocks of several units: one f16 per row and block.
 #[inline(always)]

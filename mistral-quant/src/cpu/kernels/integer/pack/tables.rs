@@ -8,7 +8,10 @@ use crate::cpu::kernels::integer::codes::{Expanded, Floats4, NonLinear, Table};
 use crate::cpu::kernels::integer::lanes::{Lanes, unroll};
 use crate::cpu::kernels::integer::tile::{Halves, Scales, UNITS, Units};
 use crate::cpu::kernels::strip::STRIP;
-use crate::formats::{IQ4_XS, MXFP4, NVFP4, mxfp4};
+use crate::formats::iq4_xs::IQ4_XS;
+use crate::formats::mxfp4;
+use crate::formats::mxfp4::MXFP4;
+use crate::formats::nvfp4::NVFP4;
 
 impl Pack for IQ4_XS {
     type Codes = Table<NonLinear>;

@@ -7,7 +7,13 @@ use crate::cpu::kernels::integer::codes::{Expanded, Fives, Nibbles, NonLinear, S
 use crate::cpu::kernels::integer::lanes::Lanes;
 use crate::cpu::kernels::integer::tile::{Scales, UNITS, Units, UnitsWithMins};
 use crate::cpu::kernels::strip::STRIP;
-use crate::formats::{Grid, IQ4_NL, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, as_bytes};
+use crate::formats::iq4_nl::IQ4_NL;
+use crate::formats::q4_0::Q4_0;
+use crate::formats::q4_1::Q4_1;
+use crate::formats::q5_0::Q5_0;
+use crate::formats::q5_1::Q5_1;
+use crate::formats::q8_0::Q8_0;
+use crate::formats::{Grid, as_bytes};
 
 /// A format of 32 weights a block: codes by the given function, the header is the bytes before them.
 macro_rules! pack_units {
